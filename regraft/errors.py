@@ -1,0 +1,46 @@
+"""What regraft says when it cannot go on: one line with what, where and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RegraftError(Exception):
+    """Base of every error that a user can mend; the command line prints it and exits with 2."""
+
+
+class ModelError(RegraftError):
+    """A file that is not a readable ONNX model, or a model that cannot be written as asked."""
+
+
+class GraphError(RegraftError):
+    """A graph that breaks ONNX's rules: a cycle, a value used but never made, a name made twice."""
+
+
+class PassError(RegraftError):
+    """A pass that cannot do its work on this model."""
+
+
+class PipelineError(RegraftError):
+    """A pipeline that cannot be read, or an option that a pass does not take."""
+
+
+class VerificationError(RegraftError):
+    """A rewritten model that does not compute what its contract promises."""
+
+
+class UnknownNameError(RegraftError):
+    """A name that is not among the known ones; the message gives the nearest.
+
+    Args:
+        kind: what is named, such as "pass" or "target".
+        name: what was asked for.
+        known: the names that exist.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]):
+        self.kind, self.name, self.known = kind, name, sorted(known)
+        near = difflib.get_close_matches(name, self.known, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(self.known) or 'none'}"
+        super().__init__(f"no {kind} named '{name}'; {hint}")

@@ -1,0 +1,201 @@
+"""Protobuf's wire format: a model without its weights, and weights put back.
+
+A large tensor's bytes never leave the file. `strip` walks an ONNX file and returns the model's header, in which such a
+tensor is an external reference into that file; `splice` is the inverse, and returns the pieces of an inline file: header
+bytes between tensors. Format: https://protobuf.dev/programming-guides/encoding; field numbers: onnx.proto.
+"""
+
+from __future__ import annotations
+
+import bisect
+import mmap
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from regraft.errors import ModelError
+
+INLINE = "regraft:inline"
+"""Location, in a header, of a tensor whose bytes lie in the model file itself."""
+
+LARGE = 1024
+"""Bytes from which a tensor is left in its file."""
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+@dataclass(frozen=True, eq=False)
+class _Message:
+    """A protobuf message that can hold tensors: the fields to descend into, by number."""
+
+    fields: dict[int, _Message] = field(default_factory=dict)
+
+
+_TENSOR = _Message()
+_SPARSE = _Message({1: _TENSOR, 2: _TENSOR})
+_ATTRIBUTE = _Message({5: _TENSOR, 10: _TENSOR, 22: _SPARSE, 23: _SPARSE})
+_NODE = _Message({5: _ATTRIBUTE})
+_GRAPH = _Message({1: _NODE, 5: _TENSOR, 15: _SPARSE})
+_ATTRIBUTE.fields.update({6: _GRAPH, 11: _GRAPH})
+_FUNCTION = _Message({7: _NODE, 11: _ATTRIBUTE})
+_TRAINING = _Message({1: _GRAPH, 2: _GRAPH})
+_MODEL = _Message({7: _GRAPH, 20: _TRAINING, 25: _FUNCTION})
+
+_DIMS, _FLOATS, _RAW, _DOUBLES, _EXTERNAL, _LOCATION = 1, 4, 9, 10, 13, 14
+_PLAIN = (_FLOATS, _RAW, _DOUBLES)  # fields whose bytes are the little-endian tensor itself
+
+Buffer = bytes | mmap.mmap
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The place of tensor number `index` in the pieces of an inline file; `nbytes` long."""
+
+    index: int
+    nbytes: int
+
+
+Piece = bytes | Slot
+
+
+def strip(buffer: Buffer) -> bytes:
+    """The serialized `ModelProto` in `buffer`, every tensor of `LARGE` bytes or more made a reference.
+
+    A reference is `external_data` with location `INLINE` and the offset and length in `buffer`. Only the headers are read.
+
+    Raises:
+        ModelError: the bytes are not protobuf, or end too early.
+    """
+    large = _Walk(buffer, lambda start, stop: stop - start >= LARGE, _strip_tensor)
+    return b"".join(_data(large.message(0, len(buffer), _MODEL)))
+
+
+def splice(header: bytes, sizes: list[int]) -> list[Piece]:
+    """The pieces of an inline file: `header`, with a `Slot` in place of each reference made by `reference`."""
+    places = [m.start() for m in re.finditer(re.escape(_SLOT.encode()), header)]
+
+    def holds_slot(start: int, stop: int) -> bool:
+        at = bisect.bisect_left(places, start)
+        return at < len(places) and places[at] < stop
+
+    def fill(walk: _Walk, start: int, stop: int) -> list[Piece]:
+        kept = b""
+        for number, _, begin, value, end in walk.fields(start, stop):
+            if number == _EXTERNAL:
+                found = re.search(re.escape(_SLOT.encode()) + rb"(\d+)", header[value:end])
+                index = int(found[1]) if found else index
+            elif number != _LOCATION:
+                kept += header[begin:end]
+        return [kept + _tag(_RAW, _BYTES) + _varint(sizes[index]), Slot(index, sizes[index])]
+
+    return _Walk(header, holds_slot, fill).message(0, len(header), _MODEL)
+
+
+_SLOT = "regraft:slot:"
+
+
+def reference(index: int) -> str:
+    """Location that marks a tensor as number `index`, for `splice`."""
+    return f"{_SLOT}{index}"
+
+
+@dataclass
+class _Walk:
+    buffer: Buffer
+    visit: Callable[[int, int], bool]  # is there anything to change between start and stop?
+    change: Callable[[_Walk, int, int], list[Piece] | None]  # new pieces of a tensor message
+
+    def message(self, start: int, stop: int, message: _Message) -> list[Piece]:
+        pieces: list[Piece] = []
+        done = start
+        for number, wire, begin, value, end in self.fields(start, stop):
+            child = message.fields.get(number)
+            if child is None or wire != _BYTES or not self.visit(value, end):
+                continue
+            inner = self.change(self, value, end) if child is _TENSOR else self.message(value, end, child)
+            if inner is None:
+                continue
+            length = sum(p.nbytes if isinstance(p, Slot) else len(p) for p in inner)
+            pieces += [self.buffer[done:begin] + _tag(number, _BYTES) + _varint(length), *inner]
+            done = end
+        pieces.append(self.buffer[done:stop])
+        return pieces
+
+    def fields(self, start: int, stop: int) -> Iterator[tuple[int, int, int, int, int]]:
+        """(number, wire type, start of the field, start of its value, end) of each field in order."""
+        buffer, at = self.buffer, start
+        while at < stop:
+            begin = at
+            tag, at = self._read_varint(at, stop)
+            wire = tag & 7
+            value = at
+            if wire == _BYTES:
+                length, value = self._read_varint(at, stop)
+                at = value + length
+            elif wire == _VARINT:
+                while at < stop and buffer[at] & 0x80:
+                    at += 1
+                at += 1
+            elif wire == _FIXED32:
+                at += 4
+            elif wire == _FIXED64:
+                at += 8
+            else:
+                raise ModelError(f"not an ONNX model: no protobuf field at byte {begin}")
+            if at > stop:
+                raise ModelError(f"truncated: the field at byte {begin} ends at byte {at}, the data at byte {stop}")
+            yield tag >> 3, wire, begin, value, at
+
+    def _read_varint(self, at: int, stop: int) -> tuple[int, int]:
+        result = shift = 0
+        while at < stop and shift < 64:
+            byte = self.buffer[at]
+            at += 1
+            result |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return result, at
+            shift += 7
+        raise ModelError(f"not an ONNX model, or truncated: no number at byte {at}")
+
+
+def _strip_tensor(walk: _Walk, start: int, stop: int) -> list[Piece] | None:
+    kept = b""
+    payload: list[tuple[int, int]] = []
+    for number, wire, begin, value, end in walk.fields(start, stop):
+        if number in _PLAIN and wire == _BYTES and end - value >= LARGE:
+            payload.append((value, end - value))
+        elif number in (_FLOATS, _DOUBLES) or end - begin >= LARGE:
+            return None  # values one by one, or varints: protobuf must decode them
+        else:
+            kept += walk.buffer[begin:end]
+    if len(payload) != 1:
+        return None
+    offset, length = payload[0]
+    entries = (("location", INLINE), ("offset", str(offset)), ("length", str(length)))
+    external = b"".join(_bytes_field(_EXTERNAL, _entry(key, value)) for key, value in entries)
+    return [kept + external + _tag(_LOCATION, _VARINT) + b"\x01"]
+
+
+def _data(pieces: list[Piece]) -> list[bytes]:
+    return [piece for piece in pieces if isinstance(piece, bytes)]
+
+
+def _entry(key: str, value: str) -> bytes:
+    return _bytes_field(1, key.encode()) + _bytes_field(2, value.encode())
+
+
+def _bytes_field(number: int, payload: bytes) -> bytes:
+    return _tag(number, _BYTES) + _varint(len(payload)) + payload
+
+
+def _tag(number: int, wire: int) -> bytes:
+    return _varint(number << 3 | wire)
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

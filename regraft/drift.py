@@ -1,0 +1,189 @@
+"""Drift: how far the outputs of a rewritten model lie from the original's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+Tolerance = Callable[[np.ndarray, float, float], np.ndarray]
+"""(magnitudes of the values, the tensor's typical magnitude, machine epsilon) -> allowed differences."""
+
+
+@dataclass(frozen=True)
+class OutputDrift:
+    """The drift of one output.
+
+    Attributes:
+        max_abs: largest absolute difference.
+        max_rel: largest difference relative to the value, over the values that are not zero.
+        cosine: cosine similarity of the two tensors; 1 when both are zero.
+        ulps: largest difference in units of eps * (the value's magnitude + the tensor's typical magnitude).
+        measured, allowed: the difference and its tolerance at the value that comes nearest to breaking it.
+        reason: why the output failed; empty when it passed.
+    """
+
+    name: str
+    max_abs: float = 0.0
+    max_rel: float = 0.0
+    cosine: float = 1.0
+    ulps: float = 0.0
+    measured: float = 0.0
+    allowed: float = 0.0
+    reason: str = ""
+
+    @classmethod
+    def failure(cls, name: str, reason: str) -> OutputDrift:
+        """An output that cannot be compared by value."""
+        infinite = float("inf")
+        return cls(name, infinite, infinite, 0.0, infinite, infinite, 0.0, reason)
+
+    @property
+    def passed(self) -> bool:
+        return not self.reason
+
+    def __str__(self) -> str:
+        if self.reason:
+            return f"{self.name}: {self.reason}"
+        return (
+            f"{self.name}: max abs {self.max_abs:.3g}, max rel {self.max_rel:.3g}, cosine {self.cosine:.9f}"
+        )
+
+
+@dataclass(frozen=True)
+class Drift:
+    """The drift of every output that both sides have, and the outputs that only one has."""
+
+    contract: str
+    outputs: tuple[OutputDrift, ...]
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return all(output.passed for output in self.outputs)
+
+    @property
+    def failures(self) -> list[OutputDrift]:
+        return [output for output in self.outputs if not output.passed]
+
+    @property
+    def max_abs(self) -> float:
+        return max((output.max_abs for output in self.outputs), default=0.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        outputs = [asdict(output) | {"passed": output.passed} for output in self.outputs]
+        interface = {"added": list(self.added), "removed": list(self.removed)}
+        return {"contract": self.contract, "passed": self.passed, "outputs": outputs} | interface
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.failures or self.outputs)) or "no output in common"
+
+
+def leaves(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The arrays in outputs that may be sequences or maps, each with a name such as ``boxes[2]``."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from leaves({f"{name}[{key!r}]": item for key, item in value.items()})
+        elif isinstance(value, list | tuple):
+            yield f"{name}.length", np.int64(len(value))
+            yield from leaves({f"{name}[{i}]": item for i, item in enumerate(value)})
+        else:
+            yield name, value
+
+
+def measure(
+    name: str,
+    before: Any,
+    after: Any,
+    tolerance: Tolerance,
+    *,
+    same_dtype: bool = True,
+    computed_in: Any = None,
+) -> OutputDrift:
+    """Compare one output.
+
+    Args:
+        before, after: arrays of any dtype and shape, or None for an absent optional value.
+        tolerance: gives the allowed difference of each value.
+        same_dtype: whether a change of dtype fails.
+        computed_in: a float dtype coarser than the output's, whose machine epsilon is to count.
+    """
+    if before is None or after is None:
+        same = before is None and after is None
+        return OutputDrift(name) if same else OutputDrift.failure(name, "one side has no value")
+    before, after = np.asarray(before), np.asarray(after)
+    if before.shape != after.shape:
+        return OutputDrift.failure(name, f"shape {list(before.shape)} became {list(after.shape)}")
+    if before.dtype != after.dtype and (
+        same_dtype or _eps(before.dtype) is None or _eps(after.dtype) is None
+    ):
+        return OutputDrift.failure(name, f"dtype {before.dtype} became {after.dtype}")
+    eps = _eps(before.dtype)
+    if eps is None:
+        return _measure_equality(name, before, after)
+    if computed_in is not None:
+        eps = max(eps, _eps(np.dtype(computed_in)) or 0.0)
+    wide = np.complex128 if before.dtype.kind == "c" else np.float64
+    return _measure_floats(name, before.astype(wide).ravel(), after.astype(wide).ravel(), tolerance, eps)
+
+
+def _measure_equality(name: str, before: np.ndarray, after: np.ndarray) -> OutputDrift:
+    differing = int(np.count_nonzero(before != after))
+    if not differing:
+        return OutputDrift(name)
+    return OutputDrift.failure(name, f"{differing} of {before.size} {before.dtype} values differ")
+
+
+def _measure_floats(
+    name: str, before: np.ndarray, after: np.ndarray, tolerance: Tolerance, eps: float
+) -> OutputDrift:
+    finite = np.isfinite(before) & np.isfinite(after)
+    lost = np.count_nonzero(~finite & (before != after) & ~(np.isnan(before) & np.isnan(after)))
+    if lost:
+        return OutputDrift.failure(name, f"{lost} of {before.size} values changed to or from NaN or infinity")
+    before, after = before[finite], after[finite]
+    if not before.size or np.array_equal(before, after):
+        return OutputDrift(name)
+    difference, magnitude = np.abs(after - before), np.abs(before)
+    nonzero = magnitude > 0
+    scale = float(np.median(magnitude[nonzero])) if nonzero.any() else 1.0
+    allowed = tolerance(magnitude, scale, eps)
+    worst = int(np.argmax(difference - allowed))
+    largest = float(np.max(difference))
+    broken = int(np.count_nonzero(difference > allowed))
+    reason = ""
+    if broken:
+        reason = (
+            f"{broken} of {before.size} values differ too much: {difference[worst]:.3g} at the worst, "
+            f"{allowed[worst]:.3g} allowed"
+        )
+    return OutputDrift(
+        name,
+        max_abs=largest,
+        max_rel=float(np.max(difference[nonzero] / magnitude[nonzero], initial=0.0)),
+        cosine=_cosine(before, after),
+        ulps=float(np.max(difference / (eps * (magnitude + scale)))),
+        measured=float(difference[worst]),
+        allowed=float(allowed[worst]),
+        reason=reason,
+    )
+
+
+def _cosine(before: np.ndarray, after: np.ndarray) -> float:
+    peak = max(np.abs(before).max(), np.abs(after).max())  # keeps squares of a mask's -3e38 finite
+    a, b = before / peak, after / peak
+    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(np.vdot(a, b).real) / norms if norms else 0.0
+
+
+def _eps(dtype: np.dtype) -> float | None:
+    """Machine epsilon of a float or complex dtype, those of ml_dtypes included; None for the others."""
+    try:
+        return float(ml_dtypes.finfo(dtype).eps)
+    except ValueError:
+        return None

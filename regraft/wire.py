@@ -12,8 +12,12 @@ import mmap
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from regraft.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnx
 
 INLINE = "regraft:inline"
 """Location, in a header, of a tensor whose bytes lie in the model file itself."""
@@ -21,6 +25,7 @@ INLINE = "regraft:inline"
 LARGE = 1024
 """Bytes from which a tensor is left in its file."""
 
+_SLOT = "regraft:slot:"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -91,12 +96,17 @@ def splice(header: bytes, sizes: list[int]) -> list[Piece]:
     return _Walk(header, holds_slot, fill).message(0, len(header), _MODEL)
 
 
-_SLOT = "regraft:slot:"
-
-
 def reference(index: int) -> str:
     """Location that marks a tensor as number `index`, for `splice`."""
     return f"{_SLOT}{index}"
+
+
+def slot(tensor: onnx.TensorProto) -> int | None:
+    """The number that `reference` gave the tensor; None for any other."""
+    for entry in tensor.external_data:
+        if entry.key == "location" and entry.value.startswith(_SLOT):
+            return int(entry.value[len(_SLOT) :])
+    return None
 
 
 @dataclass

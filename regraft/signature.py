@@ -1,0 +1,94 @@
+"""What a model takes and gives: the name, dtype and shape of each input and output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+
+from regraft.weights import dtype_from_onnx
+
+Shape = tuple[int | str | None, ...]
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output.
+
+    Attributes:
+        kind: "tensor", "seq", "optional", "map" or "sparse_tensor".
+        inner: the type inside a sequence, an optional or a map; None for a tensor.
+        dtype: of the elements (numpy's or ml_dtypes'; object for strings); None where it is no tensor, or unknown.
+        shape: ints, names, or None for a dimension without a name; None as a whole where the rank is unknown.
+    """
+
+    name: str
+    kind: str = "tensor"
+    dtype: np.dtype[Any] | None = None
+    shape: Shape | None = None
+    inner: Port | None = None
+
+    @classmethod
+    def of(cls, info: onnx.ValueInfoProto) -> Port:
+        """The port that a graph's input or output describes."""
+        return cls._of_type(info.name, info.type)
+
+    @classmethod
+    def _of_type(cls, name: str, proto: onnx.TypeProto) -> Port:
+        field = proto.WhichOneof("value") or "tensor_type"
+        kind = field.removesuffix("_type").replace("sequence", "seq")
+        if kind in ("tensor", "sparse_tensor"):
+            tensor = getattr(proto, field)
+            dtype = _dtype(tensor.elem_type) if tensor.elem_type else None
+            return cls(name, kind, dtype, _shape(tensor.shape) if tensor.HasField("shape") else None)
+        nested = getattr(proto, field)
+        inner = getattr(nested, "value_type" if kind == "map" else "elem_type", onnx.TypeProto())
+        return cls(name, kind, inner=cls._of_type(name, inner))
+
+    @classmethod
+    def of_runtime(cls, name: str, text: str, shape: Iterable[int | str | None]) -> Port:
+        """The port that ONNX Runtime describes as `text`, such as ``seq(tensor(float))``."""
+        kind, _, rest = text.partition("(")
+        rest = rest.removesuffix(")")
+        if kind in ("tensor", "sparse_tensor"):
+            return cls(name, kind, _dtype(onnx.TensorProto.DataType.Value(rest.upper())), tuple(shape) or None)
+        return cls(name, kind, inner=cls.of_runtime(name, rest.split(",")[-1], shape))
+
+    @property
+    def tensor(self) -> Port:
+        """The tensor type at the bottom of sequences and optionals."""
+        return self.inner.tensor if self.inner else self
+
+    @property
+    def exotic(self) -> bool:
+        """Whether the dtype is none of numpy's own, but one of ml_dtypes."""
+        dtype = self.tensor.dtype
+        return dtype is not None and dtype.isbuiltin == 2
+
+    def __str__(self) -> str:
+        if self.inner:
+            return f"{self.kind}({self.inner})"
+        dims = "x".join("?" if d is None else str(d) for d in self.shape) if self.shape is not None else "..."
+        dtype = "string" if self.dtype == np.object_ else self.dtype
+        return f"{dtype}[{dims}]"
+
+
+def inputs_of(graph: onnx.GraphProto) -> list[Port]:
+    """The inputs that a caller must give: those with a default value (an initializer of the name) are left out."""
+    defaults = {i.name for i in graph.initializer} | {i.values.name for i in graph.sparse_initializer}
+    return [Port.of(info) for info in graph.input if info.name not in defaults]
+
+
+def outputs_of(graph: onnx.GraphProto) -> list[Port]:
+    """The outputs, in order."""
+    return [Port.of(info) for info in graph.output]
+
+
+def _dtype(code: int) -> np.dtype[Any]:
+    return np.dtype(object) if code == onnx.TensorProto.STRING else dtype_from_onnx(code)
+
+
+def _shape(shape: onnx.TensorShapeProto) -> Shape:
+    return tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in shape.dim)

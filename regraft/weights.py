@@ -1,0 +1,283 @@
+"""Values of constants that stay out of memory until somebody asks.
+
+A `Value` knows its shape and dtype; `load()` gives the array. Three kinds: `Stored` lies in a file and is memory-mapped,
+`Held` is a small tensor of the header, `Derived` is computed from others each time it is loaded, so that a change of weights
+costs memory one tensor at a time, while saving.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import mmap
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+from onnx import helper, numpy_helper
+
+from regraft.errors import ModelError
+from regraft.wire import INLINE
+
+Array = np.ndarray[Any, Any]
+
+_SUB_BYTE = {
+    onnx.TensorProto.UINT4: 4,
+    onnx.TensorProto.INT4: 4,
+    onnx.TensorProto.FLOAT4E2M1: 4,
+    onnx.TensorProto.UINT2: 2,
+    onnx.TensorProto.INT2: 2,
+}
+
+
+class Source:
+    """A file whose bytes tensors refer to. It stays open, so that its bytes outlive a replacement of the file.
+
+    Raises:
+        ModelError: the file is not there or cannot be read.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            self.fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        except OSError as error:
+            raise ModelError(f"cannot read {path}: {error.strerror}") from error
+        self.size = os.fstat(self.fd).st_size
+
+    @functools.cached_property
+    def map(self) -> mmap.mmap:
+        """The whole file, read-only."""
+        try:
+            return mmap.mmap(self.fd, 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            raise ModelError(f"cannot map {self.path}: {error}") from error
+
+    def is_current(self) -> bool:
+        """Whether the file at `path` is still the one that was opened."""
+        try:
+            return os.path.samestat(os.fstat(self.fd), os.stat(self.path))
+        except FileNotFoundError:
+            return False
+
+    def release(self, offset: int, nbytes: int) -> None:
+        """Give the pages of a range back: they are read again when next asked for."""
+        start = offset - offset % mmap.PAGESIZE
+        if nbytes and hasattr(self.map, "madvise"):
+            self.map.madvise(mmap.MADV_DONTNEED, start, offset + nbytes - start)
+
+    def __del__(self) -> None:
+        fd = getattr(self, "fd", None)
+        if fd is not None:
+            os.close(fd)
+
+
+class Value(gs.ir.tensor.LazyValues):  # type: ignore[misc]  # graphsurgeon takes nothing else for a lazy constant
+    """What a constant holds: `shape`, `dtype` (numpy's or ml_dtypes'), `nbytes` as stored in a file."""
+
+    def __init__(self, shape: Sequence[int], dtype: np.dtype[Any], nbytes: int):
+        self.shape = tuple(shape)
+        self.dtype = dtype
+        self.nbytes = nbytes
+
+    def load(self) -> Array:
+        """The value as a read-only array."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Forget what `load` brought into memory, where that can be brought again."""
+
+
+class Stored(Value):
+    """A value in a file.
+
+    Args:
+        header: the tensor without its data; its name does not matter.
+        source, offset: where the little-endian bytes lie.
+    """
+
+    def __init__(self, header: onnx.TensorProto, source: Source, offset: int):
+        super().__init__(header.dims, dtype_of(header), stored_size(header))
+        self.header, self.source, self.offset = header, source, offset
+
+    def load(self) -> Array:
+        if self.header.data_type in _SUB_BYTE:
+            return _frozen(numpy_helper.to_array(self._in_memory()))
+        if not self.nbytes:
+            return _frozen(np.empty(self.shape, self.dtype))
+        count = math.prod(self.shape)
+        return np.frombuffer(self.source.map, self.dtype, count, self.offset).reshape(self.shape)
+
+    def release(self) -> None:
+        self.source.release(self.offset, self.nbytes)
+
+    def _in_memory(self) -> onnx.TensorProto:
+        proto = onnx.TensorProto(dims=self.shape, data_type=self.header.data_type)
+        proto.raw_data = self.source.map[self.offset : self.offset + self.nbytes]
+        return proto
+
+
+class Held(Value):
+    """A small value, kept as the tensor it came in."""
+
+    def __init__(self, proto: onnx.TensorProto):
+        super().__init__(proto.dims, dtype_of(proto), stored_size(proto))
+        self.proto = proto
+
+    @functools.cached_property
+    def _array(self) -> Array:
+        return _frozen(numpy_helper.to_array(self.proto))
+
+    def load(self) -> Array:
+        return self._array
+
+
+class Derived(Value):
+    """A value computed from other values when it is needed, and not kept.
+
+    Args:
+        inputs: what `compute` takes, in order: values or arrays.
+        compute: from arrays to the array; must be pure. Its result has `shape` and `dtype`.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Value | Array],
+        compute: Callable[..., Array],
+        shape: Sequence[int],
+        dtype: np.dtype[Any] | type,
+    ):
+        dtype = np.dtype(dtype)
+        super().__init__(shape, dtype, packed_size(shape, helper.np_dtype_to_tensor_dtype(dtype)))
+        self.inputs, self.compute = list(inputs), compute
+
+    def load(self) -> Array:
+        result = np.asarray(self.compute(*(i.load() if isinstance(i, Value) else i for i in self.inputs)))
+        if result.shape != self.shape or result.dtype != self.dtype:
+            raise ModelError(
+                f"a derived weight came out as {result.dtype}{list(result.shape)}, "
+                f"promised was {self.dtype}{list(self.shape)}"
+            )
+        return _frozen(result.view())
+
+    def release(self) -> None:
+        for value in self.inputs:
+            if isinstance(value, Value):
+                value.release()
+
+
+class Sparse(gs.ir.tensor.SparseValues):  # type: ignore[misc]  # as for Value
+    """A sparse initializer, kept as the message it came in; `load()` gives the dense array."""
+
+    def __init__(self, proto: onnx.SparseTensorProto):
+        self.tensor = proto
+        self.shape = tuple(proto.dims)
+        self.dtype = dtype_of(proto.values)
+        self.nbytes = stored_size(proto.values) + stored_size(proto.indices)
+
+    def load(self) -> Array:
+        dense = np.zeros(self.shape, self.dtype)
+        indices = numpy_helper.to_array(self.tensor.indices)
+        values = numpy_helper.to_array(self.tensor.values)
+        if indices.ndim == 1:
+            dense.reshape(-1)[indices] = values
+        else:
+            dense[tuple(indices.T)] = values
+        return _frozen(dense)
+
+
+class Sources:
+    """Opens the files that a model's tensors refer to, each once, and none outside the model's folder."""
+
+    def __init__(self, path: Path | None, inline: Source | None = None):
+        self.folder = path.parent if path else None
+        self._inline = inline
+        self._open: dict[str, Source] = {}
+
+    def value(self, proto: onnx.TensorProto) -> Value:
+        """The value of a tensor as it stands in a header.
+
+        Raises:
+            ModelError: the external file is missing, too short, or outside the model's folder; the size does not fit.
+        """
+        where = f"tensor '{proto.name}'"
+        if proto.data_location != onnx.TensorProto.EXTERNAL:
+            if proto.HasField("raw_data") and len(proto.raw_data) != stored_size(proto):
+                raise ModelError(
+                    f"{where}: has {len(proto.raw_data)} bytes, its shape {list(proto.dims)} takes {stored_size(proto)}"
+                )
+            return Held(proto)
+        entries = {entry.key: entry.value for entry in proto.external_data}
+        source = self._source(entries.get("location", ""), where)
+        offset = int(entries.get("offset", 0))
+        length = int(entries.get("length", 0)) or stored_size(proto)
+        if length != stored_size(proto):
+            raise ModelError(
+                f"{where}: {length} bytes stored, its shape {list(proto.dims)} takes {stored_size(proto)}"
+            )
+        if offset < 0 or offset + length > source.size:
+            raise ModelError(
+                f"{where}: {source.path} is truncated: {source.size} bytes, needed up to byte {offset + length}"
+            )
+        header = onnx.TensorProto()
+        header.CopyFrom(proto)
+        header.ClearField("external_data")
+        header.ClearField("data_location")
+        return Stored(header, source, offset)
+
+    def _source(self, location: str, where: str) -> Source:
+        if location == INLINE and self._inline:
+            return self._inline
+        if location not in self._open:
+            if self.folder is None:
+                raise ModelError(f"{where}: external data '{location}' of a model that has no folder")
+            path = self.folder / location
+            if not location or not path.resolve().is_relative_to(self.folder.resolve()):
+                raise ModelError(
+                    f"{where}: external data '{location}' lies outside the model's folder {self.folder}; "
+                    "move it beside the model"
+                )
+            if not path.is_file():
+                raise ModelError(f"{where}: external data file {path} is missing; put it beside the model")
+            self._open[location] = Source(path)
+        return self._open[location]
+
+
+def dtype_of(proto: onnx.TensorProto) -> np.dtype[Any]:
+    """The numpy (or ml_dtypes) dtype of a tensor.
+
+    Raises:
+        ModelError: the tensor's data type is none that ONNX has.
+    """
+    return dtype_from_onnx(proto.data_type, f"tensor '{proto.name}'")
+
+
+@functools.cache
+def dtype_from_onnx(code: int, where: str = "a tensor") -> np.dtype[Any]:
+    """The numpy (or ml_dtypes) dtype of an ONNX data type."""
+    try:
+        return np.dtype(helper.tensor_dtype_to_np_dtype(code))
+    except (KeyError, ValueError, TypeError) as error:
+        raise ModelError(f"{where}: data type {code} is unknown to onnx {onnx.__version__}") from error
+
+
+def packed_size(shape: Sequence[int], code: int) -> int:
+    """Bytes of a tensor of ONNX data type `code`, packed as `raw_data` is."""
+    count = math.prod(shape)
+    if code in _SUB_BYTE:
+        return -(-count * _SUB_BYTE[code] // 8)
+    return 0 if code == onnx.TensorProto.STRING else count * dtype_from_onnx(code).itemsize
+
+
+def stored_size(proto: onnx.TensorProto) -> int:
+    """Bytes of the tensor's values; for strings their total length."""
+    return sum(map(len, proto.string_data)) or packed_size(proto.dims, proto.data_type)
+
+
+def _frozen(array: Array) -> Array:
+    array.setflags(write=False)
+    return array

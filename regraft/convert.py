@@ -22,7 +22,7 @@ from regraft.model import Model
 from regraft.weights import Array, Held, Sources, Sparse, Value, dtype_from_onnx
 from regraft.wire import LARGE, reference, slot
 
-Resolve = Callable[[onnx.TensorProto], Value]
+Resolve = Callable[[onnx.TensorProto], Value | Array]
 
 
 class Header(NamedTuple):
@@ -40,9 +40,7 @@ class TypedList(list[Any]):
         self.type = type
 
 
-def from_proto(
-    proto: onnx.ModelProto, path: Path | None = None, values: list[Value | Array] | None = None
-) -> Model:
+def from_proto(proto: onnx.ModelProto, path: Path | None = None, values: list[Value | Array] | None = None) -> Model:
     """The model of a `ModelProto`.
 
     Args:
@@ -51,7 +49,7 @@ def from_proto(
     """
     sources = Sources(path)
 
-    def resolve(tensor: onnx.TensorProto) -> Value:
+    def resolve(tensor: onnx.TensorProto) -> Value | Array:
         index = slot(tensor) if values is not None else None
         return sources.value(tensor) if values is None or index is None else values[index]
 
@@ -320,12 +318,12 @@ class _Exporter:
         self._graph(graph, proto)
 
     def _graph(self, graph: Graph, proto: onnx.GraphProto) -> None:
-        if getattr(graph, "extra", None) is not None:
+        if graph.extra is not None:
             proto.CopyFrom(graph.extra)
         proto.name, proto.doc_string = graph.name, graph.doc_string
         for node in graph.nodes:
             self.node(node, proto.node.add())
-        constants = [*self.homes.get(graph, ()), *getattr(graph, "unused", ())]
+        constants = [*self.homes.get(graph, ()), *graph.unused]
         constants += [t.default for t in graph.inputs if isinstance(t, Variable) and t.default is not None]
         for constant in sorted(constants, key=lambda c: c.order if c.order is not None else len(constants)):
             if isinstance(constant.lazy, Sparse):
@@ -382,7 +380,8 @@ class _Exporter:
     def attribute(self, name: str, value: Any, proto: AttributeProto) -> None:
         proto.name = name
         if isinstance(value, gs.Node.AttributeRef):
-            proto.ref_attr_name, proto.type = value.name, misc.convert_to_onnx_attr_type(value.type)
+            proto.ref_attr_name = value.name
+            proto.type = misc.convert_to_onnx_attr_type(value.type)
         elif isinstance(value, gs.Constant):
             proto.type = AttributeProto.TENSOR
             self.tensor(value, proto.t)

@@ -17,11 +17,10 @@ import onnx_graphsurgeon as gs
 from regraft.weights import Array, Sparse, Value
 
 Dim = int | str | None
-Tensor = gs.Tensor
 
 
-class Node(gs.Node):  # type: ignore[misc]  # graphsurgeon is untyped
-    """An operation. `metadata` is its `metadata_props`; `extra` holds the fields of the message that have no place here."""
+class Node(gs.Node):
+    """An operation. `metadata` is its `metadata_props`; `extra` holds the message's fields that have no place here."""
 
     doc_string: str = ""
     overload: str = ""
@@ -32,8 +31,8 @@ class Node(gs.Node):  # type: ignore[misc]  # graphsurgeon is untyped
         op: str,
         name: str = "",
         attrs: dict[str, Any] | None = None,
-        inputs: Iterable[Tensor] = (),
-        outputs: Iterable[Tensor] = (),
+        inputs: Iterable[Variable | Constant] = (),
+        outputs: Iterable[Variable | Constant] = (),
         domain: str | None = None,
     ):
         super().__init__(op, name, dict(attrs or {}), list(inputs), list(outputs), domain)
@@ -43,7 +42,7 @@ class Node(gs.Node):  # type: ignore[misc]  # graphsurgeon is untyped
     __hash__ = object.__hash__
 
 
-class Variable(gs.Variable):  # type: ignore[misc]  # graphsurgeon is untyped
+class Variable(gs.Variable):
     """A value known when the model runs.
 
     `info` is the message it was read from: its type where it is no tensor, its doc string and metadata. `default` is
@@ -57,7 +56,7 @@ class Variable(gs.Variable):  # type: ignore[misc]  # graphsurgeon is untyped
     __hash__ = object.__hash__
 
 
-class Constant(gs.Constant):  # type: ignore[misc]  # graphsurgeon is untyped
+class Constant(gs.Constant):
     """A value known now. `values` is read-only, and read from its file each time; assign to change it."""
 
     order: int | None = None  # place among the initializers of the file
@@ -67,8 +66,8 @@ class Constant(gs.Constant):  # type: ignore[misc]  # graphsurgeon is untyped
 
     @property
     def values(self) -> Array:
-        held = self._values
-        return held.load() if isinstance(held, Value | Sparse) else held
+        held: Array | Value | Sparse = self._values
+        return held if isinstance(held, np.ndarray) else held.load()
 
     @values.setter
     def values(self, values: Array | Value) -> None:
@@ -77,7 +76,8 @@ class Constant(gs.Constant):  # type: ignore[misc]  # graphsurgeon is untyped
     @property
     def lazy(self) -> Array | Value | Sparse:
         """What it holds, without reading it."""
-        return self._values
+        held: Array | Value | Sparse = self._values
+        return held
 
     @property
     def nbytes(self) -> int:
@@ -90,7 +90,7 @@ class Constant(gs.Constant):  # type: ignore[misc]  # graphsurgeon is untyped
         return int(np.prod(self.shape, dtype=np.int64))
 
 
-class Graph(gs.Graph):  # type: ignore[misc]  # graphsurgeon is untyped
+class Graph(gs.Graph):
     """A graph, or the body of an If, a Loop or a Scan.
 
     `unused` are the initializers that nothing reads; `extra` the fields of the message that have no place here.
@@ -106,7 +106,7 @@ class Graph(gs.Graph):  # type: ignore[misc]  # graphsurgeon is untyped
     __hash__ = object.__hash__
 
 
-class Function(gs.Function):  # type: ignore[misc]  # graphsurgeon is untyped
+class Function(gs.Function):
     """A local function of the model."""
 
     extra: onnx.FunctionProto | None = None
@@ -125,6 +125,7 @@ class Function(gs.Function):  # type: ignore[misc]  # graphsurgeon is untyped
 
 
 AnyGraph = Graph | Function
+Tensor = Variable | Constant
 
 
 def subgraphs(node: Node) -> Iterator[Graph]:
@@ -146,7 +147,7 @@ def walk(graph: AnyGraph) -> Iterator[AnyGraph]:
 
 
 def adopt(graph: AnyGraph) -> None:
-    """Make the plain graphsurgeon nodes, tensors and bodies of `graph` ours; `graph` itself is, and bodies are not entered."""
+    """Make the plain graphsurgeon nodes, tensors and bodies in `graph` ours; what is inside the bodies stays."""
     for node in graph.nodes:
         if type(node) is gs.Node:
             node.__class__ = Node
@@ -161,7 +162,7 @@ def adopt(graph: AnyGraph) -> None:
         _adopt(tensor)
 
 
-def _adopt(tensor: Tensor) -> None:
+def _adopt(tensor: Any) -> None:
     if type(tensor) is gs.Variable:
         tensor.__class__ = Variable
     elif type(tensor) is gs.Constant:

@@ -45,12 +45,14 @@ class Model:
     @property
     def functions(self) -> list[Function]:
         """The local functions."""
-        return self.graph.functions  # type: ignore[no-any-return]  # graphsurgeon is untyped
+        functions: list[Function] = self.graph.functions
+        return functions
 
     def graphs(self) -> Iterator[AnyGraph]:
         """The main graph, the functions, and the graphs inside them at any depth; outer before inner."""
-        for root in (self.graph, *self.functions):
-            yield from walk(root)
+        yield from walk(self.graph)
+        for function in self.functions:
+            yield from walk(function)
 
     def nodes(self) -> Iterator[Node]:
         """The nodes of all `graphs()`."""

@@ -95,7 +95,7 @@ def _save_external(proto: onnx.ModelProto, values: list[Value | Array], path: Pa
     old = _own_data(path)
     data = next(p for p in _data_names(path) if not p.exists())  # what is at `path` may read the others until the end
     moved = []
-    for tensor, value in _referring(proto, values):
+    for tensor, value in large_tensors(proto, values):
         del tensor.external_data[:]
         if refer and isinstance(value, Stored):
             _refer(tensor, _location(value, path), value.offset, value.nbytes)
@@ -162,9 +162,10 @@ def _refer(tensor: onnx.TensorProto, location: str, offset: int, length: int) ->
         tensor.external_data.add(key=key, value=text)
 
 
-def _referring(
+def large_tensors(
     proto: onnx.ModelProto, values: list[Value | Array]
 ) -> Iterator[tuple[onnx.TensorProto, Value | Array]]:
+    """Each tensor whose value the header of `convert.export` leaves out, with that value."""
     for tensor in _tensors(proto):
         index = wire.slot(tensor)
         if index is not None:
@@ -217,7 +218,7 @@ def _write_value(file: int, value: Value | Array) -> None:
     if packed_size(array.shape, helper.np_dtype_to_tensor_dtype(array.dtype)) != array.nbytes:
         _write(file, numpy_helper.from_array(array).raw_data)  # several elements a byte
     else:
-        _write(file, memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8)))
+        _write(file, np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     if isinstance(value, Value):
         value.release()
 

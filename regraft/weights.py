@@ -25,7 +25,7 @@ from regraft.wire import INLINE
 
 Array = np.ndarray[Any, Any]
 
-_SUB_BYTE = {
+_SUB_BYTE: dict[int, int] = {
     onnx.TensorProto.UINT4: 4,
     onnx.TensorProto.INT4: 4,
     onnx.TensorProto.FLOAT4E2M1: 4,
@@ -76,7 +76,7 @@ class Source:
             os.close(fd)
 
 
-class Value(gs.ir.tensor.LazyValues):  # type: ignore[misc]  # graphsurgeon takes nothing else for a lazy constant
+class Value(gs.ir.tensor.LazyValues):
     """What a constant holds: `shape`, `dtype` (numpy's or ml_dtypes'), `nbytes` as stored in a file."""
 
     def __init__(self, shape: Sequence[int], dtype: np.dtype[Any], nbytes: int):
@@ -170,7 +170,7 @@ class Derived(Value):
                 value.release()
 
 
-class Sparse(gs.ir.tensor.SparseValues):  # type: ignore[misc]  # as for Value
+class Sparse(gs.ir.tensor.SparseValues):
     """A sparse initializer, kept as the message it came in; `load()` gives the dense array."""
 
     def __init__(self, proto: onnx.SparseTensorProto):
@@ -216,9 +216,7 @@ class Sources:
         offset = int(entries.get("offset", 0))
         length = int(entries.get("length", 0)) or stored_size(proto)
         if length != stored_size(proto):
-            raise ModelError(
-                f"{where}: {length} bytes stored, its shape {list(proto.dims)} takes {stored_size(proto)}"
-            )
+            raise ModelError(f"{where}: {length} bytes stored, its shape {list(proto.dims)} takes {stored_size(proto)}")
         if offset < 0 or offset + length > source.size:
             raise ModelError(
                 f"{where}: {source.path} is truncated: {source.size} bytes, needed up to byte {offset + length}"

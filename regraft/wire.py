@@ -76,7 +76,7 @@ def strip(buffer: Buffer) -> bytes:
 
 
 def splice(header: bytes, sizes: list[int]) -> list[Piece]:
-    """The pieces of an inline file: `header`, with a `Slot` in place of each reference made by `reference`."""
+    """The pieces of an inline file: `header`, with a `Slot` in place of each tensor marked by `reference`."""
     places = [m.start() for m in re.finditer(re.escape(_SLOT.encode()), header)]
 
     def holds_slot(start: int, stop: int) -> bool:
@@ -84,11 +84,10 @@ def splice(header: bytes, sizes: list[int]) -> list[Piece]:
         return at < len(places) and places[at] < stop
 
     def fill(walk: _Walk, start: int, stop: int) -> list[Piece]:
-        kept = b""
+        kept, index = b"", -1
         for number, _, begin, value, end in walk.fields(start, stop):
             if number == _EXTERNAL:
-                found = re.search(re.escape(_SLOT.encode()) + rb"(\d+)", header[value:end])
-                index = int(found[1]) if found else index
+                index = int(header[value:end].partition(_SLOT.encode())[2])
             elif number != _LOCATION:
                 kept += header[begin:end]
         return [kept + _tag(_RAW, _BYTES) + _varint(sizes[index]), Slot(index, sizes[index])]
@@ -153,7 +152,7 @@ class _Walk:
             else:
                 raise ModelError(f"not an ONNX model: no protobuf field at byte {begin}")
             if at > stop:
-                raise ModelError(f"truncated: the field at byte {begin} ends at byte {at}, the data at byte {stop}")
+                raise ModelError(f"truncated: the field at byte {begin} ends at byte {at}, the data at {stop}")
             yield tag >> 3, wire, begin, value, at
 
     def _read_varint(self, at: int, stop: int) -> tuple[int, int]:

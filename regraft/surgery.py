@@ -1,0 +1,244 @@
+"""Edits of a model's graphs, each in time linear in what it touches.
+
+graphsurgeon keeps producers and consumers in lists that it searches at every change. An `Editor` marks what is dead and
+rebuilds the lists once, at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from regraft.errors import GraphError
+from regraft.graph import AnyGraph, Constant, Node, Tensor, Variable, adopt, subgraphs, walk
+from regraft.model import Model
+
+
+class Editor:
+    """Changes to the graphs of `model`; leaving the `with` block puts the node lists in order.
+
+        with Editor(model) as edit:
+            edit.replace(node.outputs[0], node.inputs[0])
+            edit.remove(node)
+
+    Inside the block the nodes that were removed are still in the lists: ask `alive`, `readers` and `is_read`.
+    """
+
+    def __init__(self, model: Model):
+        self.model = model
+        self.dead: set[Node] = set()
+        self.home: dict[Node, AnyGraph] = {}
+        self.ends: dict[Tensor, list[AnyGraph]] = {}  # the graphs that a value is an output of
+        self._names: set[str] = set()
+        self._next: dict[str, int] = {}
+        self._before: dict[Node, list[Node]] = {}
+        self._scalars: dict[tuple[AnyGraph, float, np.dtype[Any]], Constant] = {}
+        self._starts: set[Tensor] = set()
+        for graph in model.graphs():
+            adopt(graph)
+            self._starts.update(graph.inputs)
+            self._names.update(t.name for t in graph.inputs)
+            for tensor in graph.outputs:
+                self.ends.setdefault(tensor, []).append(graph)
+            for node in graph.nodes:
+                self.home[node] = graph
+                self._names.add(node.name)
+                self._names.update(t.name for t in node.inputs)
+                self._names.update(t.name for t in node.outputs)
+
+    def __enter__(self) -> Editor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._commit()
+
+    # ------------------------------------------------------------------------------------------------ questions
+
+    def alive(self, graph: AnyGraph) -> Iterator[Node]:
+        """The nodes of `graph` that were there at the start and are not removed."""
+        return (node for node in graph.nodes if node not in self.dead)
+
+    def readers(self, tensor: Tensor) -> Iterator[Node]:
+        """The nodes, in any graph, that read `tensor`; a node that reads it twice comes twice."""
+        return (node for node in tensor.outputs if node not in self.dead)
+
+    def is_read(self, tensor: Tensor) -> bool:
+        """Whether a node or a graph's output needs `tensor`."""
+        return tensor in self.ends or any(True for _ in self.readers(tensor))
+
+    def name(self, hint: str) -> str:
+        """A name, `hint` or near it, that no value and no node has."""
+        name = hint
+        while name in self._names or not name:
+            self._next[hint] = self._next.get(hint, 0) + 1
+            name = f"{hint}_{self._next[hint]}"
+        self._names.add(name)
+        return name
+
+    # ------------------------------------------------------------------------------------------------ changes
+
+    def constant(self, values: Any, hint: str) -> Constant:
+        """A new constant."""
+        return Constant(self.name(hint), values)
+
+    def scalar(self, value: float, dtype: np.dtype[Any], graph: AnyGraph) -> Constant:
+        """The 0-d constant `value` of `graph`; the same one when asked again."""
+        key = (graph, float(value), np.dtype(dtype))
+        if key not in self._scalars:
+            self._scalars[key] = self.constant(np.array(value, dtype), f"{value:.7g}")
+        return self._scalars[key]
+
+    def insert(
+        self,
+        before: Node,
+        op: str,
+        inputs: Sequence[Tensor],
+        attrs: dict[str, Any] | None = None,
+        outputs: Sequence[Tensor] | None = None,
+        domain: str | None = None,
+        hint: str | None = None,
+    ) -> Node:
+        """A new node in the graph of `before`, ahead of it. One output is made for it where none is given."""
+        name = self.name(hint or f"{before.name or before.op}/{op}")
+        if outputs is None:
+            outputs = [Variable(self.name(f"{name}_output"))]
+        node = Node(op, name, attrs, inputs, outputs, domain)
+        self.home[node] = self.home[before]
+        self._before.setdefault(before, []).append(node)
+        return node
+
+    def remove(self, node: Node) -> None:
+        """Take `node` out. Nothing may read its outputs any more."""
+        self.dead.add(node)
+
+    def remove_unread(self, nodes: Iterable[Node]) -> list[Node]:
+        """Take out those of `nodes` that nothing reads; consumers come before producers. Returns them."""
+        removed = []
+        for node in nodes:
+            if node not in self.dead and not any(self.is_read(t) for t in node.outputs):
+                self.remove(node)
+                removed.append(node)
+        return removed
+
+    def replace(self, old: Tensor, new: Tensor) -> None:
+        """Let everything that reads `old` read `new`.
+
+        A graph output keeps its name and its type: `new` takes them over where it can, else an Identity is put between.
+        """
+        if old is new:
+            return
+        list.extend(new.outputs, old.outputs)
+        for node in dict.fromkeys(old.outputs):
+            for position, tensor in enumerate(node.inputs):
+                if tensor is old:
+                    list.__setitem__(node.inputs, position, new)
+        list.clear(old.outputs)
+        for graph in self.ends.pop(old, ()):
+            self._replace_output(graph, old, new)
+
+    def _replace_output(self, graph: AnyGraph, old: Tensor, new: Tensor) -> None:
+        maker = self._maker(new)
+        if maker is not None and self.home[maker] is graph and new not in self.ends:
+            _take_over(new, old)
+            old.name = self.name(f"{new.name}_old")
+            graph.outputs = [new if t is old else t for t in graph.outputs]
+            self.ends[new] = [graph]
+            return
+        producer = old.inputs[0]
+        list.clear(old.inputs)
+        spare = Variable(self.name(f"{old.name}_old"), old.dtype, old.shape)
+        place = next(i for i, t in enumerate(producer.outputs) if t is old)
+        list.__setitem__(producer.outputs, place, spare)
+        list.append(spare.inputs, producer)
+        self.insert(producer, "Identity", [new], outputs=[old])
+        self.ends[old] = [graph]
+
+    def _maker(self, tensor: Tensor) -> Node | None:
+        if tensor in self._starts or isinstance(tensor, Constant) or not tensor.inputs:
+            return None
+        maker: Node = tensor.inputs[0]
+        return maker
+
+    # ------------------------------------------------------------------------------------------------ the end
+
+    def _commit(self) -> None:
+        gone = self.dead
+        for graph in {self.home[node] for node in (*gone, *self._before)}:
+            nodes = [n for node in graph.nodes for n in (*self._before.get(node, ()), node) if n not in gone]
+            graph.nodes.clear()
+            graph.nodes.extend(nodes)
+            if self._before:
+                sort(graph)
+        touched = {tensor for node in gone for tensor in node.inputs}
+        for tensor in touched:
+            list.__setitem__(tensor.outputs, slice(None), [n for n in tensor.outputs if n not in gone])
+        for node in gone:
+            list.clear(node.inputs)
+
+
+def _take_over(new: Any, old: Any) -> None:
+    new.name = old.name
+    new.info, new.type = old.info, old.type
+    new.dtype = old.dtype if old.dtype is not None else new.dtype
+    new.shape = old.shape if old.shape is not None else new.shape
+
+
+def reads(node: Node) -> Iterator[Tensor]:
+    """The values that `node` needs: its inputs, and what its bodies take from the graphs around them."""
+    yield from node.inputs
+    for body in subgraphs(node):
+        for graph in walk(body):
+            yield from graph.outputs
+            for inner in graph.nodes:
+                yield from inner.inputs
+
+
+def sort(graph: AnyGraph) -> None:
+    """Put every node of `graph` after those it reads from, moving as few as possible.
+
+    Raises:
+        GraphError: there is a cycle.
+    """
+    place = {node: i for i, node in enumerate(graph.nodes)}
+    before = [
+        {place[n]: None for t in reads(node) for n in t.inputs if n in place and n is not node} for node in graph.nodes
+    ]
+    if all(p < i for i, needed in enumerate(before) for p in needed) and not _reads_itself(graph):
+        return
+    order: list[int] = []
+    state = [0] * len(before)  # 1: on the path, 2: placed
+    for root in range(len(before)):
+        stack = [(root, iter(before[root]))] if not state[root] else []
+        state[root] = state[root] or 1
+        while stack:
+            index, pending = stack[-1]
+            for needed in pending:
+                if state[needed] == 1 or needed == index:
+                    raise GraphError(f"the graph has a cycle through {_label(graph.nodes[needed])}")
+                if not state[needed]:
+                    state[needed] = 1
+                    stack.append((needed, iter(before[needed])))
+                    break
+            else:
+                state[index] = 2
+                order.append(index)
+                stack.pop()
+    graph.nodes[:] = [graph.nodes[i] for i in order]
+
+
+def _reads_itself(graph: AnyGraph) -> bool:
+    for node in graph.nodes:
+        outputs = set(node.outputs)
+        if any(t in outputs for t in node.inputs if t.name):
+            raise GraphError(f"the graph has a cycle through {_label(node)}")
+    return False
+
+
+def _label(node: Node) -> str:
+    return f"node '{node.name}' ({node.op})"

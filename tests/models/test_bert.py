@@ -7,19 +7,16 @@ import onnx
 import onnxruntime
 import pytest
 
+from regraft import load, save
 from regraft.errors import ModelError
-from regraft.load import load
 from regraft.models import bert
-from regraft.save import save
 
 STYLES = {
     "torchscript": bert.Style(),
     "opset 11": bert.Style(opset=11, dropout="inference"),
     "opset 12": bert.Style(opset=12, dropout="training", constants="initializers"),
     "opset 13": bert.Style(opset=13, gelu="tanh"),
-    "tensorflow": bert.Style(
-        opset=18, gelu="tanh", mask="additive", shapes="static", constants="initializers"
-    ),
+    "tensorflow": bert.Style(opset=18, gelu="tanh", mask="additive", shapes="static", constants="initializers"),
     "dynamo": bert.Style(opset=20, gelu="op", layer_norm="op", constants="initializers"),
     "opset 23": bert.Style(opset=23, layer_norm="op", mask="additive", dropout="training"),
 }
@@ -66,9 +63,7 @@ def test_masked_tokens_change_nothing_else(tmp_path, mask, shapes):
 @pytest.mark.parametrize("gelu", ["erf", "op"])
 def test_forms_of_one_op_agree(tmp_path, gelu):
     whole = bert.Style(opset=20, gelu="op", layer_norm="op")
-    parts = bert.Style(
-        opset=20, gelu=gelu, layer_norm="decomposed", shapes="chains", constants="initializers"
-    )
+    parts = bert.Style(opset=20, gelu=gelu, layer_norm="decomposed", shapes="chains", constants="initializers")
     results = []
     for number, style in enumerate((whole, parts)):
         results.append(outputs(save(bert.build(style=style), tmp_path / f"{number}.onnx"), feeds(2, 7)))
@@ -78,17 +73,13 @@ def test_forms_of_one_op_agree(tmp_path, gelu):
 
 def test_parts_are_as_many_as_the_layers_have():
     size = bert.Size(layers=3)
-    ops = Counter(
-        node.op for node in bert.build(size, bert.Style(opset=20, gelu="op", layer_norm="op")).nodes()
-    )
+    ops = Counter(node.op for node in bert.build(size, bert.Style(opset=20, gelu="op", layer_norm="op")).nodes())
     assert (ops["Gelu"], ops["LayerNormalization"], ops["Softmax"]) == (3, 7, 3)
     assert Counter(n.op for n in bert.build(size, bert.Style(dropout="training")).nodes())["Dropout"] == 10
 
 
 def test_the_seed_decides_the_weights(tmp_path):
-    files = [
-        save(bert.build(seed=seed), tmp_path / f"{n}.onnx").read_bytes() for n, seed in enumerate((1, 1, 2))
-    ]
+    files = [save(bert.build(seed=seed), tmp_path / f"{n}.onnx").read_bytes() for n, seed in enumerate((1, 1, 2))]
     assert files[0] == files[1] != files[2]
 
 

@@ -7,8 +7,8 @@ import onnx
 import onnxruntime
 import pytest
 
+from regraft import save
 from regraft.models import chain
-from regraft.save import save
 
 
 @pytest.mark.parametrize("opset", [11, 12, 13, 17, 18, 23])
@@ -30,9 +30,7 @@ def test_a_chain_has_the_nodes_that_were_asked_for_and_at_most_a_motif_more(node
 def test_a_chain_holds_what_passes_look_for():
     model = chain.build(1000)
     ops = Counter(node.op for node in model.nodes())
-    assert (
-        min(ops[op] for op in ("Erf", "ReduceMean", "Identity", "Dropout", "Shape", "Constant", "Cast")) >= 10
-    )
+    assert min(ops[op] for op in ("Erf", "ReduceMean", "Identity", "Dropout", "Shape", "Constant", "Cast")) >= 10
     assert sum(not any(t.outputs for t in node.outputs) for node in model.nodes()) > 10, "dead nodes"
 
 

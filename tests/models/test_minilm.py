@@ -68,6 +68,4 @@ def test_paraphrases_are_nearer_than_strangers(session):
 
 
 def test_embeddings_are_unit_vectors(session):
-    np.testing.assert_allclose(
-        np.linalg.norm(minilm.embed(session, ["One.", "Two words."]), axis=1), 1, rtol=1e-6
-    )
+    np.testing.assert_allclose(np.linalg.norm(minilm.embed(session, ["One.", "Two words."]), axis=1), 1, rtol=1e-6)

@@ -80,9 +80,7 @@ class Contract:
         old, new = dict(leaves(before)), dict(leaves(after))
         same_dtype = not self.lowers_dtype
         drifts = [
-            measure(
-                name, old[name], new[name], self._tolerance, same_dtype=same_dtype, computed_in=computed_in
-            )
+            measure(name, old[name], new[name], self._tolerance, same_dtype=same_dtype, computed_in=computed_in)
             for name in old
             if name in new
         ]
@@ -102,12 +100,8 @@ class Contract:
 
 
 exact = Contract("exact", "same values out")
-interface = Contract(
-    "interface", "inputs or outputs change; the others stay", ulps=ROUNDING, changes_interface=True
-)
-reassociation = Contract(
-    "reassociation", f"same function, other rounding: {ROUNDING:g} ulps a place", ulps=ROUNDING
-)
+interface = Contract("interface", "inputs or outputs change; the others stay", ulps=ROUNDING, changes_interface=True)
+reassociation = Contract("reassociation", f"same function, other rounding: {ROUNDING:g} ulps a place", ulps=ROUNDING)
 
 
 def approximation(bound: float) -> Contract:
@@ -118,9 +112,7 @@ def approximation(bound: float) -> Contract:
 def precision(rtol: float, atol: float) -> Contract:
     """A lower dtype: outputs within ``atol + rtol * |value|``, end to end."""
     name = f"precision({rtol:g}, {atol:g})"
-    return Contract(
-        name, f"lower dtype: within {atol:g} + {rtol:g} |y|", rtol=rtol, atol=atol, lowers_dtype=True
-    )
+    return Contract(name, f"lower dtype: within {atol:g} + {rtol:g} |y|", rtol=rtol, atol=atol, lowers_dtype=True)
 
 
 def combine(contracts: Iterable[Contract]) -> Contract:

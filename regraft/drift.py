@@ -48,9 +48,7 @@ class OutputDrift:
     def __str__(self) -> str:
         if self.reason:
             return f"{self.name}: {self.reason}"
-        return (
-            f"{self.name}: max abs {self.max_abs:.3g}, max rel {self.max_rel:.3g}, cosine {self.cosine:.9f}"
-        )
+        return f"{self.name}: max abs {self.max_abs:.3g}, max rel {self.max_rel:.3g}, cosine {self.cosine:.9f}"
 
 
 @dataclass(frozen=True)
@@ -119,9 +117,7 @@ def measure(
     before, after = np.asarray(before), np.asarray(after)
     if before.shape != after.shape:
         return OutputDrift.failure(name, f"shape {list(before.shape)} became {list(after.shape)}")
-    if before.dtype != after.dtype and (
-        same_dtype or _eps(before.dtype) is None or _eps(after.dtype) is None
-    ):
+    if before.dtype != after.dtype and (same_dtype or _eps(before.dtype) is None or _eps(after.dtype) is None):
         return OutputDrift.failure(name, f"dtype {before.dtype} became {after.dtype}")
     eps = _eps(before.dtype)
     if eps is None:
@@ -139,9 +135,7 @@ def _measure_equality(name: str, before: np.ndarray, after: np.ndarray) -> Outpu
     return OutputDrift.failure(name, f"{differing} of {before.size} {before.dtype} values differ")
 
 
-def _measure_floats(
-    name: str, before: np.ndarray, after: np.ndarray, tolerance: Tolerance, eps: float
-) -> OutputDrift:
+def _measure_floats(name: str, before: np.ndarray, after: np.ndarray, tolerance: Tolerance, eps: float) -> OutputDrift:
     finite = np.isfinite(before) & np.isfinite(after)
     lost = np.count_nonzero(~finite & (before != after) & ~(np.isnan(before) & np.isnan(after)))
     if lost:

@@ -1,8 +1,8 @@
 """The graph that passes edit: graphsurgeon's classes, with what it drops and with identity.
 
-graphsurgeon compares nodes by content and tensors by name, so looking one up is slow and none can be in a set. Here equality
-is identity, everything is hashable, and nodes, values and functions keep the fields that graphsurgeon's own import loses.
-Nodes and tensors that a user makes with `gs.Node` and `gs.Variable` are taken over by `adopt`.
+graphsurgeon compares nodes by content and tensors by name, so looking one up is slow and none can be in a set. Here
+equality is identity, everything is hashable, and nodes, values and functions keep the fields that graphsurgeon's import
+loses. Nodes and tensors that a user makes with `gs.Node` and `gs.Variable` are taken over by `adopt`.
 """
 
 from __future__ import annotations
@@ -88,6 +88,14 @@ class Constant(gs.Constant):
     def size(self) -> int:
         """Number of elements."""
         return int(np.prod(self.shape, dtype=np.int64))
+
+
+class TypedList(list[Any]):
+    """An attribute that is an empty list, and would forget of what: its ONNX attribute `type`."""
+
+    def __init__(self, type: onnx.AttributeProto.AttributeType):
+        super().__init__()
+        self.type = type
 
 
 class Graph(gs.Graph):

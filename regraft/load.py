@@ -9,8 +9,8 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from regraft import wire
-from regraft.convert import import_model
 from regraft.errors import ModelError
+from regraft.importer import import_model
 from regraft.model import Model
 from regraft.weights import Source, Sources
 

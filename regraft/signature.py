@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from regraft.graph import Variable
 from regraft.weights import dtype_from_onnx
 
 Shape = tuple[int | str | None, ...]
@@ -48,6 +49,14 @@ class Port:
         return cls(name, kind, inner=cls._of_type(name, inner))
 
     @classmethod
+    def of_variable(cls, variable: Variable) -> Port:
+        """The port of a graph's input or output."""
+        if variable.info is not None and variable.info.type.WhichOneof("value") not in (None, "tensor_type"):
+            return cls.of(variable.info)
+        dtype = np.dtype(variable.dtype) if variable.dtype is not None else None
+        return cls(variable.name, "tensor", dtype, None if variable.shape is None else tuple(variable.shape))
+
+    @classmethod
     def of_runtime(cls, name: str, text: str, shape: Iterable[int | str | None]) -> Port:
         """The port that ONNX Runtime describes as `text`, such as ``seq(tensor(float))``."""
         kind, _, rest = text.partition("(")
@@ -70,20 +79,9 @@ class Port:
     def __str__(self) -> str:
         if self.inner:
             return f"{self.kind}({self.inner})"
-        dims = "x".join("?" if d is None else str(d) for d in self.shape) if self.shape is not None else "..."
+        dims = ", ".join("?" if d is None else str(d) for d in self.shape) if self.shape is not None else "..."
         dtype = "string" if self.dtype == np.object_ else self.dtype
         return f"{dtype}[{dims}]"
-
-
-def inputs_of(graph: onnx.GraphProto) -> list[Port]:
-    """The inputs that a caller must give: those with a default value (an initializer of the name) are left out."""
-    defaults = {i.name for i in graph.initializer} | {i.values.name for i in graph.sparse_initializer}
-    return [Port.of(info) for info in graph.input if info.name not in defaults]
-
-
-def outputs_of(graph: onnx.GraphProto) -> list[Port]:
-    """The outputs, in order."""
-    return [Port.of(info) for info in graph.output]
 
 
 def _dtype(code: int) -> np.dtype[Any]:

@@ -23,6 +23,7 @@ class OutputDrift:
         cosine: cosine similarity of the two tensors; 1 when both are zero.
         ulps: largest difference in units of eps * (the value's magnitude + the tensor's typical magnitude).
         measured, allowed: the difference and its tolerance at the value that comes nearest to breaking it.
+        place: the indices of that value; empty for a scalar, or where nothing differs.
         reason: why the output failed; empty when it passed.
     """
 
@@ -34,12 +35,13 @@ class OutputDrift:
     measured: float = 0.0
     allowed: float = 0.0
     reason: str = ""
+    place: tuple[int, ...] = ()
 
     @classmethod
-    def failure(cls, name: str, reason: str) -> OutputDrift:
+    def failure(cls, name: str, reason: str, place: tuple[int, ...] = ()) -> OutputDrift:
         """An output that cannot be compared by value."""
         infinite = float("inf")
-        return cls(name, infinite, infinite, 0.0, infinite, infinite, 0.0, reason)
+        return cls(name, infinite, infinite, 0.0, infinite, infinite, 0.0, reason, place)
 
     @property
     def passed(self) -> bool:
@@ -125,21 +127,23 @@ def measure(
     if computed_in is not None:
         eps = max(eps, _eps(np.dtype(computed_in)) or 0.0)
     wide = np.complex128 if before.dtype.kind == "c" else np.float64
-    return _measure_floats(name, before.astype(wide).ravel(), after.astype(wide).ravel(), tolerance, eps)
+    return _measure_floats(name, before.astype(wide), after.astype(wide), tolerance, eps)
 
 
 def _measure_equality(name: str, before: np.ndarray, after: np.ndarray) -> OutputDrift:
-    differing = int(np.count_nonzero(before != after))
-    if not differing:
+    differing = np.asarray(before != after)
+    if not differing.any():
         return OutputDrift(name)
-    return OutputDrift.failure(name, f"{differing} of {before.size} {before.dtype} values differ")
+    reason = f"{np.count_nonzero(differing)} of {before.size} {before.dtype} values differ"
+    return OutputDrift.failure(name, reason, _place(differing, 0))
 
 
 def _measure_floats(name: str, before: np.ndarray, after: np.ndarray, tolerance: Tolerance, eps: float) -> OutputDrift:
     finite = np.isfinite(before) & np.isfinite(after)
-    lost = np.count_nonzero(~finite & (before != after) & ~(np.isnan(before) & np.isnan(after)))
-    if lost:
-        return OutputDrift.failure(name, f"{lost} of {before.size} values changed to or from NaN or infinity")
+    lost = ~finite & (before != after) & ~(np.isnan(before) & np.isnan(after))
+    if lost.any():
+        reason = f"{np.count_nonzero(lost)} of {before.size} values changed to or from NaN or infinity"
+        return OutputDrift.failure(name, reason, _place(lost, 0))
     before, after = before[finite], after[finite]
     if not before.size or np.array_equal(before, after):
         return OutputDrift(name)
@@ -165,7 +169,13 @@ def _measure_floats(name: str, before: np.ndarray, after: np.ndarray, tolerance:
         measured=float(difference[worst]),
         allowed=float(allowed[worst]),
         reason=reason,
+        place=_place(finite, worst),
     )
+
+
+def _place(chosen: np.ndarray, n: int) -> tuple[int, ...]:
+    """The indices of element number ``n`` among those that are ``chosen``."""
+    return tuple(map(int, np.unravel_index(np.flatnonzero(chosen)[n], chosen.shape)))
 
 
 def _cosine(before: np.ndarray, after: np.ndarray) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ _CARRIED = {  # ops whose output holds the values of these inputs
     "Min": range(1000),
 }
 _SAME_SHAPE = ("Identity", "Cast", "Dropout", "DequantizeLinear")
+_SAME_VALUES = ("Identity", "Cast", "Unsqueeze", "Squeeze", "Reshape")
 _TABLES = {  # (op, place of the index) -> place of the table
     ("Gather", 1): 0,
     ("GatherElements", 1): 0,
@@ -125,8 +126,9 @@ def _rows(node: Node, place: int) -> int | None:
 
 
 def _bounds(node: Node) -> Iterator[int]:
-    if node.op == "Slice" and len(node.inputs) > 2 and _constant(node.inputs[2]) is None:
-        data, axes = _constant(_uncut(node.inputs[0])), _constant(node.inputs[3]) if len(node.inputs) > 3 else None
+    if node.op == "Slice" and len(node.inputs) > 2 and _constant(node.inputs[2], _SAME_VALUES) is None:
+        data = _constant(_uncut(node.inputs[0]))
+        axes = _constant(node.inputs[3], _SAME_VALUES) if len(node.inputs) > 3 else None
         if data is not None and len(data.shape) > 1:
             cut = axes.values.reshape(-1).tolist() if axes is not None else [0]
             yield from (int(data.shape[axis]) for axis in cut)
@@ -157,13 +159,13 @@ def _uncut(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def _constant(tensor: Tensor) -> Constant | None:
-    """The constant that `tensor` is, or is made of without a change of its shape."""
+def _constant(tensor: Tensor, through: Collection[str] = _SAME_SHAPE) -> Constant | None:
+    """The constant that `tensor` is, or is made of by ops that keep its shape, or whichever are named."""
     while not isinstance(tensor, gs.Constant):
         node = tensor.inputs[0] if tensor.inputs else None
         if node is not None and node.op == "Constant" and isinstance(node.attrs.get("value"), gs.Constant):
             return node.attrs["value"]
-        if node is None or node.op not in _SAME_SHAPE:
+        if node is None or node.op not in through:
             return None
         tensor = node.inputs[0]
     return tensor

@@ -159,7 +159,7 @@ def adopt(graph: AnyGraph) -> None:
     for node in graph.nodes:
         if type(node) is gs.Node:
             node.__class__ = Node
-            node.metadata = {}
+            node.metadata = vars(node).get("metadata", {})
         for tensor in (*node.inputs, *node.outputs):
             _adopt(tensor)
         for inner in subgraphs(node):

@@ -19,7 +19,7 @@ class Dumps:
         folder: where to; made if it is not there.
 
     Attributes:
-        last: the file written last.
+        first, last: the file of the input, and the one written last.
     """
 
     def __init__(self, folder: Path, model: Model):
@@ -28,8 +28,8 @@ class Dumps:
         except OSError as error:
             raise RegraftError(f"cannot make the dump folder {folder}: {error.strerror}") from error
         self.folder = folder
-        self.last = save(model, folder / "00-input.onnx", "external")
-        written = export(load(self.last)).values
+        self.first = self.last = save(model, folder / "00-input.onnx", "external")
+        written = export(load(self.first)).values
         self._moved = {
             (old.source, old.offset): new
             for old, new in zip(export(model).values, written, strict=True)

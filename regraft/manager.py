@@ -82,8 +82,10 @@ class _Run:
         _check(model, f"{model.path or 'the model'} is broken before any pass")
         self.dumps = Dumps(Path(dump_dir), model) if dump_dir is not None else None
         self.watch = self._watch(inputs, seed) if verify != "none" else None
+        self.report.unstable = list(self.watch.unstable) if self.watch else []
         self.header = self._header()
         self.contract = exact
+        self.before: Path | None = None  # the dump that shows the graph before the pass at work
 
     def run(self, shown: bool) -> Report:
         with bars(len(self.pipeline), shown) as shown_bars:
@@ -92,7 +94,8 @@ class _Run:
                 shown_bars.begin(one.name)
                 nodes = self.one_pass(number, one, nodes, shown_bars)
                 shown_bars.end()
-        if self.watch and self.verify == "final" and self.report.changed:
+        if self.verify == "final" and self.report.changed:
+            self.before = self.dumps.first if self.dumps else None
             self.report.drift = self.look(self.contract, f"pipeline '{self.pipeline}'")
         entries = [record.Entry(one.text, tuple(one.changes)) for one in self.report.passes]
         record.append(self.model, str(self.pipeline), entries)
@@ -100,6 +103,7 @@ class _Run:
 
     def one_pass(self, number: int, one: Pass, nodes: int, bars: Quiet) -> int:
         """Run a pass and what belongs to it; the number of nodes after it."""
+        self.before = self.dumps.last if self.dumps else None
         if self.watch and self.verify == "each" and one.contract.changes_interface:
             self.watch.keep(self.model)
         said = PassReport(one.name, str(one), str(one.contract), nodes_before=nodes)
@@ -160,7 +164,7 @@ class _Run:
 
     def hint(self) -> str:
         """Where the model from before the failure lies."""
-        return f" (the graph before it: {self.dumps.last})" if self.dumps else ""
+        return f" (the graph before it: {self.before})" if self.before else ""
 
     def _watch(self, inputs: Mapping[str, Any] | None, seed: int) -> Watch:
         watch = Watch(self.model, inputs, seed)

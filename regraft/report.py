@@ -65,6 +65,7 @@ class Report:
         model: the file that was rewritten; empty for a model made in memory.
         verify: "none", "final" or "each".
         drift: of the outputs, first against last; None unless ``verify`` is "final".
+        unstable: outputs that hang on chance and were not compared.
     """
 
     model: str
@@ -72,6 +73,7 @@ class Report:
     verify: str
     passes: list[PassReport] = field(default_factory=list)
     drift: Drift | None = None
+    unstable: list[str] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:

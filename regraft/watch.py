@@ -11,17 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from regraft.contract import Contract
+from regraft.contract import Contract, exact
 from regraft.convert import clone
 from regraft.drift import Drift
 from regraft.errors import VerificationError
+from regraft.graph import Node
 from regraft.inputs import Given, make_inputs
 from regraft.model import Model
 from regraft.runtime import Session
+from regraft.verify import snapshot
 
 Arrays = dict[str, Any]
 
 HALVES = ("bfloat16", "float16")  # coarser first
+RANDOM = {"Bernoulli", "Dropout", "Multinomial"}
 
 
 class Watch:
@@ -31,13 +34,17 @@ class Watch:
         model: the model before any pass.
         inputs: what to run it on; made from the meaning of its inputs where not given.
         seed: of the made inputs.
+
+    Attributes:
+        unstable: outputs that hang on chance, which are not compared.
     """
 
     def __init__(self, model: Model, inputs: Mapping[str, Any] | None = None, seed: int = 0):
         self._given = frozenset(inputs or ())
         self._seed = seed
         self._inputs = make_inputs(model, seed=seed, given=Given(values=inputs or {}))
-        self._outputs = Session(model).run(self._inputs)
+        self.unstable = _unstable(model, self._inputs) if any(map(_draws, model.nodes())) else ()
+        self._outputs = self._run(model)
         self._kept: Model | None = None
 
     def keep(self, model: Model) -> None:
@@ -48,7 +55,7 @@ class Watch:
         """The drift since the last look. Raises VerificationError when given inputs no longer fit the model."""
         if self._kept is not None:
             self._follow(self._kept, model)
-        outputs = Session(model).run(_for(model, self._inputs))
+        outputs = self._run(model)
         drift = contract.check(self._outputs, outputs, computed_in=_coarsest_float(model))
         self._outputs, self._kept = outputs, None
         return drift
@@ -61,8 +68,24 @@ class Watch:
             if given := self._given.intersection(misfits):
                 raise VerificationError(f"the given input '{min(given)}' no longer fits the model; give one that does")
             self._inputs = make_inputs(old, seed=self._seed, given=Given(values=_for(old, made)))
-            self._outputs = Session(old).run(self._inputs)
+            self._outputs = self._run(old)
         self._inputs = made | self._inputs
+
+    def _run(self, model: Model) -> Arrays:
+        outputs = snapshot(model, _for(model, self._inputs))
+        return {name: value for name, value in outputs.items() if name not in self.unstable}
+
+
+def _draws(node: Node) -> bool:
+    """Whether what a node gives may hang on chance."""
+    return not node.domain and (node.op in RANDOM or node.op.startswith("Random"))
+
+
+def _unstable(model: Model, inputs: Arrays) -> tuple[str, ...]:
+    """The outputs that two runs of one session give differently."""
+    session = Session(model)
+    drift = exact.check(session.run(inputs), session.run(inputs))
+    return tuple(output.name for output in drift.failures)
 
 
 def _for(model: Model, inputs: Arrays) -> Arrays:

@@ -108,6 +108,15 @@ class Nothing(Pass):
         pass
 
 
+class Rename(Pass):
+    """Renames a node."""
+
+    name = "rename"
+
+    def run(self, model, context):
+        model.graph.nodes[0].name = "renamed"
+
+
 class DropLabel(Pass):
     """Drops the loss."""
 
@@ -292,6 +301,21 @@ def test_a_pass_that_hides_an_interface_change_is_found(model):
 
     with pytest.raises(VerificationError, match=r"pass 'sly' breaks its contract exact: loss: the output is gone"):
         run(model, [Sly], verify="each")
+
+
+def test_a_random_output_is_named_and_not_compared():
+    text = """<ir_version: 10, opset_import: ["" : 20]>
+    m (float[4] x) => (float[4] y, float[4] noise) { y = Abs(x) noise = RandomNormalLike(x) }"""
+    report = run(from_proto(parser.parse_model(text)), [Rename], verify="each")
+    assert report.unstable == ["noise"]
+    assert [output.name for output in report.passes[0].drift.outputs] == ["y"]
+
+
+def test_a_failed_verification_says_where_the_graph_before_it_lies(model, tmp_path):
+    with pytest.raises(VerificationError, match=r"the graph before it: .*01-to-abs\.onnx"):
+        run(model, [ToAbs, AddConstant()], verify="each", dump_dir=tmp_path / "d")
+    with pytest.raises(VerificationError, match=r"the graph before it: .*00-input\.onnx"):
+        run(regraft.load(model.path), [ToAbs, AddConstant()], verify="final", dump_dir=tmp_path / "e")
 
 
 def test_given_inputs_are_used(model):

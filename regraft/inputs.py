@@ -52,10 +52,12 @@ def make_inputs(model: Model, *, seed: int = 0, given: Given | None = None) -> d
         InputError: a given input or shape is none that the model takes.
     """
     given = given or Given()
-    variables = {v.name: v for v in model.graph.inputs if getattr(v, "default", None) is None}
+    variables = {v.name: v for v in model.graph.inputs}
     for name in (*given.values, *given.shapes):
         if name not in variables:
             raise InputError(f"no input named '{name}'; known: {', '.join(variables) or 'none'}")
+    asked = {*given.values, *given.shapes}
+    variables = {name: v for name, v in variables.items() if v.default is None or name in asked}
     ports = {name: Port.of_variable(v) for name, v in variables.items()}
     sizes = _Sizes(model, ports, given)
     values = {}

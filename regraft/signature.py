@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,3 +90,42 @@ def _dtype(code: int) -> np.dtype[Any]:
 
 def _shape(shape: onnx.TensorShapeProto) -> Shape:
     return tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in shape.dim)
+
+
+@dataclass(frozen=True)
+class Correspondence:
+    """Which inputs, or outputs, of two models belong together.
+
+    Attributes:
+        pairs: name before to name after.
+        removed, added: names that only one model has.
+    """
+
+    pairs: dict[str, str]
+    removed: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+
+
+def correspond(before: Iterable[Port], after: Iterable[Port], names: Mapping[str, str]) -> Correspondence:
+    """Pair ports as `names` says, else by name, else where only one on each side has that kind, dtype and rank."""
+    old, new = {port.name: port for port in before}, {port.name: port for port in after}
+    pairs = {name: names.get(name, name) for name in old if names.get(name, name) in new}
+    taken = set(pairs.values())
+    for looks, (name, *others) in _by_looks(port for port in old.values() if port.name not in pairs).items():
+        match _by_looks(port for port in new.values() if port.name not in taken).get(looks):
+            case [only] if not others:
+                pairs[name] = only
+    taken = set(pairs.values())
+    return Correspondence(
+        {name: pairs[name] for name in old if name in pairs},
+        tuple(name for name in old if name not in pairs),
+        tuple(name for name in new if name not in taken),
+    )
+
+
+def _by_looks(ports: Iterable[Port]) -> dict[tuple[Any, ...], list[str]]:
+    groups: dict[tuple[Any, ...], list[str]] = {}
+    for port in ports:
+        rank = None if port.shape is None else len(port.shape)
+        groups.setdefault((port.kind, port.tensor.dtype, rank), []).append(port.name)
+    return groups

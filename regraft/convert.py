@@ -16,7 +16,8 @@ from regraft.fields import put_pairs
 from regraft.graph import adopt
 from regraft.importer import import_model
 from regraft.model import Model
-from regraft.weights import Array, Sources, Value
+from regraft.sources import Sources
+from regraft.weights import Array, Value
 from regraft.wire import slot
 
 

@@ -117,7 +117,7 @@ class Exporter:
 
     def tensor(self, constant: gs.Constant, proto: onnx.TensorProto) -> None:
         value = constant._values
-        if isinstance(value, Held):
+        if isinstance(value, Held) and (value.nbytes < LARGE or value.dtype == object):
             proto.CopyFrom(value.proto)
         elif isinstance(value, np.ndarray) and (value.dtype == object or value.nbytes < LARGE):
             proto.CopyFrom(numpy_helper.from_array(value))

@@ -15,6 +15,7 @@ from regraft.errors import ModelError
 from regraft.fields import merge, opset_list, opset_versions, pairs, to_variable
 from regraft.graph import Constant, Function, Graph, Node, Tensor, TypedList, Variable, walk
 from regraft.model import Model
+from regraft.order import sort
 from regraft.weights import Array, Sparse, Value
 
 Resolve = Callable[[onnx.TensorProto], Value | Array]
@@ -47,13 +48,15 @@ class _Scope:
     def __init__(self, nodes: Iterable[onnx.NodeProto], outer: _Scope | None):
         self.outer = outer
         self.tensors: dict[str, Tensor] = {}
-        self.made = {name for node in nodes for name in node.output if name}
+        self.coming = {name for node in nodes for name in node.output if name}
+        self.unsorted = False  # whether a node read what a later one makes
 
     def find(self, name: str) -> Tensor | None:
+        if name in self.coming:
+            self.unsorted = True
+            return self.tensors.setdefault(name, Variable(name))
         if name in self.tensors:
             return self.tensors[name]
-        if name in self.made:
-            return self.tensors.setdefault(name, Variable(name))
         return self.outer.find(name) if self.outer else None
 
     def read(self, name: str) -> Tensor:
@@ -62,6 +65,7 @@ class _Scope:
         return self.find(name) or self.tensors.setdefault(name, Variable(name))
 
     def write(self, name: str) -> Tensor:
+        self.coming.discard(name)
         return self.tensors.setdefault(name, Variable(name)) if name else Variable("")
 
 
@@ -79,16 +83,19 @@ class _Importer:
             scope.tensors[sparse.values.name] = Constant(sparse.values.name, Sparse(sparse))
         initializers = dict(scope.tensors)
         for info in proto.value_info:
-            scope.tensors.setdefault(info.name, to_variable(info))
+            if info.name in scope.coming:  # of an outer value, the outer graph tells the type
+                scope.tensors.setdefault(info.name, to_variable(info))
         inputs = [t for t in (self.input(info, scope) for info in proto.input) if t is not None]
         for info in proto.output:
-            if info.name in scope.made:
+            if info.name in scope.coming:
                 merge(scope.tensors.setdefault(info.name, to_variable(info)), info)
         graph = Graph(name=proto.name, doc_string=proto.doc_string, opset=self.opsets.get(""))
         graph.nodes += [self.node(node, scope) for node in proto.node]
         graph.inputs = inputs
         graph.outputs = [scope.find(info.name) or to_variable(info) for info in proto.output]
         graph.import_domains = opset_list(self.opsets)
+        if scope.unsorted:
+            sort(graph)
         used = set(graph.outputs)
         graph.unused = [
             t for t in initializers.values() if t is scope.tensors[t.name] and not t.outputs and t not in used
@@ -118,7 +125,7 @@ class _Importer:
         node = Node(
             proto.op_type,
             proto.name,
-            {a.name: self.attribute(a, scope) for a in proto.attribute},
+            self.attributes(proto, scope),
             [scope.read(name) for name in proto.input],
             [scope.write(name) for name in proto.output],
             None if proto.domain in ("", "ai.onnx") else proto.domain,
@@ -131,6 +138,12 @@ class _Importer:
         if proto.device_configurations:
             node.extra = onnx.NodeProto(device_configurations=proto.device_configurations)
         return node
+
+    def attributes(self, proto: onnx.NodeProto, scope: _Scope) -> dict[str, Any]:
+        try:
+            return {a.name: self.attribute(a, scope) for a in proto.attribute}
+        except ModelError as error:
+            raise ModelError(f"node '{proto.name}' ({proto.op_type}): {error}") from error
 
     def attribute(self, proto: AttributeProto, scope: _Scope | None) -> Any:
         if proto.ref_attr_name:
@@ -180,6 +193,8 @@ class _Importer:
         function.opset = own.opsets.get("", self.opsets.get("", function.opset))
         function.import_domains = opset_list(own.opsets)
         function.overload = proto.overload
+        if scope.unsorted:
+            sort(function)
         function.extra = onnx.FunctionProto(metadata_props=proto.metadata_props)
         return function
 

@@ -9,10 +9,11 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from regraft import wire
-from regraft.errors import ModelError
+from regraft.errors import GraphError, ModelError
 from regraft.importer import import_model
 from regraft.model import Model
-from regraft.weights import Source, Sources
+from regraft.sources import Sources
+from regraft.weights import Source
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -22,6 +23,7 @@ def load(path: str | os.PathLike[str]) -> Model:
 
     Raises:
         ModelError: no such file, no ONNX model in it, truncated, or its external data is missing or out of bounds.
+        GraphError: the graph has a cycle.
     """
     path = Path(path)
     if path.is_dir():
@@ -34,5 +36,5 @@ def load(path: str | os.PathLike[str]) -> Model:
         return import_model(proto, path, Sources(path, source).value)
     except DecodeError as error:
         raise ModelError(f"{path}: not an ONNX model: {error}") from error
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from error
+    except (ModelError, GraphError) as error:
+        raise type(error)(f"{path}: {error}") from error

@@ -1,7 +1,8 @@
 """Write a model, its weights streamed from where they lie to where they go.
 
 Unchanged bytes are copied file to file by the kernel; derived weights are computed one at a time. All is written to a
-temporary file beside the destination, which replaces it at the end: a crash or a full disk leaves the old file as it was.
+temporary file beside the destination, which replaces it at the end: a crash or a full disk leaves the old file as it
+was.
 """
 
 from __future__ import annotations

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from regraft.errors import GraphError
-from regraft.graph import AnyGraph, Constant, Node, Tensor, Variable, adopt, subgraphs, walk
+from regraft.graph import AnyGraph, Constant, Node, Tensor, Variable, adopt
 from regraft.model import Model
+from regraft.order import sort
 
 
 class Editor:
@@ -34,13 +35,14 @@ class Editor:
         self.ends: dict[Tensor, list[AnyGraph]] = {}  # the graphs that a value is an output of
         self._names: set[str] = set()
         self._next: dict[str, int] = {}
-        self._before: dict[Node, list[Node]] = {}
+        self._before: dict[Node, list[Node]] = {}  # new nodes, by the old one that they stand before
+        self._anchor: dict[Node, Node] = {}  # that old node, by new one
         self._scalars: dict[tuple[AnyGraph, float, np.dtype[Any]], Constant] = {}
         self._starts: set[Tensor] = set()
         for graph in model.graphs():
             adopt(graph)
             self._starts.update(graph.inputs)
-            self._names.update(t.name for t in graph.inputs)
+            self._names.update(t.name for t in (*graph.inputs, *graph.outputs, *graph.unused))
             for tensor in graph.outputs:
                 self.ends.setdefault(tensor, []).append(graph)
             for node in graph.nodes:
@@ -104,13 +106,19 @@ class Editor:
         domain: str | None = None,
         hint: str | None = None,
     ) -> Node:
-        """A new node in the graph of `before`, ahead of it. One output is made for it where none is given."""
+        """A new node in the graph of `before`, ahead of it. One output is made for it where none is given.
+
+        Outputs that are given have no other maker from now on.
+        """
         name = self.name(hint or f"{before.name or before.op}/{op}")
         if outputs is None:
             outputs = [Variable(self.name(f"{name}_output"))]
+        for tensor in outputs:
+            list.clear(tensor.inputs)
         node = Node(op, name, attrs, inputs, outputs, domain)
         self.home[node] = self.home[before]
-        self._before.setdefault(before, []).append(node)
+        self._anchor[node] = self._anchor.get(before, before)
+        self._before.setdefault(self._anchor[node], []).append(node)
         return node
 
     def remove(self, node: Node) -> None:
@@ -130,6 +138,9 @@ class Editor:
         """Let everything that reads `old` read `new`.
 
         A graph output keeps its name and its type: `new` takes them over where it can, else an Identity is put between.
+
+        Raises:
+            GraphError: `old` is an input and an output of the same graph.
         """
         if old is new:
             return
@@ -150,14 +161,28 @@ class Editor:
             graph.outputs = [new if t is old else t for t in graph.outputs]
             self.ends[new] = [graph]
             return
+        if not old.inputs:
+            self._replace_constant_output(graph, old, new)
+            return
         producer = old.inputs[0]
-        list.clear(old.inputs)
         spare = Variable(self.name(f"{old.name}_old"), old.dtype, old.shape)
         place = next(i for i, t in enumerate(producer.outputs) if t is old)
         list.__setitem__(producer.outputs, place, spare)
         list.append(spare.inputs, producer)
         self.insert(producer, "Identity", [new], outputs=[old])
         self.ends[old] = [graph]
+
+    def _replace_constant_output(self, graph: AnyGraph, old: Tensor, new: Tensor) -> None:
+        if old in self._starts:
+            raise GraphError(
+                f"'{old.name}' is an input and an output of graph '{graph.name}': nothing can stand for it"
+            )
+        output = Variable(old.name, old.dtype, old.shape)
+        graph.outputs = [output if t is old else t for t in graph.outputs]
+        self.ends[output] = [graph]
+        node = Node("Identity", self.name(f"{old.name}/Identity"), None, [new], [output])
+        self.home[node] = graph
+        graph.nodes.append(node)
 
     def _maker(self, tensor: Tensor) -> Node | None:
         if tensor in self._starts or isinstance(tensor, Constant) or not tensor.inputs:
@@ -170,7 +195,7 @@ class Editor:
     def _commit(self) -> None:
         gone = self.dead
         for graph in {self.home[node] for node in (*gone, *self._before)}:
-            nodes = [n for node in graph.nodes for n in (*self._before.get(node, ()), node) if n not in gone]
+            nodes = [n for node in graph.nodes for n in self._with_inserted(node) if n not in gone]
             graph.nodes.clear()
             graph.nodes.extend(nodes)
             if self._before:
@@ -180,6 +205,14 @@ class Editor:
             list.__setitem__(tensor.outputs, slice(None), [n for n in tensor.outputs if n not in gone])
         for node in gone:
             list.clear(node.inputs)
+            for tensor in node.outputs:
+                list.__setitem__(tensor.inputs, slice(None), [n for n in tensor.inputs if n not in gone])
+
+    def _with_inserted(self, node: Node) -> Iterator[Node]:
+        """`node`, after all that was inserted before it, and before that."""
+        for inserted in self._before.get(node, ()):
+            yield from self._with_inserted(inserted)
+        yield node
 
 
 def _take_over(new: Any, old: Any) -> None:
@@ -187,58 +220,3 @@ def _take_over(new: Any, old: Any) -> None:
     new.info, new.type = old.info, old.type
     new.dtype = old.dtype if old.dtype is not None else new.dtype
     new.shape = old.shape if old.shape is not None else new.shape
-
-
-def reads(node: Node) -> Iterator[Tensor]:
-    """The values that `node` needs: its inputs, and what its bodies take from the graphs around them."""
-    yield from node.inputs
-    for body in subgraphs(node):
-        for graph in walk(body):
-            yield from graph.outputs
-            for inner in graph.nodes:
-                yield from inner.inputs
-
-
-def sort(graph: AnyGraph) -> None:
-    """Put every node of `graph` after those it reads from, moving as few as possible.
-
-    Raises:
-        GraphError: there is a cycle.
-    """
-    place = {node: i for i, node in enumerate(graph.nodes)}
-    before = [
-        {place[n]: None for t in reads(node) for n in t.inputs if n in place and n is not node} for node in graph.nodes
-    ]
-    if all(p < i for i, needed in enumerate(before) for p in needed) and not _reads_itself(graph):
-        return
-    order: list[int] = []
-    state = [0] * len(before)  # 1: on the path, 2: placed
-    for root in range(len(before)):
-        stack = [(root, iter(before[root]))] if not state[root] else []
-        state[root] = state[root] or 1
-        while stack:
-            index, pending = stack[-1]
-            for needed in pending:
-                if state[needed] == 1 or needed == index:
-                    raise GraphError(f"the graph has a cycle through {_label(graph.nodes[needed])}")
-                if not state[needed]:
-                    state[needed] = 1
-                    stack.append((needed, iter(before[needed])))
-                    break
-            else:
-                state[index] = 2
-                order.append(index)
-                stack.pop()
-    graph.nodes[:] = [graph.nodes[i] for i in order]
-
-
-def _reads_itself(graph: AnyGraph) -> bool:
-    for node in graph.nodes:
-        outputs = set(node.outputs)
-        if any(t in outputs for t in node.inputs if t.name):
-            raise GraphError(f"the graph has a cycle through {_label(node)}")
-    return False
-
-
-def _label(node: Node) -> str:
-    return f"node '{node.name}' ({node.op})"

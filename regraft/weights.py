@@ -1,8 +1,8 @@
 """Values of constants that stay out of memory until somebody asks.
 
-A `Value` knows its shape and dtype; `load()` gives the array. Three kinds: `Stored` lies in a file and is memory-mapped,
-`Held` is a small tensor of the header, `Derived` is computed from others each time it is loaded, so that a change of weights
-costs memory one tensor at a time, while saving.
+A `Value` knows its shape and dtype; `load()` gives the array. Three kinds: `Stored` lies in a file and is
+memory-mapped, `Held` is a small tensor of the header, `Derived` is computed from others each time it is loaded, so that
+a change of weights costs memory one tensor at a time, while saving.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ import onnx_graphsurgeon as gs
 from onnx import helper, numpy_helper
 
 from regraft.errors import ModelError
-from regraft.wire import INLINE
 
 Array = np.ndarray[Any, Any]
 
-_SUB_BYTE: dict[int, int] = {
+SUB_BYTE: dict[int, int] = {
     onnx.TensorProto.UINT4: 4,
     onnx.TensorProto.INT4: 4,
     onnx.TensorProto.FLOAT4E2M1: 4,
@@ -105,7 +104,7 @@ class Stored(Value):
         self.header, self.source, self.offset = header, source, offset
 
     def load(self) -> Array:
-        if self.header.data_type in _SUB_BYTE:
+        if self.header.data_type in SUB_BYTE:
             return _frozen(numpy_helper.to_array(self._in_memory()))
         if not self.nbytes:
             return _frozen(np.empty(self.shape, self.dtype))
@@ -190,61 +189,6 @@ class Sparse(gs.ir.tensor.SparseValues):
         return _frozen(dense)
 
 
-class Sources:
-    """Opens the files that a model's tensors refer to, each once, and none outside the model's folder."""
-
-    def __init__(self, path: Path | None, inline: Source | None = None):
-        self.folder = path.parent if path else None
-        self._inline = inline
-        self._open: dict[str, Source] = {}
-
-    def value(self, proto: onnx.TensorProto) -> Value:
-        """The value of a tensor as it stands in a header.
-
-        Raises:
-            ModelError: the external file is missing, too short, or outside the model's folder; the size does not fit.
-        """
-        where = f"tensor '{proto.name}'"
-        if proto.data_location != onnx.TensorProto.EXTERNAL:
-            if proto.HasField("raw_data") and len(proto.raw_data) != stored_size(proto):
-                raise ModelError(
-                    f"{where}: has {len(proto.raw_data)} bytes, its shape {list(proto.dims)} takes {stored_size(proto)}"
-                )
-            return Held(proto)
-        entries = {entry.key: entry.value for entry in proto.external_data}
-        source = self._source(entries.get("location", ""), where)
-        offset = int(entries.get("offset", 0))
-        length = int(entries.get("length", 0)) or stored_size(proto)
-        if length != stored_size(proto):
-            raise ModelError(f"{where}: {length} bytes stored, its shape {list(proto.dims)} takes {stored_size(proto)}")
-        if offset < 0 or offset + length > source.size:
-            raise ModelError(
-                f"{where}: {source.path} is truncated: {source.size} bytes, needed up to byte {offset + length}"
-            )
-        header = onnx.TensorProto()
-        header.CopyFrom(proto)
-        header.ClearField("external_data")
-        header.ClearField("data_location")
-        return Stored(header, source, offset)
-
-    def _source(self, location: str, where: str) -> Source:
-        if location == INLINE and self._inline:
-            return self._inline
-        if location not in self._open:
-            if self.folder is None:
-                raise ModelError(f"{where}: external data '{location}' of a model that has no folder")
-            path = self.folder / location
-            if not location or not path.resolve().is_relative_to(self.folder.resolve()):
-                raise ModelError(
-                    f"{where}: external data '{location}' lies outside the model's folder {self.folder}; "
-                    "move it beside the model"
-                )
-            if not path.is_file():
-                raise ModelError(f"{where}: external data file {path} is missing; put it beside the model")
-            self._open[location] = Source(path)
-        return self._open[location]
-
-
 def dtype_of(proto: onnx.TensorProto) -> np.dtype[Any]:
     """The numpy (or ml_dtypes) dtype of a tensor.
 
@@ -266,8 +210,8 @@ def dtype_from_onnx(code: int, where: str = "a tensor") -> np.dtype[Any]:
 def packed_size(shape: Sequence[int], code: int) -> int:
     """Bytes of a tensor of ONNX data type `code`, packed as `raw_data` is."""
     count = math.prod(shape)
-    if code in _SUB_BYTE:
-        return -(-count * _SUB_BYTE[code] // 8)
+    if code in SUB_BYTE:
+        return -(-count * SUB_BYTE[code] // 8)
     return 0 if code == onnx.TensorProto.STRING else count * dtype_from_onnx(code).itemsize
 
 

@@ -1,8 +1,8 @@
 """Protobuf's wire format: a model without its weights, and weights put back.
 
 A large tensor's bytes never leave the file. `strip` walks an ONNX file and returns the model's header, in which such a
-tensor is an external reference into that file; `splice` is the inverse, and returns the pieces of an inline file: header
-bytes between tensors. Format: https://protobuf.dev/programming-guides/encoding; field numbers: onnx.proto.
+tensor is an external reference into that file; `splice` is the inverse, and returns the pieces of an inline file:
+header bytes between tensors. Format: https://protobuf.dev/programming-guides/encoding; field numbers: onnx.proto.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ LARGE = 1024
 
 _SLOT = "regraft:slot:"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_DEPTH = 100  # protobuf parses no deeper nesting
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,15 +37,14 @@ class _Message:
     fields: dict[int, _Message] = field(default_factory=dict)
 
 
+# Sparse tensors and training_info stay whole in the header: nothing edits them.
 _TENSOR = _Message()
-_SPARSE = _Message({1: _TENSOR, 2: _TENSOR})
-_ATTRIBUTE = _Message({5: _TENSOR, 10: _TENSOR, 22: _SPARSE, 23: _SPARSE})
+_ATTRIBUTE = _Message({5: _TENSOR, 10: _TENSOR})
 _NODE = _Message({5: _ATTRIBUTE})
-_GRAPH = _Message({1: _NODE, 5: _TENSOR, 15: _SPARSE})
+_GRAPH = _Message({1: _NODE, 5: _TENSOR})
 _ATTRIBUTE.fields.update({6: _GRAPH, 11: _GRAPH})
 _FUNCTION = _Message({7: _NODE, 11: _ATTRIBUTE})
-_TRAINING = _Message({1: _GRAPH, 2: _GRAPH})
-_MODEL = _Message({7: _GRAPH, 20: _TRAINING, 25: _FUNCTION})
+_MODEL = _Message({7: _GRAPH, 25: _FUNCTION})
 
 _DIMS, _FLOATS, _RAW, _DOUBLES, _EXTERNAL, _LOCATION = 1, 4, 9, 10, 13, 14
 _PLAIN = (_FLOATS, _RAW, _DOUBLES)  # fields whose bytes are the little-endian tensor itself
@@ -66,7 +66,7 @@ Piece = bytes | Slot
 def strip(buffer: Buffer) -> bytes:
     """The serialized `ModelProto` in `buffer`, every tensor of `LARGE` bytes or more made a reference.
 
-    A reference is `external_data` with location `INLINE` and the offset and length in `buffer`. Only the headers are read.
+    A reference is `external_data` with location `INLINE` and the offset and length in `buffer`. Only headers are read.
 
     Raises:
         ModelError: the bytes are not protobuf, or end too early.
@@ -83,13 +83,15 @@ def splice(header: bytes, sizes: list[int]) -> list[Piece]:
         at = bisect.bisect_left(places, start)
         return at < len(places) and places[at] < stop
 
-    def fill(walk: _Walk, start: int, stop: int) -> list[Piece]:
-        kept, index = b"", -1
+    def fill(walk: _Walk, start: int, stop: int) -> list[Piece] | None:
+        kept, index = b"", None
         for number, _, begin, value, end in walk.fields(start, stop):
             if number == _EXTERNAL:
                 index = int(header[value:end].partition(_SLOT.encode())[2])
             elif number != _LOCATION:
                 kept += header[begin:end]
+        if index is None:
+            return None  # a name that looks like a mark
         return [kept + _tag(_RAW, _BYTES) + _varint(sizes[index]), Slot(index, sizes[index])]
 
     return _Walk(header, holds_slot, fill).message(0, len(header), _MODEL)
@@ -114,14 +116,16 @@ class _Walk:
     visit: Callable[[int, int], bool]  # is there anything to change between start and stop?
     change: Callable[[_Walk, int, int], list[Piece] | None]  # new pieces of a tensor message
 
-    def message(self, start: int, stop: int, message: _Message) -> list[Piece]:
+    def message(self, start: int, stop: int, message: _Message, depth: int = 0) -> list[Piece]:
+        if depth > _DEPTH:
+            raise ModelError(f"not an ONNX model: messages nested more than {_DEPTH} deep at byte {start}")
         pieces: list[Piece] = []
         done = start
         for number, wire, begin, value, end in self.fields(start, stop):
             child = message.fields.get(number)
             if child is None or wire != _BYTES or not self.visit(value, end):
                 continue
-            inner = self.change(self, value, end) if child is _TENSOR else self.message(value, end, child)
+            inner = self.change(self, value, end) if child is _TENSOR else self.message(value, end, child, depth + 1)
             if inner is None:
                 continue
             length = sum(p.nbytes if isinstance(p, Slot) else len(p) for p in inner)

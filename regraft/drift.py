@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import ml_dtypes
 import numpy as np
 
-Tolerance = Callable[[np.ndarray, float, float], np.ndarray]
-"""(magnitudes of the values, the tensor's typical magnitude, machine epsilon) -> allowed differences."""
+
+class Tolerance(Protocol):
+    """What difference is allowed."""
+
+    def value(self, magnitude: np.ndarray, scale: float, eps: float) -> np.ndarray:
+        """Of each value, from its magnitude, the tensor's typical magnitude and its machine epsilon."""
+
+    def tensor(self, rms: float, scale: float, eps: float) -> float:
+        """Of the tensor as a whole, in root mean square."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +26,7 @@ class OutputDrift:
 
     Attributes:
         max_abs: largest absolute difference.
+        rms: root mean square of the differences.
         max_rel: largest difference relative to the value, over the values that are not zero.
         cosine: cosine similarity of the two tensors; 1 when both are zero.
         ulps: largest difference in units of eps * (the value's magnitude + the tensor's typical magnitude).
@@ -29,6 +37,7 @@ class OutputDrift:
 
     name: str
     max_abs: float = 0.0
+    rms: float = 0.0
     max_rel: float = 0.0
     cosine: float = 1.0
     ulps: float = 0.0
@@ -41,7 +50,7 @@ class OutputDrift:
     def failure(cls, name: str, reason: str, place: tuple[int, ...] = ()) -> OutputDrift:
         """An output that cannot be compared by value."""
         infinite = float("inf")
-        return cls(name, infinite, infinite, 0.0, infinite, infinite, 0.0, reason, place)
+        return cls(name, infinite, infinite, infinite, 0.0, infinite, infinite, 0.0, reason, place)
 
     @property
     def passed(self) -> bool:
@@ -109,7 +118,7 @@ def measure(
 
     Args:
         before, after: arrays of any dtype and shape, or None for an absent optional value.
-        tolerance: gives the allowed difference of each value.
+        tolerance: what difference is allowed.
         same_dtype: whether a change of dtype fails.
         computed_in: a float dtype coarser than the output's, whose machine epsilon is to count.
     """
@@ -150,19 +159,22 @@ def _measure_floats(name: str, before: np.ndarray, after: np.ndarray, tolerance:
     difference, magnitude = np.abs(after - before), np.abs(before)
     nonzero = magnitude > 0
     scale = float(np.median(magnitude[nonzero])) if nonzero.any() else 1.0
-    allowed = tolerance(magnitude, scale, eps)
+    allowed = tolerance.value(magnitude, scale, eps)
     worst = int(np.argmax(difference - allowed))
-    largest = float(np.max(difference))
     broken = int(np.count_nonzero(difference > allowed))
+    rms, allowed_rms = _rms(difference), tolerance.tensor(_rms(magnitude), scale, eps)
     reason = ""
     if broken:
         reason = (
             f"{broken} of {before.size} values differ too much: {difference[worst]:.3g} at the worst, "
             f"{allowed[worst]:.3g} allowed"
         )
+    elif rms > allowed_rms:
+        reason = f"the values differ too much: {rms:.3g} in root mean square, {allowed_rms:.3g} allowed"
     return OutputDrift(
         name,
-        max_abs=largest,
+        max_abs=float(np.max(difference)),
+        rms=rms,
         max_rel=float(np.max(difference[nonzero] / magnitude[nonzero], initial=0.0)),
         cosine=_cosine(before, after),
         ulps=float(np.max(difference / (eps * (magnitude + scale)))),
@@ -171,6 +183,10 @@ def _measure_floats(name: str, before: np.ndarray, after: np.ndarray, tolerance:
         reason=reason,
         place=_place(finite, worst),
     )
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
 
 
 def _place(chosen: np.ndarray, n: int) -> tuple[int, ...]:

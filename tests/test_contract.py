@@ -127,6 +127,17 @@ def test_many_places_add_up_as_independent_errors():
     assert precision(1e-2, 1e-3).through(1000) == precision(1e-2, 1e-3)
 
 
+@pytest.mark.parametrize(("share", "passed"), [(0.01, True), (0.5, False)])
+def test_an_approximation_may_peak_in_few_values_but_not_in_all(share, passed):
+    contract = approximation(1e-3).through(4)
+    wrong = RNG.random(VALUES.shape) < share
+    drift = drift_of(contract, VALUES, np.where(wrong, VALUES + np.float32(0.04), VALUES))
+    assert drift.passed is passed
+    if not passed:
+        assert "root mean square" in drift.outputs[0].reason
+    assert not drift_of(contract, VALUES, np.where(wrong, VALUES + np.float32(0.4), VALUES)).passed
+
+
 def test_contracts_in_a_row_add_up():
     both = combine([exact, reassociation, approximation(1e-3), reassociation, interface])
     assert both.name == "reassociation+approximation(0.001)+interface"

@@ -17,6 +17,9 @@ from regraft.weights import Array, Held, Sparse, Value
 from regraft.wire import LARGE, reference
 
 
+_STRINGS = "OUS"  # numpy's kinds of them
+
+
 class Exporter:
     def __init__(self) -> None:
         self.values: list[Value | Array] = []
@@ -117,9 +120,11 @@ class Exporter:
 
     def tensor(self, constant: gs.Constant, proto: onnx.TensorProto) -> None:
         value = constant._values
-        if isinstance(value, Held) and (value.nbytes < LARGE or value.dtype == object):
+        if isinstance(value, Held) and (value.nbytes < LARGE or value.dtype.kind in _STRINGS):
             proto.CopyFrom(value.proto)
-        elif isinstance(value, np.ndarray) and (value.dtype == object or value.nbytes < LARGE):
+        elif isinstance(value, np.ndarray) and value.dtype.kind in _STRINGS:
+            proto.CopyFrom(numpy_helper.from_array(value.astype(object)))
+        elif isinstance(value, np.ndarray) and value.nbytes < LARGE:
             proto.CopyFrom(numpy_helper.from_array(value))
         elif isinstance(value, Value) and value.nbytes < LARGE:
             proto.CopyFrom(numpy_helper.from_array(value.load()))

@@ -7,24 +7,22 @@ was.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import itertools
 import os
-import tempfile
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from regraft import wire
 from regraft.convert import export
 from regraft.errors import ModelError
 from regraft.model import Model
+from regraft.stream import replacing, write, write_value
 from regraft.weights import Array, Source, Stored, Value, packed_size
 
 Layout = Literal["auto", "inline", "external", "reference"]
@@ -34,8 +32,6 @@ INLINE_LIMIT = 2**31 - 1
 """Bytes of the largest message that protobuf parses."""
 
 _PAGE = 4096  # external data at multiples of it can be memory-mapped (onnx.proto, external_data)
-_CHUNK = 1 << 20
-_CANNOT_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # the file system, not the disk
 
 
 def save(model: Model, path: str | os.PathLike[str], layout: Layout = "auto") -> Path:
@@ -48,6 +44,7 @@ def save(model: Model, path: str | os.PathLike[str], layout: Layout = "auto") ->
             "reference": they stay where they are; the source must lie in the folder of `path`, or below. Weights that
             changed go to `<name>.data`.
             "auto": inline if it fits, else external.
+            The data file of a model that is replaced goes with it.
 
     Raises:
         ModelError: the layout is impossible, or the disk refuses; what was at `path` is still there.
@@ -60,6 +57,7 @@ def save(model: Model, path: str | os.PathLike[str], layout: Layout = "auto") ->
     if not path.parent.is_dir():
         raise ModelError(f"cannot write {path}: there is no folder {path.parent}")
     proto, values = export(model)
+    old = _own_data(path)
     try:
         if layout == "inline" or (layout == "auto" and _inline_size(proto, values) <= INLINE_LIMIT):
             _save_inline(proto, values, path)
@@ -67,6 +65,10 @@ def save(model: Model, path: str | os.PathLike[str], layout: Layout = "auto") ->
             _save_external(proto, values, path, refer=layout == "reference")
     except OSError as error:
         raise ModelError(f"cannot write {path}: {error.strerror or error}; nothing was changed") from error
+    except ModelError as error:
+        raise ModelError(f"cannot write {path}: {error}") from error
+    for stale in old - _own_data(path):
+        stale.unlink(missing_ok=True)
     return path
 
 
@@ -83,17 +85,17 @@ def _size(value: Value | Array) -> int:
 def _save_inline(proto: onnx.ModelProto, values: list[Value | Array], path: Path) -> None:
     size = _inline_size(proto, values)
     if size > INLINE_LIMIT:
-        raise ModelError(f"{path}: {size / 2**30:.1f} GiB do not fit an inline file (2 GiB); use layout 'external'")
-    with _replacing(path) as file:
+        raise ModelError(f"{size / 2**30:.1f} GiB do not fit an inline file (2 GiB); use layout 'external'")
+    names = {wire.slot(tensor): tensor.name for tensor in _tensors(proto)}
+    with replacing(path) as file:
         for piece in wire.splice(proto.SerializeToString(), [_size(v) for v in values]):
             if isinstance(piece, wire.Slot):
-                _write_value(file, values[piece.index])
+                write_value(file, values[piece.index], names[piece.index])
             else:
-                _write(file, piece)
+                write(file, piece)
 
 
 def _save_external(proto: onnx.ModelProto, values: list[Value | Array], path: Path, refer: bool) -> None:
-    old = _own_data(path)
     data = next(p for p in _data_names(path) if not p.exists())  # what is at `path` may read the others until the end
     moved = []
     for tensor, value in large_tensors(proto, values):
@@ -104,15 +106,13 @@ def _save_external(proto: onnx.ModelProto, values: list[Value | Array], path: Pa
             moved.append((tensor, value))
     try:
         if moved:
-            with _replacing(data) as file:
+            with replacing(data) as file:
                 _write_data(file, moved, data.name)
-        with _replacing(path) as file:
-            _write(file, proto.SerializeToString())
+        with replacing(path) as file:
+            write(file, proto.SerializeToString())
     except BaseException:
         data.unlink(missing_ok=True)
         raise
-    for stale in old - _own_data(path):
-        stale.unlink()
 
 
 def _write_data(file: int, moved: list[tuple[onnx.TensorProto, Value | Array]], name: str) -> None:
@@ -122,7 +122,7 @@ def _write_data(file: int, moved: list[tuple[onnx.TensorProto, Value | Array]], 
         if id(value) not in offsets:
             offsets[id(value)] = os.lseek(file, -(-end // _PAGE) * _PAGE, os.SEEK_SET)
             end = offsets[id(value)] + _size(value)
-            _write_value(file, value)
+            write_value(file, value, tensor.name)
         _refer(tensor, name, offsets[id(value)], _size(value))
 
 
@@ -134,16 +134,15 @@ def _data_names(path: Path) -> Iterator[Path]:
 
 def _own_data(path: Path) -> set[Path]:
     """The data files that an earlier save wrote beside the model at `path`, and that it still reads."""
-    written = set(itertools.takewhile(Path.exists, _data_names(path)))
-    if not written or not path.exists():
+    name = re.compile(re.escape(path.name) + r"(\.\d+)?\.data")
+    if not path.exists() or not any(name.fullmatch(p.name) for p in path.parent.iterdir()):
         return set()
     try:
-        source = Source(path)
-        proto = onnx.ModelProto.FromString(wire.strip(source.map))
+        proto = onnx.ModelProto.FromString(wire.strip(Source(path).map))
     except (ModelError, DecodeError):
         return set()  # not a model: nothing of ours
-    read = {path.with_name(e.value) for t in _tensors(proto) for e in t.external_data if e.key == "location"}
-    return written & read
+    locations = {e.value for t in _tensors(proto) for e in t.external_data if e.key == "location"}
+    return {path.with_name(location) for location in locations if name.fullmatch(location)}
 
 
 def _location(value: Stored, path: Path) -> str:
@@ -188,62 +187,3 @@ def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
                 elif attribute.type in (onnx.AttributeProto.TENSORS, onnx.AttributeProto.GRAPHS):
                     yield from attribute.tensors
                     stack.extend(attribute.graphs)
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[int]:
-    """A file that takes the place of the one at `path` when all is written, and vanishes on an error."""
-    path = path.resolve()  # a link stays a link
-    file, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            os.fchmod(file, path.stat().st_mode)
-        if not path.exists():
-            umask = os.umask(0)
-            os.umask(umask)
-            os.fchmod(file, 0o666 & ~umask)
-        yield file
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-    finally:
-        os.close(file)
-
-
-def _write_value(file: int, value: Value | Array) -> None:
-    if isinstance(value, Stored):
-        _copy(value.source.fd, value.offset, value.nbytes, file)
-        return
-    array = value.load() if isinstance(value, Value) else value
-    if packed_size(array.shape, helper.np_dtype_to_tensor_dtype(array.dtype)) != array.nbytes:
-        _write(file, numpy_helper.from_array(array).raw_data)  # several elements a byte
-    else:
-        _write(file, np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    if isinstance(value, Value):
-        value.release()
-
-
-def _write(file: int, data: bytes | memoryview) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(file, view) :]
-
-
-def _copy(source: int, offset: int, count: int, file: int) -> None:
-    if hasattr(os, "copy_file_range"):
-        try:
-            while count:
-                copied = os.copy_file_range(source, file, count, offset)
-                if not copied:
-                    break
-                offset, count = offset + copied, count - copied
-        except OSError as error:
-            if error.errno not in _CANNOT_COPY:
-                raise
-    while count:
-        chunk = os.pread(source, min(count, _CHUNK), offset)
-        if not chunk:
-            raise ModelError(f"the file of the weights became shorter while it was read, at byte {offset}")
-        _write(file, chunk)
-        offset, count = offset + len(chunk), count - len(chunk)

@@ -41,7 +41,7 @@ class Source:
     """
 
     def __init__(self, path: Path):
-        self.path = path
+        self.path = path.absolute()
         try:
             self.fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         except OSError as error:

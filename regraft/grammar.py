@@ -47,12 +47,14 @@ def write(passes: Iterable[PassText]) -> str:
 
 
 def write_pass(name: str, options: Mapping[str, Value]) -> str:
-    inner = ",".join(f"{_quote(key)}={_write_value(value)}" for key, value in options.items())
+    """The text of one pass."""
+    inner = ",".join(f"{_quote(key)}={write_value(value)}" for key, value in options.items())
     return _quote(name) + (f"{{{inner}}}" if inner else "")
 
 
-def _write_value(value: Value) -> str:
-    return _quote(value) if isinstance(value, str) else f"{{{','.join(map(_write_value, value))}}}"
+def write_value(value: Value) -> str:
+    """Text as it is or quoted; a list in braces."""
+    return _quote(value) if isinstance(value, str) else f"{{{','.join(map(write_value, value))}}}"
 
 
 def _quote(word: str) -> str:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from regraft.grammar import write_value
+
 Shown = str | list[str]
 Dims = tuple[int | str | None, ...]
 
@@ -77,6 +79,11 @@ class Option:
     def required(self) -> bool:
         return self.default is ...
 
+    @property
+    def default_text(self) -> str:
+        """The default as it is written in a pipeline; empty where there is none."""
+        return "" if self.required else write_value(self.show(self.default))
+
     def read(self, value: Any) -> Any:
         """The typed value. Raises ValueError with what was expected."""
         return self.kind.read(value)
@@ -121,7 +128,7 @@ def kind_of(annotation: Any) -> Kind:
 
 
 def _read_int(value: Any) -> int:
-    if isinstance(value, str) and re.fullmatch(r"[+-]?\d[\d_]*", value):
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(_\d+)*", value):
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return int(value)
@@ -156,7 +163,7 @@ def _read_text(value: Any) -> str:
 def _read_bytes(value: Any) -> Bytes:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return Bytes(value)
-    match = re.fullmatch(r"(\d[\d_]*(?:\.\d+)?)\s*([KMGT]i?B|B)?", value, re.I) if isinstance(value, str) else None
+    match = re.fullmatch(r"(\d+(?:_\d+)*(?:\.\d+)?)\s*([KMGT]i?B|B)?", value, re.I) if isinstance(value, str) else None
     if match:
         unit = next((n for name, n in UNITS.items() if name.lower() == (match[2] or "").lower()), 1)
         whole, _, fraction = match[1].replace("_", "").partition(".")

@@ -101,13 +101,14 @@ class Pass:
 
     def _give(self, values: dict[str, Any], name: str, value: Any) -> None:
         """Put ``value`` where option ``name`` belongs."""
-        open_option = next((option.attribute for option in self.options() if option.is_open), None)
+        open_option = next((option.attribute for option in self.options() if option.is_open), "")
         attribute = name.replace("-", "_")
-        if attribute in self._options and (attribute != open_option or isinstance(value, dict)):
-            values[attribute] = value
-        elif open_option:
+        if open_option and (attribute not in self._options or attribute == open_option):
             others = {} if values[open_option] is ... else values[open_option]
-            values[open_option] = {**others, name: value}
+            more = value if attribute == open_option and isinstance(value, dict) else {name: value}
+            values[open_option] = {**others, **more}
+        elif attribute in self._options:
+            values[attribute] = value
         else:
             unknown = UnknownNameError("option", name, [option.name for option in self.options()])
             raise PipelineError(f"{self.name}: {unknown}")

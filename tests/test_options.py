@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regraft.options import Bytes, Shapes, kind_of, make_option, option
+from regraft.options import Bytes, Shapes, kind_of, make_option, option, show_dims
 
 FORM = Literal["tanh", "erf"]
 
@@ -51,6 +51,7 @@ def test_reading(annotation, value, expected):
     ("annotation", "value", "complaint"),
     [
         (int, "1.5", "not a whole number"),
+        (int, "1__0", "not a whole number"),
         (int, True, "not a whole number"),
         (float, "fast", "not a number"),
         (float, "nan", "not a number"),
@@ -112,8 +113,6 @@ def test_what_is_shown_reads_as_the_same(annotation, values):
 
 @given(DIMS)
 def test_shapes_shown_read_as_the_same(dims):
-    from regraft.options import show_dims
-
     shapes = kind_of(Shapes).read({"x": dims})
     assert kind_of(Shapes).read({"x": show_dims(shapes["x"])}) == shapes
 
@@ -127,6 +126,10 @@ def test_other_types_cannot_be_options(annotation):
 def test_an_option_describes_itself():
     made = make_option("max_bytes", Bytes, option("1MiB", "how much"))
     assert (made.name, made.type, made.default, made.help) == ("max-bytes", "bytes", 2**20, "how much")
+    assert made.default_text == "1MiB"
     assert not made.required
-    assert make_option("version", int, option()).required
+    required = make_option("version", int, option())
+    assert required.required
+    assert required.default_text == ""
+    assert make_option("keep", tuple[str, ...], option(["a", "b,c"])).default_text == '{a,"b,c"}'
     assert make_option("form", FORM, "erf").type == "tanh|erf"

@@ -74,6 +74,7 @@ def test_options_have_their_defaults_and_are_described():
         (LowerToErf(), "lower-to-erf"),
         (Convert(version=17), "convert{version=17}"),
         (SetShapes(input_ids=(8, 128), propagate=False), "set-shapes{propagate=false,input_ids=8x128}"),
+        (SetShapes(a="1", shapes={"b": "2"}, c="3"), "set-shapes{a=1,b=2,c=3}"),
         (SetShapes(shapes={"a-b": "batchx8"}, ids=["max_len"]), "set-shapes{a-b=batchx8,ids={max_len}}"),
     ],
     ids=str,

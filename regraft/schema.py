@@ -19,6 +19,17 @@ DOMAINS = ("", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training")
 """The domains whose operators onnx defines."""
 
 
+STAND_IN = "regraft"
+"""The domain of local functions that stand for an operator which the model's opset lacks; see `composite`."""
+
+
+def kind(node: Node) -> str:
+    """The operator that `node` computes, be it one, or a call of the function that stands for it; else `domain::op`."""
+    if not node.domain:
+        return str(node.op)
+    return str(node.op).partition("_")[0] if node.domain == STAND_IN else f"{node.domain}::{node.op}"
+
+
 @functools.cache
 def find(op: str, opset: int, domain: str | None = None) -> defs.OpSchema | None:
     """The schema of `op` in `opset` of `domain`; None where there is none."""

@@ -1,0 +1,55 @@
+"""Gelu out of its written-out forms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from regraft.contract import reassociation
+from regraft.graph import Tensor
+from regraft.rule import Rule, RulePass
+from regraft.schema import STAND_IN
+from regraft.term import Term, either, op
+
+
+def erf_form(x: Any) -> Term:
+    """BERT's, and PyTorch's export before opset 20."""
+    return 0.5 * x * (1.0 + op.Erf(x / math.sqrt(2.0)))
+
+
+def tanh_form(x: Any) -> Term:
+    """google-research/bert and GPT-2's gelu_new; also with x taken out of the inner bracket."""
+    square, cube = either(x**2.0, x * x), either(x**3.0, x * x * x)
+    inner = either(x + 0.044715 * cube, x * (1.0 + 0.044715 * square))
+    return 0.5 * x * (1.0 + op.Tanh(math.sqrt(2.0 / math.pi) * inner))
+
+
+def is_function(out: Tensor, opset: int) -> bool | str:
+    """Whether Gelu is a function's call that can be the operator."""
+    return (out.inputs[0].domain == STAND_IN and opset >= 20) or f"opset {opset} has no Gelu"
+
+
+class FuseGelu(RulePass):
+    """Recognise Gelu, exact or approximated by tanh, however it is written.
+
+    x · ½ · (1 + Erf(x / √2))                          →  Gelu(x)
+    x · ½ · (1 + Tanh(√(2/π) · (x + 0.044715 · x³)))   →  Gelu(x, approximate="tanh")
+
+    in any order and bracketing. Below opset 20, which brought the operator, the result is a call of the local function
+    `regraft::Gelu`; from 20 on such calls become the operator.
+    """
+
+    name = "fuse-gelu"
+    contract = reassociation
+
+    def rules(self) -> Sequence[Rule]:
+        return (
+            Rule(erf_form, lambda x: op.Gelu(x), name="erf"),
+            Rule(tanh_form, lambda x: op.Gelu(x, approximate="tanh"), name="tanh"),
+            Rule(call, call, is_function, name="function"),
+        )
+
+
+def call(x: Any, kind: Any) -> Term:
+    return op.Gelu(x, approximate=kind)

@@ -1,0 +1,129 @@
+"""LayerNormalization out of its written-out forms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from regraft.contract import reassociation
+from regraft.graph import Tensor
+from regraft.rule import Rule, RulePass
+from regraft.schema import STAND_IN, constant_of
+from regraft.term import Term, either, number, op
+from regraft.weights import Array
+
+
+def _mean(x: Any, axes: Any) -> Term:
+    return op.ReduceMean(x, axes=axes, keepdims=1)
+
+
+def _statistics(x: Any, axes: Any, eps: Any) -> tuple[Term, Term, Term]:
+    """x - E[x]; the standard deviation; its inverse."""
+    centred = x - _mean(x, axes)
+    variance = _mean(either(centred**2.0, centred * centred), axes) + number(eps)
+    deviation = either(op.Sqrt(variance), variance**0.5)
+    return centred, deviation, either(op.Reciprocal(deviation), 1.0 / deviation, variance**-0.5)
+
+
+def plain(x: Any, axes: Any, eps: Any) -> Term:
+    """Without scale and bias."""
+    centred, deviation, inverse = _statistics(x, axes, eps)
+    return either(centred / deviation, centred * inverse)
+
+
+def scaled(x: Any, axes: Any, eps: Any, scale: Any) -> Term:
+    """Without bias."""
+    centred, deviation, inverse = _statistics(x, axes, eps)
+    return either((centred / deviation) * scale, centred * inverse * scale)
+
+
+def affine(x: Any, axes: Any, eps: Any, scale: Any, bias: Any) -> Term:
+    """PyTorch's form, and that of TensorFlow's batch normalization: x · s + (bias - E[x] · s)."""
+    _, _, inverse = _statistics(x, axes, eps)
+    factor = inverse * scale
+    return either(scaled(x, axes, eps, scale) + bias, x * factor + (bias - _mean(x, axes) * factor))
+
+
+def normalized_axis(x: Tensor, axes: Any) -> int | str:
+    """The axis from which on `axes` reach to the last, counted from the end; else why not."""
+    places = [axes] if isinstance(axes, int) else list(axes or [])
+    if not places:
+        return "it does not say over which axes"
+    if any(place >= 0 for place in places):
+        if x.shape is None:
+            return f"the rank of '{x.name}' is not known; run infer-shapes before"
+        places = [place - len(x.shape) if place >= 0 else place for place in places]
+    if sorted(places) != list(range(-len(places), 0)):
+        return f"axes {axes} are not the last ones"
+    return -len(places)
+
+
+def parameter(value: Tensor, x: Tensor, axis: int) -> Tensor | Array | str:
+    """Scale or bias with exactly the shape of the normalized axes; else why it cannot be one."""
+    dims = list(x.shape or [])[axis:]
+    if len(dims) != -axis or not all(isinstance(dim, int) for dim in dims):
+        return f"the size of the normalized axes of '{x.name}' is not known; run infer-shapes before"
+    if list(value.shape or []) == dims:
+        return value
+    values = constant_of(value)
+    if values is None or values.size > math.prod(dims):
+        return f"'{value.name}' has shape {value.shape}, not {dims}"
+    while values.ndim > len(dims) and values.shape[0] == 1:
+        values = values[0]
+    try:
+        return np.ascontiguousarray(np.broadcast_to(values, dims))
+    except ValueError:
+        return f"'{value.name}' has shape {list(values.shape)}, not {dims}"
+
+
+def is_layer_norm(x: Tensor, axes: Any, opset: int, scale: Any = None, bias: Any = None) -> str | dict[str, Any]:
+    """The operator's axis, scale and bias; else why the match is none."""
+    axis = normalized_axis(x, axes)
+    if isinstance(axis, str):
+        return axis
+    found: dict[str, Any] = {"axis": axis, "bias": None}
+    for name, value in (("scale", scale), ("bias", bias)):
+        if value is not None:
+            found[name] = parameter(value, x, axis)
+        elif name == "scale" or opset < 17:  # the operator may lack a bias, the function not
+            dims = list(x.shape or [])[axis:]
+            if not all(isinstance(dim, int) for dim in dims):
+                return f"the size of the normalized axes of '{x.name}' is not known; run infer-shapes before"
+            found[name] = np.full(dims, float(name == "scale"), x.dtype)
+    return next((value for value in found.values() if isinstance(value, str)), found)
+
+
+def call(x: Any, scale: Any, bias: Any, axis: Any, eps: Any) -> Term:
+    return op.LayerNormalization(x, scale, bias, axis=axis, epsilon=eps)
+
+
+def is_function(out: Tensor, opset: int) -> bool | str:
+    """Whether LayerNormalization is a function's call that can be the operator."""
+    return (out.inputs[0].domain == STAND_IN and opset >= 17) or f"opset {opset} has no LayerNormalization"
+
+
+class FuseLayerNorm(RulePass):
+    """Recognise LayerNormalization over the last axes, however it is written.
+
+    d = x - ReduceMean(x);  v = ReduceMean(d²)
+    d / Sqrt(v + ε) · scale + bias                                →  LayerNormalization(x, scale, bias)
+    x · s + (bias - ReduceMean(x) · s),  s = scale / Sqrt(v + ε)  →  the same
+
+    with the square as a power or a product, the quotient as a division or by a reciprocal, with or without bias, with
+    or without scale. ε outside the root is another function, and stays. Below opset 17, which brought the operator,
+    the result is a call of the local function `regraft::LayerNormalization`; from 17 on such calls become the operator.
+    """
+
+    name = "fuse-layer-norm"
+    contract = reassociation
+
+    def rules(self) -> Sequence[Rule]:
+        return (
+            Rule(affine, call, is_layer_norm, name="affine"),
+            Rule(scaled, call, is_layer_norm, name="scaled"),
+            Rule(plain, call, is_layer_norm, name="plain"),
+            Rule(call, call, is_function, name="function"),
+        )

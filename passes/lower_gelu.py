@@ -1,0 +1,44 @@
+"""Gelu written out, for targets that lack it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from regraft import formula
+from regraft.contract import Contract, approximation, reassociation
+from regraft.options import option
+from regraft.rule import Rule, RulePass
+from regraft.term import op
+
+TANH_ERROR = 4.73e-4
+SIGMOID_ERROR = 2.04e-2
+
+
+class LowerGelu(RulePass):
+    """Write Gelu out in operators that every target has.
+
+    Gelu(x)  →  ½ · x · (1 + Erf(x / √2))                          form=erf
+             →  ½ · x · (1 + Tanh(√(2/π) · (x + 0.044715 · x³)))   form=tanh, within 4.73e-4
+             →  x · Sigmoid(1.702 · x)                             form=sigmoid, within 2.04e-2
+
+    A Gelu that is the tanh approximation already keeps that meaning with form=erf. Calls of `regraft::Gelu` are taken
+    like the operator; a Gelu that is written out another way is for `fuse-gelu` to find first.
+    """
+
+    name = "lower-gelu"
+    form: Literal["erf", "tanh", "sigmoid"] = option("erf", "what it becomes")
+
+    @property
+    def contract(self) -> Contract:
+        if self.form == "erf":
+            return reassociation
+        return approximation(TANH_ERROR if self.form == "tanh" else SIGMOID_ERROR)
+
+    def rules(self) -> Sequence[Rule]:
+        exact = {"erf": formula.erf_gelu, "tanh": formula.tanh_gelu, "sigmoid": formula.sigmoid_gelu}[self.form]
+        tanh = formula.sigmoid_gelu if self.form == "sigmoid" else formula.tanh_gelu
+        return (
+            Rule(lambda x: op.Gelu(x, approximate="none"), exact, name=self.form),
+            Rule(lambda x: op.Gelu(x, approximate="tanh"), tanh, name=f"{self.form} (of tanh)"),
+        )

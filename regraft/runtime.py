@@ -130,6 +130,8 @@ def _options(optimize: bool, threads: int) -> Any:
     options.intra_op_num_threads = threads
     level = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_DISABLE_ALL
+    if not optimize:  # it would round a product with an initializer otherwise than one with a computed value
+        options.add_session_config_entry("session.disable_prepacking", "1")
     return options
 
 

@@ -373,6 +373,27 @@ def test_progress_shows_and_changes_nothing(model, capsys):
     assert capsys.readouterr().out == ""
 
 
+class FoldIdentity(Pass):
+    """Reads a weight itself, not its Identity."""
+
+    name = "fold-identity"
+
+    def run(self, model, context):
+        for node in model.graph.nodes:
+            if node.op == "MatMul":
+                node.inputs[1] = node.inputs[1].inputs[0].inputs[0]
+        model.graph.cleanup()
+
+
+def test_a_product_rounds_alike_with_a_stored_and_a_computed_weight():
+    text = """<ir_version: 10, opset_import: ["" : 20]>
+    m (float[1, 384] x) => (float[1, 1536] y) { v = Identity(w) y = MatMul(x, v) }"""
+    proto = parser.parse_model(text)
+    weight = np.random.default_rng(0).standard_normal((384, 1536), np.float32)
+    proto.graph.initializer.append(numpy_helper.from_array(weight, "w"))
+    assert run(from_proto(proto), [FoldIdentity], verify="each").passes[0].drift.passed
+
+
 def test_half_floats_inside_count():
     node = Node("Cast", "c", {"to": 10}, [Variable("x", np.float32, [4])], [Variable("h", np.dtype(np.float16), [4])])
     back = Node("Cast", "d", {"to": 1}, [node.outputs[0]], [Variable("y", np.float32, [4])])

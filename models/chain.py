@@ -18,8 +18,8 @@ WIDTH = 16
 def build(nodes: int, opset: int = 17, seed: int = 0) -> Model:
     """A chain of at least `nodes` nodes, whole motifs one behind the other, that ONNX Runtime can run.
 
-    Input `x` and output `y` are float32 [batch, sequence, 16]. Constants are nodes in every other motif,
-    initializers in the rest.
+    Input `x` and output `y` are float32 [batch, sequence, 16]. In every other round of the motifs constants are nodes,
+    else initializers.
     """
     b = Builder(opset, seed=seed)
     inputs = [Variable("x", np.dtype(np.float32), ["batch", "sequence", WIDTH])]
@@ -27,7 +27,7 @@ def build(nodes: int, opset: int = 17, seed: int = 0) -> Model:
     for number, motif in enumerate(itertools.cycle(MOTIFS)):
         if len(b.nodes) >= nodes:
             break
-        b.constant_nodes = number % 2 == 0
+        b.constant_nodes = number // len(MOTIFS) % 2 == 0
         with b.scope(f"{number}.{motif.__name__}"):
             x = motif(b, x)
     y = Variable("y", np.dtype(np.float32), ["batch", "sequence", WIDTH])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from regraft.errors import GraphError
-from regraft.graph import AnyGraph, Constant, Node, Tensor, Variable, adopt
+from regraft.graph import AnyGraph, Constant, Node, Tensor, Variable, adopt, subgraphs, walk
 from regraft.model import Model
 from regraft.order import sort
 
@@ -122,8 +122,11 @@ class Editor:
         return node
 
     def remove(self, node: Node) -> None:
-        """Take `node` out. Nothing may read its outputs any more."""
+        """Take `node` out, and its bodies. Nothing may read its outputs any more."""
         self.dead.add(node)
+        for body in subgraphs(node):
+            for graph in walk(body):
+                self.dead.update(graph.nodes)
 
     def remove_unread(self, nodes: Iterable[Node]) -> list[Node]:
         """Take out those of `nodes` that nothing reads; consumers come before producers. Returns them."""
@@ -150,7 +153,7 @@ class Editor:
                 if tensor is old:
                     list.__setitem__(node.inputs, position, new)
         list.clear(old.outputs)
-        for graph in self.ends.pop(old, ()):
+        for graph in dict.fromkeys(self.ends.pop(old, ())):  # a body may give a value twice
             self._replace_output(graph, old, new)
 
     def _replace_output(self, graph: AnyGraph, old: Tensor, new: Tensor) -> None:

@@ -1,0 +1,50 @@
+"""Initializers with the same value become one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from regraft.contents import same
+from regraft.graph import AnyGraph, Constant, walk
+from regraft.model import Model
+from regraft.pass_ import Context, Pass
+from regraft.surgery import Editor
+
+
+class DeduplicateInitializers(Pass):
+    """Keep one of the initializers that agree in dtype, shape and every bit.
+
+        MatMul(x, w), MatMul(y, copy of w)  ->  MatMul(x, w), MatMul(y, w)
+
+    Values are compared by bits: 0.0 is not -0.0, and a NaN is itself. What agrees in dtype, shape and a few sampled
+    blocks is read in full, in pieces; nothing else is read at all. Initializers of bodies (If, Loop, Scan) are compared
+    with those of the graphs around and beside them. Inputs with a default value stay, and so do initializers that are
+    graph outputs.
+    """
+
+    name = "deduplicate-initializers"
+
+    def run(self, model: Model, context: Context) -> None:
+        with Editor(model) as edit:
+            names = Counter(tensor.name for tensor in _values(model))
+            for root in (model.graph, *model.functions):
+                groups = same(c for c in _constants(root) if c not in edit.ends)
+                for kept, *copies in context.progress(groups, len(groups)):
+                    if not copies:
+                        continue
+                    if names[kept.name] > 1:  # a body beside uses the name for something else
+                        kept.name = edit.name(kept.name)
+                    for copy in copies:
+                        edit.replace(copy, kept)
+                    context.note(f"{kept.name} ({kept.nbytes} bytes) stands for {', '.join(c.name for c in copies)}")
+
+
+def _constants(root: AnyGraph) -> Iterator[Constant]:
+    for graph in walk(root):
+        for node in graph.nodes:
+            yield from (tensor for tensor in node.inputs if isinstance(tensor, Constant))
+
+
+def _values(model: Model) -> set[object]:
+    return {tensor for node in model.nodes() for tensor in (*node.inputs, *node.outputs)}

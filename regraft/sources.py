@@ -54,12 +54,17 @@ class Sources:
             if self.folder is None:
                 raise ModelError(f"{where}: external data '{location}' of a model that has no folder")
             path = self.folder / location
-            if not location or not path.resolve().is_relative_to(self.folder.resolve()):
+            try:
+                inside = location and path.resolve().is_relative_to(self.folder.resolve())
+                found = path.is_file()
+            except (OSError, ValueError) as error:  # too long, a loop of links, a zero byte
+                raise ModelError(f"{where}: external data {location!r} is no path: {error}") from error
+            if not inside:
                 raise ModelError(
                     f"{where}: external data '{location}' lies outside the model's folder {self.folder}; "
                     "move it beside the model"
                 )
-            if not path.is_file():
+            if not found:
                 raise ModelError(f"{where}: external data file {path} is missing; put it beside the model")
             self._open[location] = Source(path)
         return self._open[location]
@@ -79,7 +84,7 @@ def _check_held(proto: onnx.TensorProto, where: str) -> None:
         found, needed, unit = len(proto.raw_data), stored_size(proto), "bytes"
     else:
         found, needed, unit = _entries(proto), math.prod(shape), "values"
-        if proto.data_type in SUB_BYTE:
+        if SUB_BYTE.get(proto.data_type) in (2, 4):  # six bits have an entry of their own
             needed = packed_size(shape, proto.data_type)
         elif proto.data_type in (onnx.TensorProto.COMPLEX64, onnx.TensorProto.COMPLEX128):
             needed *= 2

@@ -24,13 +24,10 @@ from regraft.errors import ModelError
 
 Array = np.ndarray[Any, Any]
 
-SUB_BYTE: dict[int, int] = {
-    onnx.TensorProto.UINT4: 4,
-    onnx.TensorProto.INT4: 4,
-    onnx.TensorProto.FLOAT4E2M1: 4,
-    onnx.TensorProto.UINT2: 2,
-    onnx.TensorProto.INT2: 2,
-}
+_BITS = {"UINT2": 2, "INT2": 2, "UINT4": 4, "INT4": 4, "FLOAT4E2M1": 4, "FLOAT6E2M3": 6, "FLOAT6E3M2": 6}
+
+SUB_BYTE = {code: _BITS[name] for name, code in onnx.TensorProto.DataType.items() if name in _BITS}
+"""Bits of an element, by data type, where several share a byte."""
 
 
 class Source:

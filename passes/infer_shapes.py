@@ -1,0 +1,26 @@
+"""`infer-shapes`: the dtype and shape of every value."""
+
+from __future__ import annotations
+
+from regraft import shapes
+from regraft.model import Model
+from regraft.pass_ import Context, Pass
+
+
+class InferShapes(Pass):
+    """Find the dtype and shape of every value, in names of the inputs' dimensions.
+
+    | node | shape before | after |
+    |---|---|---|
+    | Reshape to (Shape(x)[0], -1, 12, 64) | unknown | batch x seq x 12 x 64 |
+    | Concat of past and new keys | unknown | batch x 12 x past + seq x 64 |
+    | any, with a declaration that an edit made wrong | the wrong one | the right one, and a note |
+
+    A declared output that contradicts the graph, or a node whose inputs do not fit its operator, is an error.
+    """
+
+    name = "infer-shapes"
+
+    def run(self, model: Model, context: Context) -> None:
+        for line in shapes.infer(model):
+            context.note(line)

@@ -125,7 +125,7 @@ class _Run:
         except RegraftError as error:
             raise PassError(f"{self.blame(one)}: {error}") from error
         except Exception as error:
-            raise PassError(f"{self.blame(one)}{_place(error)}: {type(error).__name__}: {_line(error)}") from error
+            raise PassError(f"{self.blame(one)}{_place(error, one)}: {type(error).__name__}: {_line(error)}") from error
         for graph in self.model.graphs():
             adopt(graph)
         _check(self.model, f"pass '{one}' left a broken graph{self.hint()}")
@@ -206,10 +206,11 @@ def _line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def _place(error: BaseException) -> str:
-    """The line of code that raised ``error``, and the node that it was at: the last variable called ``node``."""
+def _place(error: BaseException, one: Pass) -> str:
+    """The node at which ``error`` came, the last variable called ``node``, and the last line of the pass's own file."""
     frames = list(traceback.walk_tb(error.__traceback__))
     nodes = [frame.f_locals["node"] for frame, _ in frames if isinstance(frame.f_locals.get("node"), gs.Node)]
     at = f" at node '{label(nodes[-1])}' ({nodes[-1].op})" if nodes else ""
-    frame, line = frames[-1]
+    own = [(frame, line) for frame, line in frames if frame.f_globals["__name__"] == type(one).__module__]
+    frame, line = (own or frames)[-1]
     return f"{at} in {Path(frame.f_code.co_filename).name}, line {line}"

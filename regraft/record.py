@@ -46,5 +46,7 @@ def append(model: Model, pipeline: str, entries: Iterable[Entry]) -> None:
     """Add a run to the record."""
     every = [*read(model), *(entry for entry in entries if entry.changes)]
     rows = [[text, [[c.rule, c.removed, c.added] for c in changes]] for text, changes in every]
-    model.metadata[PIPELINE] = ",".join(filter(None, [pipeline_of(model), pipeline]))
-    model.metadata[RECORD] = json.dumps(rows, separators=(",", ":"))
+    if pipeline:
+        model.metadata[PIPELINE] = ",".join(filter(None, [pipeline_of(model), pipeline]))
+    if rows:
+        model.metadata[RECORD] = json.dumps(rows, separators=(",", ":"))

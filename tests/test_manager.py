@@ -338,6 +338,24 @@ def test_a_bug_in_a_pass_names_pass_node_place_and_file(model):
     assert Path(model.path).read_bytes() == before
 
 
+def test_a_bug_that_shows_in_a_library_is_placed_in_the_pass(model):
+    class Reshapes(Pass):
+        name = "reshapes"
+
+        def run(self, model, context):
+            np.zeros(4).reshape(model.graph.nodes[0].op, 3)
+
+    with pytest.raises(PassError, match=r"in test_manager\.py, line \d+: TypeError"):
+        run(model, [Reshapes])
+
+
+def test_nothing_done_leaves_no_record(model):
+    run(model, [])
+    assert not model.metadata
+    run(model, [Nothing])
+    assert model.metadata == {"regraft.pipeline": "nothing"}
+
+
 def test_a_failure_says_where_the_graph_before_it_lies(model, tmp_path):
     with pytest.raises(GraphError, match=r"the graph before it: .*01-to-abs\.onnx") as raised:
         run(model, [ToAbs, Breaks], dump_dir=tmp_path / "d")

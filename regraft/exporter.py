@@ -16,7 +16,6 @@ from regraft.graph import AnyGraph, Constant, Function, Graph, Node, TypedList, 
 from regraft.weights import Array, Held, Sparse, Value
 from regraft.wire import LARGE, reference
 
-
 _STRINGS = "OUS"  # numpy's kinds of them
 
 
@@ -73,8 +72,11 @@ class Exporter:
         proto.value_info.extend(to_info(t) for t in [*function.inputs, *_made(function)] if is_typed(t))
 
     def node(self, node: Node, proto: onnx.NodeProto) -> None:
+        docs: dict[str, str] = {}
         if node.extra is not None:
             proto.CopyFrom(node.extra)
+            docs = {a.name: a.doc_string for a in proto.attribute}
+            del proto.attribute[:]
         proto.op_type, proto.name = node.op, node.name or ""
         if node.domain:
             proto.domain = node.domain
@@ -86,6 +88,8 @@ class Exporter:
         proto.output.extend([t.name for t in node.outputs])
         for name, value in node.attrs.items():
             self.attribute(name, value, proto.attribute.add())
+            if name in docs:
+                proto.attribute[-1].doc_string = docs[name]
         if node.metadata:
             put_pairs(proto.metadata_props, node.metadata)
 

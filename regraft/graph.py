@@ -51,6 +51,7 @@ class Variable(gs.Variable):
 
     info: onnx.ValueInfoProto | None = None
     default: Constant | None = None
+    type: str | None = "tensor_type"  # for a constant that graphsurgeon turned into a variable
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__

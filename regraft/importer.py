@@ -135,8 +135,9 @@ class _Importer:
             node.doc_string = proto.doc_string
         if proto.overload:
             node.overload = proto.overload
-        if proto.device_configurations:
-            node.extra = onnx.NodeProto(device_configurations=proto.device_configurations)
+        docs = [AttributeProto(name=a.name, doc_string=a.doc_string) for a in proto.attribute if a.doc_string]
+        if docs or proto.device_configurations:
+            node.extra = onnx.NodeProto(attribute=docs, device_configurations=proto.device_configurations)
         return node
 
     def attributes(self, proto: onnx.NodeProto, scope: _Scope) -> dict[str, Any]:

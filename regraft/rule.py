@@ -14,12 +14,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto, helper
 
 from regraft import composite, schema, shapes
 from regraft.build import Builder
 from regraft.convert import clone
 from regraft.errors import PassError
-from regraft.graph import AnyGraph, Node, Tensor, Variable
+from regraft.graph import AnyGraph, Node, Tensor, Variable, walk
 from regraft.model import Model
 from regraft.pass_ import Context, Pass, label
 from regraft.pattern import Matcher, Miss, Pattern
@@ -67,7 +68,7 @@ class RulePass(Pass):
             return
         _ensure_types(model)
         with Editor(model) as edit:
-            for graph in list(model.graphs()):
+            for graph in _rewritten(model):
                 for rule, found in _matches(needed, graph, edit):
                     _apply(rule, found, edit, context)
 
@@ -104,7 +105,7 @@ def why(model: Model, rule_pass: Pass, limit: int = 10) -> list[NearMiss]:
     _ensure_types(model)
     nearest: dict[Node, NearMiss] = {}
     edit = Editor(model)
-    for graph in model.graphs():
+    for graph in _rewritten(model):
         index = _index(graph)
         matched: set[Node] = set()
         for rule in rule_pass.rules():
@@ -152,8 +153,15 @@ class Match:
         return self.nodes[0]
 
 
+def _rewritten(model: Model) -> list[AnyGraph]:
+    """All graphs but the functions that stand for operators: what they hold is what they are called."""
+    ours = [graph for f in model.functions if f.domain == schema.STAND_IN for graph in walk(f)]
+    return [graph for graph in model.graphs() if graph not in ours]
+
+
 def _ensure_types(model: Model) -> None:
-    if any(t.dtype is None for node in model.nodes() for t in node.outputs if t.name):
+    nodes = (node for graph in walk(model.graph) for node in graph.nodes)
+    if any(t.dtype is None or t.shape is None for node in nodes for t in node.outputs if t.name):
         shapes.infer(model)
 
 
@@ -209,7 +217,7 @@ def _read_elsewhere(nodes: tuple[Node, ...], edit: Editor) -> str | None:
 def _apply(rule: Rule, match: Match, edit: Editor, context: Context) -> None:
     root, added = match.root, []
     out: Tensor = root.outputs[0]
-    dtype = np.dtype(match.values.get("dtype") or out.dtype or _float_among(match.values))
+    dtype = np.dtype(match.values.get("dtype") or out.dtype or _float_among(match.nodes))
 
     def emit(op: str, inputs: list[Tensor], attrs: dict[str, Any], domain: str | None) -> Tensor:
         if domain is None and schema.find(op, match.graph.opset) is None:
@@ -236,8 +244,13 @@ def _apply(rule: Rule, match: Match, edit: Editor, context: Context) -> None:
     context.replaced(removed, added, rule.name)
 
 
-def _float_among(values: dict[str, Any]) -> Any:
-    for value in values.values():
-        if isinstance(value, Tensor) and value.dtype is not None:
-            return value.dtype
-    raise PassError("the type of the values is not known; run infer-shapes before")
+def _float_among(nodes: Sequence[Node]) -> Any:
+    """The float type that a match computes in, where its result does not tell: in a function, say."""
+    for node in nodes:
+        for tensor in node.inputs:
+            if tensor.dtype is not None and helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)) in _FLOATS:
+                return tensor.dtype
+    raise PassError(f"node '{label(nodes[0])}': the type of its values is not known; run infer-shapes before")
+
+
+_FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE})

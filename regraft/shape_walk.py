@@ -88,7 +88,9 @@ class Walk:
                     made[0] = made[0]._replace(dims=value.shape, value=value)
             return made
         except ERRORS as error:
-            self.facts.problems.append(problem(call.node, error))
+            typed = all(fact.code or fact.other for fact, t in zip(call.inputs, call.node.inputs, strict=True) if t.name)
+            if typed:  # without types, in a function that nobody calls, inference has nothing to go by
+                self.facts.problems.append(problem(call.node, error))
             return []
 
     def _function(self, function: Function, inputs: list[Fact], attrs: dict[str, Any]) -> list[Fact]:

@@ -19,6 +19,7 @@ from regraft.drift import Drift
 from regraft.dump import Dumps
 from regraft.errors import GraphError, PassError, PipelineError, RegraftError, VerificationError
 from regraft.graph import adopt
+from regraft.inputs import Given
 from regraft.model import Model
 from regraft.pass_ import Context, Pass, label
 from regraft.pipeline import Pipeline
@@ -36,7 +37,7 @@ def run(
     *,
     verify: Verify = "none",
     dump_dir: str | Path | None = None,
-    inputs: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, Any] | Given | None = None,
     progress: bool = False,
     seed: int = 0,
 ) -> Report:
@@ -47,7 +48,7 @@ def run(
         verify: "each" runs the model after every pass that changed it and checks the pass's contract; "final" runs
             it before and after the whole, and checks the contracts together.
         dump_dir: a folder for the graph before the first pass and after each that changed it.
-        inputs: arrays by name, to verify on; made where not given.
+        inputs: arrays by name, to verify on, or what `read_given` reads; the rest is made.
         progress: show progress bars.
         seed: of the inputs that are made.
 
@@ -74,7 +75,7 @@ class _Run:
         pipeline: Pipeline,
         verify: Verify,
         dump_dir: str | Path | None,
-        inputs: Mapping[str, Any] | None,
+        inputs: Mapping[str, Any] | Given | None,
         seed: int,
     ):
         self.model, self.pipeline, self.verify = model, pipeline, verify
@@ -166,7 +167,7 @@ class _Run:
         """Where the model from before the failure lies."""
         return f" (the graph before it: {self.before})" if self.before else ""
 
-    def _watch(self, inputs: Mapping[str, Any] | None, seed: int) -> Watch:
+    def _watch(self, inputs: Mapping[str, Any] | Given | None, seed: int) -> Watch:
         watch = Watch(self.model, inputs, seed)
         if self.verify == "final" and any(one.contract.changes_interface for one in self.pipeline):
             watch.keep(self.model)

@@ -32,17 +32,18 @@ class Watch:
 
     Args:
         model: the model before any pass.
-        inputs: what to run it on; made from the meaning of its inputs where not given.
+        inputs: what to run it on, or what is given of it; the rest is made from what each input means.
         seed: of the made inputs.
 
     Attributes:
         unstable: outputs that hang on chance, which are not compared.
     """
 
-    def __init__(self, model: Model, inputs: Mapping[str, Any] | None = None, seed: int = 0):
-        self._given = frozenset(inputs or ())
+    def __init__(self, model: Model, inputs: Mapping[str, Any] | Given | None = None, seed: int = 0):
+        given = inputs if isinstance(inputs, Given) else Given(values=inputs or {})
+        self._given = frozenset(given.values)
         self._seed = seed
-        self._inputs = make_inputs(model, seed=seed, given=Given(values=inputs or {}))
+        self._inputs = make_inputs(model, seed=seed, given=given)
         self.unstable = _unstable(model, self._inputs) if any(map(_draws, model.nodes())) else ()
         self._outputs = self._run(model)
         self._kept: Model | None = None

@@ -16,6 +16,7 @@ from regraft.contract import approximation, exact, interface, reassociation
 from regraft.convert import from_proto
 from regraft.errors import GraphError, PassError, PipelineError, VerificationError
 from regraft.graph import Constant, Node, Variable
+from regraft.inputs import Given
 from regraft.manager import run
 from regraft.options import Shapes, option
 from regraft.pass_ import Pass
@@ -324,6 +325,11 @@ def test_given_inputs_are_used(model):
     assert run(model, [ToAbs], verify="each", inputs=inputs).passes[0].drift.max_abs == 0
     with pytest.raises(VerificationError, match="input 'x' no longer fits"):
         run(model, [Freeze(x="8x64")], verify="each", inputs=inputs)
+
+
+def test_a_given_shape_may_change(model):
+    report = run(model, [ToAbs, Freeze(x="8x64")], verify="each", inputs=Given(shapes={"x": [3, 64]}))
+    assert all(one.drift.passed for one in report.passes)
 
 
 def test_a_bug_in_a_pass_names_pass_node_place_and_file(model):

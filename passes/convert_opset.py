@@ -1,0 +1,47 @@
+"""The pass `convert-opset`."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from regraft.contract import Contract, reassociation
+from regraft.model import Model
+from regraft.opset.plan import apply, plan
+from regraft.options import option
+from regraft.pass_ import Context, Pass
+
+
+class ConvertOpset(Pass):
+    """Write the model in another version of ONNX's operator set, newer or older.
+
+    Nodes of every graph, body and local function are led across each change of their operator, one opset at a time:
+
+        the schema only widened                 as it is
+        attribute became input, or back         Squeeze.axes, ReduceMean.axes, Split.split, Clip.min, Pad.pads ...
+        meaning changed                         the same function in the new meaning: Softmax up to opset 12 flattens
+                                                around its axis, and is Flatten, Softmax, Reshape from 13 on
+        operator is missing in the older opset  written out by others: LayerNormalization, Gelu, Attention ...
+        dtype is missing in the older opset     computed in a wider one between casts, where that gives the same values
+
+    What the other opset cannot express is refused with the node and the reason, and the model stays as it was. Other
+    domains than ONNX's default one are left alone. The IR version is raised to what the opset demands, never lowered.
+    """
+
+    name = "convert-opset"
+    version: int = option(..., "the opset to write")
+
+    @property
+    def contract(self) -> Contract:
+        """Operators that are written out round differently."""
+        return reassociation
+
+    def run(self, model: Model, context: Context) -> None:
+        """Convert `model`, or raise a PassError and leave it as it was."""
+        if model.opset == self.version and all(g.opset == self.version for g in model.graphs()):
+            return
+        source = model.opset
+        way = plan(model, self.version)
+        for node, becomes in apply(model, way):
+            context.replaced([node], becomes, rule=f"opset {source} to {self.version}")
+        for text, count in Counter(way.notes).items():
+            context.note(text if count == 1 else f"{text} ({count} times)")

@@ -1,0 +1,112 @@
+"""An operator as the function that ONNX defines it by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, inliner, shape_inference
+
+from regraft import convert
+from regraft.graph import Constant, Graph, Node, Tensor, Variable, subgraphs
+from regraft.opset import history
+from regraft.opset.site import AttributeRef, Draft, Site
+
+_HANDED_ON = ("Identity", "Cast", "CastLike")
+
+
+def has_body(op: str, opset: int) -> bool:
+    """Whether ONNX defines `op` by others."""
+    schema = history.find(op, opset)
+    kinds = ("has_function", "has_context_dependent_function")  # which onnx's stubs do not list
+    return any(getattr(schema, kind, False) for kind in kinds)
+
+
+def expand(site: Site) -> list[Draft]:
+    """The nodes of the body of the site's node, in its source opset."""
+    if any(isinstance(v, AttributeRef | Graph) for v in site.node.attrs.values()):
+        site.refuse("it takes an attribute of the function around it, or a graph")
+    graph = _body(site)
+    if any(True for node in graph.nodes for _ in subgraphs(node)):
+        site.refuse("its definition has a loop")
+    meant: dict[Tensor, Tensor] = {t: _meant(t.name, site.node.inputs, "i") for t in graph.inputs}
+    meant |= {t: _meant(t.name, site.node.outputs, "o") for t in graph.outputs}
+    drafts = [_draft(node, meant, site) for node in graph.nodes if not _folded(node, meant, site)]
+    return _needed(drafts, site.node.outputs)
+
+
+def _meant(name: str, tensors: list[Tensor], prefix: str) -> Tensor:
+    return tensors[int(name.removeprefix(prefix))]
+
+
+def _body(site: Site) -> Graph:
+    """The typed body as a graph of its own, whose inputs and outputs are called i0, i1 ... and o0, o1 ..."""
+    node = site.node
+    attrs = {**history.defaults(node.op, site.source), **node.attrs}
+    taken, made = _names(node.inputs, "i"), _names(node.outputs, "o")
+    message = helper.make_node(node.op, taken, made, **{k: _plain(v) for k, v in attrs.items()})
+    inputs = [
+        onnx.ValueInfoProto(name=name, type=site.types.proto(t))
+        for name, t in zip(taken, node.inputs, strict=True)
+        if name
+    ]
+    if not all(info.type.WhichOneof("value") for info in inputs):
+        site.refuse("the dtypes of its inputs are not known; annotate them or run infer-shapes before")
+    outputs = [onnx.ValueInfoProto(name=name, type=onnx.TypeProto()) for name in made if name]
+    graph = helper.make_graph([message], "body", inputs, outputs)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", site.source)])
+    inlined = inliner.inline_selected_functions(proto, [("", node.op)], inline_schema_functions=True)
+    if any(n.op_type == node.op for n in inlined.graph.node):
+        site.refuse("ONNX has no definition of it by other operators")
+    return convert.from_proto(shape_inference.infer_shapes(inlined)).graph
+
+
+def _names(tensors: list[Tensor], prefix: str) -> list[str]:
+    return ["" if t.is_empty() else f"{prefix}{i}" for i, t in enumerate(tensors)]
+
+
+def _plain(value: Any) -> Any:
+    return onnx.numpy_helper.from_array(value.values) if isinstance(value, Constant) else value
+
+
+def _folded(node: Node, meant: dict[Tensor, Tensor], site: Site) -> bool:
+    """Whether `node` needs not be written: a constant, or one that hands its input on; `meant` then knows."""
+    output = node.outputs[0]
+    if output in meant:
+        return False
+    if node.op == "Constant":
+        value = site.value(output)
+        assert value is not None
+        meant[output] = site.constant(value, "constant")
+        return True
+    if node.op not in _HANDED_ON:
+        return False
+    source = meant.get(node.inputs[0], node.inputs[0])
+    dtype = np.dtype(output.dtype) if output.dtype is not None else None
+    if node.op == "Identity" or (dtype is not None and site.types.dtype(source) == dtype):
+        meant[output] = source
+        return True
+    if isinstance(source, Constant) and dtype is not None:
+        meant[output] = site.constant(source.values.astype(dtype), "constant")
+        return True
+    return False
+
+
+def _draft(node: Node, meant: dict[Tensor, Tensor], site: Site) -> Draft:
+    inputs = [t if t.is_empty() else meant.get(t, t) for t in node.inputs]
+    for output in node.outputs:
+        if not output.is_empty() and output not in meant:
+            meant[output] = Variable(output.name.removesuffix("__1"), output.dtype, output.shape)
+    outputs = [t if t.is_empty() else meant[t] for t in node.outputs]
+    return Draft(node.op, inputs, outputs, dict(node.attrs), site.source)
+
+
+def _needed(drafts: list[Draft], ends: list[Tensor]) -> list[Draft]:
+    """Those of `drafts` that `ends` need, in order."""
+    wanted, kept = set(ends), []
+    for draft in reversed(drafts):
+        if not wanted.isdisjoint(t for t in draft.outputs if not t.is_empty()):
+            wanted.update(draft.inputs)
+            kept.append(draft)
+    return kept[::-1]

@@ -23,10 +23,10 @@ class Builder:
         emit: from operator, inputs, attributes and domain to the new node's output.
         store: from an array and a hint at its name to a constant.
         opset: attributes that this opset takes as inputs are made inputs.
-        dtype: what numbers become.
+        dtype: what numbers become; None where it is not known, and then there can be none.
     """
 
-    def __init__(self, emit: Emit, store: Store, opset: int, dtype: np.dtype[Any]):
+    def __init__(self, emit: Emit, store: Store, opset: int, dtype: np.dtype[Any] | None):
         self.emit, self.store, self.opset, self.dtype = emit, store, opset, dtype
         self._made: dict[int, Tensor] = {}
 
@@ -43,6 +43,8 @@ class Builder:
             case Given(value):
                 return self.store(value, "constant") if isinstance(value, np.ndarray) else value
             case Number(value):
+                if self.dtype is None:
+                    raise PassError(f"the type of {value:g} is not known; run infer-shapes before")
                 return self.store(np.array(value, self.dtype), f"{value:.7g}")
             case Apply():
                 return self._apply(term)

@@ -27,7 +27,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-def provide(model: Model, op: str, attrs: dict[str, Any], dtype: np.dtype[Any]) -> tuple[str, dict[str, Any]]:
+def provide(model: Model, op: str, attrs: dict[str, Any], dtype: np.dtype[Any] | None) -> tuple[str, dict[str, Any]]:
     """See to it that `model` has the function that stands for `op`; its name, and all attributes of a call.
 
     Raises:
@@ -46,14 +46,14 @@ def provide(model: Model, op: str, attrs: dict[str, Any], dtype: np.dtype[Any]) 
     return name, attrs
 
 
-def _name(op: str, attrs: dict[str, Any], dtype: np.dtype[Any]) -> str:
+def _name(op: str, attrs: dict[str, Any], dtype: np.dtype[Any] | None) -> str:
     special = {name: value for name, value in attrs.items() if value != _DEFAULTS[op][name]}
     parts = [f"{name}_{value:g}" if isinstance(value, float) else f"{name}_{value}" for name, value in special.items()]
-    parts += [] if dtype == np.float32 else [str(dtype)]
+    parts += [] if dtype in (None, np.float32) else [str(dtype)]
     return "_".join([op, *parts]).replace("-", "m").replace(".", "p")
 
 
-def _function(name: str, op: str, attrs: dict[str, Any], dtype: np.dtype[Any], model: Model) -> Function:
+def _function(name: str, op: str, attrs: dict[str, Any], dtype: np.dtype[Any] | None, model: Model) -> Function:
     names = map("v{}".format, itertools.count())
     nodes: list[Node] = []
 

@@ -217,7 +217,8 @@ def _read_elsewhere(nodes: tuple[Node, ...], edit: Editor) -> str | None:
 def _apply(rule: Rule, match: Match, edit: Editor, context: Context) -> None:
     root, added = match.root, []
     out: Tensor = root.outputs[0]
-    dtype = np.dtype(match.values.get("dtype") or out.dtype or _float_among(match.nodes))
+    dtype = match.values.get("dtype") or out.dtype or _float_among(match.nodes)
+    dtype = None if dtype is None else np.dtype(dtype)
 
     def emit(op: str, inputs: list[Tensor], attrs: dict[str, Any], domain: str | None) -> Tensor:
         if domain is None and schema.find(op, match.graph.opset) is None:
@@ -250,7 +251,7 @@ def _float_among(nodes: Sequence[Node]) -> Any:
         for tensor in node.inputs:
             if tensor.dtype is not None and helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)) in _FLOATS:
                 return tensor.dtype
-    raise PassError(f"node '{label(nodes[0])}': the type of its values is not known; run infer-shapes before")
+    return None
 
 
 _FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE})

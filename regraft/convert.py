@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import onnx
 
+from regraft.errors import ModelError
 from regraft.exporter import Exporter, opsets
 from regraft.fields import put_pairs
 from regraft.graph import adopt
@@ -45,7 +46,18 @@ def from_proto(proto: onnx.ModelProto, path: Path | None = None, values: list[Va
 
 
 def export(model: Model) -> Header:
-    """The header of `model` and its large values."""
+    """The header of `model` and its large values.
+
+    Raises:
+        ModelError: a text in the model is not UTF-8.
+    """
+    try:
+        return _export(model)
+    except UnicodeDecodeError as error:
+        raise ModelError(f"a text in the model is not UTF-8: {error.object!r}") from error
+
+
+def _export(model: Model) -> Header:
     for graph in model.graphs():
         adopt(graph)
     proto = onnx.ModelProto()

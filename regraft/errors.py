@@ -9,6 +9,9 @@ from collections.abc import Iterable
 class RegraftError(Exception):
     """Base of every error that a user can mend; the command line prints it and exits with 2."""
 
+    def __str__(self) -> str:
+        return " ".join(super().__str__().splitlines())  # a name in a model can hold anything
+
 
 class ModelError(RegraftError):
     """A file that is not a readable ONNX model, or a model that cannot be written as asked."""

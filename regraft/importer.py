@@ -77,6 +77,7 @@ class _Importer:
 
     def graph(self, proto: onnx.GraphProto, outer: _Scope | None) -> Graph:
         scope = _Scope(proto.node, outer)
+        _check_text(*(named.name for named in (*proto.initializer, *proto.value_info, *proto.input, *proto.output)))
         for order, tensor in enumerate(proto.initializer):
             scope.tensors[tensor.name] = self.constant(tensor, order)
         for sparse in proto.sparse_initializer:
@@ -122,6 +123,7 @@ class _Importer:
 
     def node(self, proto: onnx.NodeProto, scope: _Scope | None) -> Node:
         assert scope is not None
+        _check_text(proto.op_type, proto.name, proto.domain, *proto.input, *proto.output)
         node = Node(
             proto.op_type,
             proto.name,
@@ -198,6 +200,13 @@ class _Importer:
             sort(function)
         function.extra = onnx.FunctionProto(metadata_props=proto.metadata_props)
         return function
+
+
+def _check_text(*names: str) -> None:
+    try:
+        "".join(names)
+    except TypeError as error:  # protobuf gives what is no UTF-8 as bytes
+        raise ModelError(f"a name is not UTF-8: {next(n for n in names if isinstance(n, bytes))!r}") from error
 
 
 def _text(value: bytes) -> str | bytes:

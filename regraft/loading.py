@@ -26,7 +26,7 @@ def load(path: str | os.PathLike[str]) -> Model:
         GraphError: the graph has a cycle.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ModelError(f"{path} is a folder; name the .onnx file in it")
     source = Source(path)
     try:

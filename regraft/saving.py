@@ -52,13 +52,13 @@ def save(model: Model, path: str | os.PathLike[str], layout: Layout = "auto") ->
     path = Path(path)
     if layout not in LAYOUTS:
         raise ModelError(f"no layout named '{layout}'; known: {', '.join(LAYOUTS)}")
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ModelError(f"cannot write {path}: it is a folder; name a file")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise ModelError(f"cannot write {path}: there is no folder {path.parent}")
     proto, values = export(model)
-    old = _own_data(path)
     try:
+        old = _own_data(path)
         if layout == "inline" or (layout == "auto" and _inline_size(proto, values) <= INLINE_LIMIT):
             _save_inline(proto, values, path)
         else:

@@ -74,6 +74,10 @@ class Editor:
         """Whether a node or a graph's output needs `tensor`."""
         return tensor in self.ends or any(True for _ in self.readers(tensor))
 
+    def needs_identity(self, old: Tensor, new: Tensor) -> bool:
+        """Whether `replace` must put an Identity between `new` and a graph output."""
+        return any(not self._can_be_output(graph, new) for graph in self.ends.get(old, ()))
+
     def name(self, hint: str) -> str:
         """A name, `hint` or near it, that no value and no node has."""
         name = hint
@@ -157,8 +161,7 @@ class Editor:
             self._replace_output(graph, old, new)
 
     def _replace_output(self, graph: AnyGraph, old: Tensor, new: Tensor) -> None:
-        maker = self._maker(new)
-        if maker is not None and self.home[maker] is graph and new not in self.ends:
+        if self._can_be_output(graph, new):
             _take_over(new, old)
             old.name = self.name(f"{new.name}_old")
             graph.outputs = [new if t is old else t for t in graph.outputs]
@@ -187,11 +190,11 @@ class Editor:
         self.home[node] = graph
         graph.nodes.append(node)
 
-    def _maker(self, tensor: Tensor) -> Node | None:
-        if tensor in self._starts or isinstance(tensor, Constant) or not tensor.inputs:
-            return None
-        maker: Node = tensor.inputs[0]
-        return maker
+    def _can_be_output(self, graph: AnyGraph, tensor: Tensor) -> bool:
+        """Whether a node of `graph` makes `tensor`, which is no output yet."""
+        if tensor in self._starts or tensor in self.ends or isinstance(tensor, Constant) or not tensor.inputs:
+            return False
+        return self.home[tensor.inputs[0]] is graph
 
     # ------------------------------------------------------------------------------------------------ the end
 

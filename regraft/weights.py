@@ -41,8 +41,8 @@ class Source:
         self.path = path.absolute()
         try:
             self.fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        except OSError as error:
-            raise ModelError(f"cannot read {path}: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            raise ModelError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from error
         self.size = os.fstat(self.fd).st_size
 
     @functools.cached_property

@@ -270,7 +270,7 @@ def test_an_attribute_of_unknown_type_is_named(kind: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "given, written",
+    ("given", "written"),
     [
         (np.float32, TensorProto.FLOAT),
         (np.dtype(np.int64), TensorProto.INT64),

@@ -47,7 +47,7 @@ def test_external_data_is_found_beside_the_model(sources: Sources, entries: dict
 
 
 @pytest.mark.parametrize(
-    "entries, message",
+    ("entries", "message"),
     [
         ({"location": "../out.bin"}, "external data '../out.bin' lies outside the model's folder"),
         ({"location": "/etc/passwd"}, "external data '/etc/passwd' lies outside"),
@@ -77,7 +77,7 @@ def test_external_data_that_makes_no_sense_is_refused(
 
 
 def test_external_data_of_a_model_without_a_folder_is_refused() -> None:
-    with pytest.raises(ModelError, match="external data 'w.bin' of a model that has no folder"):
+    with pytest.raises(ModelError, match=r"external data 'w\.bin' of a model that has no folder"):
         Sources(None).value(external())
 
 

@@ -91,7 +91,7 @@ def test_a_source_closes_its_file(tmp_path: Path) -> None:
 
 
 def test_a_source_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="cannot read .*gone: No such file"):
+    with pytest.raises(ModelError, match=r"cannot read .*gone: No such file"):
         Source(tmp_path / "gone")
 
 
@@ -125,7 +125,7 @@ def test_a_derived_value_leaves_its_input_writable() -> None:
     assert not view.flags.writeable
 
 
-@pytest.mark.parametrize("shape, dtype", [((24,), np.int64), (VALUES.shape, np.float32)])
+@pytest.mark.parametrize(("shape", "dtype"), [((24,), np.int64), (VALUES.shape, np.float32)])
 def test_a_derived_value_that_breaks_its_promise_is_refused(shape: tuple[int, ...], dtype: type) -> None:
     value: Value = Derived([VALUES], lambda x: x, shape, dtype)
     with pytest.raises(ModelError, match=r"came out as int64\[2, 3, 4\], promised was"):
@@ -146,7 +146,7 @@ def test_a_sparse_value_gives_the_dense_array(linear: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "shape, code, size",
+    ("shape", "code", "size"),
     [
         ((3, 5), TensorProto.INT4, 8),
         ((3, 5), TensorProto.FLOAT, 60),

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import onnx_graphsurgeon as gs
 
 from regraft.graph import Constant, Node, Tensor, Variable
 from regraft.model import Model
@@ -36,6 +35,7 @@ _TABLES = {  # (op, place of the index) -> place of the table
 }
 _MASKING = {("Where", 0), ("Sub", 1), ("And", 0), ("And", 1), ("Or", 0), ("Or", 1), ("Not", 0), ("ReduceSum", 0)}
 _MASKING |= {(op, place) for op in ("Equal", "Greater", "GreaterOrEqual", "Less", "Mul") for place in (0, 1)}
+_FAR = 32  # steps back from a node: without an end to them, long chains would take quadratic time
 _SEGMENTS = 16  # tables with fewer rows hold token types
 
 _NAMES: tuple[tuple[str, Kind], ...] = (
@@ -141,8 +141,10 @@ def _bounds(node: Node) -> Iterator[int]:
 
 def _origin(tensor: Tensor) -> str:
     """The op that makes the values of `tensor`, before they are reshaped, cast, or a constant is added."""
-    while tensor.inputs:
-        node = tensor.inputs[0]
+    for _ in range(_FAR):
+        node = tensor.inputs[0] if tensor.inputs else None
+        if node is None:
+            break
         if node.op in ("Add", "Mul"):
             tensor = next((t for t in node.inputs if _constant(t) is None), node.inputs[0])
         elif 0 in _CARRIED.get(node.op, ()):
@@ -154,21 +156,27 @@ def _origin(tensor: Tensor) -> str:
 
 def _uncut(tensor: Tensor) -> Tensor:
     """What `tensor` is cut from by constants, such as ``[0:max]`` of another axis."""
-    while tensor.inputs and tensor.inputs[0].op == "Slice" and all(map(_constant, tensor.inputs[0].inputs[1:])):
-        tensor = tensor.inputs[0].inputs[0]
+    for _ in range(_FAR):
+        node = tensor.inputs[0] if tensor.inputs else None
+        if node is None or node.op != "Slice" or any(_constant(t) is None for t in node.inputs[1:]):
+            break
+        tensor = node.inputs[0]
     return tensor
 
 
 def _constant(tensor: Tensor, through: Collection[str] = _SAME_SHAPE) -> Constant | None:
     """The constant that `tensor` is, or is made of by ops that keep its shape, or whichever are named."""
-    while not isinstance(tensor, gs.Constant):
+    for _ in range(_FAR):
+        if isinstance(tensor, Constant):
+            return tensor
         node = tensor.inputs[0] if tensor.inputs else None
-        if node is not None and node.op == "Constant" and isinstance(node.attrs.get("value"), gs.Constant):
-            return node.attrs["value"]
+        if node is not None and node.op == "Constant":
+            value = node.attrs.get("value")
+            return value if isinstance(value, Constant) else None
         if node is None or node.op not in through:
             return None
         tensor = node.inputs[0]
-    return tensor
+    return None
 
 
 def _shape(tensor: Tensor) -> Any:

@@ -96,8 +96,11 @@ class Session:
                 raise RuntimeFailure(f"no output named '{name}'; known: {', '.join(known)}")
         feeds = self._feeds(inputs)
         ports = [known[name] for name in names]
+        exotic = any(port.exotic for port in (*self.inputs, *ports))
+        if exotic and (lists := [name for name, value in feeds.items() if not isinstance(value, np.ndarray)]):
+            raise RuntimeFailure(f"input '{lists[0]}': ONNX Runtime takes no sequence beside dtypes that numpy lacks")
         try:
-            if any(port.exotic for port in (*self.inputs, *ports)):
+            if exotic:
                 results = self._run_exotic(feeds, ports)
             else:
                 results = self._session.run(names, feeds, _run_options())

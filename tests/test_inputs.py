@@ -67,12 +67,19 @@ def test_the_position_table_is_found_in_every_export(path: Path) -> None:
 
 
 def test_a_short_position_table_bounds_the_sequence() -> None:
-    ids = {"ids": (INT, ["batch", "seq"])}
-    length = [node("Shape", "ids", out="shape"), node("Gather", "shape", "one", out="length")]
+    ids = {"x": (INT, ["batch", "seq"])}
+    length = [node("Shape", "x", out="shape"), node("Gather", "shape", "one", out="length")]
     positions = [node("Range", "zero", "length", "one", out="range"), node("Gather", "table", "range", out="rows")]
     scalars = {"zero": np.int64(0), "one": np.int64(1)}
     model = model_with(ids, *length, *positions, table=np.zeros((7, 4), np.float32), **scalars)
-    assert make(model)["ids"].shape == (2, 7)
+    assert make(model)["x"].shape == (2, 7)
+
+
+def test_positions_that_are_counted_start_after_the_padding_index() -> None:
+    steps = [node("Not", "x", out="n"), node("Cast", "n", out="i", to=INT), node("CumSum", "i", "one", out="count")]
+    shift = [node("Add", "count", "one", out="positions"), node("Gather", "table", "positions", out="rows")]
+    model = model_with({"x": (BOOL, ["b", "s"])}, *steps, *shift, table=np.zeros((9, 4), np.float32), one=np.array(1))
+    assert make(model)["x"].shape == (2, 7)
 
 
 @pytest.mark.parametrize("through", [[], ["Identity"], ["Cast"], ["Unsqueeze", "Squeeze", "Identity"]], ids=str)
@@ -100,6 +107,11 @@ def test_a_table_behind_identity_nodes_and_a_constant_node() -> None:
     value = numpy_helper.from_array(np.zeros((25, 4), np.float32))
     steps = [node("Constant", out="t", value=value), node("Identity", "t", out="table"), node("Gather", "table", "x")]
     assert make(model_with({"x": (INT, [1000])}, *steps))["x"].max() == 24
+
+
+def test_a_depth_that_is_no_tensor_bounds_nothing() -> None:
+    steps = [node("Constant", out="depth", value_int=3), node("OneHot", "x", "depth", "values")]
+    assert set(make(model_with({"x": (INT, [100])}, *steps, values=np.float32([0, 1])))["x"]) == {0, 1}
 
 
 def test_one_hot_has_a_depth() -> None:

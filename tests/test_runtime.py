@@ -258,6 +258,14 @@ def test_a_tensor_is_no_sequence() -> None:
         Session(identity(helper.make_sequence_type_proto(FLOATS))).run({"x": np.ones(2, np.float32)})
 
 
+def test_a_sequence_beside_a_dtype_of_ml_dtypes() -> None:
+    nodes = [helper.make_node("SequenceAt", ["x", "i"], ["y"]), helper.make_node("Cast", ["y"], ["z"], to=16)]
+    index = [numpy_helper.from_array(np.array(0), "i")]
+    model = graph_model(nodes, {"x": helper.make_sequence_type_proto(FLOATS)}, {"z": (16, None)}, initializer=index)
+    with pytest.raises(RuntimeFailure, match="'x': ONNX Runtime takes no sequence beside"):
+        Session(model).run({"x": [np.ones(2, np.float32)]})
+
+
 def test_what_onnx_runtime_says_fits_a_line() -> None:
     lookup = holder(np.float32)
     lookup.graph.node[0].op_type = "NoSuchOp"

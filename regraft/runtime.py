@@ -100,10 +100,7 @@ class Session:
         if exotic and (lists := [name for name, value in feeds.items() if not isinstance(value, np.ndarray)]):
             raise RuntimeFailure(f"input '{lists[0]}': ONNX Runtime takes no sequence beside dtypes that numpy lacks")
         try:
-            if exotic:
-                results = self._run_exotic(feeds, ports)
-            else:
-                results = self._session.run(names, feeds, _run_options())
+            results = self._run_exotic(feeds, ports) if exotic else self._session.run(names, feeds, _run_options())
         except Exception as error:  # ONNX Runtime's exceptions have no common base
             raise RuntimeFailure(f"ONNX Runtime failed: {_one_line(error)}") from error
         return dict(zip(names, results, strict=True))

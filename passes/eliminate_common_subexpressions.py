@@ -62,7 +62,7 @@ class _Merger:
             known = next((t[key] for t in tables if key in t), None)
             if known is None:
                 table[key] = node
-            elif node.op not in _FREE or not any(t in self.edit.ends for t in node.outputs):
+            elif node.op not in _FREE or not self.edit.needs_identity(node.outputs[0], known.outputs[0]):
                 self.merge(node, known)
 
     def merge(self, node: Node, known: Node) -> None:

@@ -133,12 +133,13 @@ class Editor:
                 self.dead.update(graph.nodes)
 
     def remove_unread(self, nodes: Iterable[Node]) -> list[Node]:
-        """Take out those of `nodes` that nothing reads; consumers come before producers. Returns them."""
-        removed = []
-        for node in nodes:
-            if node not in self.dead and not any(self.is_read(t) for t in node.outputs):
-                self.remove(node)
-                removed.append(node)
+        """Take out those of `nodes`, a handful in any order, that only each other read. Returns them."""
+        removed: list[Node] = []
+        left = [node for node in nodes if node not in self.dead]
+        while unread := [node for node in left if not any(self.is_read(t) for t in node.outputs)]:
+            self.dead.update(unread)
+            removed += unread
+            left = [node for node in left if node not in self.dead]
         return removed
 
     def replace(self, old: Tensor, new: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Finds passes, frontends and targets by name, wherever they are installed.
+"""Finds passes, frontends, targets and recipes of models by name, wherever they are installed.
 
 All come through entry points, ours and those of other packages alike; listing the names imports none of them.
 """
@@ -90,6 +90,7 @@ def _origin(entry: EntryPoint) -> str:
 passes: Registry[type[Pass]] = Registry("pass", "passes", Pass)
 frontends: Registry[Any] = Registry("frontend", "frontends")
 targets: Registry[Any] = Registry("target", "targets")
+models: Registry[Any] = Registry("model", "models")
 
 
 def load_file(path: str | Path) -> list[type[Pass]]:

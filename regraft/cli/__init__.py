@@ -1,0 +1,118 @@
+"""The command line: one command a file, imported when it is asked for.
+
+A command's module imports click only; what it works with is imported when it runs, so that `regraft --help` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from regraft.cli.parameters import debug
+from regraft.errors import RegraftError, UnknownNameError
+
+COMMANDS = ("rewrite", "verify", "diff", "show", "bench", "why", "passes", "targets", "demo")
+"""In the order of `regraft --help`."""
+
+TROUBLE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
+
+
+@dataclass
+class State:
+    """What `--debug` sets, wherever it stands."""
+
+    debug: bool = False
+
+
+class Commands(click.Group):
+    """A group that imports its commands late and says every error in one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"regraft.cli.{name}"), name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(str(UnknownNameError("command", args[0], COMMANDS)), ctx)
+        return super().resolve_command(ctx, args)
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, False, **extra)
+        state = State()
+        try:
+            status = super().main(args, prog_name, complete_var, False, obj=state, **extra)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _close_output()
+            status = BROKEN_PIPE
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("regraft: interrupted", err=True)
+            status = INTERRUPTED
+        except Exception as error:
+            if state.debug:
+                traceback.print_exc()
+            click.echo(f"regraft: error: {_line(error)}", err=True)
+            status = TROUBLE
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def _line(error: Exception) -> str:
+    """What `error` says, in one line."""
+    if isinstance(error, click.UsageError) and error.ctx:
+        return f"{_one_line(error.format_message())} (see '{error.ctx.command_path} --help')"
+    if isinstance(error, click.ClickException):
+        return _one_line(error.format_message())
+    if isinstance(error, RegraftError):
+        return _one_line(str(error))
+    return f"unexpected {type(error).__name__}: {_one_line(str(error))} (run again with --debug to see where)"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines())
+
+
+def _close_output() -> None:
+    """Let Python's last flush go nowhere: the reader of the pipe is gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@click.group(
+    cls=Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="\b\nExample:\n  regraft rewrite model.onnx -o better.onnx --verify final",
+)
+@click.version_option(package_name="regraft", message="%(prog)s %(version)s")
+@debug
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Rewrite ONNX graphs for the compiler that refuses them, prove the result equal, show what changed."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main() -> None:
+    """Run the command line."""
+    cli(prog_name="regraft")

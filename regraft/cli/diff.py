@@ -1,0 +1,129 @@
+"""`regraft diff`: what a rewrite changed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from regraft.cli.parameters import as_json, command, model_argument
+
+if TYPE_CHECKING:
+    from regraft.attribution import NodeChange, NodeName, PassEdits
+    from regraft.diff import Change, Diff, WeightChange
+
+SHOWN = 10
+
+
+@command("regraft diff model.onnx better.onnx", "regraft diff model.onnx better.onnx --json | jq '.operators'")
+@model_argument("a")
+@model_argument("b")
+@click.option("--all", "everything", is_flag=True, help=f"List everything, not the first {SHOWN} of a kind.")
+@as_json
+@click.pass_context
+def diff(ctx: click.Context, a: Path, b: Path, everything: bool, as_json: bool) -> None:
+    """Compare the structure of two models: nodes by the pass that changed them, inputs, outputs, types, weights.
+
+    Names of nodes and of values inside the graph do not count. Exits with 0 where the models are the same, 1 where they
+    differ, 2 with an error.
+    """
+    from regraft.diff import diff
+    from regraft.loading import load
+
+    found = diff(load(a), load(b))
+    if as_json:
+        click.echo(found.to_json())
+    elif found.same:
+        renamed = f" but for the names of {found.renamed} nodes" if found.renamed else ""
+        click.echo(f"the same{renamed}: {found.unchanged} nodes")
+    else:
+        for line in lines(found, None if everything else SHOWN):
+            click.secho(line, bold=not line.startswith(" "))
+    ctx.exit(0 if found.same else 1)
+
+
+def lines(found: Diff, shown: int | None) -> Iterator[str]:
+    """The difference as text: titles, and under each its lines, indented, at most ``shown`` of a kind."""
+    for one in found.passes:
+        yield f"{one.text}{' (undone)' if one.undone else ''}"
+        yield from _few(_pass(one), shown)
+    if found.removed or found.added or found.changed:
+        yield "nodes that no pass accounts for" if found.passes else "nodes"
+        yield from _few(_nodes("-", found.removed), shown)
+        yield from _few(_nodes("+", found.added), shown)
+        yield from _few(map(_node, found.changed), shown)
+    for title in ("inputs", "outputs", "opsets", "model", "metadata", "functions"):
+        changes = getattr(found, title)
+        if changes:
+            yield title
+            yield from _few(map(_change, changes), shown)
+    if found.values or found.typed[0] != found.typed[1]:
+        yield "values"
+        yield f"  {found.typed[0]} -> {found.typed[1]} with a type, of the nodes that both have"
+        yield from _few(map(_change, found.values), shown)
+    if found.weights:
+        yield "weights"
+        yield from _few(map(_weight, found.weights), shown)
+    if found.operators:
+        yield "operators"
+        yield f"  {', '.join(f'{c.name} {c.before or 0} -> {c.after or 0}' for c in found.operators)}"
+    yield f"{found.unchanged} nodes unchanged"
+
+
+def _pass(one: PassEdits) -> Iterator[str]:
+    kinds: Counter[tuple[str, str, str]] = Counter()
+    for edit in one.edits:
+        kinds[edit.rule, _operators(edit.removed), _operators(edit.added)] += 1
+    for (rule, removed, added), number in kinds.most_common():
+        yield f"  {number} × {removed} -> {added}{f'  ({rule})' if rule not in ('', removed) else ''}"
+    yield from map(_node, one.changed)
+
+
+def _operators(nodes: Iterable[NodeName]) -> str:
+    """`Add, 2 Mul`, or `nothing`."""
+    counted = Counter(node.operator for node in nodes)
+    return ", ".join(f"{number} {name}" if number > 1 else name for name, number in counted.items()) or "nothing"
+
+
+def _nodes(sign: str, nodes: Iterable[NodeName]) -> Iterator[str]:
+    return (f"  {sign} {node.operator}  {node.name}" for node in nodes)
+
+
+def _node(change: NodeChange) -> str:
+    return f"  ~ {change.operator}  {change.name}  {'; '.join(change.details)}"
+
+
+def _change(change: Change) -> str:
+    name = change.name or "ai.onnx"
+    if change.before is None:
+        return f"  + {name}  {_text(change.after)}"
+    if change.after is None:
+        return f"  - {name}  {_text(change.before)}"
+    return f"  ~ {name}  {_text(change.before)} -> {_text(change.after)}"
+
+
+def _text(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 120 else f"{text[:120]}…"
+
+
+def _weight(change: WeightChange) -> str:
+    from regraft.cli.output import size
+
+    if change.content:
+        return f"  ~ {change.name}  {change.after}  other values"
+    if change.before is None:
+        return f"  + {change.name}  {change.after}  {size(change.bytes_after)}"
+    if change.after is None:
+        return f"  - {change.name}  {change.before}  {size(change.bytes_before)}"
+    return f"  ~ {change.name}  {change.before} -> {change.after}"
+
+
+def _few(found: Iterable[str], shown: int | None) -> Iterator[str]:
+    every = list(found)
+    yield from every[:shown]
+    if shown is not None and len(every) > shown:
+        yield f"  … {len(every) - shown} more (--all)"

@@ -1,0 +1,55 @@
+"""How results look: the same in a terminal and in a pipe, but for bold titles; nothing is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from regraft.drift import Drift
+
+
+def title(text: str) -> None:
+    """Print a title, after an empty line."""
+    click.echo()
+    click.secho(text, bold=True)
+
+
+def table(rows: Iterable[Sequence[Any]], head: Sequence[str] = (), right: Collection[int] = ()) -> None:
+    """Print columns; those in ``right`` are numbers."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    every = [list(head), *cells] if head else cells
+    widths = [max(map(len, column)) for column in zip(*every, strict=True)]
+    for row in every:
+        aligned = (c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        click.secho("  ".join(aligned).rstrip(), dim=bool(head) and row is every[0])
+
+
+def drifts(drift: Drift) -> None:
+    """Print how far each output lies from what it was."""
+    rows = [
+        (one.name, f"{one.max_abs:.2g}", f"{one.max_rel:.2g}", f"{one.cosine:.9f}", one.reason) for one in drift.outputs
+    ]
+    table(rows, ("output", "max abs", "max rel", "cosine", ""), right=[1, 2, 3])
+
+
+def size(nbytes: int) -> str:
+    """Bytes as people read them: 69.1 MB."""
+    amount = float(nbytes)
+    for unit in ("B", "KB", "MB", "GB"):
+        if amount < 999.5:
+            return f"{amount:.3g} {unit}"
+        amount /= 1000
+    return f"{amount:.3g} TB"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 node`, `2 nodes`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """`830 ms`, `1.25 s`."""
+    return f"{seconds * 1e3:.3g} ms" if seconds < 0.9995 else f"{seconds:.3g} s"

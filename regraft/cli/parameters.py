@@ -1,0 +1,86 @@
+"""Arguments and options that commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from regraft.inputs import Given
+    from regraft.model import Model
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PATH = click.Path(path_type=Path)
+
+
+def command(*examples: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a function a command; its help ends with ``examples``, and it takes `--debug`."""
+    lines = "\n".join(f"  {example}" for example in examples)
+    title = "Example" if len(examples) == 1 else "Examples"
+
+    def make(function: Callable[..., Any]) -> click.Command:
+        return click.command(epilog=f"\b\n{title}:\n{lines}")(debug(function))
+
+    return make
+
+
+def _debug(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value and ctx.obj is not None:
+        ctx.obj.debug = True
+
+
+def _load(ctx: click.Context, parameter: click.Parameter, value: tuple[Path, ...]) -> None:
+    if value:
+        from regraft.registry import load_file
+
+        for path in value:
+            load_file(path)
+
+
+def model_argument(name: str = "model") -> Callable[[F], F]:
+    """The path of an ONNX file."""
+    return click.argument(name, type=PATH)
+
+
+debug = click.option(
+    "--debug", is_flag=True, expose_value=False, is_eager=True, callback=_debug, help="Show the traceback of an error."
+)
+load = click.option(
+    "--load",
+    type=PATH,
+    metavar="FILE.py",
+    multiple=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_load,
+    help="Load the passes that a Python file defines.  [repeatable]",
+)
+seed = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the inputs that are made."
+)
+inputs = click.option(
+    "--inputs",
+    metavar="FILE|NAME=SHAPE",
+    multiple=True,
+    help="Inputs to run on: a .npz, .npy or .json file, NAME=FILE.npy, or the shape of one to make, NAME=8x128."
+    "  [default: made from what each input means; repeatable]",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def given(model: Model, texts: tuple[str, ...]) -> Given:
+    """What the values of `--inputs` say."""
+    from regraft.inputs import read_given
+
+    return read_given(texts, model)
+
+
+def arrays(model: Model, texts: tuple[str, ...], seed: int) -> dict[str, Any]:
+    """The inputs that `--inputs` and `--seed` stand for, by name."""
+    from regraft.inputs import make_inputs
+
+    return make_inputs(model, seed=seed, given=given(model, texts))

@@ -1,0 +1,61 @@
+"""`regraft passes`: what there is, and how it is used."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+import click
+
+from regraft.cli.parameters import command, load
+
+if TYPE_CHECKING:
+    from regraft.pass_ import Pass
+
+
+@command("regraft passes", "regraft passes fold-constants", "regraft passes my-pass --load my_passes.py")
+@click.argument("name", required=False)
+@load
+def passes(name: str | None) -> None:
+    """List the passes, or describe the pass NAME: what it does, its options, what it promises."""
+    from regraft.registry import passes
+
+    if name is not None:
+        _describe(passes.load(name))
+        return
+    from regraft.cli.output import table
+
+    table((known, passes.load(known).help()) for known in passes.names())
+
+
+def _describe(found: type[Pass]) -> None:
+    from regraft.cli.output import table, title
+    from regraft.grammar import write_pass
+
+    click.secho(found.name, bold=True)
+    click.echo(inspect.cleandoc(found.__doc__ or ""))
+    options = found.options()
+    if options:
+        title("options")
+        rows = [
+            (f"{'NAME' if o.is_open else o.name}={o.type}", "required" if o.required else o.show(o.default), o.help)
+            for o in options
+        ]
+        table(rows, ("", "default", ""))
+    title("contract")
+    click.echo(_contract(found))
+    title("in a pipeline")
+    given = {o.name: o.show(o.default) for o in options if not o.is_open and not o.required}
+    click.echo(write_pass(found.name, given))
+
+
+def _contract(found: type[Pass]) -> str:
+    from regraft.contract import Contract
+
+    declared = inspect.getattr_static(found, "contract")
+    if isinstance(declared, Contract):
+        return f"{declared}: {declared.meaning}"
+    if any(option.required for option in found.options()):
+        return "depends on the options"
+    contract = found().contract
+    return f"{contract}: {contract.meaning}; with other options another"

@@ -1,0 +1,126 @@
+"""`regraft rewrite`: the main job."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from regraft.cli.parameters import PATH, arrays, command, inputs, load, model_argument, seed
+
+if TYPE_CHECKING:
+    from regraft.manager import Verify
+    from regraft.report import PassReport, Report
+    from regraft.saving import Layout
+
+DEFAULT_TARGET = "onnxruntime"
+HEAD, RIGHT = ("pass", "time", "nodes", "", "changes"), (1, 2, 3)
+HEAD, RIGHT = ("pass", "time", "nodes", "", "changes"), (1, 2, 3)
+
+
+@command(
+    "regraft rewrite model.onnx -o better.onnx",
+    "regraft rewrite model.onnx -o model.onnx --pipeline 'strip-dropout,fold-constants{max-bytes=1MiB}'",
+    "regraft rewrite model.onnx -o better.onnx --verify each --dump-dir steps --report report.json",
+)
+@model_argument()
+@click.option("-o", "--output", type=PATH, required=True, help="Where the result goes; may be MODEL itself.")
+@click.option("--pipeline", metavar="TEXT|FILE", help="The passes to run: as text, or a .toml, .txt or .pipeline file.")
+@click.option(
+    "--target",
+    metavar="NAME",
+    help=f"Run this target's pipeline, and check that it takes the result.  [default: {DEFAULT_TARGET}'s pipeline]",
+)
+@click.option(
+    "--layout",
+    type=click.Choice(["auto", "inline", "external", "reference"]),
+    default="auto",
+    show_default=True,
+    help="Where the weights go: into the file, beside it, or (reference) they stay where they are."
+    " Auto: into the file where 2 GB allow it.",
+)
+@click.option(
+    "--verify",
+    type=click.Choice(["none", "final", "each"]),
+    default="none",
+    show_default=True,
+    help="Run the model before and after (each: every pass) and check what the passes promise.",
+)
+@click.option("--dump-dir", type=PATH, help="Write the graph after each pass that changed it.")
+@click.option("--timing", is_flag=True, help="Print time and memory of each pass.")
+@click.option("--report", type=PATH, help="Write what each pass did, as JSON.")
+@inputs
+@seed
+@load
+def rewrite(
+    model: Path,
+    output: Path,
+    pipeline: str | None,
+    target: str | None,
+    layout: Layout,
+    verify: Verify,
+    dump_dir: Path | None,
+    timing: bool,
+    report: Path | None,
+    inputs: tuple[str, ...],
+    seed: int,
+) -> None:
+    """Run a pipeline of passes on a model and write the result.
+
+    With an error, or a result that is not what the passes promise, nothing is written. With --pipeline and --target
+    both, the pipeline runs and the target checks the result.
+    """
+    from regraft import manager
+    from regraft.loading import load
+    from regraft.registry import targets
+    from regraft.saving import save
+    from regraft.target import TargetError
+
+    chosen = targets.load(target or DEFAULT_TARGET)()
+    loaded = load(model)
+    done = manager.run(
+        loaded,
+        chosen.pipeline if pipeline is None else pipeline,
+        verify=verify,
+        dump_dir=dump_dir,
+        inputs=arrays(loaded, inputs, seed) if inputs else None,
+        progress=sys.stderr.isatty(),
+        seed=seed,
+    )
+    if target and (violations := chosen.check(loaded)):
+        raise TargetError(f"{target} does not take the result: {'; '.join(map(str, violations))}")
+    save(loaded, output, layout)
+    if report:
+        done.write(report)
+    _print(done, output, timing)
+
+
+def _print(report: Report, output: Path, timing: bool) -> None:
+    from regraft.cli.output import drifts, duration, size, table, title
+
+    head = (*HEAD, "drift") if report.verify == "each" else HEAD
+    table([row(one)[: len(head)] for one in report.passes], head, RIGHT)
+    for one in report.passes:
+        for note in one.notes:
+            click.echo(f"{one.name}: {note}")
+    if timing:
+        title("timing")
+        click.echo(report.timing())
+    if report.drift:
+        title("verified: the outputs before and after")
+        drifts(report.drift)
+    nodes = f", nodes {report.passes[0].nodes_before} -> {report.passes[-1].nodes_after}" if report.passes else ""
+    title(f"{output}: {size(output.stat().st_size)}{nodes}, in {duration(report.seconds)}")
+
+
+def row(one: PassReport) -> tuple[str, ...]:
+    """A pass in a table under `HEAD`, and its drift."""
+    from regraft.cli.output import duration
+
+    rules = [" ".join(filter(None, (str(number), rule))) for rule, number in one.rules().items()]
+    changes = ", ".join(rules) or ("values only" if one.changed else "-")
+    difference = f"{one.nodes_after - one.nodes_before:+d}" if one.nodes_after != one.nodes_before else ""
+    drift = f"{one.drift.max_abs:.2g}" if one.drift else "-"
+    return one.text, duration(one.seconds), str(one.nodes_after), difference, changes, drift

@@ -1,0 +1,72 @@
+"""`regraft show`: what is in a model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from regraft.cli.parameters import as_json, command, model_argument
+
+if TYPE_CHECKING:
+    from regraft.show import Summary
+
+
+@command("regraft show model.onnx", "regraft show model.onnx --graph | grep Gelu", "regraft show model.onnx --json")
+@model_argument()
+@click.option("--graph", is_flag=True, help="List the nodes, one a line, like a program.")
+@as_json
+def show(model: Path, graph: bool, as_json: bool) -> None:
+    """Show what is in a model: inputs, outputs, operators, weights, and what was done to it.
+
+    Only the header is read, so a file of any size answers at once.
+    """
+    from regraft.loading import load
+    from regraft.show import summarize
+
+    loaded = load(model)
+    if graph:
+        from regraft.listing import listing
+
+        for line in listing(loaded):
+            click.echo(line)
+    elif as_json:
+        import json
+
+        click.echo(json.dumps(summarize(loaded).to_dict(), indent=2))
+    else:
+        _print(summarize(loaded))
+
+
+def _print(summary: Summary) -> None:
+    from regraft.cli.output import count, size, table, title
+
+    opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in summary.opsets.items())
+    within = f", also in {count(summary.subgraphs, 'subgraph')}" if summary.subgraphs else ""
+    files = [(path, size(nbytes)) for path, nbytes in summary.files.items()]
+    facts = [
+        ("IR version", str(summary.ir_version)),
+        ("opsets", opsets),
+        ("producer", summary.producer or "unknown"),
+        ("nodes", f"{summary.nodes:,}{within}"),
+        ("parameters", f"{summary.parameters:,} in {size(summary.bytes)}"),
+    ]
+    table([*files, *facts])
+    weights = [(w.dtype, count(w.tensors, "tensor"), f"{w.elements:,}", size(w.bytes)) for w in summary.weights]
+    biggest = [(size(t.bytes), f"{t.dtype}[{', '.join(map(str, t.shape))}]", t.name) for t in summary.biggest]
+    functions = [(f.name, f"({', '.join(f.inputs)}) -> {', '.join(f.outputs)}", f.nodes) for f in summary.functions]
+    sections: list[tuple[str, list[tuple[Any, ...]], tuple[int, ...]]] = [
+        ("inputs", [(port.name, port) for port in summary.inputs], ()),
+        ("outputs", [(port.name, port) for port in summary.outputs], ()),
+        ("operators", [(number, name) for name, number in summary.operators.items()], (0,)),
+        ("weights", list(weights), (1, 2, 3)),
+        ("biggest tensors", list(biggest), (0,)),
+        ("functions", list(functions), (2,)),
+        ("metadata", list(summary.metadata.items()), ()),
+        ("rewritten by", [(text, count(changes, "change")) for text, changes in summary.rewrites], ()),
+    ]
+    for name, rows, right in sections:
+        if rows:
+            title(name)
+            table(rows, right=right)

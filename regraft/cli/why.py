@@ -1,0 +1,39 @@
+"""`regraft why`: what kept a pass from finding what it looks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from regraft.cli.parameters import as_json, command, load, model_argument
+
+
+@command("regraft why model.onnx --pass fuse-gelu", "regraft why model.onnx --pass my-pass --load my_passes.py")
+@model_argument()
+@click.option("--pass", "text", required=True, metavar="PASS", help="A pass made of rules, as in a pipeline.")
+@click.option("--limit", type=click.IntRange(min=1), default=10, show_default=True, help="How many places to show.")
+@as_json
+@load
+def why(model: Path, text: str, limit: int, as_json: bool) -> None:
+    """Say why the rules of a pass did not match: the places that come nearest, and what is wrong there."""
+    from regraft.errors import PipelineError
+    from regraft.loading import load
+    from regraft.pipeline import Pipeline
+    from regraft.rule import why
+
+    pipeline = Pipeline.parse(text)
+    if len(pipeline) != 1:
+        raise PipelineError(f"--pass takes one pass, not {len(pipeline)}: '{text}'")
+    misses = why(load(model), pipeline.passes[0], limit)
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        click.echo(json.dumps([asdict(miss) for miss in misses], indent=2))
+        return
+    if not misses:
+        click.echo(f"no place in {model} comes near; every place that looks like one matches")
+    for miss in misses:
+        click.secho(miss.node, bold=True)
+        click.echo(f"  {miss.rule}: {miss.matched} of {miss.total} operators match; at {miss.where}: {miss.reason}")

@@ -1,0 +1,131 @@
+"""ONNX Runtime on the CPU, the embedded default: nothing else has to be installed for it."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+import onnx
+
+from regraft.census import constants
+from regraft.loading import load
+from regraft.model import Model
+from regraft.pass_ import label
+from regraft.runtime import RuntimeFailure, Session
+from regraft.saving import INLINE_LIMIT, save
+from regraft.target import Target, TargetError, Violation
+
+Level = Literal["basic", "extended", "all"]
+
+PROVIDER = "CPUExecutionProvider"
+
+COMPILED = "regraft.compiled"
+"""Metadata that says what a compiled model is tied to."""
+
+
+class OnnxRuntime(Target):
+    """ONNX Runtime's CPU provider, with canonical operators and nothing left of training.
+
+    The pipeline makes the graph small and its operators high-level; ONNX Runtime's own optimisations then fuse what its
+    kernels can. Compiling applies them ahead of time.
+
+    Args:
+        level: which of them `compile` applies. "basic" keeps to ONNX's operators. "extended" uses ONNX Runtime's own
+            operators too, which ties the file to its version. "all" also lays data out for the processor at hand: run
+            the file on such a processor only.
+    """
+
+    name = "onnxruntime"
+    pipeline = (
+        "strip-training,strip-dropout,eliminate-identity,infer-shapes,fold-constants,"
+        "eliminate-common-subexpressions,fuse-layer-norm,fuse-gelu,deduplicate-initializers,eliminate-dead-code"
+    )
+
+    def __init__(self, level: Level = "extended"):
+        self.level = level
+
+    def check(self, model: Model) -> list[Violation]:
+        """The operators that ONNX Runtime does not know or has no CPU kernel for; or what it says of the model."""
+        lacking = _lacking_operators(model)
+        if lacking:
+            return lacking
+        try:
+            Session(model)
+        except RuntimeFailure as failure:
+            return [Violation(str(failure))]
+        return []
+
+    def compile(self, model: Model, path: Path) -> Path:
+        """Write what ONNX Runtime makes of ``model`` to ``path``; the metadata ``regraft.compiled`` says for what."""
+        import onnxruntime
+
+        if violations := self.check(model):
+            more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+            raise TargetError(f"ONNX Runtime does not take the model: {violations[0]}{more}")
+        with tempfile.TemporaryDirectory(prefix=".regraft-", dir=path.parent) as folder:
+            optimized = Path(folder, "optimized.onnx")
+            options = onnxruntime.SessionOptions()
+            options.log_severity_level = 4
+            options.graph_optimization_level = _level(self.level)
+            options.optimized_model_filepath = str(optimized)
+            if sum(constant.nbytes for constant in constants(model)) > INLINE_LIMIT:
+                options.add_session_config_entry(
+                    "session.optimized_model_external_initializers_file_name", optimized.name + ".data"
+                )
+            source = save(model, Path(folder, "model.onnx"))
+            onnxruntime.InferenceSession(str(source), options, providers=[PROVIDER])
+            compiled = load(optimized)
+            compiled.metadata.update(model.metadata)
+            compiled.metadata[COMPILED] = f"onnxruntime {onnxruntime.__version__}, CPU, level {self.level}"
+            return save(compiled, path)
+
+    def load(self, path: Path) -> Session:
+        """A session of the model at ``path``, compiled or not; ONNX Runtime optimises what is left to optimise."""
+        return Session(path, optimize=True)
+
+
+def _level(level: Level) -> Any:
+    from onnxruntime import GraphOptimizationLevel
+
+    return getattr(GraphOptimizationLevel, f"ORT_ENABLE_{level.upper()}")
+
+
+def _lacking_operators(model: Model) -> list[Violation]:
+    functions = {(function.domain or "", function.name) for function in model.functions}
+    found: dict[str, list[str]] = {}
+    for node in model.nodes():
+        key = (node.domain or "", node.op)
+        if key in functions or _has_kernel(*key, model.opset):
+            continue
+        name = ".".join(filter(None, key))
+        reason = f"no kernel for {name}" if key in _schemas() else f"unknown operator {name}"
+        found.setdefault(reason, []).append(label(node))
+    return [Violation(reason, tuple(nodes)) for reason, nodes in found.items()]
+
+
+def _has_kernel(domain: str, op: str, opset: int) -> bool:
+    """Whether an operator runs: by a kernel, or because its schema says how other operators compute it."""
+    if (domain, op) in _kernels():
+        return True
+    try:
+        schema = onnx.defs.get_schema(op, opset, domain)
+    except onnx.defs.SchemaError:
+        return False
+    return schema.has_function or schema.has_context_dependent_function
+
+
+@functools.cache
+def _schemas() -> frozenset[tuple[str, str]]:
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    return frozenset((schema.domain, schema.name) for schema in state.get_all_operator_schema())
+
+
+@functools.cache
+def _kernels() -> frozenset[tuple[str, str]]:
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    kernels = state.get_all_opkernel_def()
+    return frozenset((kernel.domain, kernel.op_name) for kernel in kernels if kernel.provider == PROVIDER)

@@ -1,0 +1,213 @@
+"""`fold-constants`: what depends on constants only is computed now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import onnx
+
+from regraft import schema
+from regraft.budget import Budget
+from regraft.evaluate import Base, Evaluator
+from regraft.graph import Constant, Node, Tensor, subgraphs, walk
+from regraft.model import Model
+from regraft.options import Bytes, option
+from regraft.pass_ import Context, Pass, label
+from regraft.shape_targets import simplify_targets
+from regraft.shapes import Facts, analyse
+from regraft.surgery import Editor
+from regraft.weights import Array, Sparse, dtype_from_onnx
+from regraft.wire import LARGE
+
+RANDOM = frozenset(
+    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli", "Dropout"}
+)
+KEPT = frozenset({"DequantizeLinear"})
+"""Compilers read the quantization of a weight from it."""
+
+
+class FoldConstants(Pass):
+    """Compute at rewrite time what depends on constants and on known dimensions only.
+
+    | before | after |
+    |---|---|
+    | Constant node (outside functions) | initializer |
+    | Transpose of a weight, Cast, Add of two initializers ... | initializer, of what ONNX Runtime computes |
+    | Shape, Gather, Slice, Concat ... of known dimensions | initializer |
+    | Reshape to dimensions that its input has | Reshape to 0 there, and the shape arithmetic is gone |
+    | Expand to the shape that its input has | its input |
+
+    Left as they are: random operators, Dropout, DequantizeLinear, nodes with bodies, results that are no tensors, what
+    ONNX Runtime cannot run, and what would make the file grow beyond `max-bytes`: results added less constants no
+    longer read. A large result is computed while saving and takes no memory before.
+    """
+
+    name = "fold-constants"
+    max_bytes: Bytes = option("1MiB", "bytes the file may grow by, all folds together")
+
+    def run(self, model: Model, context: Context) -> None:
+        failed: dict[Node, str] = {}
+        grown = 0
+        again = True
+        _lift(model, context)
+        while again:
+            facts = analyse(model)
+            with Editor(model) as edit:
+                fold = _Fold(model, edit, facts, failed)
+                grown, again = fold.run(self.max_bytes, grown, context)
+        simplify_targets(model, context)
+        for node, cause in failed.items():
+            context.note(f"{label(node)} ({node.op}) is not folded: {cause}")
+        for node, excess in fold.too_large.items():
+            context.note(
+                f"{label(node)} ({node.op}) is not folded: {Bytes(excess)} more than max-bytes={self.max_bytes}"
+            )
+
+
+class _Fold:
+    """One round over a model: what the facts of its start allow.
+
+    Attributes:
+        bases: values that are known without computing.
+        nodes: those that can be folded, producers first.
+    """
+
+    def __init__(self, model: Model, edit: Editor, facts: Facts, failed: dict[Node, str]):
+        self.model, self.edit, self.facts, self.failed = model, edit, facts, failed
+        self.bases: dict[Tensor, Base] = {}
+        self.too_large: dict[Node, int] = {}
+        self.nodes: dict[Node, int] = {}
+
+    def run(self, limit: int, grown: int, context: Context) -> tuple[int, bool]:
+        """Fold; the growth of the file until now, and whether another round may find more."""
+        while True:
+            self._find()
+            evaluator = Evaluator(self.bases, self.nodes, self.edit.home, self.facts)
+            budget = Budget(self.edit, evaluator.size, limit, grown)
+            self._choose(budget)
+            computed = evaluator.values([t for t in budget.results if t not in self.bases])
+            if not evaluator.failed:
+                break
+            self.failed.update(evaluator.failed)
+        for tensor in budget.results:
+            value = self.bases[tensor] if tensor in self.bases else computed[tensor]
+            name = self.edit.name(tensor.name) if tensor in self.edit.ends else tensor.name
+            self.edit.replace(tensor, Constant(name, value))
+        for node in budget.removed:
+            self.edit.remove(node)
+            context.replaced([node], rule=self._rule(node))
+        return budget.grown, bool(computed)
+
+    def _rule(self, node: Node) -> str:
+        if node not in self.nodes:
+            return "unread"
+        return "shape" if node.outputs[0] in self.bases else "compute"
+
+    def _find(self) -> None:
+        """Fill `nodes` and `bases`."""
+        self.nodes.clear()
+        self.bases.clear()
+        for graph in self.model.graphs():
+            versions = {e.domain: e.version for e in graph.import_domains or ()} | {"": graph.opset}
+            for node in self.edit.alive(graph):
+                if node not in self.failed and self._is_known(node, versions):
+                    self.nodes[node] = len(self.nodes)
+
+    def _is_known(self, node: Node, versions: Mapping[str, int]) -> bool:
+        if node.op == "Constant" and not node.domain:
+            if (held := _held(node)) is not None:
+                self.bases[node.outputs[0]] = held
+            return False
+        is_output = any(t in self.edit.ends for t in node.outputs)
+        if node.op in RANDOM | KEPT or any(True for _ in subgraphs(node)) or (is_output and node.op == "Identity"):
+            return False
+        if len(node.outputs) == 1 and (value := self._number(node.outputs[0])) is not None:
+            self.bases[node.outputs[0]] = value
+            return True
+        if any(isinstance(value, Node.AttributeRef) for value in node.attrs.values()):
+            return False
+        domain = node.domain or ""
+        return (
+            domain in schema.DOMAINS
+            and schema.find(node.op, versions.get(domain, 1), node.domain) is not None
+            and all(self._is_constant(t) for t in node.inputs)
+            and all(self._has_size(t) for t in node.outputs if t.name)
+        )
+
+    def _number(self, tensor: Tensor) -> Array | None:
+        """The value of `tensor` if it is known by its facts."""
+        fact = self.facts[tensor]
+        return None if fact.numbers is None else fact.numbers.astype(dtype_from_onnx(fact.code))
+
+    def _is_constant(self, tensor: Tensor) -> bool:
+        if isinstance(tensor, Constant):
+            self.bases[tensor] = tensor.lazy
+        return not tensor.name or tensor in self.bases or bool(tensor.inputs and tensor.inputs[0] in self.nodes)
+
+    def _has_size(self, tensor: Tensor) -> bool:
+        fact = self.facts[tensor]
+        return bool(fact.code) and fact.sizes is not None and fact.code != onnx.TensorProto.STRING
+
+    def _choose(self, budget: Budget) -> None:
+        """Decide, for values that share producers or weights together, else one by one from the consumers on."""
+        self.too_large.clear()
+        for group in self._groups():
+            if budget.fold(group):
+                for node in reversed(group):
+                    if node not in budget.removed and (excess := budget.fold([node])):
+                        self.too_large[node] = excess
+
+    def _groups(self) -> Iterator[list[Node]]:
+        """The nodes, those together that share a producer or a large constant."""
+        leader: dict[Node | Tensor, Node | Tensor] = {}
+
+        def find(item: Node | Tensor) -> Node | Tensor:
+            root = item
+            while leader.setdefault(root, root) is not root:
+                root = leader[root]
+            while leader[item] is not root:
+                leader[item], item = root, leader[item]
+            return root
+
+        for node in self.nodes:
+            find(node)
+            for tensor in node.inputs:
+                producer = tensor.inputs[0] if tensor.inputs else None
+                if producer in self.nodes:
+                    leader[find(producer)] = find(node)
+                elif isinstance(tensor, Constant) and tensor.nbytes >= LARGE:
+                    leader[find(tensor)] = find(node)
+        groups: dict[Node | Tensor, list[Node]] = {}
+        for node in self.nodes:
+            groups.setdefault(find(node), []).append(node)
+        yield from groups.values()
+
+
+def _lift(model: Model, context: Context) -> None:
+    """Make Constant nodes initializers, but for those in functions, which have none; read through their Identities."""
+    with Editor(model) as edit:
+        for graph in walk(model.graph):
+            for node in graph.nodes:
+                if node.domain or node.op not in ("Constant", "Identity") or node.outputs[0] in edit.ends:
+                    continue
+                (output,) = node.outputs
+                if node.op == "Constant":
+                    if (held := _held(node)) is None:
+                        continue
+                    edit.replace(output, Constant(output.name, held))
+                elif isinstance(node.inputs[0], Constant):
+                    edit.replace(output, node.inputs[0])
+                else:
+                    continue
+                edit.remove(node)
+                context.replaced([node], rule="lift")
+
+
+def _held(node: Node) -> Base | None:
+    """What a Constant node holds; None where it is sparse, or an attribute of its function."""
+    value = node.attrs.get("value")
+    if isinstance(value, Constant):
+        return None if isinstance(value.lazy, Sparse) else value.lazy
+    found = schema.constant_node_value(node)
+    return None if found is None else np.asarray(found)

@@ -77,7 +77,8 @@ class _Importer:
 
     def graph(self, proto: onnx.GraphProto, outer: _Scope | None) -> Graph:
         scope = _Scope(proto.node, outer)
-        _check_text(*(named.name for named in (*proto.initializer, *proto.value_info, *proto.input, *proto.output)))
+        _check_text(*(t.name for t in proto.initializer))
+        _check_text(*(info.name for info in (*proto.value_info, *proto.input, *proto.output)))
         for order, tensor in enumerate(proto.initializer):
             scope.tensors[tensor.name] = self.constant(tensor, order)
         for sparse in proto.sparse_initializer:

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import regraft
@@ -66,10 +67,25 @@ def _problem(case: Case, rewrite: Rewrite, folder: Path) -> str:
         expected = _outputs(case, before)
         if expected is None:
             return ""
-        drifts = [exact.check(old, new) for old, new in zip(expected, case.outputs(after), strict=True)]
+        bars = [exact if rewrite is unchanged else _bar(case, old) for old in expected]
+        drifts = [bar.check(*pair) for bar, *pair in zip(bars, expected, case.outputs(after), strict=True)]
     except RegraftError as error:
         return str(error)
     return "; ".join(str(drift) for drift in drifts if not drift.passed)
+
+
+def _bar(case: Case, outputs: dict[str, Any]) -> Contract:
+    """Equality; where float16 comes out, the tolerance of the case.
+
+    ONNX Runtime has few float16 kernels on the CPU. It computes in float32 and leaves out the rounding between nodes
+    whose values it does not have to show, so a constant in the place of a node rounds where the node did not.
+    """
+    halves = any(isinstance(value, np.ndarray) and value.dtype == np.float16 for value in outputs.values())
+    return _tolerance(case) if halves else exact
+
+
+def _tolerance(case: Case) -> Contract:
+    return Contract("backend", "the tolerance of the case", rtol=case.rtol, atol=case.atol)
 
 
 def _outputs(case: Case, model: Runnable) -> list[dict[str, Any]] | None:
@@ -84,6 +100,6 @@ def _is_correct(case: Case) -> bool | None:
     outputs = _outputs(case, case.model)
     if outputs is None:
         return None
-    tolerance = Contract("backend", "the tolerance of the case", rtol=case.rtol, atol=case.atol)
+    tolerance = _tolerance(case)
     expected = [dict(zip(outputs[0], values, strict=True)) for _, values in case.runs]
     return all(tolerance.check(old, new).passed for old, new in zip(expected, outputs, strict=True))

@@ -66,7 +66,7 @@ class Pattern:
     """A term, ready to be looked for."""
 
     def __init__(self, term: Term):
-        self.term = _normal(term)
+        self.term = _normal(term, {})
 
     @cached_property
     def roots(self) -> frozenset[str]:
@@ -80,8 +80,8 @@ class Pattern:
 
     @cached_property
     def size(self) -> int:
-        """Number of operators in the pattern."""
-        return _size(self.term)
+        """Number of operators in the pattern; one that stands in several places counts once."""
+        return _size(self.term, set())
 
 
 @dataclass
@@ -272,7 +272,7 @@ class Matcher:
     def _miss(self, found: Found, tensor: Tensor, reason: str) -> None:
         if self.misses is not None:
             maker = tensor.inputs[0].name if tensor.inputs else ""
-            self.misses.append(Miss(len(found.nodes), maker or tensor.name, reason))
+            self.misses.append(Miss(len(set(found.nodes)), maker or tensor.name, reason))
 
 
 def _same_type(node: Node, opset: int) -> bool:
@@ -365,13 +365,19 @@ def _wanted(term: Term) -> str:
 # ------------------------------------------------------------------------------------------------ compiling a term
 
 
-def _normal(term: Term) -> Term:
-    """`term` with its sums and products as chains."""
+def _normal(term: Term, made: dict[int, Term]) -> Term:
+    """`term` with its sums and products as chains; `made` keeps what stands in several places one."""
+    if id(term) not in made:
+        made[id(term)] = _normal_new(term, made)
+    return made[id(term)]
+
+
+def _normal_new(term: Term, made: dict[int, Term]) -> Term:
     if isinstance(term, Either):
-        return Either(tuple(map(_normal, term.options)))
+        return Either(tuple(_normal(option, made) for option in term.options))
     if not isinstance(term, Apply):
         return term
-    operands = tuple(_normal(o) if o is not None else None for o in term.operands)
+    operands = tuple(_normal(o, made) if o is not None else None for o in term.operands)
     if term.domain is None and not term.attrs:
         match term.op, operands:
             case ("Add" | "Mul") as chain, (Term() as a, Term() as b):
@@ -385,7 +391,10 @@ def _normal(term: Term) -> Term:
     return Apply(term.op, operands, term.attrs, term.domain)
 
 
-def _chain(op: str, terms: tuple[Term, ...]) -> Chain:
+def _chain(op: str, terms: tuple[Term, ...]) -> Chain | Either:
+    for place, term in enumerate(terms):
+        if isinstance(term, Either) and any(isinstance(o, Chain) and o.op == op for o in term.options):
+            return Either(tuple(_chain(op, (*terms[:place], option, *terms[place + 1 :])) for option in term.options))
     operands: list[Term] = []
     number = 0.0 if op == "Add" else 1.0
     for term in terms:
@@ -430,13 +439,16 @@ def _needs(term: Term | None) -> set[str]:
     return set()
 
 
-def _size(term: Term | None) -> int:
+def _size(term: Term | None, seen: set[int]) -> int:
+    if term is None or id(term) in seen:
+        return 0
+    seen.add(id(term))
     match term:
         case Apply():
-            return 1 + sum(map(_size, term.operands))
+            return 1 + sum(_size(operand, seen) for operand in term.operands)
         case Chain():
             links = len(term.operands) - 1 + (term.number != (0.0 if term.op == "Add" else 1.0))
-            return links + sum(map(_size, term.operands))
+            return links + sum(_size(operand, seen) for operand in term.operands)
         case Either():
-            return max(map(_size, term.options))
+            return max(_size(option, set(seen)) for option in term.options)
     return 0

@@ -116,8 +116,9 @@ def why(model: Model, rule_pass: Pass, limit: int = 10) -> list[NearMiss]:
                 if found is not None:
                     matched.add(root)
                 elif misses:
-                    best = max(misses, key=lambda miss: miss.matched)
-                    near = NearMiss(label(root), rule.name, best.matched, rule.compiled.size, best.node, best.reason)
+                    best = max(reversed(misses), key=lambda miss: miss.matched)
+                    total = rule.compiled.size
+                    near = NearMiss(label(root), rule.name, min(best.matched, total), total, best.node, best.reason)
                     if root not in nearest or near.matched > nearest[root].matched:
                         nearest[root] = near
         for root in matched:
@@ -192,7 +193,7 @@ def _first(rule: Rule, root: Node, graph: AnyGraph, matcher: Matcher, edit: Edit
                 return Match({**values, **verdict}, nodes, graph)
             reason = verdict if isinstance(verdict, str) else "the rule's condition does not hold"
         if matcher.misses is not None:
-            matcher.misses.append(Miss(len(nodes), root.name, reason))
+            matcher.misses.append(Miss(rule.compiled.size, label(root), reason))
     return None
 
 

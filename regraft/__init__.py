@@ -14,22 +14,61 @@ from typing import TYPE_CHECKING, Any
 from regraft.errors import RegraftError
 
 if TYPE_CHECKING:
+    from regraft.contract import approximation, exact, interface, precision, reassociation
     from regraft.loading import load
+    from regraft.manager import run
     from regraft.model import Model
+    from regraft.options import Bytes, Shapes, option
     from regraft.pass_ import Context, Pass
     from regraft.pipeline import Pipeline
+    from regraft.rule import Rule, RulePass, why
     from regraft.saving import save
+    from regraft.surgery import Editor
+    from regraft.term import constant, either, number, op
+    from regraft.verify import compare
 
 _HOMES = {
-    "Context": "pass_",
-    "Model": "model",
-    "Pass": "pass_",
-    "Pipeline": "pipeline",
+    **dict.fromkeys(("approximation", "exact", "interface", "precision", "reassociation"), "contract"),
     "load": "loading",
+    "run": "manager",
+    "Model": "model",
+    **dict.fromkeys(("Bytes", "Shapes", "option"), "options"),
+    **dict.fromkeys(("Context", "Pass"), "pass_"),
+    "Pipeline": "pipeline",
+    **dict.fromkeys(("Rule", "RulePass", "why"), "rule"),
     "save": "saving",
+    "Editor": "surgery",
+    **dict.fromkeys(("constant", "either", "number", "op"), "term"),
+    "compare": "verify",
 }
 
-__all__ = ["Context", "Model", "Pass", "Pipeline", "RegraftError", "load", "save"]
+__all__ = [
+    "Bytes",
+    "Context",
+    "Editor",
+    "Model",
+    "Pass",
+    "Pipeline",
+    "RegraftError",
+    "Rule",
+    "RulePass",
+    "Shapes",
+    "approximation",
+    "compare",
+    "constant",
+    "either",
+    "exact",
+    "interface",
+    "load",
+    "number",
+    "op",
+    "option",
+    "precision",
+    "reassociation",
+    "run",
+    "save",
+    "why",
+]
 
 
 def __getattr__(name: str) -> Any:

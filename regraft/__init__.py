@@ -1,7 +1,7 @@
 """Rewrite ONNX graphs for the compiler that refuses them, prove the result equal, show what changed.
 
-What belongs here is the core: the model and its weights, surgery, patterns, the pass manager, verification, the diff and
-the command line. The core knows no pass, frontend or target by name: it finds them through `regraft.registry`.
+What belongs here is the core: the model and its weights, surgery, patterns, the pass manager, verification, the diff
+and the command line. The core knows no pass, frontend or target by name: it finds them through `regraft.registry`.
 
 The names below are imported when they are first used, so that the command line starts without onnx and numpy.
 """

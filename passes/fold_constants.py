@@ -9,7 +9,7 @@ import onnx
 
 from regraft import schema
 from regraft.budget import Budget
-from regraft.evaluate import Base, Evaluator
+from regraft.evaluate import LAZY, MOVES, Base, Evaluator
 from regraft.graph import Constant, Node, Tensor, subgraphs, walk
 from regraft.model import Model
 from regraft.options import Bytes, option
@@ -26,6 +26,11 @@ RANDOM = frozenset(
 KEPT = frozenset({"DequantizeLinear"})
 """Compilers read the quantization of a weight from it."""
 
+HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+COPIES = MOVES | {"Gather", "Slice", "Split", "Concat", "Expand", "Tile", "ConstantOfShape"}
+"""Operators that round nothing. ONNX Runtime's CPU provider computes a chain of others in float32 where the model says
+half precision, so a constant rounded in the midst of it would change the outputs."""
+
 
 class FoldConstants(Pass):
     """Compute at rewrite time what depends on constants and on known dimensions only.
@@ -39,8 +44,8 @@ class FoldConstants(Pass):
     | Expand to the shape that its input has | its input |
 
     Left as they are: random operators, Dropout, DequantizeLinear, nodes with bodies, results that are no tensors, what
-    ONNX Runtime cannot run, and what would make the file grow beyond `max-bytes`: results added less constants no
-    longer read. A large result is computed while saving and takes no memory before.
+    rounds to half precision, what ONNX Runtime cannot run, and what would make the file grow beyond `max-bytes`: results
+    added less constants no longer read. A large result is computed while saving and takes no memory before.
     """
 
     name = "fold-constants"
@@ -133,6 +138,7 @@ class _Fold:
             and schema.find(node.op, versions.get(domain, 1), node.domain) is not None
             and all(self._is_constant(t) for t in node.inputs)
             and all(self._has_size(t) for t in node.outputs if t.name)
+            and self._is_unrounded(node)
         )
 
     def _number(self, tensor: Tensor) -> Array | None:
@@ -144,6 +150,17 @@ class _Fold:
         if isinstance(tensor, Constant):
             self.bases[tensor] = tensor.lazy
         return not tensor.name or tensor in self.bases or bool(tensor.inputs and tensor.inputs[0] in self.nodes)
+
+    def _is_unrounded(self, node: Node) -> bool:
+        """Whether no result of half precision is rounded."""
+        code = self.facts[node.outputs[0]].code
+        if code not in HALF or node.op in COPIES:
+            return True
+        source = self.bases.get(node.inputs[0]) if node.op in ("Cast", "CastLike") else None
+        if source is None or source.nbytes >= LAZY:
+            return False
+        values = source if isinstance(source, np.ndarray) else source.load()
+        return np.array_equal(values.astype(dtype_from_onnx(code)).astype(values.dtype), values, equal_nan=True)
 
     def _has_size(self, tensor: Tensor) -> bool:
         fact = self.facts[tensor]

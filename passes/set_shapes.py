@@ -1,0 +1,89 @@
+"""`set-shapes`: the dimensions of the inputs, and all that follows."""
+
+from __future__ import annotations
+
+from regraft import shapes
+from regraft.contract import interface
+from regraft.errors import PassError, UnknownNameError
+from regraft.graph import Variable, walk
+from regraft.model import Model
+from regraft.options import Dims, Shapes, option, show_dims
+from regraft.pass_ import Context, Pass
+from regraft.shape_facts import declared
+
+Dim = int | str | None
+
+
+class SetShapes(Pass):
+    """Fix or name the dimensions of inputs, and infer every shape anew.
+
+    | option | input before | after |
+    |---|---|---|
+    | `input_ids=8x128` | batch x seq | 8 x 128, as every other input or output with `batch` or `seq` |
+    | `mask=batchx?` | ? x ? | batch x ? |
+    | `batch=8` | batch x seq | 8 x seq |
+
+    A key is the name of an input, or of a dimension. `?` leaves a dimension as it is.
+    """
+
+    name = "set-shapes"
+    contract = interface
+    shapes: Shapes = option(help="shapes of inputs, or sizes of named dimensions")
+
+    def run(self, model: Model, context: Context) -> None:
+        inputs = {t.name: t for t in model.graph.inputs}
+        named: dict[str, Dim] = {}
+        for name, given in self.shapes.items():
+            if name in inputs:
+                _set_input(inputs[name], given, named)
+            else:
+                _set_dimension(name, given, model, named)
+        _rename(model, named)
+        for line in shapes.infer(model):
+            context.note(line)
+
+
+def _set_input(tensor: Variable, given: Dims, named: dict[str, Dim]) -> None:
+    """Give an input its shape; a named dimension that changes goes to `named`, to change wherever it stands."""
+    if declared(tensor).other is not None:
+        raise PassError(f"set-shapes: input '{tensor.name}' is a {tensor.type}, which has no shape")
+    shape: list[Dim] = list(given) if tensor.shape is None else list(tensor.shape)
+    if len(given) != len(shape):
+        raise PassError(
+            f"set-shapes: input '{tensor.name}' has {len(shape)} dimensions ({show_dims(tuple(shape))}), "
+            f"not {len(given)} ({show_dims(given)})"
+        )
+    for axis, (old, new) in enumerate(zip(shape, given, strict=True)):
+        if new is None or new == old:
+            continue
+        if isinstance(old, int):
+            raise PassError(f"set-shapes: dimension {axis} of input '{tensor.name}' is {old} in the model, not {new}")
+        if old is None:
+            shape[axis] = new
+        else:
+            _name(old, new, named, f"input '{tensor.name}'")
+    tensor.shape = shape
+
+
+def _set_dimension(name: str, given: Dims, model: Model, named: dict[str, Dim]) -> None:
+    known = {d for t in model.graph.inputs for d in t.shape or () if isinstance(d, str)}
+    if name not in known:
+        raise UnknownNameError("input or dimension", name, [*(t.name for t in model.graph.inputs), *known])
+    if len(given) != 1:
+        raise PassError(f"set-shapes: '{name}' is one dimension, not {show_dims(given)}")
+    if given[0] is not None:
+        _name(name, given[0], named, f"'{name}'")
+
+
+def _name(old: str, new: int | str, named: dict[str, Dim], where: str) -> None:
+    if named.setdefault(old, new) != new:
+        raise PassError(f"set-shapes: {where}: dimension '{old}' cannot be both {named[old]} and {new}")
+
+
+def _rename(model: Model, named: dict[str, Dim]) -> None:
+    """Put the new dimensions wherever the graphs declare the old."""
+    for graph in walk(model.graph):
+        values = [*graph.outputs, *graph.inputs, *(t for node in graph.nodes for t in node.outputs)]
+        for tensor in dict.fromkeys(values):
+            if isinstance(tensor, Variable) and tensor.shape is not None:
+                tensor.shape = [named.get(d, d) if isinstance(d, str) else d for d in tensor.shape]

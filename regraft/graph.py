@@ -152,7 +152,7 @@ def walk(graph: AnyGraph) -> Iterator[AnyGraph]:
     while stack:
         current = stack.pop()
         yield current
-        stack.extend(inner for node in reversed(current.nodes) for inner in subgraphs(node))
+        stack += [inner for node in current.nodes for inner in subgraphs(node)][::-1]
 
 
 def adopt(graph: AnyGraph) -> None:

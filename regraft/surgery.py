@@ -137,7 +137,8 @@ class Editor:
         removed: list[Node] = []
         left = [node for node in nodes if node not in self.dead]
         while unread := [node for node in left if not any(self.is_read(t) for t in node.outputs)]:
-            self.dead.update(unread)
+            for node in unread:
+                self.remove(node)
             removed += unread
             left = [node for node in left if node not in self.dead]
         return removed

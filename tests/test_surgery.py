@@ -251,9 +251,14 @@ def test_removing_a_node_removes_what_its_bodies_read() -> None:
 
 def test_an_error_inside_leaves_the_lists_alone() -> None:
     edited = model("a = Relu(x) y = Abs(a)")
-    with pytest.raises(KeyError), Editor(edited) as edit:
-        edit.remove(edited.graph.nodes[1])
-        raise KeyError
+
+    def fail() -> None:
+        with Editor(edited) as edit:
+            edit.remove(edited.graph.nodes[1])
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert len(edited.graph.nodes) == 2
 
 

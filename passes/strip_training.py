@@ -1,0 +1,160 @@
+"""What a model needs to train, and no one needs to use it, goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from regraft.contract import Contract, interface
+from regraft.errors import PassError, UnknownNameError
+from regraft.graph import Constant, Graph, Node, Tensor
+from regraft.model import Model
+from regraft.noop import maker
+from regraft.options import option
+from regraft.order import reads
+from regraft.pass_ import Context, Pass, label
+from regraft.surgery import Editor
+
+_LOSSES = ("SoftmaxCrossEntropyLoss", "NegativeLogLikelihoodLoss")
+_TRAINING = "ai.onnx.preview.training"  # Adam, Adagrad, Momentum, Gradient
+
+
+class StripTraining(Pass):
+    """Remove labels, losses, optimizers and batch statistics.
+
+    | what | becomes |
+    |---|---|
+    | an output that depends on a loss, an optimizer, a gradient or new running statistics | dropped, with its nodes |
+    | the log-probabilities of a loss | LogSoftmax |
+    | an input that nothing reads (any more), such as labels | dropped |
+    | BatchNormalization in training mode | inference, by its constant running statistics |
+    | `training_info` of the model | dropped |
+
+    A model whose every output comes from a loss or an optimizer is one on purpose and stays. A BatchNormalization whose
+    statistics are not constants stays, with a note. Metrics computed from labels without a loss operator are not
+    recognised: name them in `drop-outputs`. Losses inside local functions stay. Dropout is for `strip-dropout`.
+    """
+
+    name = "strip-training"
+    keep_inputs: tuple[str, ...] = option((), "inputs to keep though nothing reads them")
+    keep_outputs: tuple[str, ...] = option((), "outputs to keep though they are of use in training only")
+    drop_outputs: tuple[str, ...] = option((), "more outputs to drop")
+
+    @property
+    def contract(self) -> Contract:
+        return interface
+
+    def run(self, model: Model, context: Context) -> None:
+        graph = model.graph
+        self._check_names(model)
+        if model.header.training_info:
+            model.header.ClearField("training_info")
+            context.note("dropped the model's training_info")
+        tainted = _tainted(graph)
+        dropped = self._dropped(graph, tainted, context)
+        graph.outputs = [tensor for tensor in graph.outputs if tensor not in dropped]
+        needed, unneeded = _makers(graph.outputs), _makers(dropped)
+        gone = [n for n in graph.nodes if n not in needed and (n in unneeded or not tainted.isdisjoint(n.outputs))]
+        with Editor(model) as edit:
+            for node in gone:
+                edit.remove(node)
+            if gone:
+                context.replaced(gone, rule="training")
+            for inner in model.graphs():
+                for node in edit.alive(inner):
+                    if _is_training(node, inner.opset):
+                        _normalize_by_constants(node, inner.opset, edit, context)
+                    elif node.op == _LOSSES[0] and not node.domain:
+                        _keep_log_probabilities(node, inner.opset, edit, context)
+        for tensor in dropped:
+            context.note(f"dropped output {tensor.name}")
+        self._drop_inputs(graph, context)
+
+    def _check_names(self, model: Model) -> None:
+        inputs, outputs = ([t.name for t in tensors] for tensors in (model.graph.inputs, model.graph.outputs))
+        for kind, given, known in (
+            ("input", self.keep_inputs, inputs),
+            ("output", (*self.keep_outputs, *self.drop_outputs), outputs),
+        ):
+            for name in given:
+                if name not in known:
+                    raise UnknownNameError(kind, name, known)
+
+    def _dropped(self, graph: Graph, tainted: set[Tensor], context: Context) -> list[Tensor]:
+        named = [t for t in graph.outputs if t.name in self.drop_outputs]
+        found = [t for t in graph.outputs if t in tainted and t.name not in (*self.keep_outputs, *self.drop_outputs)]
+        kept = [t for t in graph.outputs if t not in {*named, *found}]
+        if found and not any(maker(t, *_LOSSES) is None for t in kept):
+            context.note("kept the outputs: all of them come from a loss or an optimizer")
+            found = []
+        if len(named) == len(graph.outputs):
+            raise PassError("drop-outputs names every output of the model; leave one")
+        return named + found
+
+    def _drop_inputs(self, graph: Graph, context: Context) -> None:
+        outputs = set(graph.outputs)
+        unread = [t for t in graph.inputs if not t.outputs and t not in outputs and t.name not in self.keep_inputs]
+        for tensor in unread:
+            context.note(f"dropped input {tensor.name}, which nothing reads")
+        graph.inputs = [t for t in graph.inputs if t not in set(unread)]
+
+
+def _tainted(graph: Graph) -> set[Tensor]:
+    """What depends on a loss, an optimizer, a gradient or new statistics."""
+    tainted: set[Tensor] = set()
+    for node in graph.nodes:
+        if node.domain == _TRAINING or any(tensor in tainted for tensor in reads(node)):
+            tainted.update(node.outputs)
+        elif node.op in _LOSSES and not node.domain:
+            tainted.add(node.outputs[0])
+        elif _is_training(node, graph.opset) and _has_constant_statistics(node):
+            tainted.update(node.outputs[1:])
+    return tainted
+
+
+def _makers(tensors: Iterable[Tensor]) -> set[Node]:
+    """The nodes that `tensors` depend on."""
+    nodes: set[Node] = set()
+    pending = list(tensors)
+    while pending:
+        for node in pending.pop().inputs:
+            if node not in nodes:
+                nodes.add(node)
+                pending.extend(reads(node))
+    return nodes
+
+
+def _is_training(node: Node, opset: int) -> bool:
+    """Whether `node` is a BatchNormalization that normalizes by the statistics of the batch."""
+    if node.op != "BatchNormalization" or node.domain:
+        return False
+    if opset < 7:
+        return node.attrs.get("is_test", 0) == 0
+    return len(node.outputs) > 1 if opset < 14 else node.attrs.get("training_mode", 0) == 1
+
+
+def _has_constant_statistics(node: Node) -> bool:
+    return all(isinstance(t, Constant) or maker(t, "Constant") is not None for t in node.inputs[3:5])
+
+
+def _normalize_by_constants(node: Node, opset: int, edit: Editor, context: Context) -> None:
+    if not _has_constant_statistics(node):
+        context.note(f"kept {label(node)} in training mode: its running statistics are not constants")
+    elif any(edit.is_read(tensor) for tensor in node.outputs[1:]):
+        context.note(f"kept {label(node)} in training mode: its new statistics are read")
+    else:
+        while len(node.outputs) > 1:
+            node.outputs.pop()
+        node.attrs.pop("training_mode", None)
+        if opset < 7:
+            node.attrs["is_test"] = 1
+        context.replaced([node], [node], rule="running statistics")
+
+
+def _keep_log_probabilities(node: Node, opset: int, edit: Editor, context: Context) -> None:
+    """Where a loss is read for its log-probabilities only, compute just those."""
+    if len(node.outputs) < 2 or edit.is_read(node.outputs[0]) or opset < 13:  # LogSoftmax flattened its input before
+        return
+    made = edit.insert(node, "LogSoftmax", node.inputs[:1], {"axis": 1})
+    edit.replace(node.outputs[1], made.outputs[0])
+    edit.remove(node)
+    context.replaced([node], [made], rule="log-probabilities")

@@ -44,8 +44,8 @@ class FoldConstants(Pass):
     | Expand to the shape that its input has | its input |
 
     Left as they are: random operators, Dropout, DequantizeLinear, nodes with bodies, results that are no tensors, what
-    rounds to half precision, what ONNX Runtime cannot run, and what would make the file grow beyond `max-bytes`: results
-    added less constants no longer read. A large result is computed while saving and takes no memory before.
+    rounds to half precision, what ONNX Runtime cannot run, and what would make the file grow beyond `max-bytes`:
+    results added less constants no longer read. A large result is computed while saving; until then it takes no memory.
     """
 
     name = "fold-constants"

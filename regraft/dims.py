@@ -121,7 +121,7 @@ def quotient(dividend: Iterable[Dim], divisor: Iterable[Dim]) -> Dim:
         return _dim({tuple(sorted((Counter(t) - Counter(term)).elements())): n // factor for t, n in terms.items()})
     if isinstance(over, int) and isinstance(under, int) and under:
         return over // under
-    return symbol(f"floor({_factor(str(over))}/{_factor(str(under))})")
+    return symbol(f"floor({_operand(over)}/{_operand(under)})")
 
 
 def smaller(a: Dim, b: Dim) -> Dim:
@@ -172,5 +172,14 @@ def _pair(a: Dim, b: Dim) -> str:
     return f"{first}, {second}"
 
 
+def _operand(dim: Dim) -> str:
+    """The text of `dim` where it is divided."""
+    is_simple = isinstance(dim, int) or (
+        len(dim.terms) == 1 and sum(map(len, dim.terms)) == max(dim.terms.values()) == 1
+    )
+    return str(dim) if is_simple else f"({dim})"
+
+
 def _factor(name: str) -> str:
-    return f"({name})" if " " in name and not name.endswith(")") else name
+    """The text of a symbol where it is multiplied."""
+    return f"({name})" if " " in name and not name.startswith(("min(", "max(", "floor(")) else name

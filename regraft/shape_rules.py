@@ -113,6 +113,8 @@ def _sliced(size: Dim, start: Dim, end: Dim, step: int) -> Dim:
     if step != 1:
         return dims.unnamed()
     first, last = _clamped(start, size), _clamped(end, size)
+    if last == size and dims.is_natural(start):
+        return dims.larger(size - start, 0)
     return dims.unnamed() if first is None or last is None else dims.larger(last - first, 0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from regraft import shape_bodies, shape_rules, shape_values
-from regraft.graph import AnyGraph, Constant, Function, Graph, Node, Tensor
+from regraft.graph import AnyGraph, Constant, Function, Graph, Node, Tensor, adopt
 from regraft.model import Model
 from regraft.schema import constant_node_value
 from regraft.shape_facts import UNKNOWN, WHOLE, Fact, Facts, declared, of_constant
@@ -15,6 +15,8 @@ from regraft.shape_values import Call
 
 def analyse(model: Model) -> Facts:
     """What is known of every value, the model left as it is. What stands in a function holds for every call."""
+    for graph in model.graphs():
+        adopt(graph)
     facts = Facts()
     walker = Walk(model, facts)
     walker.graph(model.graph, {})
@@ -88,7 +90,9 @@ class Walk:
                     made[0] = made[0]._replace(dims=value.shape, value=value)
             return made
         except ERRORS as error:
-            typed = all(fact.code or fact.other for fact, t in zip(call.inputs, call.node.inputs, strict=True) if t.name)
+            typed = all(
+                fact.code or fact.other for fact, t in zip(call.inputs, call.node.inputs, strict=True) if t.name
+            )
             if typed:  # without types, in a function that nobody calls, inference has nothing to go by
                 self.facts.problems.append(problem(call.node, error))
             return []

@@ -21,9 +21,10 @@ from regraft.build import Builder
 from regraft.convert import clone
 from regraft.errors import PassError
 from regraft.graph import AnyGraph, Node, Tensor, Variable, walk
+from regraft.matcher import Matcher, Miss
 from regraft.model import Model
 from regraft.pass_ import Context, Pass, label
-from regraft.pattern import Matcher, Miss, Pattern
+from regraft.pattern import Pattern
 from regraft.surgery import Editor
 from regraft.term import Given, Term, call, trace
 

@@ -14,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from regraft.convert import from_proto
 from regraft.graph import Node
-from regraft.pattern import Matcher, Pattern
+from regraft.matcher import Matcher
+from regraft.pattern import Pattern, shown
 from regraft.schema import kind
 from regraft.term import constant, either, number, op, trace
 
@@ -47,7 +48,9 @@ class Sketch:
         infos = [helper.make_tensor_value_info(n, code, [2, 4]) for n in ("x", "y")]
         results = [helper.make_tensor_value_info(n, code, None) for n in outputs]
         graph = helper.make_graph(self.nodes, "g", infos, results, self.initializers)
-        proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset), helper.make_opsetid("acme", 1)])
+        proto = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", self.opset), helper.make_opsetid("acme", 1)]
+        )
         return from_proto(onnx.shape_inference.infer_shapes(proto)).graph
 
 
@@ -71,9 +74,7 @@ FACTORS = ("x", "half", "bracket")
 @pytest.mark.parametrize("divides", [True, False])
 def test_a_product_matches_in_every_order_and_bracketing(order, left_first, how, divides):
     s = Sketch()
-    scaled = (
-        s("Div", "x", s.number(math.sqrt(2), how)) if divides else s("Mul", s.number(math.sqrt(0.5), how), "x")
-    )
+    scaled = s("Div", "x", s.number(math.sqrt(2), how)) if divides else s("Mul", s.number(math.sqrt(0.5), how), "x")
     bracket = s("Add", s.number(1, how), s("Erf", scaled))
     a, b, c = ({"x": "x", "half": s.number(0.5, how), "bracket": bracket}[f] for f in order)
     out = s("Mul", s("Mul", a, b), c) if left_first else s("Mul", a, s("Mul", b, c))
@@ -217,13 +218,24 @@ def test_a_domain_of_its_own_is_another_operator():
 
 def test_misses_tell_what_stopped_the_match():
     s = Sketch()
-    out = s("Mul", s("Mul", "x", s.number(0.25)), s("Add", s("Erf", s("Div", "x", s.number(math.sqrt(2)))), s.number(1)))
+    out = s(
+        "Mul", s("Mul", "x", s.number(0.25)), s("Add", s("Erf", s("Div", "x", s.number(math.sqrt(2)))), s.number(1))
+    )
     graph = s.graph(out)
     misses = []
     assert next(Matcher(graph, misses).match(Pattern(trace(gelu)), graph.nodes[-1]), None) is None
     best = max(misses, key=lambda miss: miss.matched)
     assert "0.5" in best.reason
     assert "0.25" in best.reason
+
+
+def test_misses_name_every_option():
+    s = Sketch()
+    graph = s.graph(s("Tanh", s("Exp", "x")))
+    misses = []
+    pattern = Pattern(trace(lambda x: op.Tanh(op.Neg(x, either(op.Erf(x), x * 2.0)))))
+    assert next(Matcher(graph, misses).match(pattern, graph.nodes[-1]), None) is None
+    assert shown(either(op.Erf(op.Exp(1.0)), Pattern(op.Exp(1.0) * 2.0).term)) == "Erf or a product"
 
 
 @settings(max_examples=80, deadline=None)

@@ -13,6 +13,7 @@ from regraft.graph import Constant, Graph, Node, Tensor, Variable, subgraphs
 from regraft.opset import history
 from regraft.opset.site import AttributeRef, Draft, Site
 
+_DOMAIN = "regraft.opset"
 _HANDED_ON = ("Identity", "Cast", "CastLike")
 
 
@@ -55,11 +56,31 @@ def _body(site: Site) -> Graph:
         site.refuse("the dtypes of its inputs are not known; annotate them or run infer-shapes before")
     outputs = [onnx.ValueInfoProto(name=name, type=onnx.TypeProto()) for name in made if name]
     graph = helper.make_graph([message], "body", inputs, outputs)
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", site.source)])
-    inlined = inliner.inline_selected_functions(proto, [("", node.op)], inline_schema_functions=True)
-    if any(n.op_type == node.op for n in inlined.graph.node):
+    function = _definition(message, site.source, [site.types.proto(t) for t in node.inputs])
+    if function is None:
         site.refuse("ONNX has no definition of it by other operators")
-    return convert.from_proto(shape_inference.infer_shapes(inlined)).graph
+    function.domain = message.domain = _DOMAIN
+    versions = [helper.make_opsetid("", site.source), helper.make_opsetid(_DOMAIN, 1)]
+    proto = helper.make_model(graph, opset_imports=versions, functions=[function])
+    proto.graph.node[0].CopyFrom(message)
+    return convert.from_proto(shape_inference.infer_shapes(inliner.inline_local_functions(proto))).graph
+
+
+def _definition(node: onnx.NodeProto, opset: int, types: list[onnx.TypeProto]) -> onnx.FunctionProto | None:
+    """The function that defines `node` in `opset`."""
+    schema: Any = history.find(node.op_type, opset)  # onnx's stubs do not list what it has of functions
+    if schema.has_function:
+        versions, read = schema.function_opset_versions, schema.get_function_with_opset_version
+    else:
+        versions = schema.context_dependent_function_opset_versions
+
+        def read(version: int) -> bytes:
+            given = [t.SerializeToString() for t in types]
+            return schema.get_context_dependent_function_with_opset_version(version, node.SerializeToString(), given)
+
+    newest = max((v for v in versions if v <= opset), default=None)
+    body = b"" if newest is None else read(newest)
+    return onnx.FunctionProto.FromString(body) if body else None
 
 
 def _names(tensors: list[Tensor], prefix: str) -> list[str]:

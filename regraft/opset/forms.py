@@ -97,7 +97,7 @@ def drop_spatial(site: Site) -> None:
 
 @up("BatchNormalization", at=14)
 def refuse_training_outputs(site: Site) -> None:
-    if any(not t.is_empty() for t in site.node.outputs[1:]):
+    if any(site.is_read(t) for t in site.node.outputs[1:]):
         site.refuse("its training outputs changed their meaning; strip-training takes them away")
     del site.node.outputs[1:]
 
@@ -129,6 +129,7 @@ def cast_mask_to_bool(site: Site) -> None:
 def ratio_to_input(site: Site) -> None:
     if _has_mask(site):
         site.refuse("its mask is undefined in inference; strip-dropout takes it away")
+    del site.node.outputs[1:]
     ratio = site.attr("ratio")
     site.node.attrs.pop("ratio", None)
     if ratio != 0.5:
@@ -154,7 +155,7 @@ def ratio_to_attribute(site: Site) -> None:
 
 
 def _has_mask(site: Site) -> bool:
-    return len(site.node.outputs) > 1 and not site.node.outputs[1].is_empty()
+    return len(site.node.outputs) > 1 and site.is_read(site.node.outputs[1])
 
 
 @down("Gemm", at=11)

@@ -8,8 +8,8 @@ from typing import Any
 
 from onnx import defs, helper
 
-OLDEST = 7
-"""The oldest opset that is read: before it, broadcasting was written as attributes."""
+OLDEST = 6
+"""The oldest opset that is read."""
 LOWEST = 9
 """The oldest opset that is written."""
 NEWEST = int(defs.onnx_opset_version())

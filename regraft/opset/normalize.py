@@ -1,6 +1,6 @@
-"""Gelu and the normalizations, written out where an opset lacks them.
+"""Gelu, LayerNormalization and Trilu, written out where an opset lacks them.
 
-ONNX's own bodies hold as definitions, but compute a variance as a difference of squares, which cancels.
+ONNX's own bodies hold as definitions, but compute a variance as a difference of squares, which cancels. Trilu has none.
 """
 
 from __future__ import annotations
@@ -71,4 +71,23 @@ def write_gelu(site: Site) -> None:
     gate = site.add("Add", [gate, scalar(1, "one")], like=x)
     half = site.add("Mul", [x, scalar(0.5, "half")], like=x)
     site.add("Mul", [half, gate], to=end)
+    site.kept = False
+
+
+@down("Trilu", at=14)
+def write_trilu(site: Site) -> None:
+    data, offset, end = site.node.inputs[0], site.input(1), site.node.outputs[0]
+    upper = bool(site.attr("upper"))
+    sizes = site.add("Shape", [data], dtype=np.int64)
+
+    def count(axis: int) -> Tensor:
+        size = site.add("Gather", [sizes, site.ints(axis, "axis")], {"axis": 0}, dtype=np.int64, shape=[])
+        return site.add("Range", [site.ints(0, "zero"), size, site.ints(1, "one")], dtype=np.int64, shape=[None])
+
+    rows = site.add("Unsqueeze", [count(-2), site.ints([1], "axes")], dtype=np.int64, shape=[None, 1])
+    distance = site.add("Sub", [count(-1), rows], dtype=np.int64, shape=[None, None])
+    far = site.ints(0, "zero") if offset is None else offset
+    outside = site.add("Less" if upper else "Greater", [distance, far], dtype=bool, shape=[None, None])
+    nothing = site.constant(0, "nothing", site.dtype(data))
+    site.add("Where", [outside, nothing, data], to=end)
     site.kept = False

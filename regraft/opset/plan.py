@@ -12,7 +12,7 @@ from onnx import helper
 from regraft.errors import PassError, UnknownNameError
 from regraft.graph import AnyGraph, Constant, Node, Tensor, walk
 from regraft.model import Model
-from regraft.opset import attributes, forms, history, normalize, quantize, resize
+from regraft.opset import attributes, broadcast, forms, history, normalize, quantize, resize
 from regraft.opset.expand import expand, has_body
 from regraft.opset.site import Draft, Place, Site
 from regraft.opset.table import DOWN, UP
@@ -21,7 +21,7 @@ from regraft.opset.values import refuse_new_values
 from regraft.opset.wider import compute_wider, refused
 from regraft.surgery import Editor
 
-FAMILIES = (attributes, forms, normalize, quantize, resize)
+FAMILIES = (attributes, broadcast, forms, normalize, quantize, resize)
 """The modules of the adapters: importing them fills the table."""
 
 
@@ -56,7 +56,7 @@ def plan(model: Model, target: int) -> Plan:
     roots: list[AnyGraph] = [model.graph, *model.functions]
     for root in roots:
         for graph in walk(root):
-            place = Place(types, result.notes)
+            place = Place(types, result.notes, set(graph.outputs))
             for node in graph.nodes:
                 if not node.domain and ("", node.op) not in functions:
                     rewrite = _way(node, graph, target, place)

@@ -31,7 +31,9 @@ def name_coordinates(site: Site) -> None:
     """Opset 10 leaves the rounding open; ONNX Runtime rounds down while enlarging, and up while shrinking."""
     data, scales = site.node.inputs
     site.node.attrs["coordinate_transformation_mode"] = "asymmetric"
-    if site.attr("mode") == "nearest":
+    if site.attr("mode") == "nearest" and site.node.born == "Upsample":
+        site.node.attrs["nearest_mode"] = "floor"
+    elif site.attr("mode") == "nearest":
         values = known(site, scales, "scales")
         shrinks = (values < 1).any()
         if shrinks and (values > 1).any():

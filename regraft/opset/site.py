@@ -25,7 +25,7 @@ AttributeRef = gs.Node.AttributeRef
 
 @dataclass(eq=False)
 class Draft:
-    """A node as it will be in opset `version`."""
+    """A node as it will be in opset `version`; `born` is the operator that it was at first."""
 
     op: str
     inputs: list[Tensor]
@@ -33,14 +33,19 @@ class Draft:
     attrs: dict[str, Any]
     version: int
     domain: str | None = None
+    born: str = ""
+
+    def __post_init__(self) -> None:
+        self.born = self.born or self.op
 
 
 @dataclass
 class Place:
-    """The graph that sites lie in: what is known there, and the constants that were made for it."""
+    """The graph that sites lie in: what is known there, its outputs, and the constants that were made for it."""
 
     types: Types
     notes: list[str]
+    ends: set[Tensor]
     constants: dict[Any, Constant] = field(default_factory=dict)
 
     def constant(self, values: Any, hint: str) -> Constant:
@@ -89,6 +94,10 @@ class Site:
         """An input; None where it is left out."""
         tensor = self.node.inputs[index] if index < len(self.node.inputs) else None
         return None if tensor is None or tensor.is_empty() else tensor
+
+    def is_read(self, tensor: Tensor) -> bool:
+        """Whether anything needs a value of the model."""
+        return not tensor.is_empty() and (bool(tensor.outputs) or tensor in self.place.ends)
 
     def value(self, tensor: Tensor | None) -> Array | None:
         """The value of a constant."""

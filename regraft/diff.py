@@ -245,7 +245,14 @@ def _large(model: Model) -> list[Constant]:
 
 def _weight_pairs(nodes: Alignment) -> Iterator[tuple[Constant, Constant]]:
     for old, new in nodes.after.items():
+        inputs = [(_held(x), _held(y)) for x, y in zip(old.inputs, new.inputs, strict=False)]
         attributes = [(value, new.attrs.get(name)) for name, value in old.attrs.items()]
-        for x, y in (*zip(old.inputs, new.inputs, strict=False), *attributes):
+        for x, y in (*inputs, *attributes):
             if isinstance(x, Constant) and isinstance(y, Constant) and max(x.nbytes, y.nbytes) >= LARGE:
                 yield x, y
+
+
+def _held(tensor: Tensor) -> Any:
+    """The constant that ``tensor`` is, as an initializer or by a Constant node."""
+    maker = tensor.inputs[0] if tensor.inputs else None
+    return maker.attrs.get("value", tensor) if maker is not None and maker.op == "Constant" else tensor

@@ -50,9 +50,13 @@ class Target:
     name: ClassVar[str] = ""
     pipeline: ClassVar[str] = ""
 
+    def pipeline_for(self, model: Model) -> str:
+        """The pipeline, or what of it ``model`` needs."""
+        return self.pipeline
+
     def prepare(self, model: Model, **options: Any) -> Report:
         """Run the target's pipeline on ``model``; options are those of `regraft.manager.run`."""
-        return run(model, self.pipeline, **options)
+        return run(model, self.pipeline_for(model), **options)
 
     def check(self, model: Model) -> list[Violation]:
         """What the target does not take; empty where it takes the model."""

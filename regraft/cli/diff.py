@@ -47,9 +47,7 @@ def diff(ctx: click.Context, a: Path, b: Path, everything: bool, as_json: bool) 
 
 def lines(found: Diff, shown: int | None) -> Iterator[str]:
     """The difference as text: titles, and under each its lines, indented, at most ``shown`` of a kind."""
-    for one in found.passes:
-        yield f"{one.text}{' (undone)' if one.undone else ''}"
-        yield from _few(_pass(one), shown)
+    yield from pass_lines(found, shown)
     if found.removed or found.added or found.changed:
         yield "nodes that no pass accounts for" if found.passes else "nodes"
         yield from _few(_nodes("-", found.removed), shown)
@@ -71,6 +69,13 @@ def lines(found: Diff, shown: int | None) -> Iterator[str]:
         yield "operators"
         yield f"  {', '.join(f'{c.name} {c.before or 0} -> {c.after or 0}' for c in found.operators)}"
     yield f"{found.unchanged} nodes unchanged"
+
+
+def pass_lines(found: Diff, shown: int | None) -> Iterator[str]:
+    """What each pass did to the nodes, as in `lines`."""
+    for one in found.passes:
+        yield f"{one.text}{' (undone)' if one.undone else ''}"
+        yield from _few(_pass(one), shown)
 
 
 def _pass(one: PassEdits) -> Iterator[str]:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from regraft.saving import Layout
 
 DEFAULT_TARGET = "onnxruntime"
+NOTES_SHOWN = 2
 HEAD, RIGHT = ("pass", "time", "nodes", "", "changes"), (1, 2, 3)
+NOTES_SHOWN = 2
 HEAD, RIGHT = ("pass", "time", "nodes", "", "changes"), (1, 2, 3)
 
 
@@ -82,7 +84,7 @@ def rewrite(
     loaded = load(model)
     done = manager.run(
         loaded,
-        chosen.pipeline if pipeline is None else pipeline,
+        chosen.pipeline_for(loaded) if pipeline is None else pipeline,
         verify=verify,
         dump_dir=dump_dir,
         inputs=arrays(loaded, inputs, seed) if inputs else None,
@@ -103,8 +105,10 @@ def _print(report: Report, output: Path, timing: bool) -> None:
     head = (*HEAD, "drift") if report.verify == "each" else HEAD
     table([row(one)[: len(head)] for one in report.passes], head, RIGHT)
     for one in report.passes:
-        for note in one.notes:
+        for note in one.notes[:NOTES_SHOWN]:
             click.echo(f"{one.name}: {note}")
+        if len(one.notes) > NOTES_SHOWN:
+            click.echo(f"{one.name}: {len(one.notes) - NOTES_SHOWN} more (see --report)")
     if timing:
         title("timing")
         click.echo(report.timing())

@@ -1,0 +1,27 @@
+"""The stated types of values inside the graph, taken off."""
+
+from __future__ import annotations
+
+from regraft.contract import exact
+from regraft.graph import Variable
+from regraft.model import Model
+from regraft.pass_ import Context, Pass
+
+
+class StripValueInfo(Pass):
+    """Remove the dtypes and shapes that the model states of values inside the graph.
+
+    What reads the model infers them itself. Inputs and outputs keep theirs, and so do the bodies of If, Loop and Scan;
+    values that are no tensors keep their types.
+    """
+
+    name = "strip-value-info"
+    contract = exact
+
+    def run(self, model: Model, context: Context) -> None:
+        for graph in model.graphs():
+            ends = {*graph.inputs, *graph.outputs}
+            for node in graph.nodes:
+                for value in node.outputs:
+                    if isinstance(value, Variable) and value not in ends and value.info is None:
+                        value.dtype = value.shape = None

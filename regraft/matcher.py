@@ -94,7 +94,7 @@ class Matcher:
             yield from self._match_apply(term, node, tensor, found)
 
     def _bind(self, var: Var, tensor: Tensor, found: Found) -> Iterator[Found]:
-        source, skipped = self.source(tensor)
+        source, _ = self.source(tensor)
         value: Any = source
         if var.kind == "number":
             value = self.number(tensor)
@@ -103,9 +103,9 @@ class Matcher:
         if value is None:
             self._miss(found, tensor, f"'{var.name}' must be a constant {'number' * (var.kind == 'number')}".rstrip())
         elif var.name not in found.values:
-            yield Found({**found.values, var.name: value}, found.nodes + skipped)
+            yield Found({**found.values, var.name: value}, found.nodes)
         elif _same(found.values[var.name], value):
-            yield Found(found.values, found.nodes + skipped)
+            yield found
         else:
             self._miss(found, tensor, f"'{var.name}' was {_shown(found.values[var.name], None)} elsewhere")
 

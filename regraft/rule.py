@@ -208,7 +208,7 @@ def _read_elsewhere(nodes: tuple[Node, ...], edit: Editor) -> str | None:
             if tensor in edit.ends:
                 return f"'{tensor.name}' is an output of the graph too"
             reader = next((r for r in edit.readers(tensor) if r not in inside), None)
-            if reader is not None and node.op not in ("Constant", "Identity"):
+            if reader is not None:
                 return f"'{tensor.name}' is read by {reader.op} '{reader.name}' too"
     return None
 

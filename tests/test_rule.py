@@ -86,6 +86,13 @@ def test_a_value_inside_that_others_read_stays(shared):
     assert "Sigmoid" in ops(model)
 
 
+def test_what_a_match_only_sees_through_at_its_edge_may_be_read_elsewhere():
+    model = model_of("i = Identity(x) s = Sigmoid(i) m = Mul(s, i) out = Add(m, i)")
+    context = rewrite(model, swish)
+    assert len(context.changes) == 1
+    assert "Identity" in ops(model)
+
+
 def test_a_value_inside_that_is_an_output_stays():
     text = """<ir_version: 9, opset_import: ["" : 20]>
     g (float[4] x) => (float[4] out, float[4] s) { s = Sigmoid(x) out = Mul(s, x) }"""

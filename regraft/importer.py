@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+import gc
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,9 @@ Resolve = Callable[[onnx.TensorProto], Value | Array]
 def import_model(proto: onnx.ModelProto, path: Path | None, resolve: Resolve) -> Model:
     """The model of `proto`, the value of each tensor given by `resolve`."""
     reader = _Importer(proto, resolve)
-    graph = reader.graph(proto.graph, None)
-    graph.functions = [reader.function(f) for f in proto.functions]
+    with _uncollected():
+        graph = reader.graph(proto.graph, None)
+        graph.functions = [reader.function(f) for f in proto.functions]
     for root in (graph, *graph.functions):
         for inner in walk(root):
             inner._functions = graph.functions
@@ -40,6 +43,18 @@ def import_model(proto: onnx.ModelProto, path: Path | None, resolve: Resolve) ->
         else:
             getattr(header, field.name).MergeFrom(value)
     return Model(graph, header, pairs(proto.metadata_props), path)
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """All that is made here stays: the garbage collector would look through it again and again, a third of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class _Scope:

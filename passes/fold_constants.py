@@ -61,7 +61,7 @@ class FoldConstants(Pass):
             with Editor(model) as edit:
                 fold = _Fold(model, edit, facts, failed)
                 grown, again = fold.run(self.max_bytes, grown, context)
-        simplify_targets(model, context)
+        simplify_targets(model, context, self.max_bytes - grown)
         for node, cause in failed.items():
             context.note(f"{label(node)} ({node.op}) is not folded: {cause}")
         for node, excess in fold.too_large.items():

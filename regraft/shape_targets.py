@@ -15,11 +15,14 @@ from regraft.shapes import Facts, analyse
 from regraft.surgery import Editor
 
 
-def simplify_targets(model: Model, context: Context) -> None:
+def simplify_targets(model: Model, context: Context, room: int) -> None:
     """Write targets as constants where that is exact, drop an Expand to the shape that is there, and what was for them.
 
     An element of a Reshape's target that is the input's dimension at its place becomes 0, which says so; one other may
     become -1, if no dimension beside it can be zero.
+
+    Args:
+        room: bytes that the new constants may take.
     """
     facts = analyse(model)
     with Editor(model) as edit:
@@ -33,7 +36,8 @@ def simplify_targets(model: Model, context: Context) -> None:
                     unread += node.inputs
                     edit.remove(node)
                     context.replaced([node], rule="expand")
-                elif node.op == "Reshape" and (target := _target(node, facts)) is not None:
+                elif node.op == "Reshape" and (target := _target(node, facts)) is not None and target.nbytes <= room:
+                    room -= target.nbytes
                     unread.append(node.inputs[1])
                     constant = edit.constant(target, f"{node.inputs[1].name}_constant")
                     list.__setitem__(node.inputs, 1, constant)

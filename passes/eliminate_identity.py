@@ -49,13 +49,15 @@ class EliminateIdentity(Pass):
     name = "eliminate-identity"
 
     def run(self, model: Model, context: Context) -> None:
-        before: list[Node] = []  # what made the inputs of removed nodes
+        before: list[Node] = []  # what may be unread now, producers first
         with Editor(model) as edit:
             for graph in model.graphs():
                 for node in edit.alive(graph):
                     sources = [source for tensor in node.inputs for source in tensor.inputs]
-                    if _remove(node, graph.opset, edit, context) or _merge(node, graph.opset, edit, context):
+                    if _remove(node, graph.opset, edit, context):
                         before += sources
+                    else:
+                        before += _merge(node, graph.opset, edit, context)
             unread = edit.remove_unread(reversed(before))
         if unread:
             context.replaced(unread, rule="unread")
@@ -76,14 +78,17 @@ def _remove(node: Node, opset: int, edit: Editor, context: Context) -> bool:
     return True
 
 
-def _merge(node: Node, opset: int, edit: Editor, context: Context) -> bool:
-    """Let one node do the work of `node` and of the one before it, or none where they cancel."""
+def _merge(node: Node, opset: int, edit: Editor, context: Context) -> list[Node]:
+    """Let one node do the work of `node` and of those before it, or none where they cancel. Returns those before it."""
     merge = None if node.domain else _MERGES.get(node.op)
-    inner = maker(node.inputs[0], node.op, *(_SHAPES if node.op == "Reshape" else ())) if merge else None
+    inner = maker(node.inputs[0], *(_SHAPES if node.op == "Reshape" else (node.op,))) if merge else None
     attrs = merge(node, inner, opset) if merge and inner else None
     if inner is None or attrs is None:
-        return False
-    merged = edit.insert(node, node.op, [inner.inputs[0], *node.inputs[1:]], attrs, hint=node.name)
+        return []
+    before = [inner]
+    while node.op == "Reshape" and (further := maker(before[-1].inputs[0], *_SHAPES)):
+        before.append(further)
+    merged = edit.insert(node, node.op, [before[-1].inputs[0], *node.inputs[1:]], attrs, hint=node.name)
     merged.outputs[0].dtype, merged.outputs[0].shape = node.outputs[0].dtype, node.outputs[0].shape
     same = same_value(merged, opset)
     edit.replace(node.outputs[0], merged.outputs[0] if same is None else same)
@@ -91,7 +96,7 @@ def _merge(node: Node, opset: int, edit: Editor, context: Context) -> bool:
     if same is not None:
         edit.remove(merged)
     context.replaced([node], [merged] if same is None else [], rule=f"{node.op}({inner.op})")
-    return True
+    return before[::-1]
 
 
 def _merge_transposes(node: Node, inner: Node, opset: int) -> dict[str, Any] | None:

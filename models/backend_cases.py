@@ -29,6 +29,7 @@ _MESSAGES = {
 class Case:
     """One case. `runs` are pairs of inputs and expected outputs, in the order of the graph's."""
 
+    name: str
     model: onnx.ModelProto
     runs: list[tuple[list[Any], list[Any]]]
     rtol: float
@@ -69,7 +70,7 @@ def read(name: str) -> Case:
         model = onnx.load(path)
         expected = _read(path.parent, f"{path.stem}_output", model.graph.output)
         runs = [([_ramp(info) for info in _given(model)], expected)]
-    return Case(model, runs, source.rtol, source.atol)
+    return Case(name, model, runs, source.rtol, source.atol)
 
 
 def _given(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import re
@@ -149,14 +150,13 @@ def _peak(model: Runnable, inputs: dict[str, Any], optimize: bool, threads: int)
 def _measure_peak() -> None:
     """In a child process: read a task, run it, print the bytes that it took."""
     model, inputs, optimize, threads = pickle.load(sys.stdin.buffer)
+    importlib.import_module("onnxruntime")  # its own memory is not the model's
     before = _high_water()
     Session(model, optimize=optimize, threads=threads).run(inputs)
     print(_high_water() - before)
 
 
 def _high_water() -> int:
-    import onnxruntime  # noqa: F401  # its own memory is not the model's
-
     found = re.search(r"VmHWM:\s+(\d+) kB", _STATUS.read_text())
     return int(found[1]) * 1024 if found else 0
 

@@ -14,6 +14,7 @@ from regraft.graph import Constant, Node, Tensor, subgraphs, walk
 from regraft.model import Model
 from regraft.options import Bytes, option
 from regraft.pass_ import Context, Pass, label
+from regraft.shape_facts import WHOLE
 from regraft.shape_targets import simplify_targets
 from regraft.shapes import Facts, analyse
 from regraft.surgery import Editor
@@ -61,7 +62,7 @@ class FoldConstants(Pass):
             with Editor(model) as edit:
                 fold = _Fold(model, edit, facts, failed)
                 grown, again = fold.run(self.max_bytes, grown, context)
-        simplify_targets(model, context, self.max_bytes - grown)
+        simplify_targets(model, facts, context, self.max_bytes - grown)
         for node, cause in failed.items():
             context.note(f"{label(node)} ({node.op}) is not folded: {cause}")
         for node, excess in fold.too_large.items():
@@ -95,14 +96,23 @@ class _Fold:
             if not evaluator.failed:
                 break
             self.failed.update(evaluator.failed)
+        constants = {}
         for tensor in budget.results:
             value = self.bases[tensor] if tensor in self.bases else computed[tensor]
             name = self.edit.name(tensor.name) if tensor in self.edit.ends else tensor.name
-            self.edit.replace(tensor, Constant(name, value))
+            constants[tensor] = Constant(name, value)
+            self.edit.replace(tensor, constants[tensor])
         for node in budget.removed:
             self.edit.remove(node)
             context.replaced([node], rule=self._rule(node))
-        return budget.grown, bool(computed)
+        return budget.grown, any(self._tells(constants[t]) for t in computed)
+
+    def _tells(self, constant: Constant) -> bool:
+        """Whether more may be known of what reads `constant` than before."""
+        facts = [self.facts[t] for node in self.edit.readers(constant) for t in node.outputs if t.name]
+        return any(
+            f.dims is None or not f.is_named or f.code in HALF or (f.code in WHOLE and f.value is None) for f in facts
+        )
 
     def _rule(self, node: Node) -> str:
         if node not in self.nodes:

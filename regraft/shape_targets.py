@@ -11,11 +11,11 @@ from regraft.dims import Dim
 from regraft.graph import Constant, Node, Tensor
 from regraft.model import Model
 from regraft.pass_ import Context
-from regraft.shapes import Facts, analyse
+from regraft.shape_facts import Facts
 from regraft.surgery import Editor
 
 
-def simplify_targets(model: Model, context: Context, room: int) -> None:
+def simplify_targets(model: Model, facts: Facts, context: Context, room: int) -> None:
     """Write targets as constants where that is exact, drop an Expand to the shape that is there, and what was for them.
 
     An element of a Reshape's target that is the input's dimension at its place becomes 0, which says so; one other may
@@ -24,7 +24,6 @@ def simplify_targets(model: Model, context: Context, room: int) -> None:
     Args:
         room: bytes that the new constants may take.
     """
-    facts = analyse(model)
     with Editor(model) as edit:
         unread: list[Tensor] = []
         for graph in model.graphs():

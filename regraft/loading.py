@@ -30,7 +30,7 @@ def load(path: str | os.PathLike[str]) -> Model:
         raise ModelError(f"{path} is a folder; name the .onnx file in it")
     source = Source(path)
     try:
-        proto = onnx.ModelProto.FromString(wire.strip(source.map) if source.size else b"")
+        proto = onnx.ModelProto.FromString(wire.strip(source))
         if not proto.HasField("graph") or not proto.ir_version:
             raise ModelError("not an ONNX model: no graph in it")
         return import_model(proto, path, Sources(path, source).value)

@@ -138,7 +138,7 @@ def _own_data(path: Path) -> set[Path]:
     if not path.exists() or not any(name.fullmatch(p.name) for p in path.parent.iterdir()):
         return set()
     try:
-        proto = onnx.ModelProto.FromString(wire.strip(Source(path).map))
+        proto = onnx.ModelProto.FromString(wire.strip(Source(path)))
     except (ModelError, DecodeError):
         return set()  # not a model: nothing of ours
     locations = {e.value for t in _tensors(proto) for e in t.external_data if e.key == "location"}

@@ -48,7 +48,7 @@ class Sources:
         return Stored(header, source, offset)
 
     def _source(self, location: str, where: str) -> Source:
-        if location == INLINE and self._inline:
+        if location == INLINE and self._inline is not None:
             return self._inline
         if location not in self._open:
             if self.folder is None:

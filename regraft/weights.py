@@ -13,7 +13,7 @@ import mmap
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import onnx
@@ -30,8 +30,14 @@ SUB_BYTE = {code: _BITS[name] for name, code in onnx.TensorProto.DataType.items(
 """Bits of an element, by data type, where several share a byte."""
 
 
+_BLOCK = 1 << 14
+
+
 class Source:
     """A file whose bytes tensors refer to. It stays open, so that its bytes outlive a replacement of the file.
+
+    Indexed like bytes, it reads block by block: to walk the headers between weights through a map would bring the
+    weights' pages into memory with them. `map` is for the weights themselves.
 
     Raises:
         ModelError: the file is not there or cannot be read.
@@ -44,6 +50,34 @@ class Source:
         except (OSError, ValueError) as error:
             raise ModelError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from error
         self.size = os.fstat(self.fd).st_size
+        self._number, self._block = -1, b""
+
+    def __len__(self) -> int:
+        return self.size
+
+    @overload
+    def __getitem__(self, key: int) -> int: ...
+    @overload
+    def __getitem__(self, key: slice) -> bytes: ...
+    def __getitem__(self, key: int | slice) -> int | bytes:
+        if isinstance(key, slice):
+            start, stop, _ = key.indices(self.size)
+            return self._read(start, stop)
+        number, place = divmod(key, _BLOCK)
+        if number != self._number:
+            start = number * _BLOCK
+            self._block = self._read(start, min(start + _BLOCK, self.size))
+            self._number = number
+        return self._block[place]
+
+    def _read(self, start: int, stop: int) -> bytes:
+        try:
+            data = os.pread(self.fd, max(stop - start, 0), start)
+        except OSError as error:
+            raise ModelError(f"cannot read {self.path}: {error.strerror}") from error
+        if len(data) < stop - start:
+            raise ModelError(f"{self.path} became shorter while it was read, at byte {start + len(data)}")
+        return data
 
     @functools.cached_property
     def map(self) -> mmap.mmap:

@@ -8,11 +8,10 @@ header bytes between tensors. Format: https://protobuf.dev/programming-guides/en
 from __future__ import annotations
 
 import bisect
-import mmap
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, overload
 
 from regraft.errors import ModelError
 
@@ -49,7 +48,15 @@ _MODEL = _Message({7: _GRAPH, 25: _FUNCTION})
 _DIMS, _FLOATS, _RAW, _DOUBLES, _EXTERNAL, _LOCATION = 1, 4, 9, 10, 13, 14
 _PLAIN = (_FLOATS, _RAW, _DOUBLES)  # fields whose bytes are the little-endian tensor itself
 
-Buffer = bytes | mmap.mmap
+
+class Buffer(Protocol):
+    """Bytes, or a file that is read like them."""
+
+    def __len__(self) -> int: ...
+    @overload
+    def __getitem__(self, key: int, /) -> int: ...
+    @overload
+    def __getitem__(self, key: slice, /) -> bytes: ...
 
 
 @dataclass(frozen=True)

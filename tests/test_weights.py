@@ -79,6 +79,19 @@ def test_an_empty_value_has_no_bytes_to_read(tmp_path: Path) -> None:
     value.release()
 
 
+def test_a_source_reads_like_bytes(tmp_path: Path) -> None:
+    content = np.random.default_rng(0).bytes(40_000)
+    (tmp_path / "w").write_bytes(content)
+    source = Source(tmp_path / "w")
+    assert len(source) == len(content)
+    places = [0, 16_383, 16_384, 39_999, 5]
+    assert [source[i] for i in places] == [content[i] for i in places]
+    assert [source[i : i + 20_000] for i in places] == [content[i : i + 20_000] for i in places]
+    os.truncate(tmp_path / "w", 30_000)
+    with pytest.raises(ModelError, match="became shorter while it was read, at byte 30000"):
+        source[20_000:40_000]
+
+
 def test_a_source_closes_its_file(tmp_path: Path) -> None:
     value = store(tmp_path / "w", numpy_helper.from_array(VALUES))
     fd = value.source.fd

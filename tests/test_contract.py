@@ -169,3 +169,11 @@ def test_drift_as_plain_values():
     assert drift["contract"] == "exact"
     assert drift["passed"] is False
     assert drift["outputs"][0]["name"] == "y"
+
+
+@pytest.mark.parametrize(("ulps", "passed"), [(1, True), (3, True), (40, False)])
+def test_exactness_of_half_precision_is_to_the_last_bits(ulps, passed):
+    before = np.ones(8, np.float16)
+    after = before + np.float16(ulps * 2.0**-10)
+    assert exact.check({"y": before}, {"y": after}).passed is passed
+    assert not exact.check({"y": np.ones(8, np.float32)}, {"y": np.nextafter(np.ones(8, np.float32), 2)}).passed

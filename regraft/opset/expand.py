@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -25,15 +26,17 @@ def has_body(op: str, opset: int) -> bool:
 
 
 def expand(site: Site) -> list[Draft]:
-    """The nodes of the body of the site's node, in its source opset."""
+    """The nodes that define the site's node, each of the opset that the definition is written in."""
     if any(isinstance(v, AttributeRef | Graph) for v in site.node.attrs.values()):
         site.refuse("it takes an attribute of the function around it, or a graph")
     graph = _body(site)
     if any(True for node in graph.nodes for _ in subgraphs(node)):
         site.refuse("its definition has a loop")
+    if any(node.op == site.node.op or node.domain for node in graph.nodes):
+        site.refuse("it is defined by itself")
     meant: dict[Tensor, Tensor] = {t: _meant(t.name, site.node.inputs, "i") for t in graph.inputs}
     meant |= {t: _meant(t.name, site.node.outputs, "o") for t in graph.outputs}
-    drafts = [_draft(node, meant, site) for node in graph.nodes if not _folded(node, meant, site)]
+    drafts = [_draft(node, meant, int(graph.opset)) for node in graph.nodes if not _folded(node, meant, site)]
     return _needed(drafts, site.node.outputs)
 
 
@@ -55,32 +58,35 @@ def _body(site: Site) -> Graph:
     if not all(info.type.WhichOneof("value") for info in inputs):
         site.refuse("the dtypes of its inputs are not known; annotate them or run infer-shapes before")
     outputs = [onnx.ValueInfoProto(name=name, type=onnx.TypeProto()) for name in made if name]
-    graph = helper.make_graph([message], "body", inputs, outputs)
-    function = _definition(message, site.source, [site.types.proto(t) for t in node.inputs])
-    if function is None:
-        site.refuse("ONNX has no definition of it by other operators")
+    version, function = _definition(site, message)
     function.domain = message.domain = _DOMAIN
-    versions = [helper.make_opsetid("", site.source), helper.make_opsetid(_DOMAIN, 1)]
+    versions = [helper.make_opsetid("", version), helper.make_opsetid(_DOMAIN, 1)]
+    del function.opset_import[:]  # the inliner skips a function of other versions than the model
+    function.opset_import.extend(versions)
+    graph = helper.make_graph([message], "body", inputs, outputs)
     proto = helper.make_model(graph, opset_imports=versions, functions=[function])
-    proto.graph.node[0].CopyFrom(message)
     return convert.from_proto(shape_inference.infer_shapes(inliner.inline_local_functions(proto))).graph
 
 
-def _definition(node: onnx.NodeProto, opset: int, types: list[onnx.TypeProto]) -> onnx.FunctionProto | None:
-    """The function that defines `node` in `opset`."""
-    schema: Any = history.find(node.op_type, opset)  # onnx's stubs do not list what it has of functions
+def _definition(site: Site, node: onnx.NodeProto) -> tuple[int, onnx.FunctionProto]:
+    """The function that defines `node`, and the opset that it is written in: one near the site's target."""
+    schema: Any = history.find(node.op_type, site.source)  # onnx's stubs do not list what it has of functions
     if schema.has_function:
         versions, read = schema.function_opset_versions, schema.get_function_with_opset_version
     else:
         versions = schema.context_dependent_function_opset_versions
+        types = [site.types.proto(t).SerializeToString() for t in site.node.inputs]
+        read = functools.partial(_read_for, schema, node.SerializeToString(), types)
+    version = max((v for v in versions if v <= site.version), default=min(versions))
+    body = read(version)
+    if not body:
+        site.refuse("ONNX has no definition of it by other operators")
+    return version, onnx.FunctionProto.FromString(body)
 
-        def read(version: int) -> bytes:
-            given = [t.SerializeToString() for t in types]
-            return schema.get_context_dependent_function_with_opset_version(version, node.SerializeToString(), given)
 
-    newest = max((v for v in versions if v <= opset), default=None)
-    body = b"" if newest is None else read(newest)
-    return onnx.FunctionProto.FromString(body) if body else None
+def _read_for(schema: Any, node: bytes, types: list[bytes], version: int) -> bytes:
+    body: bytes = schema.get_context_dependent_function_with_opset_version(version, node, types)
+    return body
 
 
 def _names(tensors: list[Tensor], prefix: str) -> list[str]:
@@ -114,13 +120,13 @@ def _folded(node: Node, meant: dict[Tensor, Tensor], site: Site) -> bool:
     return False
 
 
-def _draft(node: Node, meant: dict[Tensor, Tensor], site: Site) -> Draft:
+def _draft(node: Node, meant: dict[Tensor, Tensor], version: int) -> Draft:
     inputs = [t if t.is_empty() else meant.get(t, t) for t in node.inputs]
     for output in node.outputs:
         if not output.is_empty() and output not in meant:
             meant[output] = Variable(output.name.removesuffix("__1"), output.dtype, output.shape)
     outputs = [t if t.is_empty() else meant[t] for t in node.outputs]
-    return Draft(node.op, inputs, outputs, dict(node.attrs), site.source)
+    return Draft(node.op, inputs, outputs, dict(node.attrs), version)
 
 
 def _needed(drafts: list[Draft], ends: list[Tensor]) -> list[Draft]:

@@ -269,3 +269,8 @@ def find_last_index(site: Site) -> None:
     size = site.add("Gather", [sizes, site.ints(axis, "axis")], dtype=np.int64, shape=[])
     last = site.add("Sub", [size, site.ints(1, "one")], dtype=np.int64, shape=[])
     site.add("Sub", [last, site.node.outputs[0]], to=end)
+
+
+@up("Scatter", at=11)
+def become_scatter_elements(site: Site) -> None:
+    site.node.op = "ScatterElements"

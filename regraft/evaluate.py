@@ -63,8 +63,12 @@ class Program:
 
     def run(self) -> dict[Tensor, Array]:
         """The outputs. Raises RuntimeFailure where ONNX Runtime refuses or fails."""
-        arrays = [held.load() if not isinstance(held, np.ndarray) else held for held in self.feeds.values()]
-        return self._run(*arrays)
+        try:
+            return self._run(*(held if isinstance(held, np.ndarray) else held.load() for held in self.feeds.values()))
+        finally:
+            for held in self.feeds.values():
+                if isinstance(held, Value):
+                    held.release()
 
     def _run(self, *arrays: Array) -> dict[Tensor, Array]:
         results = Session(self._model).run(dict(zip(self.feeds, arrays, strict=True)))

@@ -71,7 +71,7 @@ def _failure(code: int, seconds: float, limits: Limits, message: str) -> str:
     if code == 0:
         return ""
     if code == -signal.SIGKILL and seconds >= limits.seconds:
-        return f"stopped after {limits.seconds:.0f} s"
+        return f"stopped after {limits.seconds:g} s"
     if code < 0:
         name = str(-code)
         with suppress(ValueError):

@@ -33,8 +33,8 @@ class Alignment:
         self.before: dict[Node, Node] = {}
         for key in (
             lambda f, n: (f.forward[n], f.backward[n], label(n)),
-            lambda f, n: (f.forward[n], label(n)),
             lambda f, n: (f.forward[n], f.backward[n]),
+            lambda f, n: (f.forward[n], label(n)),
             lambda f, n: f.forward[n],
             lambda f, n: (f.backward[n], label(n)),
         ):
@@ -56,7 +56,9 @@ class Alignment:
         return [node for node in self.new.forward if node not in self.before]
 
     def same_value(self, old: Tensor, new: Tensor) -> bool | None:
-        """Whether two values come from the same place; None where one comes from a node that only one model has."""
+        """Whether two values are the same; None where one comes from a node that only one model has."""
+        if self.old.value(old) == self.new.value(new):
+            return True
         if not old.inputs and not new.inputs:
             return self.ends.get(old, old.name) == self.ends.get(new, new.name)
         makers = [(old, self.after), (new, self.before)]

@@ -71,6 +71,10 @@ class Fingerprints:
             self._constants[constant] = hash((str(constant.dtype), tuple(constant.shape), content))
         return self._constants[constant]
 
+    def value(self, tensor: Tensor) -> int:
+        """The forward fingerprint of a value."""
+        return self.constant(tensor) if isinstance(tensor, Constant) else self._values.get(tensor, 0)
+
     def _graph(self, graph: AnyGraph, scope: int, starts: Mapping[Tensor, int]) -> None:
         self._values.update(starts)
         self._forward(graph, scope)
@@ -83,13 +87,13 @@ class Fingerprints:
             self.scope[node] = scope
             attributes = tuple(sorted((name, self.attribute(value)) for name, value in node.attrs.items()))
             self._attributes[node] = hash((operator(node), attributes))
-            head = hash((self._attributes[node], *map(self._value, node.inputs)))
+            head = hash((self._attributes[node], *map(self.value, node.inputs)))
             results = [head]
             for place, body in bodies(node):
                 for i, tensor in enumerate(body.inputs):
                     self._values[tensor] = hash((head, place, i))
                 self._forward(body, hash((scope, place)))
-                results.append(hash((place, *map(self._value, body.outputs))))
+                results.append(hash((place, *map(self.value, body.outputs))))
             self.forward[node] = hash(tuple(results))
             for i, tensor in enumerate(node.outputs):
                 self._values[tensor] = hash((self.forward[node], i))
@@ -114,11 +118,6 @@ class Fingerprints:
         for node in self.forward:
             before = [self.constant(t) if isinstance(t, Constant) else _maker(t) for t in node.inputs]
             self.local[node] = hash((self._attributes[node], *before, *(readers.get(t, 0) for t in node.outputs)))
-
-    def _value(self, tensor: Tensor) -> int:
-        if isinstance(tensor, Constant):
-            return self.constant(tensor)
-        return self._values.get(tensor, 0)
 
     def _use(self, tensor: Tensor, use: int) -> None:
         if not isinstance(tensor, Constant):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from regraft import record
@@ -131,7 +132,10 @@ def dtype_name(dtype: Any) -> str:
 def _files(model: Model, all_constants: list[Constant]) -> Iterator[tuple[str, int]]:
     paths = [model.path] if model.path else []
     paths += [c.lazy.source.path for c in all_constants if isinstance(c.lazy, Stored)]
-    for path in {path.resolve(): path for path in reversed(paths)}.values():
+    named: dict[Path, Path] = {}
+    for path in paths:
+        named.setdefault(path.resolve(), path)
+    for path in named.values():
         if path.exists():
             yield str(path), path.stat().st_size
 

@@ -50,6 +50,15 @@ class Commands(click.Group):
             raise click.UsageError(str(UnknownNameError("command", args[0], COMMANDS)), ctx)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _close_output()
+            ctx.exit(BROKEN_PIPE)
+        return result
+
     def main(
         self,
         args: Sequence[str] | None = None,
@@ -63,10 +72,6 @@ class Commands(click.Group):
         state = State()
         try:
             status = super().main(args, prog_name, complete_var, False, obj=state, **extra)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            _close_output()
-            status = BROKEN_PIPE
         except (click.Abort, KeyboardInterrupt):
             click.echo("regraft: interrupted", err=True)
             status = INTERRUPTED
@@ -104,7 +109,7 @@ def _close_output() -> None:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="\b\nExample:\n  regraft rewrite model.onnx -o better.onnx --verify final",
 )
-@click.version_option(package_name="regraft", message="%(prog)s %(version)s")
+@click.version_option(package_name="regraft", message="regraft %(version)s")
 @debug
 @click.pass_context
 def cli(ctx: click.Context) -> None:

@@ -11,8 +11,13 @@ from onnx import helper, inliner, shape_inference
 
 from regraft import convert
 from regraft.graph import Constant, Graph, Node, Tensor, Variable, subgraphs
+from regraft.model import Model
 from regraft.opset import history
 from regraft.opset.site import AttributeRef, Draft, Site
+from regraft.schema import constant_of
+from regraft.shape_facts import Facts
+from regraft.shape_walk import analyse
+from regraft.weights import dtype_from_onnx
 
 _DOMAIN = "regraft.opset"
 _HANDED_ON = ("Identity", "Cast", "CastLike")
@@ -29,14 +34,15 @@ def expand(site: Site) -> list[Draft]:
     """The nodes that define the site's node, each of the opset that the definition is written in."""
     if any(isinstance(v, AttributeRef | Graph) for v in site.node.attrs.values()):
         site.refuse("it takes an attribute of the function around it, or a graph")
-    graph = _body(site)
+    body = _body(site)
+    graph, facts = body.graph, analyse(body)
     if any(True for node in graph.nodes for _ in subgraphs(node)):
         site.refuse("its definition has a loop")
     if any(node.op == site.node.op or node.domain for node in graph.nodes):
         site.refuse("it is defined by itself")
     meant: dict[Tensor, Tensor] = {t: _meant(t.name, site.node.inputs, "i") for t in graph.inputs}
     meant |= {t: _meant(t.name, site.node.outputs, "o") for t in graph.outputs}
-    drafts = [_draft(node, meant, int(graph.opset)) for node in graph.nodes if not _folded(node, meant, site)]
+    drafts = [_draft(node, meant, int(graph.opset)) for node in graph.nodes if not _folded(node, meant, facts, site)]
     return _needed(drafts, site.node.outputs)
 
 
@@ -44,8 +50,8 @@ def _meant(name: str, tensors: list[Tensor], prefix: str) -> Tensor:
     return tensors[int(name.removeprefix(prefix))]
 
 
-def _body(site: Site) -> Graph:
-    """The typed body as a graph of its own, whose inputs and outputs are called i0, i1 ... and o0, o1 ..."""
+def _body(site: Site) -> Model:
+    """The typed body as a model of its own, whose inputs and outputs are called i0, i1 ... and o0, o1 ..."""
     node = site.node
     attrs = {**history.defaults(node.op, site.source), **node.attrs}
     taken, made = _names(node.inputs, "i"), _names(node.outputs, "o")
@@ -65,7 +71,7 @@ def _body(site: Site) -> Graph:
     function.opset_import.extend(versions)
     graph = helper.make_graph([message], "body", inputs, outputs)
     proto = helper.make_model(graph, opset_imports=versions, functions=[function])
-    return convert.from_proto(shape_inference.infer_shapes(inliner.inline_local_functions(proto))).graph
+    return convert.from_proto(shape_inference.infer_shapes(inliner.inline_local_functions(proto)))
 
 
 def _definition(site: Site, node: onnx.NodeProto) -> tuple[int, onnx.FunctionProto]:
@@ -97,14 +103,15 @@ def _plain(value: Any) -> Any:
     return onnx.numpy_helper.from_array(value.values) if isinstance(value, Constant) else value
 
 
-def _folded(node: Node, meant: dict[Tensor, Tensor], site: Site) -> bool:
+def _folded(node: Node, meant: dict[Tensor, Tensor], facts: Facts, site: Site) -> bool:
     """Whether `node` needs not be written: a constant, or one that hands its input on; `meant` then knows."""
     output = node.outputs[0]
     if output in meant:
         return False
-    if node.op == "Constant":
-        value = site.value(output)
-        assert value is not None
+    value, fact = constant_of(output), facts[output]
+    if value is None and fact.numbers is not None:
+        value = fact.numbers.astype(dtype_from_onnx(fact.code))
+    if value is not None:
         meant[output] = site.constant(value, "constant")
         return True
     if node.op not in _HANDED_ON:

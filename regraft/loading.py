@@ -9,6 +9,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from regraft import wire
+from regraft.collector import paused
 from regraft.errors import GraphError, ModelError
 from regraft.importer import import_model
 from regraft.model import Model
@@ -16,6 +17,7 @@ from regraft.sources import Sources
 from regraft.weights import Source
 
 
+@paused()
 def load(path: str | os.PathLike[str]) -> Model:
     """The model in an ONNX file of any size, weights inline or external.
 

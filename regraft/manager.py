@@ -13,6 +13,7 @@ from typing import Any, Literal
 import onnx_graphsurgeon as gs
 
 from regraft import record, structure
+from regraft.collector import paused
 from regraft.contract import Contract, exact
 from regraft.convert import Header, export
 from regraft.drift import Drift
@@ -31,6 +32,7 @@ Verify = Literal["none", "final", "each"]
 VERIFY: tuple[Verify, ...] = ("none", "final", "each")
 
 
+@paused()
 def run(
     model: Model,
     pipeline: Pipeline | Any,
@@ -105,8 +107,8 @@ class _Run:
     def one_pass(self, number: int, one: Pass, nodes: int, bars: Quiet) -> int:
         """Run a pass and what belongs to it; the number of nodes after it."""
         self.before = self.dumps.last if self.dumps else None
-        if self.watch and self.verify == "each" and one.contract.changes_interface:
-            self.watch.keep(self.model)
+        if self.watch and self.verify == "each":
+            self.prepare(self.watch, one)
         said = PassReport(one.name, str(one), str(one.contract), nodes_before=nodes)
         self.report.passes.append(said)
         context = Context(one.name, {id(node): node for node in self.model.nodes()}, bars.track)
@@ -119,6 +121,14 @@ class _Run:
         said.changes, said.notes = context.changes, context.notes
         self.after_pass(number, one, said)
         return said.nodes_after
+
+    def prepare(self, watch: Watch, one: Pass) -> None:
+        """Have what the result of a pass is compared with."""
+        reference = one.reference(self.model)
+        if reference is not None:
+            watch.expect(reference)
+        if one.contract.changes_interface:
+            watch.keep(reference or self.model)
 
     def apply(self, one: Pass, context: Context) -> None:
         try:
@@ -168,9 +178,14 @@ class _Run:
         return f" (the graph before it: {self.before})" if self.before else ""
 
     def _watch(self, inputs: Mapping[str, Any] | Given | None, seed: int) -> Watch:
-        watch = Watch(self.model, inputs, seed)
-        if self.verify == "final" and any(one.contract.changes_interface for one in self.pipeline):
-            watch.keep(self.model)
+        if self.verify == "each":
+            return Watch(self.model, inputs, seed)
+        reference = self.model
+        for one in self.pipeline:
+            reference = one.reference(reference) or reference
+        watch = Watch(reference, inputs, seed)
+        if any(one.contract.changes_interface for one in self.pipeline):
+            watch.keep(reference)
         return watch
 
     def _header(self) -> Header | None:

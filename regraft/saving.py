@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 from onnx import helper
 
 from regraft import wire
+from regraft.collector import paused
 from regraft.convert import export
 from regraft.errors import ModelError
 from regraft.model import Model
@@ -34,6 +35,7 @@ INLINE_LIMIT = 2**31 - 1
 _PAGE = 4096  # external data at multiples of it can be memory-mapped (onnx.proto, external_data)
 
 
+@paused()
 def save(model: Model, path: str | os.PathLike[str], layout: Layout = "auto") -> Path:
     """Write `model` to `path`; the file may be the one its weights come from.
 

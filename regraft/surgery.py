@@ -7,6 +7,7 @@ rebuilds the lists once, at the end.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from types import TracebackType
 from typing import Any
 
@@ -33,7 +34,6 @@ class Editor:
         self.dead: set[Node] = set()
         self.home: dict[Node, AnyGraph] = {}
         self.ends: dict[Tensor, list[AnyGraph]] = {}  # the graphs that a value is an output of
-        self._names: set[str] = set()
         self._next: dict[str, int] = {}
         self._before: dict[Node, list[Node]] = {}  # new nodes, by the old one that they stand before
         self._anchor: dict[Node, Node] = {}  # that old node, by new one
@@ -42,14 +42,9 @@ class Editor:
         for graph in model.graphs():
             adopt(graph)
             self._starts.update(graph.inputs)
-            self._names.update(t.name for t in (*graph.inputs, *graph.outputs, *graph.unused))
             for tensor in graph.outputs:
                 self.ends.setdefault(tensor, []).append(graph)
-            for node in graph.nodes:
-                self.home[node] = graph
-                self._names.add(node.name)
-                self._names.update(t.name for t in node.inputs)
-                self._names.update(t.name for t in node.outputs)
+            self.home.update(dict.fromkeys(graph.nodes, graph))
 
     def __enter__(self) -> Editor:
         return self
@@ -73,6 +68,17 @@ class Editor:
     def is_read(self, tensor: Tensor) -> bool:
         """Whether a node or a graph's output needs `tensor`."""
         return tensor in self.ends or any(True for _ in self.readers(tensor))
+
+    @cached_property
+    def _names(self) -> set[str]:
+        names: set[str] = set()
+        for graph in self.model.graphs():
+            names.update(t.name for t in (*graph.inputs, *graph.outputs, *graph.unused))
+            for node in graph.nodes:
+                names.add(node.name)
+                names.update(t.name for t in node.inputs)
+                names.update(t.name for t in node.outputs)
+        return names
 
     def needs_identity(self, old: Tensor, new: Tensor) -> bool:
         """Whether `replace` must put an Identity between `new` and a graph output."""
@@ -120,10 +126,14 @@ class Editor:
         for tensor in outputs:
             list.clear(tensor.inputs)
         node = Node(op, name, attrs, inputs, outputs, domain)
+        self.move(node, before)
+        return node
+
+    def move(self, node: Node, before: Node) -> None:
+        """Take `node`, which its own graph no longer lists, into the graph of `before`, ahead of it."""
         self.home[node] = self.home[before]
         self._anchor[node] = self._anchor.get(before, before)
         self._before.setdefault(self._anchor[node], []).append(node)
-        return node
 
     def remove(self, node: Node) -> None:
         """Take `node` out, and its bodies. Nothing may read its outputs any more."""

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from regraft import schema
+from regraft.convert import clone
 from regraft.graph import Constant, Node
 from regraft.model import Model
 from regraft.options import option
@@ -23,7 +24,7 @@ class StripDropout(Pass):
         the mask of what it kept          ->  all true, in the shape of x
 
     The outputs are those of the same model in inference mode. A Dropout in training mode (`training_mode` true, or
-    `is_test` unset before opset 7) draws at random: what depends on it cannot be compared with anything. Where the
+    `is_test` unset before opset 7) draws at random, so the contract compares with that mode switched off. Where the
     caller says at run time whether the model trains, the choice is kept unless `run-time=strip` takes it away. Before
     opset 12 ONNX leaves the mask at inference open; it becomes what ONNX Runtime gives, all false.
 
@@ -53,8 +54,23 @@ class StripDropout(Pass):
         if training:
             context.note(f"{training} Dropouts were in training mode; the outputs are now those of inference")
 
+    def reference(self, model: Model) -> Model | None:
+        """`model` with every Dropout that is to go in inference mode."""
+        model = clone(model)
+        for graph in model.graphs():
+            for node in graph.nodes:
+                if node.op == "Dropout" and not node.domain and _mode(node, graph.opset) in self._modes():
+                    node.attrs |= {"is_test": 1} if graph.opset < 7 else {}
+                    while len(node.inputs) > 2:
+                        node.inputs.pop()
+        return model
+
+    def _modes(self) -> tuple[Mode, ...]:
+        """The modes in which a Dropout goes."""
+        return ("inference", "training", "run time") if self.run_time == "strip" else ("inference", "training")
+
     def _reason_to_keep(self, node: Node, mode: Mode, opset: int, edit: Editor) -> str:
-        if mode == "run time" and self.run_time == "keep":
+        if mode not in self._modes():
             return "the caller chooses its mode at run time; run-time=strip removes it"
         if opset < 9 and _is_mask_read(node, edit):
             return f"its mask is read, and opset {opset} cannot make it otherwise; convert the opset first"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from regraft.contract import Contract, interface
+from regraft.convert import clone
 from regraft.errors import PassError, UnknownNameError
 from regraft.graph import Constant, Graph, Node, Tensor
 from regraft.model import Model
@@ -68,6 +69,20 @@ class StripTraining(Pass):
         for tensor in dropped:
             context.note(f"dropped output {tensor.name}")
         self._drop_inputs(graph, context)
+
+    def reference(self, model: Model) -> Model | None:
+        """`model` with every BatchNormalization that is to change twice: as it is, and at inference."""
+        model = clone(model)
+        with Editor(model) as edit:
+            for graph in model.graphs():
+                for node in edit.alive(graph):
+                    if _is_training(node, graph.opset) and _has_constant_statistics(node):
+                        attrs = {"epsilon": node.attrs.get("epsilon", 1e-5)} | (
+                            {"is_test": 1} if graph.opset < 7 else {}
+                        )
+                        infers = edit.insert(node, node.op, node.inputs, attrs)
+                        edit.replace(node.outputs[0], infers.outputs[0])
+        return model
 
     def _check_names(self, model: Model) -> None:
         inputs, outputs = ([t.name for t in tensors] for tensors in (model.graph.inputs, model.graph.outputs))

@@ -66,6 +66,10 @@ class Pass:
         """Change ``model``, and tell ``context`` what was changed."""
         raise NotImplementedError(f"pass '{self.name}' has no run")
 
+    def reference(self, model: Model) -> Model | None:
+        """The model to hold the result against, where that is not ``model`` itself: say, a copy that does not train."""
+        return None
+
     @classmethod
     def options(cls) -> list[Option]:
         """The options, in the order of their declaration."""

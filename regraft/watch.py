@@ -44,9 +44,13 @@ class Watch:
         self._given = frozenset(given.values)
         self._seed = seed
         self._inputs = make_inputs(model, seed=seed, given=given)
+        self.expect(model)
+        self._kept: Model | None = None
+
+    def expect(self, model: Model) -> None:
+        """Hold what comes against ``model``."""
         self.unstable = _unstable(model, self._inputs) if any(map(_draws, model.nodes())) else ()
         self._outputs = self._run(model)
-        self._kept: Model | None = None
 
     def keep(self, model: Model) -> None:
         """Keep ``model`` as it is: what comes changes the interface."""

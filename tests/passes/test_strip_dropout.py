@@ -6,6 +6,7 @@ import pytest
 import regraft
 from regraft.convert import clone
 from regraft.graph import Constant
+from regraft.manager import run
 from regraft.passes.strip_dropout import StripDropout
 from regraft.schema import constant_of
 
@@ -33,7 +34,10 @@ def test_every_opset_hands_its_input_on(parse, apply, opset, ratio):
 @pytest.mark.parametrize("as_node", [False, True])
 def test_training_mode_is_a_constant(parse, apply, given, as_node):
     if as_node:
-        constants, nodes = "", "on = Constant<value=bool {1}>() off = Constant<value=bool {0}>() ratio = Constant<value_float=0.5>()"
+        constants, nodes = (
+            "",
+            "on = Constant<value=bool {1}>() off = Constant<value=bool {0}>() ratio = Constant<value_float=0.5>()",
+        )
     else:
         constants, nodes = "<float ratio = {0.5}, bool on = {1}, bool off = {0}>", ""
     given = f'"" {given}' if given.startswith(",") else given
@@ -131,3 +135,12 @@ def test_an_export_in_training_mode(artifacts, apply):
     result = apply(model, StripDropout(), like=without_training(model))
     assert len(training) == 8
     assert [change.rule for change in result.changes] == ["training"] * 8
+
+
+@pytest.mark.parametrize("verify", ["each", "final"])
+def test_the_manager_compares_with_inference(artifacts, verify):
+    model = regraft.load(artifacts / "pytorch" / "bert-cls-eager-ts-train.onnx")
+    report = run(model, "strip-dropout", verify=verify)
+    drift = report.drift if verify == "final" else report.passes[0].drift
+    assert [output.name for output in drift.outputs] == [t.name for t in model.graph.outputs]
+    assert drift.max_abs == 0

@@ -7,6 +7,7 @@ import pytest
 import regraft
 from regraft.errors import PassError, UnknownNameError
 from regraft.inputs import make_inputs
+from regraft.manager import run
 from regraft.passes.strip_training import StripTraining
 from regraft.structure import check
 from regraft.verify import snapshot
@@ -198,3 +199,13 @@ def test_training_info_goes(parse):
     context = strip(model)
     assert not model.header.training_info
     assert context.notes == ["dropped the model's training_info"]
+
+
+@pytest.mark.parametrize("verify", ["each", "final"])
+def test_the_manager_compares_with_inference(parse, verify):
+    kinds = "float[4,3] y, float[3] m, float[3] v"
+    model = parse(f"g (float[4,3] x) => ({kinds}) <{NORM}> {{ {TRAINING[14][1]} }}", 14)
+    report = run(model, "strip-training", verify=verify)
+    drift = report.drift if verify == "final" else report.passes[0].drift
+    assert [output.name for output in drift.outputs] == ["y"]
+    assert sorted(drift.removed) == ["m", "v"]

@@ -1,0 +1,78 @@
+"""The README tells what is true: its commands run, its code works, its table is complete."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import onnx
+import pytest
+from click.testing import CliRunner
+from onnx import helper
+
+import regraft
+from regraft.cli import cli
+from regraft.registry import load_file
+from regraft.registry import passes as registry
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.S)
+COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines() if line.startswith("regraft ")]
+OWN_PASS, API = (text for kind, text in BLOCKS if kind == "python")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, artifacts) -> Path:
+    """A folder with `model.onnx` and `my_passes.py`, and a registry that forgets."""
+    monkeypatch.setattr(registry, "_added", {})
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(artifacts / "pytorch/transformers-4.25.1-bert-qa/model.onnx", tmp_path / "model.onnx")
+    (tmp_path / "my_passes.py").write_text(OWN_PASS)
+    return tmp_path
+
+
+def test_every_command_runs(folder):
+    assert len(COMMANDS) > 8
+    for command in COMMANDS:
+        result = CliRunner().invoke(cli, shlex.split(command)[1:])
+        assert result.exit_code == (1 if command.startswith("regraft diff") else 0), (command, result.output)
+
+
+def test_the_pass_has_ten_lines_and_works(folder):
+    assert len([line for line in OWN_PASS.splitlines() if line.strip()]) <= 10
+    load_file(folder / "my_passes.py")
+    info = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n"]) for name in ("x", "y")]
+    constants = {"three": 3.0, "low": 0.0, "six": 6.0}
+    nodes = [
+        helper.make_node("Add", ["three", "x"], ["moved"]),
+        helper.make_node("Clip", ["moved", "low", "six"], ["cut"]),
+        helper.make_node("Mul", ["x", "cut"], ["product"]),
+        helper.make_node("Div", ["product", "six"], ["y"]),
+    ]
+    values = [helper.make_tensor(name, onnx.TensorProto.FLOAT, [], [value]) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "g", info[:1], info[1:], values)
+    model = regraft.load(save(graph, folder / "swish.onnx"))
+    regraft.run(model, "fuse-hard-swish", verify="each")
+    assert [node.op for node in model.graph.nodes] == ["HardSwish"]
+
+
+def save(graph: onnx.GraphProto, path: Path) -> Path:
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path)
+    return path
+
+
+def test_the_python_code_works(folder, capsys):
+    exec(compile(API, "README.md", "exec"), {})
+    assert "equal in 2 of 2 outputs" in capsys.readouterr().out
+
+
+def test_the_table_has_every_pass():
+    listed = re.findall(r"^\| `([\w-]+)", README, re.M)
+    assert listed == registry.names()
+
+
+def test_it_opens_with_the_two_commands():
+    assert [line.split("#")[0].split() for line in BLOCKS[0][1].splitlines()] == [["make", "demo"], ["make", "test"]]

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 
 from regraft import schema
+from regraft.branches import take_branches
 from regraft.budget import Budget
 from regraft.evaluate import LAZY, MOVES, Base, Evaluator
 from regraft.graph import Constant, Node, Tensor, subgraphs, walk
@@ -43,6 +44,7 @@ class FoldConstants(Pass):
     | Shape, Gather, Slice, Concat ... of known dimensions | initializer |
     | Reshape to dimensions that its input has | Reshape to 0 there, and the shape arithmetic is gone |
     | Expand to the shape that its input has | its input |
+    | If of a known condition | the nodes of the branch taken |
 
     Left as they are: random operators, Dropout, DequantizeLinear, nodes with bodies, results that are no tensors, what
     rounds to half precision, what ONNX Runtime cannot run, and what would make the file grow beyond `max-bytes`:
@@ -56,12 +58,13 @@ class FoldConstants(Pass):
         failed: dict[Node, str] = {}
         grown = 0
         again = True
-        _lift(model, context)
         while again:
+            _lift(model, context)
             facts = analyse(model)
             with Editor(model) as edit:
                 fold = _Fold(model, edit, facts, failed)
                 grown, again = fold.run(self.max_bytes, grown, context)
+            again = take_branches(model, context) or again
         simplify_targets(model, facts, context, self.max_bytes - grown)
         for node, cause in failed.items():
             context.note(f"{label(node)} ({node.op}) is not folded: {cause}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from regraft import shape_bodies, shape_rules, shape_values
@@ -67,6 +68,8 @@ class Walk:
         function = self._functions.get((domain, node.op, node.overload) if node.overload else (domain, node.op))
         if function is not None:
             return self._function(function, inputs, attrs)
+        if node.op == "Range" and not domain:  # ONNX wants scalars, ONNX Runtime takes any single element
+            inputs = [f._replace(dims=()) if f.sizes is not None and math.prod(f.sizes) == 1 else f for f in inputs]
         call = Call(node, opset, inputs, attrs)
         if not domain and node.op in shape_bodies.RULES:
             return shape_bodies.RULES[node.op](self, call, scope)

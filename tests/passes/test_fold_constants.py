@@ -246,6 +246,44 @@ def test_a_body_is_folded_and_sees_what_is_around_it() -> None:
         same_outputs(before, model, {"c": np.array(c), "a": np.ones(2, np.float32)})
 
 
+@pytest.mark.parametrize("outer", ["true", "false"])
+@pytest.mark.parametrize("inner", ["true", "false"])
+def test_a_branch_takes_the_place_of_its_if(outer: str, inner: str) -> None:
+    value = {"true": 1, "false": 0}
+    model = parse(
+        f"""g (bool free, float[2] a) => (float[2] x, float[2] z) {{
+              c = Constant<value = bool {{{value[outer]}}}>()
+              p = Relu(a)
+              y = If (c) <
+                then_branch = t () => (float[2] q) {{
+                  d = Constant<value = bool {{{value[inner]}}}>()
+                  k = Constant<value_floats=[1.0, 2.0]>()
+                  q = If (d) <
+                    then_branch = tt () => (float[2] r) {{ w = Add(p, k)
+                                                           r = Mul(w, k) }},
+                    else_branch = te () => (float[2] r) {{ r = Sub(p, k) }}
+                  >
+                }},
+                else_branch = e () => (float[2] q) {{ q = Neg(p) }}
+              >
+              x = If (free) <
+                then_branch = t2 () => (float[2] s) {{ w = Exp(y)
+                                                       s = Add(w, y) }},
+                else_branch = e2 () => (float[2] s) {{ k = Constant<value_floats=[5.0, 6.0]>()
+                                                       s = Mul(y, k) }}
+              >
+              z = If (c) < then_branch = t3 () => (float[2] u) {{ u = Abs(a) }},
+                           else_branch = e3 () => (float[2] u) {{ u = Identity(p) }} >
+            }}"""
+    )
+    before = clone(model)
+    fold(model)
+    assert ops(model).count("If") == 1
+    assert [t.name for t in model.graph.outputs] == ["x", "z"]
+    for free in (True, False):
+        same_outputs(before, model, {"free": np.array(free), "a": np.array([-1, 2], np.float32)})
+
+
 def test_a_function_holds_its_constants_as_nodes() -> None:
     model = parse(
         """g (float[2] a) => (float[2] x) { x = local.f<axis=0>(a) }

@@ -35,8 +35,10 @@ class DeduplicateInitializers(Pass):
                         continue
                     if names[kept.name] > 1:  # a body beside uses the name for something else
                         kept.name = edit.name(kept.name)
+                    readers = dict.fromkeys(node for copy in copies for node in edit.readers(copy))
                     for copy in copies:
                         edit.replace(copy, kept)
+                    context.replaced(readers, readers, rule="equal initializers")
                     context.note(f"{kept.name} ({kept.nbytes} bytes) stands for {', '.join(c.name for c in copies)}")
 
 

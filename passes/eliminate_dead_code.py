@@ -41,6 +41,7 @@ class EliminateDeadCode(Pass):
         _drop_functions(model, context)
         for graph in model.graphs():
             if graph.unused and not model.header.training_info:  # which may read them
+                context.replaced((), rule="unread initializers")
                 context.note(f"removed {len(graph.unused)} initializers that nothing reads")
                 graph.unused.clear()
 
@@ -150,5 +151,6 @@ def _drop_functions(model: Model, context: Context) -> None:
                     pending.append(function)
     for function in model.functions:
         if function not in called:
+            context.replaced((), rule="uncalled function")
             context.note(f"removed function {function.domain}.{function.name}, which nothing calls")
     model.functions[:] = [function for function in model.functions if function in called]

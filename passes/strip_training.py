@@ -49,6 +49,7 @@ class StripTraining(Pass):
         self._check_names(model)
         if model.header.training_info:
             model.header.ClearField("training_info")
+            context.replaced((), rule="training_info")
             context.note("dropped the model's training_info")
         tainted = _tainted(graph)
         dropped = self._dropped(graph, tainted, context)
@@ -67,6 +68,7 @@ class StripTraining(Pass):
                     elif node.op == _LOSSES[0] and not node.domain:
                         _keep_log_probabilities(node, inner.opset, edit, context)
         for tensor in dropped:
+            context.replaced((), rule="output")
             context.note(f"dropped output {tensor.name}")
         self._drop_inputs(graph, context)
 
@@ -109,6 +111,7 @@ class StripTraining(Pass):
         outputs = set(graph.outputs)
         unread = [t for t in graph.inputs if not t.outputs and t not in outputs and t.name not in self.keep_inputs]
         for tensor in unread:
+            context.replaced((), rule="unread input")
             context.note(f"dropped input {tensor.name}, which nothing reads")
         graph.inputs = [t for t in graph.inputs if t not in set(unread)]
 

@@ -152,3 +152,10 @@ print(json.dumps([left, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
     left, kilobytes = json.loads(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True).stdout)
     assert left == 2
     assert kilobytes < 150_000
+
+
+def test_the_readers_of_copies_are_reported(parse, apply):
+    constants = "float[2] w = {1, 2}, float[2] v = {1, 2}"
+    model = parse(f"g (float[2] x) => (float[2] y) <{constants}> {{ a = Add(x, w) y = Mul(a, v) }}")
+    [change] = apply(model, DeduplicateInitializers()).changes
+    assert change.removed == change.added == ("%y",)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-import numpy as np
 import onnx
 from onnx import numpy_helper, shape_inference
 
@@ -97,11 +96,13 @@ def _type(fact: Fact, names: dict[str, Dim]) -> onnx.TypeProto:
 
 def _data(tensor: Tensor, fact: Fact) -> onnx.TensorProto | None:
     """The value of an input, where it is small and known."""
+    if fact.sizes is None:
+        return None
     if isinstance(tensor, Constant):
-        return numpy_helper.from_array(np.asarray(tensor.values)) if tensor.nbytes < LARGE else None
+        return numpy_helper.from_array(tensor.values.reshape(fact.sizes)) if tensor.nbytes < LARGE else None
     if fact.numbers is None:
         return None
-    return numpy_helper.from_array(fact.numbers.astype(dtype_from_onnx(fact.code)))
+    return numpy_helper.from_array(fact.numbers.reshape(fact.sizes).astype(dtype_from_onnx(fact.code)))
 
 
 def _said(proto: onnx.TypeProto | None, names: dict[str, Dim]) -> _Said:

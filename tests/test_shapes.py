@@ -224,3 +224,15 @@ def test_unknown_ranks_stay_unknown() -> None:
     shapes.infer(model)
     assert model.graph.outputs[0].shape is None
     assert model.graph.outputs[0].dtype == np.float32
+
+
+def test_a_range_of_single_elements_is_taken_as_onnx_runtime_takes_it() -> None:
+    model = parse(
+        """g (int64[1] n) => (int64[] x) {
+             start = Constant<value_ints=[0]>()
+             step = Constant<value_ints=[1]>()
+             x = Range(start, n, step)
+           }"""
+    )
+    shapes.infer(model)
+    assert outputs(model) == {"x": [None]}

@@ -27,6 +27,7 @@ class DeduplicateInitializers(Pass):
 
     def run(self, model: Model, context: Context) -> None:
         with Editor(model) as edit:
+            gone: list[int] = []
             names = Counter(tensor.name for tensor in _values(model))
             for root in (model.graph, *model.functions):
                 groups = same(c for c in _constants(root) if c not in edit.ends)
@@ -39,7 +40,9 @@ class DeduplicateInitializers(Pass):
                     for copy in copies:
                         edit.replace(copy, kept)
                     context.replaced(readers, readers, rule="equal initializers")
-                    context.note(f"{kept.name} ({kept.nbytes} bytes) stands for {', '.join(c.name for c in copies)}")
+                    gone += [copy.nbytes for copy in copies]
+            if gone:
+                context.note(f"copies removed: {len(gone)}, {sum(gone)} bytes")
 
 
 def _constants(root: AnyGraph) -> Iterator[Constant]:

@@ -10,8 +10,8 @@ import onnx
 from regraft import dims
 from regraft.dims import Dim
 from regraft.graph import Graph
+from regraft.shape_call import Call
 from regraft.shape_facts import UNKNOWN, Fact
-from regraft.shape_values import Call
 
 if TYPE_CHECKING:
     from regraft.shape_walk import Walk

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from regraft import dims
 from regraft.dims import Dim
-from regraft.shape_values import Call
+from regraft.shape_call import Call
 
 Shape = tuple[Dim, ...]
 

@@ -12,8 +12,8 @@ from regraft import dims, schema
 from regraft.dims import Dim
 from regraft.exporter import Exporter
 from regraft.graph import Constant, Node, Tensor
+from regraft.shape_call import Call
 from regraft.shape_facts import Fact
-from regraft.shape_values import Call
 from regraft.weights import dtype_from_onnx
 from regraft.wire import LARGE
 

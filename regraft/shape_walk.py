@@ -9,9 +9,9 @@ from regraft import shape_bodies, shape_rules, shape_values
 from regraft.graph import AnyGraph, Constant, Function, Graph, Node, Tensor, adopt
 from regraft.model import Model
 from regraft.schema import constant_node_value
+from regraft.shape_call import Call
 from regraft.shape_facts import UNKNOWN, WHOLE, Fact, Facts, declared, of_constant
 from regraft.shape_schema import ERRORS, Schemas, problem
-from regraft.shape_values import Call
 
 
 def analyse(model: Model) -> Facts:

@@ -12,7 +12,7 @@ from onnx import helper
 from regraft.errors import PassError, UnknownNameError
 from regraft.graph import AnyGraph, Constant, Node, Tensor, walk
 from regraft.model import Model
-from regraft.opset import attributes, broadcast, forms, history, normalize, quantize, resize
+from regraft.opset import attributes, broadcast, forms, history, normalize, pool, quantize, resize, softmax, training
 from regraft.opset.expand import expand, has_body
 from regraft.opset.site import Draft, Place, Site
 from regraft.opset.table import DOWN, UP
@@ -21,7 +21,7 @@ from regraft.opset.values import refuse_new_values
 from regraft.opset.wider import compute_wider, refused
 from regraft.surgery import Editor
 
-FAMILIES = (attributes, broadcast, forms, normalize, quantize, resize)
+FAMILIES = (attributes, broadcast, forms, normalize, pool, quantize, resize, softmax, training)
 """The modules of the adapters: importing them fills the table."""
 
 

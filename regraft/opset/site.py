@@ -135,7 +135,8 @@ class Site:
 
     def refuse(self, why: str) -> NoReturn:
         """Say that the node cannot be written in the other opset."""
-        raise PassError(f"{self.label}: opset {self.version} cannot express it: {why}")
+        part = "" if f"({self.node.op})" in self.label else f"as {self.node.op}, "
+        raise PassError(f"{self.label}: opset {self.version} cannot express it: {part}{why}")
 
     def drop_input(self, index: int) -> None:
         """Leave an input out."""

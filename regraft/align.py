@@ -6,6 +6,7 @@ it tells, then its name, then its neighbours that are known already.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from regraft.census import operator
@@ -73,14 +74,19 @@ class Alignment:
 
     def _match(self, key: Key, balanced: bool = False) -> None:
         """Pair what is left by ``key``, in order; if ``balanced``, only where both models have as many."""
-        found: dict[object, tuple[list[Node], list[Node]]] = {}
-        for side, (prints, nodes) in enumerate(((self.old, self.removed), (self.new, self.added))):
-            for node in nodes:
-                found.setdefault((prints.scope[node], key(prints, node)), ([], []))[side].append(node)
-        for old, new in found.values():
-            if not balanced or len(old) == len(new):
-                for pair in zip(old, new, strict=False):
-                    self._pair(*pair)
+        added = self.added
+        if not added:
+            return
+        waiting: dict[int, list[Node]] = {}
+        for node in reversed(self.removed):
+            waiting.setdefault(hash((self.old.scope[node], key(self.old, node))), []).append(node)
+        keys = [hash((self.new.scope[node], key(self.new, node))) for node in added]
+        if balanced:
+            numbers = Counter(keys)
+            waiting = {k: nodes for k, nodes in waiting.items() if len(nodes) == numbers[k]}
+        for k, node in zip(keys, added, strict=True):
+            if waiting.get(k):
+                self._pair(waiting[k].pop(), node)
 
     def _spread(self) -> None:
         """Pair the neighbours of pairs where there is but one choice."""

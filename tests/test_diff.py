@@ -244,9 +244,9 @@ def test_the_json_has_every_attribute(artifacts):
 def test_time_is_linear_in_nodes():
     def seconds(length):
         a, b = chain(length), chain(length, "m", "Relu", length // 2)
-        started = time.perf_counter()
+        started = time.process_time()
         assert diff(a, b).unchanged == length - 1
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     seconds(1000)
     assert seconds(50_000) / 50_000 < 5 * min(seconds(2_000) for _ in range(3)) / 2_000

@@ -134,6 +134,16 @@ def larger(a: Dim, b: Dim) -> Dim:
     return a if is_natural(a - b) else b if is_natural(b - a) else symbol(f"max({_pair(a, b)})")
 
 
+def slice_places(size: int, start: int, end: int, step: int) -> range:
+    """The places that ONNX's Slice takes from an axis; Python clamps a start before the axis otherwise."""
+    if not size:
+        return range(0)
+    start, end = (place + size if place < 0 else place for place in (start, end))
+    if step > 0:
+        return range(min(max(start, 0), size), min(max(end, 0), size), step)
+    return range(min(max(start, 0), size - 1), min(max(end, -1), size - 1), step)
+
+
 def broadcast(a: Dim, b: Dim) -> Dim:
     """The dimension of `a` broadcast with `b`. Raises ValueError where that cannot be."""
     if a == b or b == 1:

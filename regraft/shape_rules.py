@@ -108,8 +108,7 @@ def _slice(call: Call) -> Shape | None:
 def _sliced(size: Dim, start: Dim, end: Dim, step: int) -> Dim:
     """How many elements `size` elements have from `start` to `end`."""
     if isinstance(size, int) and isinstance(start, int) and isinstance(end, int):
-        stop = end if step > 0 or end >= -size else None
-        return len(range(size)[start:stop:step])
+        return len(dims.slice_places(size, start, end, step))
     if step != 1:
         return dims.unnamed()
     first, last = _clamped(start, size), _clamped(end, size)

@@ -73,8 +73,8 @@ def _slice(call: Call, shape: Any) -> Array | None:
     steps = call.whole("steps") if call.given("steps") else [1]
     if data is None or data.ndim != 1 or not starts or not ends or not steps or not steps[0]:
         return None
-    stop = ends[0] if steps[0] > 0 or ends[0] >= -data.size else None  # Python reads -size - 1 as the last place
-    return data[starts[0] : stop : steps[0]]
+    places = dims.slice_places(data.size, starts[0], ends[0], steps[0])
+    return whole_array(data[place] for place in places)
 
 
 def _concat(call: Call, shape: Any) -> Array | None:

@@ -97,3 +97,17 @@ def test_a_free_number_may_be_negative() -> None:
     assert not dims.is_natural(dims.free())
     assert isinstance(dims.free(), Expr)
     assert dims.show(dims.unnamed()) is None
+
+
+@pytest.mark.parametrize(
+    ("size", "start", "end", "step", "places"),
+    [
+        (4, 1, 2**63 - 1, 1, [1, 2, 3]),
+        (4, -1, -(2**63), -1, [3, 2, 1, 0]),
+        (4, -3, -1, 2, [1]),
+        (1, -2, -2, -2, [0]),  # Python's slice is empty
+        (0, 0, -5, -1, []),
+    ],
+)
+def test_slice_takes_what_onnx_runtime_takes(size: int, start: int, end: int, step: int, places: list[int]) -> None:
+    assert list(dims.slice_places(size, start, end, step)) == places

@@ -34,7 +34,8 @@ def attach(model: Model, options: Any, ort_value: Callable[[Array], Any]) -> tup
         and must be written to a file.
     """
     proto, values = export(model)
-    initializers = {id(tensor): tensor for tensor in proto.graph.initializer}
+    unread = {constant.name for constant in model.graph.unused}  # ONNX Runtime drops these before it is given them
+    initializers = {id(tensor): tensor for tensor in proto.graph.initializer if tensor.name not in unread}
     given: dict[str, Any] = {}
     room = INLINE_LIMIT - proto.ByteSize()
     for tensor, value in large_tensors(proto, values):

@@ -110,6 +110,12 @@ def test_weights_that_are_computed(dtype: Any, place: str) -> None:
     np.testing.assert_array_equal(Session(model).run({})["y"], weight()[::-1])
 
 
+def test_weights_that_nothing_reads() -> None:
+    proto = holder(np.float32)
+    proto.graph.initializer.append(numpy_helper.from_array(weight(), "unread"))
+    np.testing.assert_array_equal(Session(from_proto(proto)).run({})["y"], weight())
+
+
 def test_a_weight_of_a_replaced_file_is_the_old_one(tmp_path: Path) -> None:
     model = stored(holder(np.float32), tmp_path, "external")
     data = tmp_path / "model.onnx.data"

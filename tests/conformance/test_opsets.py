@@ -1,6 +1,6 @@
 """Every case of the ONNX backend test set, converted to other opsets: the same result or a refusal, never another one.
 
-`CONVERTED` is the share that must not be refused; what is, is what the older opset cannot say.
+`CONVERTED` is the share, in each group, that must not be refused; what is, is what the other opset cannot say.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from regraft.runtime import RuntimeFailure
 from regraft.structure import check
 
 GROUPS = 24
-CONVERTED = {11: 0.70, 17: 0.85, 21: 0.95, 26: 0.98}
+CONVERTED = {11: 0.65, 17: 0.75, 21: 0.9, 26: 0.97}
 LACKING = {  # what ONNX Runtime 1.31.1 has no kernel for: (case, opset)
     *((f"node/test_{op}_uint64", version) for op in ("min", "max") for version in (9, 11)),
     *(("node/test_swish", version) for version in (25, 26)),

@@ -67,9 +67,7 @@ def build(size: Size = TINY, style: Style | None = None, seed: int = 0) -> Model
         ModelError: the heads do not divide the hidden size, or the style needs a later opset.
     """
     if size.hidden % size.heads:
-        raise ModelError(
-            f"{size.heads} heads do not divide a hidden size of {size.hidden}; choose a divisor of it"
-        )
+        raise ModelError(f"{size.heads} heads do not divide a hidden size of {size.hidden}; choose a divisor of it")
     return _Encoder(size, style or Style(), seed).build()
 
 

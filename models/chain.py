@@ -73,9 +73,7 @@ def shape_arithmetic(b: Builder, x: Tensor) -> Tensor:
     """For folding where shapes are known: split the last axis in heads and join it again."""
     heads = b("Concat", b.dimension(x, 0), b.dimension(x, 1), b.ints(4), b.ints(WIDTH // 4), axis=0)
     split = b("Reshape", x, heads)
-    return b(
-        "Reshape", split, b("Concat", b.dimension(split, 0), b.dimension(split, 1), b.ints(WIDTH), axis=0)
-    )
+    return b("Reshape", split, b("Concat", b.dimension(split, 0), b.dimension(split, 1), b.ints(WIDTH), axis=0))
 
 
 def dead_branch(b: Builder, x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from regraft.weights import dtype_from_onnx
 
 Shape = tuple[int | str | None, ...]
 
+
 @dataclass(frozen=True)
 class Port:
     """One input or output.

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from onnx.backend.test import loader
 from onnx.backend.test.case.test_case import TestCase
 
-from regraft.runtime import Runnable, Session
+from regraft.verification.runtime import Runnable, Session
 
 KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator", "real")
 _INSTALLED = Path(onnx.__file__).parent.parent

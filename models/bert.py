@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 
 from regraft.errors import ModelError
-from regraft.graph import Tensor, Variable
-from regraft.model import Model
+from regraft.ir.graph import Tensor, Variable
+from regraft.ir.model import Model
 from regraft.models import motifs
 from regraft.models.builder import Builder
 

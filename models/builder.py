@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from regraft.graph import Constant, Graph, Node, Tensor, Variable
-from regraft.model import Model
+from regraft.ir.graph import Constant, Graph, Node, Tensor, Variable
+from regraft.ir.model import Model
 from regraft.models.random_weights import normal
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from regraft.graph import Constant, Tensor, Variable
-from regraft.model import Model
+from regraft.ir.graph import Constant, Tensor, Variable
+from regraft.ir.model import Model
 from regraft.models import motifs
 from regraft.models.builder import Builder
 

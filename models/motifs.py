@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from regraft.errors import ModelError
-from regraft.graph import Tensor, Variable
+from regraft.ir.graph import Tensor, Variable
 from regraft.models.builder import Builder
 
 Gelu = Literal["erf", "tanh", "op"]

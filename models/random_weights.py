@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from regraft.weights import Derived
+from regraft.ir.weights import Derived
 
 _CHUNK = 65_521
 """Values drawn for a tensor before they repeat. A prime, so that rows of a matrix do not repeat with them."""

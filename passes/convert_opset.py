@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from regraft.contract import Contract, reassociation
-from regraft.model import Model
+from regraft.ir.model import Model
 from regraft.opset.plan import apply, plan
-from regraft.options import option
-from regraft.pass_ import Context, Pass
+from regraft.pipelines.options import option
+from regraft.pipelines.pass_ import Context, Pass
+from regraft.verification.contract import Contract, reassociation
 
 
 class ConvertOpset(Pass):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from regraft.contents import same
-from regraft.graph import AnyGraph, Constant, walk
-from regraft.model import Model
-from regraft.pass_ import Context, Pass
-from regraft.surgery import Editor
+from regraft.inspection.contents import same
+from regraft.ir.graph import AnyGraph, Constant, walk
+from regraft.ir.model import Model
+from regraft.ir.surgery import Editor
+from regraft.pipelines.pass_ import Context, Pass
 
 
 class DeduplicateInitializers(Pass):

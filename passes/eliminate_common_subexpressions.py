@@ -10,12 +10,12 @@ import onnx_graphsurgeon as gs
 from google.protobuf.message import Message
 from onnx import defs
 
-from regraft import schema
-from regraft.contents import same
-from regraft.graph import AnyGraph, Constant, Node, subgraphs
-from regraft.model import Model
-from regraft.pass_ import Context, Pass
-from regraft.surgery import Editor
+from regraft.inspection.contents import same
+from regraft.ir import schema
+from regraft.ir.graph import AnyGraph, Constant, Node, subgraphs
+from regraft.ir.model import Model
+from regraft.ir.surgery import Editor
+from regraft.pipelines.pass_ import Context, Pass
 
 _COMMUTATIVE = {"Add", "Mul", "And", "Or", "Xor", "Equal", "BitwiseAnd", "BitwiseOr", "BitwiseXor"}
 _FREE = {"Constant", "Identity"}  # an Identity in their place would be no gain

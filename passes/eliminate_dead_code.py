@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 
 from onnx import defs
 
-from regraft import schema
-from regraft.graph import AnyGraph, Function, Node, Tensor, Variable, subgraphs, walk
-from regraft.model import Model
-from regraft.pass_ import Context, Pass
-from regraft.surgery import Editor
+from regraft.ir import schema
+from regraft.ir.graph import AnyGraph, Function, Node, Tensor, Variable, subgraphs, walk
+from regraft.ir.model import Model
+from regraft.ir.surgery import Editor
+from regraft.pipelines.pass_ import Context, Pass
 
 _OPTIONAL = defs.OpSchema.FormalParameterOption.Optional
 

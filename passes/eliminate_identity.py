@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from regraft.graph import Node, Variable
-from regraft.model import Model
-from regraft.noop import integers, maker, same_value
-from regraft.pass_ import Context, Pass
-from regraft.surgery import Editor
-from regraft.weights import dtype_from_onnx
+from regraft.folding.noop import integers, maker, same_value
+from regraft.ir.graph import Node, Variable
+from regraft.ir.model import Model
+from regraft.ir.surgery import Editor
+from regraft.ir.weights import dtype_from_onnx
+from regraft.pipelines.pass_ import Context, Pass
 
 _FLOATS = {"bfloat16": (8, 8), "float16": (11, 5), "float32": (24, 8), "float64": (53, 11)}  # bits: digits, exponent
 _SHAPES = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")

@@ -7,20 +7,20 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import onnx
 
-from regraft import schema
-from regraft.branches import take_branches
-from regraft.budget import Budget
-from regraft.evaluate import LAZY, MOVES, Base, Evaluator
-from regraft.graph import Constant, Node, Tensor, subgraphs, walk
-from regraft.model import Model
-from regraft.options import Bytes, option
-from regraft.pass_ import Context, Pass, label
-from regraft.shape_facts import WHOLE
-from regraft.shape_targets import simplify_targets
+from regraft.files.wire import LARGE
+from regraft.folding.branches import take_branches
+from regraft.folding.budget import Budget
+from regraft.folding.evaluate import LAZY, MOVES, Base, Evaluator
+from regraft.ir import schema
+from regraft.ir.graph import Constant, Node, Tensor, subgraphs, walk
+from regraft.ir.model import Model
+from regraft.ir.surgery import Editor
+from regraft.ir.weights import Array, Sparse, dtype_from_onnx
+from regraft.pipelines.options import Bytes, option
+from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.shapes import Facts, analyse
-from regraft.surgery import Editor
-from regraft.weights import Array, Sparse, dtype_from_onnx
-from regraft.wire import LARGE
+from regraft.shapes.facts import WHOLE
+from regraft.shapes.targets import simplify_targets
 
 RANDOM = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli", "Dropout"}

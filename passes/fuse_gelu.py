@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from regraft.contract import reassociation
-from regraft.graph import Tensor
-from regraft.rule import Rule, RulePass
-from regraft.schema import STAND_IN
-from regraft.term import Term, either, op
+from regraft.ir.graph import Tensor
+from regraft.ir.schema import STAND_IN
+from regraft.rewriting.rule import Rule, RulePass
+from regraft.rewriting.term import Term, either, op
+from regraft.verification.contract import reassociation
 
 
 def erf_form(x: Any) -> Term:

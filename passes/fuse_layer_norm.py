@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from regraft.contract import reassociation
-from regraft.graph import Tensor
-from regraft.rule import Rule, RulePass
-from regraft.schema import STAND_IN, constant_of
-from regraft.term import Term, either, number, op
-from regraft.weights import Array
+from regraft.ir.graph import Tensor
+from regraft.ir.schema import STAND_IN, constant_of
+from regraft.ir.weights import Array
+from regraft.rewriting.rule import Rule, RulePass
+from regraft.rewriting.term import Term, either, number, op
+from regraft.verification.contract import reassociation
 
 
 def _mean(x: Any, axes: Any) -> Term:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from regraft import shapes
-from regraft.model import Model
-from regraft.pass_ import Context, Pass
+from regraft.ir.model import Model
+from regraft.pipelines.pass_ import Context, Pass
 
 
 class InferShapes(Pass):

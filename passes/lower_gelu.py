@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from regraft import formula
-from regraft.contract import Contract, approximation, reassociation
-from regraft.options import option
-from regraft.rule import Rule, RulePass
-from regraft.term import op
+from regraft.pipelines.options import option
+from regraft.rewriting import formula
+from regraft.rewriting.rule import Rule, RulePass
+from regraft.rewriting.term import op
+from regraft.verification.contract import Contract, approximation, reassociation
 
 TANH_ERROR = 4.74e-4
 SIGMOID_ERROR = 2.04e-2

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper
 
-from regraft import formula
-from regraft.contract import reassociation
-from regraft.formula import LayerNormForm
-from regraft.graph import Tensor
-from regraft.options import option
-from regraft.rule import Rule, RulePass
-from regraft.term import Term, op
+from regraft.ir.graph import Tensor
+from regraft.pipelines.options import option
+from regraft.rewriting import formula
+from regraft.rewriting.formula import LayerNormForm
+from regraft.rewriting.rule import Rule, RulePass
+from regraft.rewriting.term import Term, op
+from regraft.verification.contract import reassociation
 
 
 def has_axes(x: Tensor, axis: int, out: Tensor, stash: int = 1) -> str | dict[str, Any]:

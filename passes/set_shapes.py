@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from regraft import shapes
-from regraft.contract import interface
 from regraft.errors import PassError, UnknownNameError
-from regraft.graph import Variable, walk
-from regraft.model import Model
-from regraft.options import Dims, Shapes, option, show_dims
-from regraft.pass_ import Context, Pass
-from regraft.shape_facts import declared
+from regraft.ir.graph import Variable, walk
+from regraft.ir.model import Model
+from regraft.pipelines.options import Dims, Shapes, option, show_dims
+from regraft.pipelines.pass_ import Context, Pass
+from regraft.shapes.facts import declared
+from regraft.verification.contract import interface
 
 Dim = int | str | None
 

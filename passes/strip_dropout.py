@@ -6,13 +6,13 @@ from typing import Literal
 
 import numpy as np
 
-from regraft import schema
-from regraft.convert import clone
-from regraft.graph import Constant, Node
-from regraft.model import Model
-from regraft.options import option
-from regraft.pass_ import Context, Pass, label
-from regraft.surgery import Editor
+from regraft.files.convert import clone
+from regraft.ir import schema
+from regraft.ir.graph import Constant, Node
+from regraft.ir.model import Model
+from regraft.ir.surgery import Editor
+from regraft.pipelines.options import option
+from regraft.pipelines.pass_ import Context, Pass, label
 
 Mode = Literal["inference", "training", "run time"]
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from regraft.contract import Contract, interface
-from regraft.convert import clone
 from regraft.errors import PassError, UnknownNameError
-from regraft.graph import Constant, Graph, Node, Tensor
-from regraft.model import Model
-from regraft.noop import maker
-from regraft.options import option
-from regraft.order import reads
-from regraft.pass_ import Context, Pass, label
-from regraft.surgery import Editor
+from regraft.files.convert import clone
+from regraft.folding.noop import maker
+from regraft.ir.graph import Constant, Graph, Node, Tensor
+from regraft.ir.model import Model
+from regraft.ir.order import reads
+from regraft.ir.surgery import Editor
+from regraft.pipelines.options import option
+from regraft.pipelines.pass_ import Context, Pass, label
+from regraft.verification.contract import Contract, interface
 
 _LOSSES = ("SoftmaxCrossEntropyLoss", "NegativeLogLikelihoodLoss")
 _TRAINING = "ai.onnx.preview.training"  # Adam, Adagrad, Momentum, Gradient

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from regraft.contract import exact
-from regraft.graph import Variable
-from regraft.model import Model
-from regraft.pass_ import Context, Pass
+from regraft.ir.graph import Variable
+from regraft.ir.model import Model
+from regraft.pipelines.pass_ import Context, Pass
+from regraft.verification.contract import exact
 
 
 class StripValueInfo(Pass):

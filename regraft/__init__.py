@@ -1,7 +1,8 @@
 """Rewrite ONNX graphs for the compiler that refuses them, prove the result equal, show what changed.
 
-What belongs here is the core: the model and its weights, surgery, patterns, the pass manager, verification, the diff
-and the command line. The core knows no pass, frontend or target by name: it finds them through `regraft.registry`.
+What belongs here is the core, by package: the model in memory (`ir`) and in files (`files`), patterns and rules
+(`rewriting`), passes and their manager (`pipelines`), shapes, folding and opsets, `verification`, `inspection` and the
+command line (`cli`). The core knows no pass, frontend or target by name: it finds them through `pipelines.registry`.
 
 The names below are imported when they are first used, so that the command line starts without onnx and numpy.
 """
@@ -14,32 +15,32 @@ from typing import TYPE_CHECKING, Any
 from regraft.errors import RegraftError
 
 if TYPE_CHECKING:
-    from regraft.contract import approximation, exact, interface, precision, reassociation
-    from regraft.loading import load
-    from regraft.manager import run
-    from regraft.model import Model
-    from regraft.options import Bytes, Shapes, option
-    from regraft.pass_ import Context, Pass
-    from regraft.pipeline import Pipeline
-    from regraft.rule import Rule, RulePass, why
-    from regraft.saving import save
-    from regraft.surgery import Editor
-    from regraft.term import constant, either, number, op
-    from regraft.verify import compare
+    from regraft.files.loading import load
+    from regraft.files.saving import save
+    from regraft.ir.model import Model
+    from regraft.ir.surgery import Editor
+    from regraft.pipelines.manager import run
+    from regraft.pipelines.options import Bytes, Shapes, option
+    from regraft.pipelines.pass_ import Context, Pass
+    from regraft.pipelines.pipeline import Pipeline
+    from regraft.rewriting.rule import Rule, RulePass, why
+    from regraft.rewriting.term import constant, either, number, op
+    from regraft.verification.contract import approximation, exact, interface, precision, reassociation
+    from regraft.verification.verify import compare
 
 _HOMES = {
-    **dict.fromkeys(("approximation", "exact", "interface", "precision", "reassociation"), "contract"),
-    "load": "loading",
-    "run": "manager",
-    "Model": "model",
-    **dict.fromkeys(("Bytes", "Shapes", "option"), "options"),
-    **dict.fromkeys(("Context", "Pass"), "pass_"),
-    "Pipeline": "pipeline",
-    **dict.fromkeys(("Rule", "RulePass", "why"), "rule"),
-    "save": "saving",
-    "Editor": "surgery",
-    **dict.fromkeys(("constant", "either", "number", "op"), "term"),
-    "compare": "verify",
+    **dict.fromkeys(("approximation", "exact", "interface", "precision", "reassociation"), "verification.contract"),
+    "load": "files.loading",
+    "run": "pipelines.manager",
+    "Model": "ir.model",
+    **dict.fromkeys(("Bytes", "Shapes", "option"), "pipelines.options"),
+    **dict.fromkeys(("Context", "Pass"), "pipelines.pass_"),
+    "Pipeline": "pipelines.pipeline",
+    **dict.fromkeys(("Rule", "RulePass", "why"), "rewriting.rule"),
+    "save": "files.saving",
+    "Editor": "ir.surgery",
+    **dict.fromkeys(("constant", "either", "number", "op"), "rewriting.term"),
+    "compare": "verification.verify",
 }
 
 __all__ = [

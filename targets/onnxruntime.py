@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 import onnx
 
-from regraft.census import constants
-from regraft.loading import load
-from regraft.model import Model
-from regraft.pass_ import label
-from regraft.runtime import RuntimeFailure, Session
-from regraft.saving import INLINE_LIMIT, save
-from regraft.target import Target, TargetError, Violation
+from regraft.files.loading import load
+from regraft.files.saving import INLINE_LIMIT, save
+from regraft.inspection.census import constants
+from regraft.ir.model import Model
+from regraft.pipelines.pass_ import label
+from regraft.pipelines.target import Target, TargetError, Violation
+from regraft.verification.runtime import RuntimeFailure, Session
 
 Level = Literal["basic", "extended", "all"]
 

@@ -14,8 +14,8 @@ from onnx import helper
 
 import regraft
 from regraft.cli import cli
-from regraft.registry import load_file
-from regraft.registry import passes as registry
+from regraft.pipelines.registry import load_file
+from regraft.pipelines.registry import passes as registry
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

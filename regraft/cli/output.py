@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from regraft.drift import Drift
+    from regraft.verification.drift import Drift
 
 
 def title(text: str) -> None:

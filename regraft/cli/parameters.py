@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from regraft.inputs import Given
-    from regraft.model import Model
+    from regraft.ir.model import Model
+    from regraft.verification.inputs import Given
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,7 +35,7 @@ def _debug(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
 
 def _load(ctx: click.Context, parameter: click.Parameter, value: tuple[Path, ...]) -> None:
     if value:
-        from regraft.registry import load_file
+        from regraft.pipelines.registry import load_file
 
         for path in value:
             load_file(path)
@@ -74,13 +74,13 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 def given(model: Model, texts: tuple[str, ...]) -> Given:
     """What the values of `--inputs` say."""
-    from regraft.inputs import read_given
+    from regraft.verification.inputs import read_given
 
     return read_given(texts, model)
 
 
 def arrays(model: Model, texts: tuple[str, ...], seed: int) -> dict[str, Any]:
     """The inputs that `--inputs` and `--seed` stand for, by name."""
-    from regraft.inputs import make_inputs
+    from regraft.verification.inputs import make_inputs
 
     return make_inputs(model, seed=seed, given=given(model, texts))

@@ -10,7 +10,7 @@ import click
 from regraft.cli.parameters import command, load
 
 if TYPE_CHECKING:
-    from regraft.pass_ import Pass
+    from regraft.pipelines.pass_ import Pass
 
 
 @command("regraft passes", "regraft passes fold-constants", "regraft passes my-pass --load my_passes.py")
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @load
 def passes(name: str | None) -> None:
     """List the passes, or describe the pass NAME: what it does, its options, what it promises."""
-    from regraft.registry import passes
+    from regraft.pipelines.registry import passes
 
     if name is not None:
         _describe(passes.load(name))
@@ -30,7 +30,7 @@ def passes(name: str | None) -> None:
 
 def _describe(found: type[Pass]) -> None:
     from regraft.cli.output import table, title
-    from regraft.grammar import write_pass
+    from regraft.pipelines.grammar import write_pass
 
     click.secho(found.name, bold=True)
     click.echo(inspect.cleandoc(found.__doc__ or ""))
@@ -50,7 +50,7 @@ def _describe(found: type[Pass]) -> None:
 
 
 def _contract(found: type[Pass]) -> str:
-    from regraft.contract import Contract
+    from regraft.verification.contract import Contract
 
     declared = inspect.getattr_static(found, "contract")
     if isinstance(declared, Contract):

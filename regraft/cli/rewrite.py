@@ -11,9 +11,9 @@ import click
 from regraft.cli.parameters import PATH, arrays, command, inputs, load, model_argument, seed
 
 if TYPE_CHECKING:
-    from regraft.manager import Verify
-    from regraft.report import PassReport, Report
-    from regraft.saving import Layout
+    from regraft.files.saving import Layout
+    from regraft.pipelines.manager import Verify
+    from regraft.pipelines.report import PassReport, Report
 
 DEFAULT_TARGET = "onnxruntime"
 NOTES_SHOWN = 2
@@ -74,11 +74,11 @@ def rewrite(
     With an error, or a result that is not what the passes promise, nothing is written. With --pipeline and --target
     both, the pipeline runs and the target checks the result.
     """
-    from regraft import manager
-    from regraft.loading import load
-    from regraft.registry import targets
-    from regraft.saving import save
-    from regraft.target import TargetError
+    from regraft.files.loading import load
+    from regraft.files.saving import save
+    from regraft.pipelines import manager
+    from regraft.pipelines.registry import targets
+    from regraft.pipelines.target import TargetError
 
     chosen = targets.load(target or DEFAULT_TARGET)()
     loaded = load(model)

@@ -10,7 +10,7 @@ import click
 from regraft.cli.parameters import as_json, command, model_argument
 
 if TYPE_CHECKING:
-    from regraft.show import Summary
+    from regraft.inspection.show import Summary
 
 
 @command("regraft show model.onnx", "regraft show model.onnx --graph | grep Gelu", "regraft show model.onnx --json")
@@ -22,12 +22,12 @@ def show(model: Path, graph: bool, as_json: bool) -> None:
 
     Only the header is read, so a file of any size answers at once.
     """
-    from regraft.loading import load
-    from regraft.show import summarize
+    from regraft.files.loading import load
+    from regraft.inspection.show import summarize
 
     loaded = load(model)
     if graph:
-        from regraft.listing import listing
+        from regraft.inspection.listing import listing
 
         for line in listing(loaded):
             click.echo(line)

@@ -14,7 +14,7 @@ from regraft.cli.parameters import command
 def targets(name: str | None) -> None:
     """List the targets, or describe the target NAME and its pipeline."""
     from regraft.cli.output import table, title
-    from regraft.registry import targets
+    from regraft.pipelines.registry import targets
 
     if name is None:
         table((known, targets.load(known).help()) for known in targets.names())

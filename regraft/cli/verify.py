@@ -37,9 +37,9 @@ def verify(
     Without --rtol and --atol the rounding of a reordered computation is allowed, as far as the size of the model
     explains it. Exits with 1 where an output differs by more.
     """
-    from regraft.contract import precision
-    from regraft.loading import load
-    from regraft.verify import compare
+    from regraft.files.loading import load
+    from regraft.verification.contract import precision
+    from regraft.verification.verify import compare
 
     before = load(a)
     contract = None if rtol is None and atol is None else precision(rtol or 0.0, atol or 0.0)

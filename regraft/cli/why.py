@@ -18,9 +18,9 @@ from regraft.cli.parameters import as_json, command, load, model_argument
 def why(model: Path, text: str, limit: int, as_json: bool) -> None:
     """Say why the rules of a pass did not match: the places that come nearest, and what is wrong there."""
     from regraft.errors import PipelineError
-    from regraft.loading import load
-    from regraft.pipeline import Pipeline
-    from regraft.rule import why
+    from regraft.files.loading import load
+    from regraft.pipelines.pipeline import Pipeline
+    from regraft.rewriting.rule import why
 
     pipeline = Pipeline.parse(text)
     if len(pipeline) != 1:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from regraft.graph import Constant, Node, Tensor
+from regraft.ir.graph import Constant, Node, Tensor
 from regraft.opset.site import AttributeRef, Site
 from regraft.opset.table import down, up
 

@@ -9,15 +9,15 @@ import numpy as np
 import onnx
 from onnx import helper, inliner, shape_inference
 
-from regraft import convert
-from regraft.graph import Constant, Graph, Node, Tensor, Variable, subgraphs
-from regraft.model import Model
+from regraft.files import convert
+from regraft.ir.graph import Constant, Graph, Node, Tensor, Variable, subgraphs
+from regraft.ir.model import Model
+from regraft.ir.schema import constant_of
+from regraft.ir.weights import dtype_from_onnx
 from regraft.opset import history
 from regraft.opset.site import AttributeRef, Draft, Site
-from regraft.schema import constant_of
-from regraft.shape_facts import Facts
-from regraft.shape_walk import analyse
-from regraft.weights import dtype_from_onnx
+from regraft.shapes.analysis import analyse
+from regraft.shapes.facts import Facts
 
 _DOMAIN = "regraft.opset"
 _HANDED_ON = ("Identity", "Cast", "CastLike")

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from regraft.graph import Tensor
+from regraft.ir.graph import Tensor
 from regraft.opset.site import Site
 from regraft.opset.table import down
 

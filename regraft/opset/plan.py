@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from onnx import helper
 
 from regraft.errors import PassError, UnknownNameError
-from regraft.graph import AnyGraph, Constant, Node, Tensor, walk
-from regraft.model import Model
+from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, walk
+from regraft.ir.model import Model
+from regraft.ir.surgery import Editor
 from regraft.opset import attributes, broadcast, forms, history, normalize, pool, quantize, resize, softmax, training
 from regraft.opset.expand import expand, has_body
 from regraft.opset.site import Draft, Place, Site
@@ -19,7 +20,6 @@ from regraft.opset.table import DOWN, UP
 from regraft.opset.types import Types
 from regraft.opset.values import refuse_new_values
 from regraft.opset.wider import compute_wider, refused
-from regraft.surgery import Editor
 
 FAMILIES = (attributes, broadcast, forms, normalize, pool, quantize, resize, softmax, training)
 """The modules of the adapters: importing them fills the table."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from regraft.ir.weights import dtype_from_onnx
 from regraft.opset.site import Site
 from regraft.opset.table import down
-from regraft.weights import dtype_from_onnx
 
 
 @down("QuantizeLinear", "DequantizeLinear", at=13)

@@ -15,10 +15,10 @@ import onnx_graphsurgeon as gs
 from onnx import helper
 
 from regraft.errors import PassError
-from regraft.graph import Constant, Tensor, Variable
+from regraft.ir.graph import Constant, Tensor, Variable
+from regraft.ir.weights import Array
 from regraft.opset import history
 from regraft.opset.types import Types
-from regraft.weights import Array
 
 AttributeRef = gs.Node.AttributeRef
 

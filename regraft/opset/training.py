@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from regraft.graph import Variable
+from regraft.ir.graph import Variable
 from regraft.opset.site import Site
 from regraft.opset.table import down, up
 

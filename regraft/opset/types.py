@@ -13,13 +13,13 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from regraft import dims
-from regraft.graph import Tensor
-from regraft.model import Model
-from regraft.schema import constant_of
-from regraft.shape_facts import UNKNOWN, Fact, Facts
-from regraft.shape_walk import Walk, analyse
-from regraft.weights import Array, dtype_from_onnx
+from regraft.ir.graph import Tensor
+from regraft.ir.model import Model
+from regraft.ir.schema import constant_of
+from regraft.ir.weights import Array, dtype_from_onnx
+from regraft.shapes import dims
+from regraft.shapes.analysis import Walk, analyse
+from regraft.shapes.facts import UNKNOWN, Fact, Facts
 
 
 class Types:

@@ -12,7 +12,7 @@ import ml_dtypes
 import numpy as np
 from onnx import defs
 
-from regraft.graph import Tensor
+from regraft.ir.graph import Tensor
 from regraft.opset.site import Site
 from regraft.opset.types import Types, dtype_name
 

@@ -75,7 +75,7 @@ def regraft_load_save(source: str, target: str) -> None:
 
 def regraft_clean_up(source: str, target: str) -> None:
     import regraft
-    from regraft import manager
+    from regraft.pipelines import manager
 
     model = regraft.load(source)
     manager.run(model, CLEAN_UP)

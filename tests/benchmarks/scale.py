@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import regraft
-from regraft import manager
 from regraft.models import chain
+from regraft.pipelines import manager
 from tests.benchmarks import table
 from tests.benchmarks.contestants import CLEAN_UP
 

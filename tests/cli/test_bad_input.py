@@ -158,7 +158,7 @@ def test_a_place_that_cannot_be_written(run, model, tmp_path):
 
 
 def test_a_pass_that_breaks_its_promise_writes_nothing(fails, tmp_path, model, monkeypatch):
-    monkeypatch.setattr("regraft.registry.passes._added", {})
+    monkeypatch.setattr("regraft.pipelines.registry.passes._added", {})
     own = tmp_path / "liar.py"
     own.write_text(
         "import regraft\n"

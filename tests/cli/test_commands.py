@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import regraft
-from regraft.registry import passes as registry
+from regraft.pipelines.registry import passes as registry
 
 PASS = '''
 import regraft

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 import regraft
-from regraft.contract import Contract, exact
 from regraft.errors import RegraftError
-from regraft.manager import run
-from regraft.model import Model
+from regraft.ir.model import Model
 from regraft.models.backend_cases import Case, read, sources
-from regraft.runtime import Runnable, RuntimeFailure
+from regraft.pipelines.manager import run
+from regraft.verification.contract import Contract, exact
+from regraft.verification.runtime import Runnable, RuntimeFailure
 
 CLEAN_UP = (
     "eliminate-identity,eliminate-common-subexpressions,fold-constants,infer-shapes,strip-dropout,strip-training,"

@@ -9,14 +9,14 @@ from collections import Counter
 
 import pytest
 
-from regraft.contract import Contract, reassociation
-from regraft.convert import clone, from_proto
 from regraft.errors import PassError
+from regraft.files.convert import clone, from_proto
+from regraft.ir.structure import check
 from regraft.models.backend_cases import Case, read, sources
-from regraft.pass_ import Context
 from regraft.passes.convert_opset import ConvertOpset
-from regraft.runtime import RuntimeFailure
-from regraft.structure import check
+from regraft.pipelines.pass_ import Context
+from regraft.verification.contract import Contract, reassociation
+from regraft.verification.runtime import RuntimeFailure
 
 GROUPS = 24
 CONVERTED = {11: 0.65, 17: 0.75, 21: 0.9, 26: 0.97}

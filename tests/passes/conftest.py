@@ -9,12 +9,12 @@ import numpy as np
 import onnx.parser
 import pytest
 
-from regraft.convert import clone, from_proto
-from regraft.inputs import make_inputs
-from regraft.model import Model
-from regraft.pass_ import Change, Context, Pass
-from regraft.structure import check
-from regraft.verify import snapshot
+from regraft.files.convert import clone, from_proto
+from regraft.ir.model import Model
+from regraft.ir.structure import check
+from regraft.pipelines.pass_ import Change, Context, Pass
+from regraft.verification.inputs import make_inputs
+from regraft.verification.verify import snapshot
 
 
 class Applied(NamedTuple):

@@ -13,15 +13,15 @@ import pytest
 from onnx import helper, numpy_helper
 
 import regraft
-from regraft.contract import Contract, exact, reassociation
-from regraft.convert import clone, from_proto, to_proto
 from regraft.errors import PassError
-from regraft.inputs import make_inputs
-from regraft.model import Model
-from regraft.pass_ import Context
+from regraft.files.convert import clone, from_proto, to_proto
+from regraft.ir.model import Model
+from regraft.ir.structure import check
 from regraft.passes.convert_opset import ConvertOpset
-from regraft.structure import check
-from regraft.verify import snapshot
+from regraft.pipelines.pass_ import Context
+from regraft.verification.contract import Contract, exact, reassociation
+from regraft.verification.inputs import make_inputs
+from regraft.verification.verify import snapshot
 
 TARGETS = (11, 13, 14, 17, 18, 20, 21, 23, 24, 25, 26)
 EXPORTS = (
@@ -327,7 +327,7 @@ def test_weights_are_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     proto.graph.initializer.append(weight)
     onnx.save(proto, tmp_path / "m.onnx")
     model = regraft.load(tmp_path / "m.onnx")
-    monkeypatch.setattr("regraft.weights.Stored.load", lambda self: pytest.fail("a weight was read"))
+    monkeypatch.setattr("regraft.ir.weights.Stored.load", lambda self: pytest.fail("a weight was read"))
     ConvertOpset(version=18).run(model, Context("convert-opset"))
     assert ops(model) == ["MatMul", "Unsqueeze"]
 

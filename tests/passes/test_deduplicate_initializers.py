@@ -11,10 +11,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import regraft
-from regraft.contents import same
-from regraft.graph import Constant
+from regraft.inspection.contents import same
+from regraft.ir.graph import Constant
+from regraft.ir.weights import Stored
 from regraft.passes.deduplicate_initializers import DeduplicateInitializers
-from regraft.weights import Stored
 
 
 def read(model):

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import regraft
-from regraft.graph import Constant, Graph, Node, Variable
-from regraft.model import Model
+from regraft.ir.graph import Constant, Graph, Node, Variable
+from regraft.ir.model import Model
 from regraft.passes.eliminate_common_subexpressions import EliminateCommonSubexpressions
 from regraft.passes.eliminate_dead_code import EliminateDeadCode
 

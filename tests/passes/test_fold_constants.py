@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 import regraft
-from regraft.contract import exact
-from regraft.convert import clone, from_proto
-from regraft.graph import Constant, Function
-from regraft.model import Model
-from regraft.pass_ import Context
+from regraft.files.convert import clone, from_proto
+from regraft.ir.graph import Constant, Function
+from regraft.ir.model import Model
+from regraft.ir.structure import check
+from regraft.ir.weights import Derived
 from regraft.passes.fold_constants import FoldConstants
-from regraft.runtime import Session
-from regraft.structure import check
-from regraft.weights import Derived
+from regraft.pipelines.pass_ import Context
+from regraft.verification.contract import exact
+from regraft.verification.runtime import Session
 
 EXPORTS = {  # file: nodes before, at most as many after
     "pytorch/bert-cls-eager-dynamo.onnx": (97, 97),
@@ -303,7 +303,7 @@ def test_a_function_holds_its_constants_as_nodes() -> None:
     (function,) = [g for g in model.graphs() if isinstance(g, Function)]
     assert Counter(n.op for n in function.nodes) == Counter({"Constant": 1, "Neg": 1, "Cast": 1, "Add": 2})
     same_outputs(before, model, {"a": np.ones(2, np.float32)})
-    assert fold(from_proto(regraft.convert.to_proto(model))).changes == []
+    assert fold(from_proto(regraft.files.convert.to_proto(model))).changes == []
 
 
 def test_an_input_with_a_default_is_no_constant() -> None:

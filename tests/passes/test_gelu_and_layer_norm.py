@@ -12,17 +12,17 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import regraft
-from regraft.contract import exact, reassociation
-from regraft.convert import clone, from_proto
-from regraft.pass_ import Context
+from regraft.files.convert import clone, from_proto
+from regraft.ir.schema import kind
+from regraft.ir.structure import check
 from regraft.passes.fuse_gelu import FuseGelu
 from regraft.passes.fuse_layer_norm import FuseLayerNorm
 from regraft.passes.lower_gelu import LowerGelu
 from regraft.passes.lower_layer_norm import LowerLayerNorm
-from regraft.rule import why
-from regraft.schema import kind
-from regraft.structure import check
-from regraft.verify import make_inputs, snapshot
+from regraft.pipelines.pass_ import Context
+from regraft.rewriting.rule import why
+from regraft.verification.contract import exact, reassociation
+from regraft.verification.verify import make_inputs, snapshot
 
 GELU_FORMS = ("erf", "tanh", "sigmoid")
 NORM_FORMS = ("pow", "mul", "rsqrt", "fold")

@@ -9,10 +9,10 @@ import onnx
 import pytest
 
 import regraft
-from regraft.convert import to_proto
-from regraft.pass_ import Context
+from regraft.files.convert import to_proto
+from regraft.ir.structure import check
 from regraft.passes.infer_shapes import InferShapes
-from regraft.structure import check
+from regraft.pipelines.pass_ import Context
 
 
 @pytest.mark.parametrize("name", ["pytorch/bert-cls-sdpa-ts.onnx", "tensorflow/tiny_seq32_op18.onnx"])

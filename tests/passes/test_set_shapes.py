@@ -9,13 +9,13 @@ import onnx.parser
 import pytest
 
 import regraft
-from regraft.convert import clone, from_proto
 from regraft.errors import GraphError, PipelineError, RegraftError
-from regraft.model import Model
-from regraft.pass_ import Context
+from regraft.files.convert import clone, from_proto
+from regraft.ir.model import Model
+from regraft.ir.structure import check
 from regraft.passes.set_shapes import SetShapes
-from regraft.runtime import Session
-from regraft.structure import check
+from regraft.pipelines.pass_ import Context
+from regraft.verification.runtime import Session
 
 EXPORTS = [
     "pytorch/bert-cls-eager-dynamo.onnx",

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import regraft
-from regraft.convert import clone
-from regraft.graph import Constant
-from regraft.manager import run
+from regraft.files.convert import clone
+from regraft.ir.graph import Constant
+from regraft.ir.schema import constant_of
 from regraft.passes.strip_dropout import StripDropout
-from regraft.schema import constant_of
+from regraft.pipelines.manager import run
 
 SHAPE = "float[2,3] x"
 

@@ -6,11 +6,11 @@ import pytest
 
 import regraft
 from regraft.errors import PassError, UnknownNameError
-from regraft.inputs import make_inputs
-from regraft.manager import run
+from regraft.ir.structure import check
 from regraft.passes.strip_training import StripTraining
-from regraft.structure import check
-from regraft.verify import snapshot
+from regraft.pipelines.manager import run
+from regraft.verification.inputs import make_inputs
+from regraft.verification.verify import snapshot
 
 HEAD = "float[4,3] x, int64[4] labels"
 WEIGHTS = "float[3,5] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6}"

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import regraft
-from regraft import manager
+from regraft.pipelines import manager
 
 
 def test_values_inside_lose_their_types_and_the_ends_keep_them(artifacts):

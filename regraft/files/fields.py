@@ -1,0 +1,105 @@
+"""The message fields that stand beside nodes and tensors, read and written: types, operator sets, metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from regraft.ir.graph import Tensor, Variable
+from regraft.ir.weights import dtype_from_onnx
+
+
+def to_variable(info: onnx.ValueInfoProto) -> Variable:
+    variable = Variable(info.name)
+    merge(variable, info)
+    return variable
+
+
+def merge(variable: Tensor, info: onnx.ValueInfoProto) -> None:
+    """Give `variable` the type that `info` knows."""
+    if not isinstance(variable, Variable):
+        return
+    kind = info.type.WhichOneof("value")
+    if kind == "tensor_type":
+        tensor = info.type.tensor_type
+        if tensor.elem_type:
+            variable.dtype = dtype_from_onnx(tensor.elem_type)
+        if tensor.HasField("shape"):
+            variable.shape = [_dim(d) for d in tensor.shape.dim]
+    elif kind:
+        variable.type = kind
+    denoted = info.type.denotation or any(d.denotation for d in info.type.tensor_type.shape.dim)
+    if (kind and kind != "tensor_type") or denoted or info.doc_string or info.metadata_props:
+        variable.info = onnx.ValueInfoProto()
+        variable.info.CopyFrom(info)
+
+
+def _dim(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
+    match dim.WhichOneof("value"):
+        case "dim_value":
+            return int(dim.dim_value)
+        case "dim_param":
+            return str(dim.dim_param) or None
+    return None
+
+
+def is_typed(tensor: Tensor) -> bool:
+    return isinstance(tensor, Variable) and (
+        tensor.dtype is not None or tensor.shape is not None or tensor.info is not None
+    )
+
+
+def to_info(tensor: Tensor) -> onnx.ValueInfoProto:
+    info = onnx.ValueInfoProto(name=tensor.name)
+    source = getattr(tensor, "info", None)
+    if source is not None:
+        info.CopyFrom(source)
+        info.name = tensor.name
+    if isinstance(tensor, Variable) and tensor.type not in (None, "tensor_type"):
+        return info
+    if tensor.dtype is not None or tensor.shape is not None:
+        denotations = [d.denotation for d in info.type.tensor_type.shape.dim]
+        if tensor.dtype is not None:
+            code = tensor.dtype if isinstance(tensor.dtype, int) else _code(np.dtype(tensor.dtype))
+            info.type.tensor_type.elem_type = code
+        info.type.tensor_type.ClearField("shape")
+        if tensor.shape is not None:
+            _put_shape(info.type.tensor_type.shape, tensor.shape, denotations)
+    return info
+
+
+def _put_shape(proto: onnx.TensorShapeProto, shape: Iterable[Any], denotations: list[str]) -> None:
+    proto.SetInParent()
+    for position, dim in enumerate(shape):
+        entry = proto.dim.add()
+        if isinstance(dim, str):
+            entry.dim_param = dim
+        elif dim is not None:
+            entry.dim_value = int(dim)
+        if position < len(denotations) and denotations[position]:
+            entry.denotation = denotations[position]
+
+
+def _code(dtype: np.dtype[Any]) -> int:
+    return int(helper.np_dtype_to_tensor_dtype(dtype))
+
+
+def opset_versions(entries: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
+    return {"" if e.domain == "ai.onnx" else e.domain: e.version for e in entries}
+
+
+def opset_list(opsets: dict[str, int]) -> list[onnx.OperatorSetIdProto]:
+    return [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
+
+
+def pairs(entries: Iterable[onnx.StringStringEntryProto]) -> dict[str, str]:
+    return {entry.key: entry.value for entry in entries}
+
+
+def put_pairs(proto: Any, pairs: dict[str, str]) -> None:
+    for key, value in pairs.items():
+        proto.add(key=key, value=str(value))

@@ -1,0 +1,42 @@
+"""Open a model file without reading its weights."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from regraft.errors import GraphError, ModelError
+from regraft.files import wire
+from regraft.files.importer import import_model
+from regraft.files.sources import Sources
+from regraft.ir.collector import paused
+from regraft.ir.model import Model
+from regraft.ir.weights import Source
+
+
+@paused()
+def load(path: str | os.PathLike[str]) -> Model:
+    """The model in an ONNX file of any size, weights inline or external.
+
+    Only the structure is read; a weight is mapped into memory when its value is asked for.
+
+    Raises:
+        ModelError: no such file, no ONNX model in it, truncated, or its external data is missing or out of bounds.
+        GraphError: the graph has a cycle.
+    """
+    path = Path(path)
+    if os.path.isdir(path):
+        raise ModelError(f"{path} is a folder; name the .onnx file in it")
+    source = Source(path)
+    try:
+        proto = onnx.ModelProto.FromString(wire.strip(source))
+        if not proto.HasField("graph") or not proto.ir_version:
+            raise ModelError("not an ONNX model: no graph in it")
+        return import_model(proto, path, Sources(path, source).value)
+    except DecodeError as error:
+        raise ModelError(f"{path}: not an ONNX model: {error}") from error
+    except (ModelError, GraphError) as error:
+        raise type(error)(f"{path}: {error}") from error

@@ -1,0 +1,191 @@
+"""Write a model, its weights streamed from where they lie to where they go.
+
+Unchanged bytes are copied file to file by the kernel; derived weights are computed one at a time. All is written to a
+temporary file beside the destination, which replaces it at the end: a crash or a full disk leaves the old file as it
+was.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import helper
+
+from regraft.errors import ModelError
+from regraft.files import wire
+from regraft.files.convert import export
+from regraft.files.stream import replacing, write, write_value
+from regraft.ir.collector import paused
+from regraft.ir.model import Model
+from regraft.ir.weights import Array, Source, Stored, Value, packed_size
+
+Layout = Literal["auto", "inline", "external", "reference"]
+LAYOUTS: tuple[Layout, ...] = ("auto", "inline", "external", "reference")
+
+INLINE_LIMIT = 2**31 - 1
+"""Bytes of the largest message that protobuf parses."""
+
+_PAGE = 4096  # external data at multiples of it can be memory-mapped (onnx.proto, external_data)
+
+
+@paused()
+def save(model: Model, path: str | os.PathLike[str], layout: Layout = "auto") -> Path:
+    """Write `model` to `path`; the file may be the one its weights come from.
+
+    Args:
+        layout: where the weights go.
+            "inline": into the file itself, up to 2 GB.
+            "external": into one file beside it, `<name>.data`.
+            "reference": they stay where they are; the source must lie in the folder of `path`, or below. Weights that
+            changed go to `<name>.data`.
+            "auto": inline if it fits, else external.
+            The data file of a model that is replaced goes with it.
+
+    Raises:
+        ModelError: the layout is impossible, or the disk refuses; what was at `path` is still there.
+    """
+    path = Path(path)
+    if layout not in LAYOUTS:
+        raise ModelError(f"no layout named '{layout}'; known: {', '.join(LAYOUTS)}")
+    if os.path.isdir(path):
+        raise ModelError(f"cannot write {path}: it is a folder; name a file")
+    if not os.path.isdir(path.parent):
+        raise ModelError(f"cannot write {path}: there is no folder {path.parent}")
+    proto, values = export(model)
+    try:
+        old = _own_data(path)
+        if layout == "inline" or (layout == "auto" and _inline_size(proto, values) <= INLINE_LIMIT):
+            _save_inline(proto, values, path)
+        else:
+            _save_external(proto, values, path, refer=layout == "reference")
+    except OSError as error:
+        raise ModelError(f"cannot write {path}: {error.strerror or error}; nothing was changed") from error
+    except ModelError as error:
+        raise ModelError(f"cannot write {path}: {error}") from error
+    for stale in old - _own_data(path):
+        stale.unlink(missing_ok=True)
+    return path
+
+
+def _inline_size(proto: onnx.ModelProto, values: list[Value | Array]) -> int:
+    return proto.ByteSize() + sum(_size(v) for v in values)
+
+
+def _size(value: Value | Array) -> int:
+    if isinstance(value, Value):
+        return value.nbytes
+    return packed_size(value.shape, helper.np_dtype_to_tensor_dtype(value.dtype))
+
+
+def _save_inline(proto: onnx.ModelProto, values: list[Value | Array], path: Path) -> None:
+    size = _inline_size(proto, values)
+    if size > INLINE_LIMIT:
+        raise ModelError(f"{size / 2**30:.1f} GiB do not fit an inline file (2 GiB); use layout 'external'")
+    names = {wire.slot(tensor): tensor.name for tensor in _tensors(proto)}
+    with replacing(path) as file:
+        for piece in wire.splice(proto.SerializeToString(), [_size(v) for v in values]):
+            if isinstance(piece, wire.Slot):
+                write_value(file, values[piece.index], names[piece.index])
+            else:
+                write(file, piece)
+
+
+def _save_external(proto: onnx.ModelProto, values: list[Value | Array], path: Path, refer: bool) -> None:
+    data = next(p for p in _data_names(path) if not p.exists())  # what is at `path` may read the others until the end
+    moved = []
+    for tensor, value in large_tensors(proto, values):
+        del tensor.external_data[:]
+        if refer and isinstance(value, Stored):
+            _refer(tensor, _location(value, path), value.offset, value.nbytes)
+        else:
+            moved.append((tensor, value))
+    try:
+        if moved:
+            with replacing(data) as file:
+                _write_data(file, moved, data.name)
+        with replacing(path) as file:
+            write(file, proto.SerializeToString())
+    except BaseException:
+        data.unlink(missing_ok=True)
+        raise
+
+
+def _write_data(file: int, moved: list[tuple[onnx.TensorProto, Value | Array]], name: str) -> None:
+    offsets: dict[int, int] = {}  # a value that two tensors share is written once
+    end = 0
+    for tensor, value in moved:
+        if id(value) not in offsets:
+            offsets[id(value)] = os.lseek(file, -(-end // _PAGE) * _PAGE, os.SEEK_SET)
+            end = offsets[id(value)] + _size(value)
+            write_value(file, value, tensor.name)
+        _refer(tensor, name, offsets[id(value)], _size(value))
+
+
+def _data_names(path: Path) -> Iterator[Path]:
+    """`model.onnx.data`, then `model.onnx.1.data` and so on."""
+    yield path.with_name(path.name + ".data")
+    yield from (path.with_name(f"{path.name}.{n}.data") for n in itertools.count(1))
+
+
+def _own_data(path: Path) -> set[Path]:
+    """The data files that an earlier save wrote beside the model at `path`, and that it still reads."""
+    name = re.compile(re.escape(path.name) + r"(\.\d+)?\.data")
+    if not path.exists() or not any(name.fullmatch(p.name) for p in path.parent.iterdir()):
+        return set()
+    try:
+        proto = onnx.ModelProto.FromString(wire.strip(Source(path)))
+    except (ModelError, DecodeError):
+        return set()  # not a model: nothing of ours
+    locations = {e.value for t in _tensors(proto) for e in t.external_data if e.key == "location"}
+    return {path.with_name(location) for location in locations if name.fullmatch(location)}
+
+
+def _location(value: Stored, path: Path) -> str:
+    source = value.source.path.resolve()
+    if source == path.resolve() or not source.is_relative_to(path.parent.resolve()):
+        raise ModelError(
+            f"layout 'reference': the weights stay in {source}, so the model must be another file "
+            f"in that folder, not {path}; or use layout 'external'"
+        )
+    if not value.source.is_current():
+        raise ModelError(f"layout 'reference': {source} was replaced since it was read; use layout 'external'")
+    return source.relative_to(path.parent.resolve()).as_posix()
+
+
+def _refer(tensor: onnx.TensorProto, location: str, offset: int, length: int) -> None:
+    for key, text in (("location", location), ("offset", str(offset)), ("length", str(length))):
+        tensor.external_data.add(key=key, value=text)
+
+
+def large_tensors(
+    proto: onnx.ModelProto, values: list[Value | Array]
+) -> Iterator[tuple[onnx.TensorProto, Value | Array]]:
+    """Each tensor whose value the header of `convert.export` leaves out, with that value."""
+    for tensor in _tensors(proto):
+        index = wire.slot(tensor)
+        if index is not None:
+            yield tensor, values[index]
+
+
+def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every dense tensor that can be large: initializers and attributes, also in subgraphs and functions."""
+    stack: list[Any] = [proto.graph, *proto.functions]
+    while stack:
+        graph = stack.pop()
+        yield from getattr(graph, "initializer", ())
+        for node in graph.node:
+            for attribute in node.attribute:
+                if attribute.type == onnx.AttributeProto.TENSOR:
+                    yield attribute.t
+                elif attribute.type == onnx.AttributeProto.GRAPH:
+                    stack.append(attribute.g)
+                elif attribute.type in (onnx.AttributeProto.TENSORS, onnx.AttributeProto.GRAPHS):
+                    yield from attribute.tensors
+                    stack.extend(attribute.graphs)

@@ -1,0 +1,1 @@
+"""What can be computed or left out while rewriting."""

@@ -1,0 +1,39 @@
+"""What a model consists of, counted; no weight is read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from regraft.ir.graph import Constant, Node, Variable
+from regraft.ir.model import Model
+
+
+def constants(model: Model) -> Iterator[Constant]:
+    """Every constant of the model once: what nodes read, tensor attributes, defaults of inputs, what nobody reads."""
+    seen: set[Constant] = set()
+    for constant in _constants(model):
+        if constant not in seen:
+            seen.add(constant)
+            yield constant
+
+
+def _constants(model: Model) -> Iterator[Constant]:
+    for graph in model.graphs():
+        yield from graph.unused
+        yield from (t for t in graph.outputs if isinstance(t, Constant))
+        yield from (t.default for t in graph.inputs if isinstance(t, Variable) and t.default is not None)
+        for node in graph.nodes:
+            yield from (t for t in node.inputs if isinstance(t, Constant))
+            for value in node.attrs.values():
+                yield from (t for t in (value if isinstance(value, list) else [value]) if isinstance(t, Constant))
+
+
+def operator(node: Node) -> str:
+    """The operator with its domain, where that is not ONNX's own: `com.microsoft.Gelu`."""
+    return f"{node.domain}.{node.op}" if node.domain else str(node.op)
+
+
+def operators(model: Model) -> Counter[str]:
+    """How many nodes of each operator the model has."""
+    return Counter(operator(node) for node in model.nodes())

@@ -1,0 +1,258 @@
+"""The structural difference of two models, each change laid to the pass that made it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from regraft.files.wire import LARGE
+from regraft.folding.equality import equal
+from regraft.inspection.align import Alignment
+from regraft.inspection.attribution import Differing, NodeChange, NodeName, PassEdits, attribute
+from regraft.inspection.census import constants, operators
+from regraft.inspection.fingerprint import bodies
+from regraft.inspection.listing import attribute_text
+from regraft.ir.graph import Constant, Graph, Node, Tensor, Variable, walk
+from regraft.ir.model import Model
+from regraft.pipelines import record
+from regraft.pipelines.pass_ import label
+from regraft.verification.signature import Port
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something that is called ``name``, before and after; None where it is not there."""
+
+    name: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class WeightChange:
+    """A constant that came, went, or holds something else (``content``), by dtype, shape and bytes."""
+
+    name: str
+    before: str | None
+    after: str | None
+    bytes_before: int
+    bytes_after: int
+    content: bool = False
+
+
+@dataclass(frozen=True)
+class Diff:
+    """What differs between two models.
+
+    Attributes:
+        model: IR version, producer, doc string.
+        inputs, outputs: their types; and an output that is computed by another node.
+        values: types of values inside the graph that both models state, and state differently.
+        typed: how many values have a type before and after.
+        operators: nodes of each operator, where their number differs.
+        passes: edits of nodes by the pass that did them, as the rewrite record says.
+        removed, added, changed: nodes that no pass accounts for.
+        unchanged: how many nodes are the same; ``renamed`` of them are called otherwise.
+    """
+
+    model: tuple[Change, ...]
+    opsets: tuple[Change, ...]
+    metadata: tuple[Change, ...]
+    inputs: tuple[Change, ...]
+    outputs: tuple[Change, ...]
+    values: tuple[Change, ...]
+    typed: tuple[int, int]
+    functions: tuple[Change, ...]
+    weights: tuple[WeightChange, ...]
+    operators: tuple[Change, ...]
+    passes: tuple[PassEdits, ...]
+    removed: tuple[NodeName, ...]
+    added: tuple[NodeName, ...]
+    changed: tuple[NodeChange, ...]
+    unchanged: int = field(compare=False)
+    renamed: int = field(compare=False)
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing differs but names of nodes and of values inside the graph."""
+        before, after = self.typed
+        lists = (value for value in vars(self).values() if isinstance(value, tuple) and value is not self.typed)
+        return before == after and not any(lists)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; the keys are those of the attributes, and `version`, raised when they change."""
+        return {"version": VERSION, "same": self.same} | asdict(self)
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=2)
+
+
+def diff(before: Model, after: Model) -> Diff:
+    """Compare two models, subgraphs and functions too. Weights are read, piece by piece, where both have them."""
+    nodes = Alignment(before, after)
+    changed = [c for c in (_node_change(old, new, nodes) for old, new in nodes.after.items()) if c]
+    removed, added = _shared(nodes.removed, before, after), _shared(nodes.added, after, before)
+    passes, rest = attribute(before, after, removed, added, changed)
+    return Diff(
+        model=_changes(_header(before), _header(after)),
+        opsets=_changes(_opsets(before), _opsets(after)),
+        metadata=_changes(_metadata(before), _metadata(after)),
+        inputs=_changes(_types(before.graph.inputs), _types(after.graph.inputs)),
+        outputs=(*_changes(_types(before.graph.outputs), _types(after.graph.outputs)), *_moved(before, after, nodes)),
+        values=tuple(_value_changes(nodes)),
+        typed=(_typed(nodes.after), _typed(nodes.before)),
+        functions=_changes(_functions(before), _functions(after)),
+        weights=tuple(_weights(before, after, nodes)),
+        operators=_changes(operators(before), operators(after)),
+        passes=passes,
+        removed=rest.removed,
+        added=rest.added,
+        changed=rest.changed,
+        unchanged=len(nodes.after) - len(changed),
+        renamed=sum(label(old) != label(new) for old, new in nodes.after.items()),
+    )
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
+    names = dict.fromkeys([*before, *after])
+    return tuple(Change(n, before.get(n), after.get(n)) for n in names if before.get(n) != after.get(n))
+
+
+def _header(model: Model) -> dict[str, Any]:
+    graph, header = model.graph, model.header
+    return {
+        "ir_version": graph.ir_version or header.ir_version,
+        "producer": " ".join(filter(None, (graph.producer_name, graph.producer_version))),
+        "domain": header.domain,
+        "model_version": header.model_version,
+        "doc_string": header.doc_string,
+    }
+
+
+def _opsets(model: Model) -> dict[str, int]:
+    return {entry.domain: entry.version for entry in model.graph.import_domains or ()} | {"": model.opset}
+
+
+def _metadata(model: Model) -> dict[str, str]:
+    """The rewrite record stands in ``passes``."""
+    return {key: value for key, value in model.metadata.items() if key != record.RECORD}
+
+
+def _functions(model: Model) -> dict[str, str]:
+    return {".".join(f.unique_id): f"{len(f.inputs)} inputs, {len(f.outputs)} outputs" for f in model.functions}
+
+
+def _shared(nodes: Iterable[Node], model: Model, other: Model) -> list[Node]:
+    """Those of ``nodes`` that are not in a function which only ``model`` has: that one stands for them."""
+    both = {f.unique_id for f in other.functions}
+    own = {n for f in model.functions if f.unique_id not in both for graph in walk(f) for n in graph.nodes}
+    return [node for node in nodes if node not in own]
+
+
+def _types(tensors: Iterable[Tensor]) -> dict[str, str]:
+    return {t.name: _type(t) for t in tensors}
+
+
+def _type(tensor: Tensor) -> str:
+    if isinstance(tensor, Constant):
+        return f"{tensor.dtype}[{', '.join(map(str, tensor.shape))}]"
+    return str(Port.of_variable(tensor)) if tensor.dtype is not None or tensor.info is not None else "untyped"
+
+
+def _moved(before: Model, after: Model, nodes: Alignment) -> Iterator[Change]:
+    """Outputs that another node computes now."""
+    new = {nodes.ends[t]: t for t in after.graph.outputs}
+    for old in before.graph.outputs:
+        now = new.get(nodes.ends[old])
+        if now is not None and nodes.same_value(old, now) is False:
+            yield Change(old.name, f"from {_source(old)}", f"from {_source(now)}")
+
+
+def _source(tensor: Tensor) -> str:
+    return label(tensor.inputs[0]) if tensor.inputs else str(tensor.name)
+
+
+def _node_change(old: Node, new: Node, nodes: Alignment) -> Differing | None:
+    """How ``new`` differs from ``old``, its bodies aside."""
+    details = []
+    for name in dict.fromkeys([*old.attrs, *new.attrs]):
+        a, b = old.attrs.get(name), new.attrs.get(name)
+        if nodes.old.attribute(a) != nodes.new.attribute(b):
+            details.append(f"{name}: {attribute_text(a)} -> {attribute_text(b)}")
+    for place, (x, y) in enumerate(zip(old.inputs, new.inputs, strict=False)):
+        if isinstance(x, Constant) and isinstance(y, Constant):
+            small = max(x.nbytes, y.nbytes) < LARGE
+            if small and nodes.old.constant(x) != nodes.new.constant(y):
+                details.append(f"input {place}: {attribute_text(x)} -> {attribute_text(y)}")
+        elif nodes.same_value(x, y) is False:
+            details.append(f"input {place}: {x.name or 'none'} -> {y.name or 'none'}")
+    if len(old.inputs) != len(new.inputs):
+        details.append(f"{len(old.inputs)} inputs -> {len(new.inputs)}")
+    if len(old.outputs) != len(new.outputs):
+        details.append(f"{len(old.outputs)} outputs -> {len(new.outputs)}")
+    for (name, a), (_, b) in zip(bodies(old), bodies(new), strict=False):
+        details += [f"{name[0]}: {text}" for text in _body_change(a, b, nodes)]
+    return Differing(old, new, tuple(details)) if details else None
+
+
+def _body_change(old: Graph, new: Graph, nodes: Alignment) -> Iterator[str]:
+    if len(old.inputs) != len(new.inputs) or len(old.outputs) != len(new.outputs):
+        yield f"({len(old.inputs)}) -> {len(old.outputs)} became ({len(new.inputs)}) -> {len(new.outputs)}"
+    for place, (x, y) in enumerate(zip(old.outputs, new.outputs, strict=False)):
+        if x.inputs and y.inputs and nodes.same_value(x, y) is False:
+            yield f"output {place}: {x.name} -> {y.name}"
+
+
+def _value_changes(nodes: Alignment) -> Iterator[Change]:
+    for old, new in nodes.after.items():
+        for x, y in zip(old.outputs, new.outputs, strict=False):
+            if x not in nodes.ends and _is_typed(x) and _is_typed(y) and _type(x) != _type(y):
+                yield Change(str(y.name), _type(x), _type(y))
+
+
+def _is_typed(tensor: Tensor) -> bool:
+    return isinstance(tensor, Variable) and tensor.dtype is not None
+
+
+def _typed(nodes: Iterable[Node]) -> int:
+    return sum(_is_typed(t) for node in nodes for t in node.outputs)
+
+
+def _weights(before: Model, after: Model, nodes: Alignment) -> Iterator[WeightChange]:
+    """Weights belong together where their nodes do, the others by name."""
+    pairs = dict.fromkeys(_weight_pairs(nodes))
+    paired = {c for pair in pairs for c in pair}
+    old = [c for c in _large(before) if c not in paired]
+    new = [c for c in _large(after) if c not in paired]
+    named = {c.name: c for c in new}
+    pairs |= {(c, named[c.name]): None for c in old if c.name in named}
+    for a, b in pairs:
+        if not equal(a, b):
+            yield WeightChange(b.name, _type(a), _type(b), a.nbytes, b.nbytes, content=_type(a) == _type(b))
+    known = {c for pair in pairs for c in pair}
+    yield from (WeightChange(c.name, _type(c), None, c.nbytes, 0) for c in old if c not in known)
+    yield from (WeightChange(c.name, None, _type(c), 0, c.nbytes) for c in new if c not in known)
+
+
+def _large(model: Model) -> list[Constant]:
+    """The constants that count as weights; a smaller one counts as part of its node."""
+    return [constant for constant in constants(model) if constant.nbytes >= LARGE]
+
+
+def _weight_pairs(nodes: Alignment) -> Iterator[tuple[Constant, Constant]]:
+    for old, new in nodes.after.items():
+        inputs = [(_held(x), _held(y)) for x, y in zip(old.inputs, new.inputs, strict=False)]
+        attributes = [(value, new.attrs.get(name)) for name, value in old.attrs.items()]
+        for x, y in (*inputs, *attributes):
+            if isinstance(x, Constant) and isinstance(y, Constant) and max(x.nbytes, y.nbytes) >= LARGE:
+                yield x, y
+
+
+def _held(tensor: Tensor) -> Any:
+    """The constant that ``tensor`` is, as an initializer or by a Constant node."""
+    maker = tensor.inputs[0] if tensor.inputs else None
+    return maker.attrs.get("value", tensor) if maker is not None and maker.op == "Constant" else tensor

@@ -1,0 +1,1 @@
+"""The model in memory: graph, weights, schemas, edits, and the rules that a graph obeys."""

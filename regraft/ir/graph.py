@@ -1,0 +1,178 @@
+"""The graph that passes edit: graphsurgeon's classes, with what it drops and with identity.
+
+graphsurgeon compares nodes by content and tensors by name, so looking one up is slow and none can be in a set. Here
+equality is identity, everything is hashable, and nodes, values and functions keep the fields that graphsurgeon's import
+loses. Nodes and tensors that a user makes with `gs.Node` and `gs.Variable` are taken over by `adopt`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+
+from regraft.ir.weights import Array, Sparse, Value
+
+Dim = int | str | None
+
+
+class Node(gs.Node):
+    """An operation. `metadata` is its `metadata_props`; `extra` holds the message's fields that have no place here."""
+
+    doc_string: str = ""
+    overload: str = ""
+    extra: onnx.NodeProto | None = None
+
+    def __init__(
+        self,
+        op: str,
+        name: str = "",
+        attrs: dict[str, Any] | None = None,
+        inputs: Iterable[Variable | Constant] = (),
+        outputs: Iterable[Variable | Constant] = (),
+        domain: str | None = None,
+    ):
+        super().__init__(op, name, dict(attrs or {}), list(inputs), list(outputs), domain)
+        self.metadata: dict[str, str] = {}
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+
+class Variable(gs.Variable):
+    """A value known when the model runs.
+
+    `info` is the message it was read from: its type where it is no tensor, its doc string and metadata. `default` is
+    the value of a graph input that the caller may leave out (an initializer that is an input too).
+    """
+
+    info: onnx.ValueInfoProto | None = None
+    default: Constant | None = None
+    type: str | None = "tensor_type"  # for a constant that graphsurgeon turned into a variable
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+
+class Constant(gs.Constant):
+    """A value known now. `values` is read-only, and read from its file each time; assign to change it."""
+
+    order: int | None = None  # place among the initializers of the file
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    @property
+    def values(self) -> Array:
+        held: Array | Value | Sparse = self._values
+        return held if isinstance(held, np.ndarray) else held.load()
+
+    @values.setter
+    def values(self, values: Array | Value) -> None:
+        self._values = values
+
+    @property
+    def lazy(self) -> Array | Value | Sparse:
+        """What it holds, without reading it."""
+        held: Array | Value | Sparse = self._values
+        return held
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in a file."""
+        return int(self._values.nbytes)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+class TypedList(list[Any]):
+    """An attribute that is an empty list, and would forget of what: its ONNX attribute `type`."""
+
+    def __init__(self, type: onnx.AttributeProto.AttributeType):
+        super().__init__()
+        self.type = type
+
+
+class Graph(gs.Graph):
+    """A graph, or the body of an If, a Loop or a Scan.
+
+    `unused` are the initializers that nothing reads; `extra` the fields of the message that have no place here.
+    """
+
+    extra: onnx.GraphProto | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.unused: list[Constant] = []
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+
+class Function(gs.Function):
+    """A local function of the model."""
+
+    extra: onnx.FunctionProto | None = None
+    overload: str = ""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.unused: list[Constant] = []
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    @property
+    def unique_id(self) -> tuple[str, ...]:
+        return (self.domain, self.name, self.overload) if self.overload else (self.domain, self.name)
+
+
+AnyGraph = Graph | Function
+Tensor = Variable | Constant
+
+
+def subgraphs(node: Node) -> Iterator[Graph]:
+    """The graphs that are attributes of `node`, not those inside them."""
+    for value in node.attrs.values():
+        if isinstance(value, gs.Graph):
+            yield value
+        elif isinstance(value, list) and value and isinstance(value[0], gs.Graph):
+            yield from value
+
+
+def walk(graph: AnyGraph) -> Iterator[AnyGraph]:
+    """`graph` and every graph inside it, outer before inner."""
+    stack = [graph]
+    while stack:
+        current = stack.pop()
+        yield current
+        stack += [inner for node in current.nodes for inner in subgraphs(node)][::-1]
+
+
+def adopt(graph: AnyGraph) -> None:
+    """Make the plain graphsurgeon nodes, tensors and bodies in `graph` ours; what is inside the bodies stays."""
+    for node in graph.nodes:
+        if type(node) is gs.Node:
+            node.__class__ = Node
+            node.metadata = vars(node).get("metadata", {})
+        for tensor in (*node.inputs, *node.outputs):
+            _adopt(tensor)
+        for inner in subgraphs(node):
+            if type(inner) is gs.Graph:
+                inner.__class__ = Graph
+                inner.unused = []
+    for tensor in (*graph.inputs, *graph.outputs):
+        _adopt(tensor)
+
+
+def _adopt(tensor: Any) -> None:
+    if type(tensor) is gs.Variable:
+        tensor.__class__ = Variable
+    elif type(tensor) is gs.Constant:
+        tensor.__class__ = Constant

@@ -1,0 +1,64 @@
+"""A model in memory: its graph, what stands around the graph, and where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+
+from regraft.ir.graph import AnyGraph, Function, Graph, Node, walk
+
+
+class Model:
+    """An ONNX model whose weights stay in their files.
+
+    Attributes:
+        graph: the main graph, edited with graphsurgeon's API.
+        header: the fields of the `ModelProto` beside graph, functions and metadata: IR version, producer, doc string.
+        metadata: the model's `metadata_props`.
+        path: the file it was loaded from; None for a model made in memory.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        header: onnx.ModelProto | None = None,
+        metadata: dict[str, str] | None = None,
+        path: Path | None = None,
+    ):
+        self.graph = graph
+        self.header = header if header is not None else onnx.ModelProto(ir_version=10)
+        self.metadata = dict(metadata or {})
+        self.path = path
+
+    @property
+    def opset(self) -> int:
+        """Version of the default operator set."""
+        return int(self.graph.opset)
+
+    @opset.setter
+    def opset(self, version: int) -> None:
+        for graph in self.graphs():
+            graph.opset = version
+
+    @property
+    def functions(self) -> list[Function]:
+        """The local functions."""
+        functions: list[Function] = self.graph.functions
+        return functions
+
+    def graphs(self) -> Iterator[AnyGraph]:
+        """The main graph, the functions, and the graphs inside them at any depth; outer before inner."""
+        yield from walk(self.graph)
+        for function in self.functions:
+            yield from walk(function)
+
+    def nodes(self) -> Iterator[Node]:
+        """The nodes of all `graphs()`."""
+        for graph in self.graphs():
+            yield from graph.nodes
+
+    def __repr__(self) -> str:
+        where = f" {self.path}" if self.path else ""
+        return f"<Model{where}: {len(self.graph.nodes)} nodes, opset {self.opset}>"

@@ -1,0 +1,123 @@
+"""What ONNX says of an operator in each opset: its inputs, its attributes, their defaults.
+
+An attribute of one opset is an input of another (`axes` of ReduceMean from 18, `ratio` of Dropout from 12); `attribute`
+reads either, and `place` writes the one that an opset wants. Source: the schemas of the installed onnx.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from onnx import defs, helper
+
+from regraft.ir.graph import Constant, Node, Tensor
+from regraft.ir.weights import Array
+
+DOMAINS = ("", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training")
+"""The domains whose operators onnx defines."""
+
+
+STAND_IN = "regraft"
+"""The domain of local functions that stand for an operator which the model's opset lacks; see `composite`."""
+
+
+def kind(node: Node) -> str:
+    """The operator that `node` computes, be it one, or a call of the function that stands for it; else `domain::op`."""
+    if not node.domain:
+        return str(node.op)
+    return str(node.op).partition("_")[0] if node.domain == STAND_IN else f"{node.domain}::{node.op}"
+
+
+@functools.cache
+def find(op: str, opset: int, domain: str | None = None) -> defs.OpSchema | None:
+    """The schema of `op` in `opset` of `domain`; None where there is none."""
+    try:
+        return defs.get_schema(op, opset, domain or "")
+    except defs.SchemaError:
+        return None
+
+
+@functools.cache
+def _input_places(op: str, opset: int, domain: str | None) -> dict[str, int]:
+    schema = find(op, opset, domain)
+    return {entry.name: i for i, entry in enumerate(schema.inputs)} if schema else {}
+
+
+@functools.cache
+def _default(op: str, opset: int, domain: str | None, name: str) -> Any:
+    schema = find(op, opset, domain)
+    if schema is None or name not in schema.attributes:
+        return None
+    value = schema.attributes[name].default_value
+    return _python(helper.get_attribute_value(value)) if value.type else None
+
+
+def _python(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def attribute(node: Node, name: str, opset: int) -> Any:
+    """The value of `name`, be it an attribute, a constant input, or the schema's default; else None.
+
+    A tensor comes as a list, or as a number where it has one element and rank 0.
+    """
+    if name in node.attrs:
+        return node.attrs[name]
+    place = _input_places(node.op, opset, node.domain).get(name)
+    if place is not None:
+        values = constant_of(node.inputs[place]) if place < len(node.inputs) else None
+        return None if values is None else values.tolist()
+    return _default(node.op, opset, node.domain, name)
+
+
+def is_input(op: str, name: str, opset: int, domain: str | None = None) -> bool:
+    """Whether `name` is an input of `op`, not an attribute, in `opset`."""
+    return name in _input_places(op, opset, domain)
+
+
+def input_place(op: str, name: str, opset: int, domain: str | None = None) -> int:
+    """Position of the input called `name`."""
+    return _input_places(op, opset, domain)[name]
+
+
+def constant_of(tensor: Tensor) -> Array | None:
+    """The value of `tensor` where it is an initializer or made by a Constant node; read only then."""
+    if isinstance(tensor, Constant):
+        return tensor.values
+    if len(tensor.inputs) != 1 or tensor.inputs[0].op != "Constant" or tensor.inputs[0].domain:
+        return None
+    return constant_node_value(tensor.inputs[0])
+
+
+def constant_node_value(node: Node) -> Array | None:
+    """The value of a Constant node; None where it is sparse or refers to an attribute of its function."""
+    for name, value in node.attrs.items():
+        if isinstance(value, Constant):
+            return value.values
+        if name in _CONSTANT_KINDS and not isinstance(value, node.AttributeRef):
+            return np.array(value, _CONSTANT_KINDS[name])
+    return None
+
+
+_CONSTANT_KINDS: dict[str, Any] = {
+    "value_float": "float32",
+    "value_floats": "float32",
+    "value_int": "int64",
+    "value_ints": "int64",
+    "value_string": object,
+    "value_strings": object,
+}
+
+
+@functools.cache
+def names(opset: int | None = None) -> frozenset[str]:
+    """The operators of the default domain, in `opset` or in any."""
+    every = {s.name for s in defs.get_all_schemas_with_history() if not s.domain}
+    return frozenset(every if opset is None else (n for n in every if find(n, opset)))
+
+
+def since(op: str) -> int:
+    """The opset of the default domain in which `op` first appeared."""
+    return min(s.since_version for s in defs.get_all_schemas_with_history() if s.name == op and not s.domain)

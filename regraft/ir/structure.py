@@ -1,0 +1,89 @@
+"""The rules that every graph obeys, checked after each pass; linear in nodes."""
+
+from __future__ import annotations
+
+from regraft.errors import GraphError, UnknownNameError
+from regraft.ir import schema
+from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, subgraphs
+from regraft.ir.model import Model
+
+
+def check(model: Model) -> None:
+    """Check that every value is made once, before it is read, under a name of its own, by a known operator.
+
+    Raises:
+        GraphError: the first rule that is broken, with the node.
+    """
+    functions = {(f.domain or "", f.name) for f in model.functions}
+    _Check(functions).graph(model.graph, None)
+    for function in model.functions:
+        _Check(functions).graph(function, None)
+
+
+class _Scope:
+    """The names that can be seen in a graph, and the value that each means."""
+
+    def __init__(self, outer: _Scope | None):
+        self.outer = outer
+        self.named: dict[str, Tensor] = {}
+
+    def see(self, tensor: Tensor, where: str) -> None:
+        if not tensor.name:
+            raise GraphError(f"{where} has a value without a name")
+        scope: _Scope | None = self
+        while scope is not None:
+            known = scope.named.get(tensor.name)
+            if known is tensor:
+                return
+            if known is not None:
+                raise GraphError(f"two values are called '{tensor.name}', one of them at {where}")
+            scope = scope.outer
+        self.named[tensor.name] = tensor
+
+
+class _Check:
+    def __init__(self, functions: set[tuple[str, str]]):
+        self.functions = functions
+        self.made: set[Tensor] = set()  # what can be read where the check stands
+
+    def graph(self, graph: AnyGraph, outer: _Scope | None) -> None:
+        scope = _Scope(outer)
+        for tensor in graph.inputs:
+            self.make(tensor, scope, f"the inputs of graph '{graph.name}'")
+        for node in graph.nodes:
+            label = f"node '{node.name}' ({node.op})"
+            self.op(node, graph, label)
+            for tensor in node.inputs:
+                self.read(tensor, scope, label)
+            for body in subgraphs(node):
+                self.graph(body, scope)
+            for tensor in node.outputs:
+                if tensor.name:
+                    self.make(tensor, scope, label)
+                    if isinstance(tensor, Constant) or len(tensor.inputs) != 1 or tensor.inputs[0] is not node:
+                        raise GraphError(f"{label} is not the one maker of its output '{tensor.name}'")
+        for tensor in graph.outputs:
+            self.read(tensor, scope, f"the outputs of graph '{graph.name}'")
+        self.made.difference_update(scope.named.values())
+
+    def make(self, tensor: Tensor, scope: _Scope, where: str) -> None:
+        if tensor in self.made:
+            raise GraphError(f"value '{tensor.name}' is made twice, the second time by {where}")
+        scope.see(tensor, where)
+        self.made.add(tensor)
+
+    def read(self, tensor: Tensor, scope: _Scope, where: str) -> None:
+        if isinstance(tensor, Constant):
+            scope.see(tensor, where)
+        elif tensor.name and tensor not in self.made:
+            raise GraphError(f"{where}: reads '{tensor.name}', which nothing before it makes")
+
+    def op(self, node: Node, graph: AnyGraph, label: str) -> None:
+        domain = node.domain or ""
+        if domain or (domain, node.op) in self.functions or schema.find(node.op, graph.opset):
+            return
+        if node.op in schema.names():
+            raise GraphError(
+                f"{label}: opset {graph.opset} has no {node.op}, which came with opset {schema.since(node.op)}"
+            )
+        raise GraphError(f"{label}: {UnknownNameError('ONNX operator', node.op, schema.names(graph.opset))}")

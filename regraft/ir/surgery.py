@@ -1,0 +1,240 @@
+"""Edits of a model's graphs, each in time linear in what it touches.
+
+graphsurgeon keeps producers and consumers in lists that it searches at every change. An `Editor` marks what is dead and
+rebuilds the lists once, at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from regraft.errors import GraphError
+from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, Variable, adopt, subgraphs, walk
+from regraft.ir.model import Model
+from regraft.ir.order import sort
+
+
+class Editor:
+    """Changes to the graphs of `model`; leaving the `with` block puts the node lists in order.
+
+        with Editor(model) as edit:
+            edit.replace(node.outputs[0], node.inputs[0])
+            edit.remove(node)
+
+    Inside the block the nodes that were removed are still in the lists: ask `alive`, `readers` and `is_read`.
+    """
+
+    def __init__(self, model: Model):
+        self.model = model
+        self.dead: set[Node] = set()
+        self.home: dict[Node, AnyGraph] = {}
+        self.ends: dict[Tensor, list[AnyGraph]] = {}  # the graphs that a value is an output of
+        self._next: dict[str, int] = {}
+        self._before: dict[Node, list[Node]] = {}  # new nodes, by the old one that they stand before
+        self._anchor: dict[Node, Node] = {}  # that old node, by new one
+        self._scalars: dict[tuple[AnyGraph, float, np.dtype[Any]], Constant] = {}
+        self._starts: set[Tensor] = set()
+        for graph in model.graphs():
+            adopt(graph)
+            self._starts.update(graph.inputs)
+            for tensor in graph.outputs:
+                self.ends.setdefault(tensor, []).append(graph)
+            self.home.update(dict.fromkeys(graph.nodes, graph))
+
+    def __enter__(self) -> Editor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._commit()
+
+    # ------------------------------------------------------------------------------------------------ questions
+
+    def alive(self, graph: AnyGraph) -> Iterator[Node]:
+        """The nodes of `graph` that were there at the start and are not removed."""
+        return (node for node in graph.nodes if node not in self.dead)
+
+    def readers(self, tensor: Tensor) -> Iterator[Node]:
+        """The nodes, in any graph, that read `tensor`; a node that reads it twice comes twice."""
+        return (node for node in tensor.outputs if node not in self.dead)
+
+    def is_read(self, tensor: Tensor) -> bool:
+        """Whether a node or a graph's output needs `tensor`."""
+        return tensor in self.ends or any(True for _ in self.readers(tensor))
+
+    @cached_property
+    def _names(self) -> set[str]:
+        names: set[str] = set()
+        for graph in self.model.graphs():
+            names.update(t.name for t in (*graph.inputs, *graph.outputs, *graph.unused))
+            for node in graph.nodes:
+                names.add(node.name)
+                names.update(t.name for t in node.inputs)
+                names.update(t.name for t in node.outputs)
+        return names
+
+    def needs_identity(self, old: Tensor, new: Tensor) -> bool:
+        """Whether `replace` must put an Identity between `new` and a graph output."""
+        return any(not self._can_be_output(graph, new) for graph in self.ends.get(old, ()))
+
+    def name(self, hint: str) -> str:
+        """A name, `hint` or near it, that no value and no node has."""
+        name = hint
+        while name in self._names or not name:
+            self._next[hint] = self._next.get(hint, 0) + 1
+            name = f"{hint}_{self._next[hint]}"
+        self._names.add(name)
+        return name
+
+    # ------------------------------------------------------------------------------------------------ changes
+
+    def constant(self, values: Any, hint: str) -> Constant:
+        """A new constant."""
+        return Constant(self.name(hint), values)
+
+    def scalar(self, value: float, dtype: np.dtype[Any], graph: AnyGraph) -> Constant:
+        """The 0-d constant `value` of `graph`; the same one when asked again."""
+        key = (graph, float(value), np.dtype(dtype))
+        if key not in self._scalars:
+            self._scalars[key] = self.constant(np.array(value, dtype), f"{value:.7g}")
+        return self._scalars[key]
+
+    def insert(
+        self,
+        before: Node,
+        op: str,
+        inputs: Sequence[Tensor],
+        attrs: dict[str, Any] | None = None,
+        outputs: Sequence[Tensor] | None = None,
+        domain: str | None = None,
+        hint: str | None = None,
+    ) -> Node:
+        """A new node in the graph of `before`, ahead of it. One output is made for it where none is given.
+
+        Outputs that are given have no other maker from now on.
+        """
+        name = self.name(hint or f"{before.name or before.op}/{op}")
+        if outputs is None:
+            outputs = [Variable(self.name(f"{name}_output"))]
+        for tensor in outputs:
+            list.clear(tensor.inputs)
+        node = Node(op, name, attrs, inputs, outputs, domain)
+        self.move(node, before)
+        return node
+
+    def move(self, node: Node, before: Node) -> None:
+        """Take `node`, which its own graph no longer lists, into the graph of `before`, ahead of it."""
+        self.home[node] = self.home[before]
+        self._anchor[node] = self._anchor.get(before, before)
+        self._before.setdefault(self._anchor[node], []).append(node)
+
+    def remove(self, node: Node) -> None:
+        """Take `node` out, and its bodies. Nothing may read its outputs any more."""
+        self.dead.add(node)
+        for body in subgraphs(node):
+            for graph in walk(body):
+                self.dead.update(graph.nodes)
+
+    def remove_unread(self, nodes: Iterable[Node]) -> list[Node]:
+        """Take out those of `nodes`, a handful in any order, that only each other read. Returns them."""
+        removed: list[Node] = []
+        left = [node for node in nodes if node not in self.dead]
+        while unread := [node for node in left if not any(self.is_read(t) for t in node.outputs)]:
+            for node in unread:
+                self.remove(node)
+            removed += unread
+            left = [node for node in left if node not in self.dead]
+        return removed
+
+    def replace(self, old: Tensor, new: Tensor) -> None:
+        """Let everything that reads `old` read `new`.
+
+        A graph output keeps its name and its type: `new` takes them over where it can, else an Identity is put between.
+
+        Raises:
+            GraphError: `old` is an input and an output of the same graph.
+        """
+        if old is new:
+            return
+        list.extend(new.outputs, old.outputs)
+        for node in dict.fromkeys(old.outputs):
+            for position, tensor in enumerate(node.inputs):
+                if tensor is old:
+                    list.__setitem__(node.inputs, position, new)
+        list.clear(old.outputs)
+        for graph in dict.fromkeys(self.ends.pop(old, ())):  # a body may give a value twice
+            self._replace_output(graph, old, new)
+
+    def _replace_output(self, graph: AnyGraph, old: Tensor, new: Tensor) -> None:
+        if self._can_be_output(graph, new):
+            _take_over(new, old)
+            old.name = self.name(f"{new.name}_old")
+            graph.outputs = [new if t is old else t for t in graph.outputs]
+            self.ends[new] = [graph]
+            return
+        if not old.inputs:
+            self._replace_constant_output(graph, old, new)
+            return
+        producer = old.inputs[0]
+        spare = Variable(self.name(f"{old.name}_old"), old.dtype, old.shape)
+        place = next(i for i, t in enumerate(producer.outputs) if t is old)
+        list.__setitem__(producer.outputs, place, spare)
+        list.append(spare.inputs, producer)
+        self.insert(producer, "Identity", [new], outputs=[old])
+        self.ends[old] = [graph]
+
+    def _replace_constant_output(self, graph: AnyGraph, old: Tensor, new: Tensor) -> None:
+        if old in self._starts:
+            raise GraphError(
+                f"'{old.name}' is an input and an output of graph '{graph.name}': nothing can stand for it"
+            )
+        output = Variable(old.name, old.dtype, old.shape)
+        graph.outputs = [output if t is old else t for t in graph.outputs]
+        self.ends[output] = [graph]
+        node = Node("Identity", self.name(f"{old.name}/Identity"), None, [new], [output])
+        self.home[node] = graph
+        graph.nodes.append(node)
+
+    def _can_be_output(self, graph: AnyGraph, tensor: Tensor) -> bool:
+        """Whether a node of `graph` makes `tensor`, which is no output yet."""
+        if tensor in self._starts or tensor in self.ends or isinstance(tensor, Constant) or not tensor.inputs:
+            return False
+        return self.home[tensor.inputs[0]] is graph
+
+    # ------------------------------------------------------------------------------------------------ the end
+
+    def _commit(self) -> None:
+        gone = self.dead
+        for graph in {self.home[node] for node in (*gone, *self._before)}:
+            nodes = [n for node in graph.nodes for n in self._with_inserted(node) if n not in gone]
+            graph.nodes.clear()
+            graph.nodes.extend(nodes)
+            if self._before:
+                sort(graph)
+        touched = {tensor for node in gone for tensor in node.inputs}
+        for tensor in touched:
+            list.__setitem__(tensor.outputs, slice(None), [n for n in tensor.outputs if n not in gone])
+        for node in gone:
+            list.clear(node.inputs)
+            for tensor in node.outputs:
+                list.__setitem__(tensor.inputs, slice(None), [n for n in tensor.inputs if n not in gone])
+
+    def _with_inserted(self, node: Node) -> Iterator[Node]:
+        """`node`, after all that was inserted before it, and before that."""
+        for inserted in self._before.get(node, ()):
+            yield from self._with_inserted(inserted)
+        yield node
+
+
+def _take_over(new: Any, old: Any) -> None:
+    new.name = old.name
+    new.info, new.type = old.info, old.type
+    new.dtype = old.dtype if old.dtype is not None else new.dtype
+    new.shape = old.shape if old.shape is not None else new.shape

@@ -1,0 +1,52 @@
+"""The record of a rewrite in the metadata of the model: which pipeline ran, and which pass took which nodes.
+
+Two files can then be compared with every difference laid to its pass, though nothing else is kept of the run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from regraft.errors import ModelError
+from regraft.pipelines.pass_ import Change
+
+if TYPE_CHECKING:
+    from regraft.ir.model import Model
+
+PIPELINE = "regraft.pipeline"
+RECORD = "regraft.record"
+
+
+class Entry(NamedTuple):
+    """What one pass changed; ``text`` is the pass as in the pipeline."""
+
+    text: str
+    changes: tuple[Change, ...]
+
+
+def read(model: Model) -> list[Entry]:
+    """What was done to ``model``, oldest first. Raises ModelError when the record is damaged."""
+    try:
+        return [
+            Entry(text, tuple(Change(rule, tuple(removed), tuple(added)) for rule, removed, added in changes))
+            for text, changes in json.loads(model.metadata.get(RECORD, "[]"))
+        ]
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"the metadata {RECORD} is damaged: {error}; remove it") from error
+
+
+def pipeline_of(model: Model) -> str:
+    """The text of the pipelines that ``model`` went through, in a row."""
+    return model.metadata.get(PIPELINE, "")
+
+
+def append(model: Model, pipeline: str, entries: Iterable[Entry]) -> None:
+    """Add a run to the record."""
+    every = [*read(model), *(entry for entry in entries if entry.changes)]
+    rows = [[text, [[c.rule, c.removed, c.added] for c in changes]] for text, changes in every]
+    if pipeline:
+        model.metadata[PIPELINE] = ",".join(filter(None, [pipeline_of(model), pipeline]))
+    if rows:
+        model.metadata[RECORD] = json.dumps(rows, separators=(",", ":"))

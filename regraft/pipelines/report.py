@@ -1,0 +1,128 @@
+"""What a run of a pipeline did: for each pass its time, nodes, changes, memory and drift."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from regraft.errors import RegraftError
+from regraft.pipelines.pass_ import Change
+from regraft.verification.drift import Drift
+
+
+@dataclass
+class PassReport:
+    """One pass of a run.
+
+    Attributes:
+        text: the pass as in the pipeline, with its options.
+        changed: whether it changed anything; as far as it said, or nodes came or went, in a run without
+            verification and dumps.
+        peak_memory: bytes, the most that the process had held when the pass ended.
+        peak_growth: bytes by which the pass raised that.
+        dump: the file that shows the graph after the pass.
+        drift: of the outputs, before the pass against after; None where it was not verified or changed nothing.
+    """
+
+    name: str
+    text: str
+    contract: str
+    seconds: float = 0.0
+    nodes_before: int = 0
+    nodes_after: int = 0
+    changed: bool = False
+    changes: list[Change] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    peak_memory: int = 0
+    peak_growth: int = 0
+    dump: Path | None = None
+    drift: Drift | None = None
+
+    def rules(self) -> dict[str, int]:
+        """How often each rule changed something."""
+        counts: dict[str, int] = {}
+        for change in self.changes:
+            counts[change.rule] = counts.get(change.rule, 0) + 1
+        return counts
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return vars(self) | {
+            "changes": [vars(change) for change in self.changes],
+            "dump": str(self.dump) if self.dump else None,
+            "drift": self.drift.to_dict() if self.drift else None,
+        }
+
+
+@dataclass
+class Report:
+    """A run of a pipeline.
+
+    Attributes:
+        model: the file that was rewritten; empty for a model made in memory.
+        verify: "none", "final" or "each".
+        drift: of the outputs, first against last; None unless ``verify`` is "final".
+        unstable: outputs that hang on chance and were not compared.
+    """
+
+    model: str
+    pipeline: str
+    verify: str
+    passes: list[PassReport] = field(default_factory=list)
+    drift: Drift | None = None
+    unstable: list[str] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """Time in passes, without verification and dumps."""
+        return sum(one.seconds for one in self.passes)
+
+    @property
+    def changed(self) -> bool:
+        return any(one.changed for one in self.passes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return vars(self) | {
+            "seconds": self.seconds,
+            "passes": [one.to_dict() for one in self.passes],
+            "drift": self.drift.to_dict() if self.drift else None,
+        }
+
+    def to_json(self) -> str:
+        return json.dumps(_finite(self.to_dict()), indent=2)
+
+    def write(self, path: str | Path) -> None:
+        """Write the report as JSON. Raises RegraftError when the file cannot be written."""
+        try:
+            Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+        except OSError as error:
+            raise RegraftError(f"cannot write the report {path}: {error.strerror}") from error
+
+    def timing(self) -> str:
+        """A table of time, share, nodes and memory, a line for each pass."""
+        total = self.seconds
+        rows = [("seconds", "share", "nodes", "", "peak MB", "pass")]
+        for one in self.passes:
+            share = one.seconds / total if total else 0.0
+            nodes = (f"{one.nodes_before}", f"{one.nodes_after - one.nodes_before:+d}")
+            rows.append((f"{one.seconds:.3f}", f"{share:.0%}", *nodes, f"{one.peak_memory / 1e6:.0f}", one.text))
+        rows.append((f"{total:.3f}", "100%", "", "", "", "total"))
+        widths = [max(len(row[column]) for row in rows) for column in range(5)]
+        return "\n".join(
+            "  ".join([*(cell.rjust(width) for cell, width in zip(row, widths, strict=False)), row[5]]) for row in rows
+        )
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity and no NaN: they become text."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        return str(value)
+    return value

@@ -1,0 +1,81 @@
+"""Operators that an older opset lacks, as local functions of the model.
+
+A recognised Gelu is one operator from opset 20 on. Below, it is a call of the function `regraft::Gelu`, whose body is
+what the operator means: any runtime inlines it, and patterns take it for the operator (`schema.kind`). A call has the
+operator's attributes; the body is written for their values, which its name tells: `LayerNormalization_epsilon_1em12`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+from onnx import helper
+
+from regraft.errors import PassError
+from regraft.ir import schema
+from regraft.ir.graph import Constant, Function, Node, Tensor, Variable
+from regraft.ir.model import Model
+from regraft.rewriting import formula
+from regraft.rewriting.build import Builder
+from regraft.rewriting.term import Given, Term
+
+_IR_VERSION = 8  # the first with local functions
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "Gelu": {"approximate": "none"},
+    "LayerNormalization": {"axis": -1, "epsilon": 1e-5},
+}
+
+
+def provide(model: Model, op: str, attrs: dict[str, Any], dtype: np.dtype[Any] | None) -> tuple[str, dict[str, Any]]:
+    """See to it that `model` has the function that stands for `op`; its name, and all attributes of a call.
+
+    Raises:
+        PassError: no function stands for the operator.
+    """
+    if op not in _DEFAULTS:
+        first = schema.since(op)
+        raise PassError(
+            f"opset {model.opset} has no {op}, which came with opset {first}; run convert-opset{{version={first}}}"
+        )
+    attrs = {**_DEFAULTS[op], **attrs}
+    name = _name(op, attrs, dtype)
+    if not any(f.domain == schema.STAND_IN and f.name == name for f in model.functions):
+        model.functions.append(_function(name, op, attrs, dtype, model))
+        model.graph.ir_version = max(model.graph.ir_version or 0, _IR_VERSION)
+    return name, attrs
+
+
+def _name(op: str, attrs: dict[str, Any], dtype: np.dtype[Any] | None) -> str:
+    special = {name: value for name, value in attrs.items() if value != _DEFAULTS[op][name]}
+    parts = [f"{name}_{value:g}" if isinstance(value, float) else f"{name}_{value}" for name, value in special.items()]
+    parts += [] if dtype in (None, np.float32) else [str(dtype)]
+    return "_".join([op, *parts]).replace("-", "m").replace(".", "p")
+
+
+def _function(name: str, op: str, attrs: dict[str, Any], dtype: np.dtype[Any] | None, model: Model) -> Function:
+    names = map("v{}".format, itertools.count())
+    nodes: list[Node] = []
+
+    def emit(op: str, inputs: list[Tensor], attrs: dict[str, Any], domain: str | None) -> Tensor:
+        output = Variable(next(names))
+        nodes.append(Node(op, f"n{len(nodes)}", attrs, inputs, [output], domain))
+        return output
+
+    inputs, meaning = _meaning(op, **attrs)
+    build = Builder(emit, lambda values, hint: Constant(next(names), values), model.opset, dtype)
+    function = Function(name, schema.STAND_IN, attrs=dict.fromkeys(attrs), opset=model.opset)
+    function.inputs, function.outputs = inputs, [build(meaning)]
+    function.nodes += nodes
+    function.import_domains = [helper.make_opsetid("", model.opset)]
+    function._functions = model.functions
+    return function
+
+
+def _meaning(op: str, approximate: str = "none", axis: int = -1, epsilon: float = 0.0) -> tuple[list[Variable], Term]:
+    x, scale, bias = (Variable(name) for name in ("x", "scale", "bias"))
+    if op == "Gelu":
+        return [x], (formula.tanh_gelu if approximate == "tanh" else formula.erf_gelu)(Given(x))
+    axes = list(range(axis, 0))
+    return [x, scale, bias], formula.layer_norm(Given(x), Given(scale), Given(bias), axes, epsilon)

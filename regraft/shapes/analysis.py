@@ -1,0 +1,121 @@
+"""The walk that finds out what is known of every value, node after node."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from regraft.ir.graph import AnyGraph, Constant, Function, Graph, Node, Tensor, adopt
+from regraft.ir.model import Model
+from regraft.ir.schema import constant_node_value
+from regraft.shapes import bodies as shape_bodies
+from regraft.shapes import rules as shape_rules
+from regraft.shapes import values as shape_values
+from regraft.shapes.call import Call
+from regraft.shapes.facts import UNKNOWN, WHOLE, Fact, Facts, declared, of_constant
+from regraft.shapes.inference import ERRORS, Schemas, problem
+
+
+def analyse(model: Model) -> Facts:
+    """What is known of every value, the model left as it is. What stands in a function holds for every call."""
+    for graph in model.graphs():
+        adopt(graph)
+    facts = Facts()
+    walker = Walk(model, facts)
+    walker.graph(model.graph, {})
+    for function in model.functions:
+        facts.update(dict.fromkeys(function.inputs, UNKNOWN))
+        walker.graph(function, {})
+    return facts
+
+
+class Walk:
+    """Fills `facts`; `attrs` are always the attributes that the function around was called with."""
+
+    def __init__(self, model: Model, facts: Facts):
+        self.facts = facts
+        self._functions = {f.unique_id: f for f in model.functions}
+        self._schemas = Schemas()
+
+    def graph(self, graph: AnyGraph, attrs: dict[str, Any]) -> list[Fact]:
+        """Walk `graph`; what is known of its outputs."""
+        versions = {e.domain: e.version for e in graph.import_domains or ()} | {"": graph.opset}
+        for node in graph.nodes:
+            made = self._node(node, versions.get(node.domain or "", 1), attrs)
+            missing = [UNKNOWN] * (len(node.outputs) - len(made))
+            for tensor, fact in zip(node.outputs, [*made, *missing], strict=False):
+                self._put(tensor, fact)
+        return [self.facts[t] for t in graph.outputs]
+
+    def body(self, graph: Graph, inputs: list[Fact], attrs: dict[str, Any]) -> list[Fact]:
+        """What a body gives for `inputs`."""
+        for tensor, fact in zip(graph.inputs, inputs, strict=False):
+            self.facts[tensor] = fact if fact.code or fact.other is not None else declared(tensor)
+        return self.graph(graph, attrs)
+
+    def _put(self, tensor: Tensor, fact: Fact) -> None:
+        if not tensor.name or isinstance(tensor, Constant):
+            return
+        if fact.dims is None and fact.other is None:
+            said = declared(tensor)
+            fact = said if fact.code in (0, said.code) else fact
+        self.facts[tensor] = fact if fact.fits else fact._replace(value=None)
+
+    def _node(self, node: Node, opset: int, scope: dict[str, Any]) -> list[Fact]:
+        attrs = _resolved(node, scope)
+        if attrs is None:
+            return []
+        inputs = [self.facts[t] for t in node.inputs]
+        domain = node.domain or ""
+        function = self._functions.get((domain, node.op, node.overload) if node.overload else (domain, node.op))
+        if function is not None:
+            return self._function(function, inputs, attrs)
+        if node.op == "Range" and not domain:  # ONNX wants scalars, ONNX Runtime takes any single element
+            inputs = [f._replace(dims=()) if f.sizes is not None and math.prod(f.sizes) == 1 else f for f in inputs]
+        call = Call(node, opset, inputs, attrs)
+        if not domain and node.op in shape_bodies.RULES:
+            return shape_bodies.RULES[node.op](self, call, scope)
+        if not domain and node.op == "Constant":
+            value = constant_node_value(Node("Constant", attrs=attrs))
+            return [] if value is None else [of_constant(Constant(node.name, value))]
+        return self._standard(call)
+
+    def _standard(self, call: Call) -> list[Fact]:
+        """By the rules of the operator."""
+        try:
+            made = self._schemas.infer(call)
+            shape = shape_rules.shape(call)
+            if not made:
+                return made
+            if shape is not None:
+                made[0] = made[0]._replace(dims=shape)
+            if made[0].code in WHOLE:
+                value = shape_values.elements(call, made[0].sizes)
+                if value is not None:
+                    made[0] = made[0]._replace(dims=value.shape, value=value)
+            return made
+        except ERRORS as error:
+            typed = all(
+                fact.code or fact.other for fact, t in zip(call.inputs, call.node.inputs, strict=True) if t.name
+            )
+            if typed:  # without types, in a function that nobody calls, inference has nothing to go by
+                self.facts.problems.append(problem(call.node, error))
+            return []
+
+    def _function(self, function: Function, inputs: list[Fact], attrs: dict[str, Any]) -> list[Fact]:
+        """What a call of `function` gives."""
+        left_out = [UNKNOWN] * (len(function.inputs) - len(inputs))
+        self.facts.update(zip(function.inputs, [*inputs, *left_out], strict=False))
+        return self.graph(function, {**function.attrs, **attrs})
+
+
+def _resolved(node: Node, scope: dict[str, Any]) -> dict[str, Any] | None:
+    """The attributes of `node`; None where one is that of a call nobody knows of."""
+    attrs = {}
+    for name, value in node.attrs.items():
+        if isinstance(value, Node.AttributeRef):
+            if scope.get(value.name) is None:
+                return None
+            value = scope[value.name]
+        attrs[name] = value
+    return attrs

@@ -1,0 +1,116 @@
+"""Shapes through If, Loop and Scan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import onnx
+
+from regraft.ir.graph import Graph
+from regraft.shapes import dims
+from regraft.shapes.call import Call
+from regraft.shapes.dims import Dim
+from regraft.shapes.facts import UNKNOWN, Fact
+
+if TYPE_CHECKING:
+    from regraft.shapes.analysis import Walk
+
+Scope = dict[str, Any]
+
+
+def _if(walk: Walk, call: Call, scope: Scope) -> list[Fact]:
+    """What both branches give."""
+    then, otherwise = (walk.body(call.attrs[name], [], scope) for name in ("then_branch", "else_branch"))
+    return [_common(a, b) for a, b in zip(then, otherwise, strict=False)]
+
+
+def _loop(walk: Walk, call: Call, scope: Scope) -> list[Fact]:
+    """The values that are handed on as they are in every iteration, and a new axis before the others."""
+    before = [Fact(onnx.TensorProto.INT64, ()), Fact(onnx.TensorProto.BOOL, ())]
+    start = call.inputs[2:]
+    state, made = _iterate(walk, call.attrs["body"], scope, before, start, [], skip=1)
+    return state + [_with_axis(fact, 0, dims.unnamed()) for fact in made[1 + len(start) :]]
+
+
+def _scan(walk: Walk, call: Call, scope: Scope) -> list[Fact]:
+    """As Loop; some inputs lose an axis, along which the iterations run."""
+    if call.opset < 9:
+        return []
+    count: int = call.attrs["num_scan_inputs"]
+    split = len(call.inputs) - count
+    length: Dim = dims.unnamed()
+    slices = []
+    for fact, axis in zip(call.inputs[split:], call.attrs.get("scan_input_axes") or [0] * count, strict=True):
+        shape = list(fact.dims or ())
+        length = shape.pop(axis) if shape else length
+        slices.append(Fact(fact.code, None if fact.dims is None else tuple(shape)))
+    state, made = _iterate(walk, call.attrs["body"], scope, [], call.inputs[:split], slices, skip=0)
+    stacked = made[split:]
+    axes = call.attrs.get("scan_output_axes") or [0] * len(stacked)
+    return state + [_with_axis(fact, axis, length) for fact, axis in zip(stacked, axes, strict=True)]
+
+
+RULES: dict[str, Callable[[Walk, Call, Scope], list[Fact]]] = {"If": _if, "Loop": _loop, "Scan": _scan}
+
+
+def _iterate(
+    walk: Walk, body: Graph, scope: Scope, before: list[Fact], start: list[Fact], after: list[Fact], skip: int
+) -> tuple[list[Fact], list[Fact]]:
+    """The values that iterations hand on, as they are at the end, and all outputs of the body.
+
+    A dimension that an iteration changes is unknown in all of them; the rest is proven by induction.
+
+    Args:
+        before, after: what is known of the body's other inputs.
+        skip: how many outputs of the body come before the values handed on.
+    """
+    state = [fact._replace(value=None) for fact in start]
+    changing: set[Dim] = set()
+    while True:
+        problems = len(walk.facts.problems)
+        made = walk.body(body, [*before, *state, *after], scope)
+        ends = made[skip : skip + len(state)]
+        general = [_general(a, b, changing) for a, b in zip(state, ends, strict=True)]
+        if all((a.code, a.dims) == (b.code, b.dims) for a, b in zip(state, general, strict=True)):
+            return [_fresh(fact, changing) for fact in general], made
+        state = general
+        del walk.facts.problems[problems:]
+
+
+def _general(state: Fact, end: Fact, changing: set[Dim]) -> Fact:
+    """What holds before and after an iteration."""
+    if state.dims is None or end.dims is None or len(state.dims) != len(end.dims):
+        return state._replace(dims=None)
+    shape = []
+    for a, b in zip(state.dims, end.dims, strict=True):
+        if a != b and a not in changing:
+            a = dims.unnamed()
+            changing.add(a)
+        shape.append(a)
+    return state._replace(dims=tuple(shape))
+
+
+def _fresh(fact: Fact, changing: set[Dim]) -> Fact:
+    if fact.dims is None:
+        return fact
+    return fact._replace(dims=tuple(dims.unnamed() if d in changing else d for d in fact.dims))
+
+
+def _common(a: Fact, b: Fact) -> Fact:
+    """What holds of both."""
+    if a.other is not None:
+        return a if b.other == a.other else UNKNOWN
+    if a.code != b.code:
+        return UNKNOWN
+    if a.dims is None or b.dims is None or len(a.dims) != len(b.dims):
+        return Fact(a.code)
+    return Fact(a.code, tuple(x if x == y else dims.unnamed() for x, y in zip(a.dims, b.dims, strict=True)))
+
+
+def _with_axis(fact: Fact, axis: int, size: Dim) -> Fact:
+    if fact.dims is None:
+        return Fact(fact.code)
+    shape = list(fact.dims)
+    shape.insert(axis if axis >= 0 else len(shape) + 1 + axis, size)
+    return Fact(fact.code, tuple(shape))

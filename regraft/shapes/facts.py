@@ -1,0 +1,130 @@
+"""What is known of a value, and where it comes from: a constant, or what the model declares."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from regraft.ir.graph import Constant, Tensor, Variable
+from regraft.ir.weights import Array
+from regraft.shapes import dims
+from regraft.shapes.dims import Dim
+
+LIMIT = 64
+"""Elements of the largest tensor that is followed by value; shapes are shorter."""
+
+WHOLE = (onnx.TensorProto.INT64, onnx.TensorProto.INT32, onnx.TensorProto.BOOL)
+"""Data types that are followed by value."""
+
+_RANGES: dict[int, range] = {
+    onnx.TensorProto.INT64: range(-(2**63), 2**63),
+    onnx.TensorProto.INT32: range(-(2**31), 2**31),
+    onnx.TensorProto.BOOL: range(2),
+}
+
+
+class Fact(NamedTuple):
+    """What is known of a value.
+
+    Attributes:
+        code: ONNX's number of the element type; 0 where it is unknown, or the value is no tensor.
+        dims: the shape; None where the rank is unknown.
+        value: the elements, each a number or an expression, for a small whole-number tensor.
+        other: the type of a sequence, an optional or a map.
+    """
+
+    code: int = 0
+    dims: tuple[Dim, ...] | None = None
+    value: Array | None = None
+    other: onnx.TypeProto | None = None
+
+    @property
+    def numbers(self) -> Array | None:
+        """The value, if every element is a number."""
+        value = self.value
+        return value if value is not None and all(isinstance(v, int) for v in value.flat) else None
+
+    @property
+    def sizes(self) -> tuple[int, ...] | None:
+        """The shape, if every dimension is a number."""
+        known = tuple(d for d in self.dims or () if isinstance(d, int))
+        return known if self.dims is not None and len(known) == len(self.dims) else None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the elements are as many as the shape says, and within the dtype's range."""
+        if self.value is None:
+            return True
+        inside = _RANGES.get(self.code, range(0))
+        return (
+            self.sizes is not None
+            and math.prod(self.sizes) == self.value.size
+            and all(v in inside for v in self.value.flat if isinstance(v, int))
+        )
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it speaks of no dimension without a name."""
+        known = [*(self.dims or ()), *([] if self.value is None else self.value.flat)]
+        return all(map(dims.is_named, known))
+
+
+UNKNOWN = Fact()
+
+
+class Facts(dict[Tensor, Fact]):
+    """What is known of each value of a model; `problems` are the nodes that contradict ONNX's rules, a line each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.problems: list[str] = []
+
+    def __missing__(self, tensor: Tensor) -> Fact:
+        fact = of_constant(tensor) if isinstance(tensor, Constant) else declared(tensor)
+        self[tensor] = fact
+        return fact
+
+
+def declared(tensor: Variable) -> Fact:
+    """What the model declares of `tensor`."""
+    if tensor.is_empty():
+        return UNKNOWN
+    if tensor.info is not None and tensor.type not in (None, "tensor_type"):
+        return Fact(other=tensor.info.type)
+    code = 0 if tensor.dtype is None else code_of(tensor.dtype)
+    return Fact(code, None if tensor.shape is None else tuple(map(_symbol, tensor.shape)))
+
+
+def of_constant(constant: Constant) -> Fact:
+    """What there is to know of `constant`; its value is read where it is small."""
+    code, shape = code_of(constant.dtype), tuple(int(d) for d in constant.shape)
+    small = code in WHOLE and constant.size <= LIMIT
+    return Fact(code, shape, of_array(np.asarray(constant.values)) if small else None)
+
+
+def whole_array(values: Any, shape: tuple[int, ...] | None = None) -> Array:
+    """An array of numbers and expressions."""
+    flat = list(values)
+    array = np.empty(len(flat), object)
+    array[:] = flat
+    return array if shape is None else array.reshape(shape)
+
+
+def of_array(values: Array) -> Array:
+    """The elements of an array of whole numbers."""
+    return whole_array((int(v) for v in values.flat), values.shape)
+
+
+def code_of(dtype: Any) -> int:
+    """ONNX's number of a dtype."""
+    return dtype if isinstance(dtype, int) else int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+
+def _symbol(dim: int | str | None) -> Dim:
+    if isinstance(dim, str) and not dim.startswith((dims.UNNAMED, dims.FREE)):
+        return dims.symbol(dim)
+    return int(dim) if isinstance(dim, int) and dim >= 0 else dims.unnamed()

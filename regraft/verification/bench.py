@@ -1,0 +1,165 @@
+"""Time two models against each other: runs interleaved, so that what disturbs one disturbs the other."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regraft.verification.runtime import Runnable, Session
+from regraft.verification.signature import correspond
+
+_RESAMPLES = 2000
+_CONFIDENCE = 0.95
+_STATUS = Path("/proc/self/status")  # Linux; getrusage would count what the parent process held
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The runs of one model.
+
+    Attributes:
+        seconds: of each run, in order.
+        peak: bytes of memory that opening the model and running it once took at most; None where not measured.
+    """
+
+    seconds: tuple[float, ...]
+    peak: int | None = None
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    def __str__(self) -> str:
+        memory = "" if self.peak is None else f", peak memory {self.peak / 2**20:.0f} MiB"
+        return f"{_text(self.median)} (min {_text(min(self.seconds))}, max {_text(max(self.seconds))}){memory}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models timed against each other.
+
+    Attributes:
+        a, b: their runs; run i of `a` came right beside run i of `b`.
+        threads: that they ran with.
+        optimize: whether ONNX Runtime's own optimisations were on.
+    """
+
+    a: Timing
+    b: Timing
+    threads: int
+    optimize: bool
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """Seconds of `a` over seconds of `b`, run by run: above 1 where `b` is faster."""
+        return tuple(a / b for a, b in zip(self.a.seconds, self.b.seconds, strict=True))
+
+    @property
+    def ratio(self) -> float:
+        """The median of the ratios."""
+        return statistics.median(self.ratios)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where the median ratio lies with 95 % confidence, by resampling the ratios."""
+        random = np.random.default_rng(0)
+        draws = random.choice(self.ratios, (_RESAMPLES, len(self.ratios)))
+        tail = (1 - _CONFIDENCE) / 2
+        low, high = np.quantile(np.median(draws, axis=1), (tail, 1 - tail))
+        return float(low), float(high)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; times in seconds."""
+        spread = {"min": min(self.ratios), "max": max(self.ratios), "interval": list(self.interval)}
+        medians = {"a_median": self.a.median, "b_median": self.b.median}
+        return {**asdict(self), **medians, "ratio": self.ratio, **spread}
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return "\n".join(
+            (
+                f"a: {self.a}",
+                f"b: {self.b}",
+                f"b is {self.ratio:.2f} times as fast as a (95 % interval of the median {low:.2f} to {high:.2f}; "
+                f"{len(self.ratios)} pairs, {min(self.ratios):.2f} to {max(self.ratios):.2f})",
+            )
+        )
+
+
+def bench(
+    a: Runnable,
+    b: Runnable,
+    inputs: Mapping[str, Any],
+    *,
+    runs: int = 20,
+    warmup: int = 3,
+    threads: int = 1,
+    optimize: bool = True,
+    memory: bool = False,
+) -> Comparison:
+    """Time `a` and `b` in turns: a b, b a, a b ...
+
+    Args:
+        inputs: of `a`, by name; those of `b` are paired with them as in `verify.compare`.
+        warmup: runs of each before the clock counts.
+        threads: that share the work of one operator.
+        optimize: with ONNX Runtime's own optimisations, as in use.
+        memory: measure peak memory too, of models given as paths, each in a process of its own.
+
+    Raises:
+        RuntimeFailure: one of them does not run.
+    """
+    sessions = Session(a, optimize=optimize, threads=threads), Session(b, optimize=optimize, threads=threads)
+    pairs = correspond(sessions[0].inputs, sessions[1].inputs, {}).pairs
+    feeds = dict(inputs), {pairs.get(name, name): value for name, value in inputs.items() if name in pairs}
+    for _ in range(warmup):
+        for session, values in zip(sessions, feeds, strict=True):
+            session.run(values)
+    seconds: tuple[list[float], list[float]] = [], []
+    for turn in range(max(1, runs)):
+        for side in (0, 1) if turn % 2 == 0 else (1, 0):
+            started = time.perf_counter()
+            sessions[side].run(feeds[side])
+            seconds[side].append(time.perf_counter() - started)
+    peaks = [_peak(m, v, optimize, threads) if memory else None for m, v in zip((a, b), feeds, strict=True)]
+    timings = [Timing(tuple(s), peak) for s, peak in zip(seconds, peaks, strict=True)]
+    return Comparison(timings[0], timings[1], threads, optimize)
+
+
+def _peak(model: Runnable, inputs: dict[str, Any], optimize: bool, threads: int) -> int | None:
+    if not isinstance(model, str | os.PathLike) or not _STATUS.exists():
+        return None
+    task = pickle.dumps((os.fspath(model), inputs, optimize, threads))
+    code = f"import {__name__} as bench; bench._measure_peak()"
+    child = subprocess.run([sys.executable, "-c", code], input=task, stdout=subprocess.PIPE, check=True)
+    return int(child.stdout)
+
+
+def _measure_peak() -> None:
+    """In a child process: read a task, run it, print the bytes that it took."""
+    model, inputs, optimize, threads = pickle.load(sys.stdin.buffer)
+    importlib.import_module("onnxruntime")  # its own memory is not the model's
+    before = _high_water()
+    Session(model, optimize=optimize, threads=threads).run(inputs)
+    print(_high_water() - before)
+
+
+def _high_water() -> int:
+    found = re.search(r"VmHWM:\s+(\d+) kB", _STATUS.read_text())
+    return int(found[1]) * 1024 if found else 0
+
+
+def _text(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"

@@ -1,0 +1,184 @@
+"""What each input of a model means, read off what the graph does with it; by its name where the graph does not tell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from regraft.ir.graph import Constant, Node, Tensor, Variable
+from regraft.ir.model import Model
+from regraft.verification.signature import Port
+
+Kind = Literal["index", "segment", "position", "mask", "bias", "length", "integer", "boolean", "float", "string"]
+
+_CARRIED = {  # ops whose output holds the values of these inputs
+    **dict.fromkeys(("Cast", "Identity", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Transpose", "Expand"), (0,)),
+    **dict.fromkeys(("Tile", "Slice", "Split", "Gather", "GatherND", "GatherElements", "Dropout", "Pad"), (0,)),
+    **dict.fromkeys(("Clip", "Abs", "Neg"), (0,)),
+    "Where": (1, 2),
+    "Concat": range(1000),
+    "Max": range(1000),
+    "Min": range(1000),
+}
+_SAME_SHAPE = ("Identity", "Cast", "Dropout", "DequantizeLinear")
+_SAME_VALUES = ("Identity", "Cast", "Unsqueeze", "Squeeze", "Reshape")
+_TABLES = {  # (op, place of the index) -> place of the table
+    ("Gather", 1): 0,
+    ("GatherElements", 1): 0,
+    ("GatherND", 1): 0,
+    ("EmbedLayerNormalization", 0): 2,
+    ("EmbedLayerNormalization", 1): 4,
+}
+_MASKING = {("Where", 0), ("Sub", 1), ("And", 0), ("And", 1), ("Or", 0), ("Or", 1), ("Not", 0), ("ReduceSum", 0)}
+_MASKING |= {(op, place) for op in ("Equal", "Greater", "GreaterOrEqual", "Less", "Mul") for place in (0, 1)}
+_FAR = 32  # steps back from a node: without an end to them, long chains would take quadratic time
+_SEGMENTS = 16  # tables with fewer rows hold token types
+
+_NAMES: tuple[tuple[str, Kind], ...] = (
+    (r"mask", "mask"),
+    (r"label", "integer"),
+    (r"token_?type|segment", "segment"),
+    (r"position|pos_?ids", "position"),
+    (r"ids|tokens?\b", "index"),
+    (r"len(gth)?s?$", "length"),
+)
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What an input means; `rows` bounds an index, a segment or a position: it is below."""
+
+    kind: Kind
+    rows: int | None = None
+
+
+def meaning(variable: Variable, port: Port) -> Meaning:
+    """What the graph input `variable`, described by `port` (a tensor), means."""
+    dtype = port.dtype
+    uses = list(_uses(variable))
+    named = next((kind for pattern, kind in _NAMES if re.search(pattern, port.name.lower())), None)
+    rank = len(port.shape) if port.shape is not None else 2
+    if dtype is None or dtype.kind not in "biuO":
+        if named == "mask" and rank >= 2:
+            return Meaning("bias" if any(node.op in ("Add", "Sum") for node, _ in uses) else "mask")
+        return Meaning("float")
+    if dtype == np.object_:
+        return Meaning("string")
+    rows = [r for r in (_rows(node, place) for node, place in uses) if r]
+    if rows:
+        bound = min(rows)
+        guess: Kind = "index" if bound > _SEGMENTS else "segment"
+        return Meaning(named if named in ("position", "segment") else guess, bound)
+    if rank >= 2 and (named == "mask" or any((node.op, place) in _MASKING for node, place in uses)):
+        return Meaning("mask")
+    if dtype.kind == "b":
+        return Meaning("boolean")
+    return Meaning(named if named not in (None, "mask") else "integer")
+
+
+def longest_sequence(model: Model) -> int | None:
+    """The number of positions that the model has: rows of a position table, length of a constant cut to the input."""
+    bounds = [bound for node in model.nodes() for bound in _bounds(node) if bound > 1]
+    return min(bounds, default=None)
+
+
+def channels(variable: Variable) -> int | None:
+    """The channels that a convolution expects of an image input."""
+    for node, place in _uses(variable):
+        if node.op == "Conv" and place == 0 and node.inputs[1].shape:
+            return int(node.inputs[1].shape[1]) * int(node.attrs.get("group", 1))
+    return None
+
+
+def _uses(variable: Tensor) -> Iterator[tuple[Node, int]]:
+    """Each node, and the place among its inputs, that the values of `variable` reach unchanged."""
+    stack, seen = [variable], {variable}
+    while stack:
+        tensor = stack.pop()
+        for node in dict.fromkeys(tensor.outputs):
+            for place, value in enumerate(node.inputs):
+                if value is not tensor:
+                    continue
+                yield node, place
+                if place in _CARRIED.get(node.op, ()):
+                    fresh = [out for out in node.outputs[:1] if out not in seen]
+                    seen.update(fresh)
+                    stack += fresh
+
+
+def _rows(node: Node, place: int) -> int | None:
+    """How many values an index may take that `node` takes in `place`; None if it is no index there."""
+    if node.op == "OneHot" and place == 0:
+        depth = _constant(node.inputs[1])
+        return int(depth.values.reshape(-1)[0]) if depth is not None else None
+    table = _TABLES.get((node.op, place))
+    if table is None:
+        return None
+    shape = _shape(node.inputs[table])
+    axis = node.attrs.get("axis", 0) if node.op.startswith("Gather") else 0
+    if shape is None or not -len(shape) <= axis < len(shape) or not isinstance(shape[axis], int):
+        return 1  # a table of unknown size has a first row
+    return int(shape[axis])
+
+
+def _bounds(node: Node) -> Iterator[int]:
+    if node.op == "Slice" and len(node.inputs) > 2 and _constant(node.inputs[2], _SAME_VALUES) is None:
+        data = _constant(_uncut(node.inputs[0]))
+        axes = _constant(node.inputs[3], _SAME_VALUES) if len(node.inputs) > 3 else None
+        if data is not None and len(data.shape) > 1:
+            cut = axes.values.reshape(-1).tolist() if axes is not None else [0]
+            yield from (int(data.shape[axis]) for axis in cut)
+    elif node.op == "Gather":
+        table = _constant(node.inputs[0])
+        if table is not None and len(table.shape) == 2 and np.dtype(table.dtype).kind not in "biu":
+            made_by = _origin(node.inputs[1])
+            yield from {"Range": [table.shape[0]], "CumSum": [table.shape[0] - 2]}.get(made_by, [])
+
+
+def _origin(tensor: Tensor) -> str:
+    """The op that makes the values of `tensor`, before they are reshaped, cast, or a constant is added."""
+    for _ in range(_FAR):
+        node = tensor.inputs[0] if tensor.inputs else None
+        if node is None:
+            break
+        if node.op in ("Add", "Mul"):
+            tensor = next((t for t in node.inputs if _constant(t) is None), node.inputs[0])
+        elif 0 in _CARRIED.get(node.op, ()):
+            tensor = node.inputs[0]
+        else:
+            return str(node.op)
+    return ""
+
+
+def _uncut(tensor: Tensor) -> Tensor:
+    """What `tensor` is cut from by constants, such as ``[0:max]`` of another axis."""
+    for _ in range(_FAR):
+        node = tensor.inputs[0] if tensor.inputs else None
+        if node is None or node.op != "Slice" or any(_constant(t) is None for t in node.inputs[1:]):
+            break
+        tensor = node.inputs[0]
+    return tensor
+
+
+def _constant(tensor: Tensor, through: Collection[str] = _SAME_SHAPE) -> Constant | None:
+    """The constant that `tensor` is, or is made of by ops that keep its shape, or whichever are named."""
+    for _ in range(_FAR):
+        if isinstance(tensor, Constant):
+            return tensor
+        node = tensor.inputs[0] if tensor.inputs else None
+        if node is not None and node.op == "Constant":
+            value = node.attrs.get("value")
+            return value if isinstance(value, Constant) else None
+        if node is None or node.op not in through:
+            return None
+        tensor = node.inputs[0]
+    return None
+
+
+def _shape(tensor: Tensor) -> Any:
+    constant = _constant(tensor)
+    return constant.shape if constant is not None else tensor.shape

@@ -1,0 +1,207 @@
+"""Run a model in ONNX Runtime: numpy in, numpy out."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from regraft.errors import RegraftError
+from regraft.files.loading import load
+from regraft.files.saving import INLINE_LIMIT, save
+from regraft.ir.model import Model
+from regraft.ir.weights import Array, packed_size
+from regraft.verification.attach import attach
+from regraft.verification.signature import Port
+
+Runnable = Model | onnx.ModelProto | str | os.PathLike[str]
+
+_FATAL = 4  # ONNX Runtime's severity that leaves warnings and errors to the exceptions
+_NOISE = re.compile(  # the code of the error, and the line and signature of the C++ function that found it
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : "
+    r"|\S+\.(?:cc|h):\d+ (?:(?=[^()]*\b(?:onnxruntime|std)::)[^()]*\((?:[^()]|\([^()]*\))*\)"
+    r"(?:::<lambda\([^()]*\)>)?(?: const)?(?: \[with [^\]]*\])?|\w+(?=[ :])):? ?"
+)
+
+
+class RuntimeFailure(RegraftError):
+    """ONNX Runtime does not take the model, or what it is run on."""
+
+
+class Session:
+    """A model ready to run.
+
+    Args:
+        model: a model, a `ModelProto` without external data, or the path of an ONNX file.
+        optimize: let ONNX Runtime rewrite the graph; off, it runs what is written.
+        threads: that share the work of one operator; 0 lets ONNX Runtime choose.
+
+    Attributes:
+        inputs: those that `run` must be given.
+        defaults: those that it may be given.
+        outputs: what it gives.
+
+    Raises:
+        RuntimeFailure: ONNX Runtime refuses the model.
+        ModelError: the file cannot be read.
+    """
+
+    def __init__(self, model: Runnable, *, optimize: bool = False, threads: int = 0):
+        self._kept: list[Any] = []  # values that ONNX Runtime reads as long as the session lives
+        self._session = session = self._open(model, _options(optimize, threads))
+        self.inputs = _ports(session.get_inputs())
+        self.defaults = _ports(session.get_overridable_initializers())
+        self.outputs = _ports(session.get_outputs())
+
+    def _open(self, model: Runnable, options: Any) -> Any:
+        if isinstance(model, onnx.ModelProto):
+            return _session(model.SerializeToString(), options)
+        if not isinstance(model, Model):
+            path = Path(model)
+            if not path.is_file() or path.stat().st_size > INLINE_LIMIT:
+                return self._open(load(path), options)  # it says what is wrong, or reads what protobuf cannot
+            return _session(str(path), options)
+        attached = attach(model, options, _ort_value)
+        if attached is None:
+            with tempfile.TemporaryDirectory(prefix="regraft-") as folder:
+                return _session(str(save(model, Path(folder, "model.onnx"), "external")), options)
+        proto, self._kept = attached
+        return _session(proto.SerializeToString(), options)
+
+    def run(self, inputs: Mapping[str, Any], outputs: Sequence[str] | None = None) -> dict[str, Any]:
+        """The outputs by name; all, or those named.
+
+        Args:
+            inputs: by name, an array, or a list of arrays for a sequence, or None for an optional without a value.
+
+        Returns:
+            An array for each tensor (one of ml_dtypes for bfloat16 and the like), a list for a sequence, a dict for a
+            map, None for an optional without a value.
+
+        Raises:
+            RuntimeFailure: an input is missing, unknown, or of another dtype or shape; or running failed.
+        """
+        known = {port.name: port for port in self.outputs}
+        names = list(known) if outputs is None else list(outputs)
+        for name in names:
+            if name not in known:
+                raise RuntimeFailure(f"no output named '{name}'; known: {', '.join(known)}")
+        feeds = self._feeds(inputs)
+        ports = [known[name] for name in names]
+        exotic = any(port.exotic for port in (*self.inputs, *ports))
+        if exotic and (lists := [name for name, value in feeds.items() if not isinstance(value, np.ndarray)]):
+            raise RuntimeFailure(f"input '{lists[0]}': ONNX Runtime takes no sequence beside dtypes that numpy lacks")
+        try:
+            results = self._run_exotic(feeds, ports) if exotic else self._session.run(names, feeds, _run_options())
+        except Exception as error:  # ONNX Runtime's exceptions have no common base
+            raise RuntimeFailure(f"ONNX Runtime failed: {_one_line(error)}") from error
+        return dict(zip(names, results, strict=True))
+
+    def _feeds(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        required = {port.name: port for port in self.inputs}
+        known = required | {port.name: port for port in self.defaults}
+        if missing := [name for name in required if name not in inputs]:
+            raise RuntimeFailure(f"no value for input '{missing[0]}', {required[missing[0]]}")
+        for name in inputs:
+            if name not in known:
+                raise RuntimeFailure(f"no input named '{name}'; known: {', '.join(known) or 'none'}")
+        return {name: _checked(known[name], value) for name, value in inputs.items()}
+
+    def _run_exotic(self, feeds: dict[str, Any], ports: list[Port]) -> list[Any]:
+        """Run through ONNX Runtime's own values, which hold dtypes that numpy does not have."""
+        values = {name: _ort_value(value) for name, value in feeds.items()}
+        results = self._session.run_with_ort_values([port.name for port in ports], values, _run_options())
+        return [_array(value) if port.exotic else value.numpy() for port, value in zip(ports, results, strict=True)]
+
+
+def _options(optimize: bool, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _FATAL
+    options.intra_op_num_threads = threads
+    level = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_DISABLE_ALL
+    if not optimize:  # it would round a product with an initializer otherwise than one with a computed value
+        options.add_session_config_entry("session.disable_prepacking", "1")
+    return options
+
+
+def _run_options() -> Any:
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = _FATAL
+    return options
+
+
+def _session(model: str | bytes, options: Any) -> Any:
+    import onnxruntime
+
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # as above
+        raise RuntimeFailure(f"ONNX Runtime refuses the model: {_one_line(error)}") from error
+
+
+def _ports(arguments: list[Any]) -> tuple[Port, ...]:
+    return tuple(Port.of_runtime(a.name, a.type, a.shape) for a in arguments)
+
+
+def _one_line(error: Exception) -> str:
+    return _NOISE.sub("", " ".join(str(error).split())).strip()
+
+
+def _checked(port: Port, value: Any) -> Any:
+    """`value` as ONNX Runtime takes it for `port`."""
+    if port.kind == "optional" and port.inner:
+        return value if value is None else _checked(port.inner, value)
+    if port.kind == "seq" and port.inner:
+        if not isinstance(value, list | tuple):
+            raise RuntimeFailure(f"input '{port.name}' is a sequence: give a list, not {type(value).__name__}")
+        return [_checked(port.inner, item) for item in value]
+    if port.kind != "tensor" or port.dtype is None:
+        return value
+    array = np.asarray(value)
+    if port.dtype == np.object_:
+        array = array.astype(object)
+    if array.dtype != port.dtype:
+        raise RuntimeFailure(f"input '{port.name}' takes {port}, not {array.dtype}")
+    dims = port.shape
+    if dims is not None and not _fits(array.shape, dims):
+        raise RuntimeFailure(f"input '{port.name}' takes {port}, not shape {list(array.shape)}")
+    return np.ascontiguousarray(array) if array.ndim else array
+
+
+def _fits(shape: tuple[int, ...], dims: tuple[Any, ...]) -> bool:
+    return len(shape) == len(dims) and all(d == n for n, d in zip(shape, dims, strict=True) if isinstance(d, int))
+
+
+def _ort_value(array: Array) -> Any:
+    """`array` as a value of ONNX Runtime, on the same memory where it can be."""
+    import onnxruntime
+
+    if array.dtype.isbuiltin != 2:  # numpy's own
+        return onnxruntime.OrtValue.ortvalue_from_numpy(array)
+    code = helper.np_dtype_to_tensor_dtype(array.dtype)
+    size = packed_size(array.shape, code)
+    bits = array.view(f"u{array.dtype.itemsize}")
+    if size < array.nbytes:  # several elements a byte, at the start of the memory
+        bits = np.zeros(array.shape, np.uint8)
+        bits.reshape(-1)[:size] = np.frombuffer(numpy_helper.from_array(array).raw_data, np.uint8)
+    return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, code)
+
+
+def _array(value: Any) -> Array:
+    """A tensor of ONNX Runtime as ml_dtypes' array."""
+    shape, code = value.shape(), value.element_type()
+    data = ctypes.string_at(value.data_ptr(), packed_size(shape, code))
+    return numpy_helper.to_array(onnx.TensorProto(dims=shape, data_type=code, raw_data=data))

@@ -1,0 +1,239 @@
+"""Shape inference: complete on what exporters write, true when the model runs, and clear about contradictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+
+import regraft
+from regraft import shapes
+from regraft.errors import GraphError
+from regraft.files.convert import clone, from_proto
+from regraft.ir.graph import Graph, Variable
+from regraft.ir.model import Model
+from regraft.shapes import dims
+from regraft.verification.runtime import Session
+
+ARTIFACTS = Path(__file__).parents[1] / "artifacts"
+EXPORTS = sorted(str(path.relative_to(ARTIFACTS)) for path in ARTIFACTS.rglob("*.onnx"))
+
+
+def parse(text: str) -> Model:
+    """A model in ONNX's textual form, IR version and opset given."""
+    return from_proto(onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 20, "custom" : 1]>\n{text}'))
+
+
+def outputs(model: Model) -> dict[str, list[Any] | None]:
+    return {t.name: t.shape for t in model.graph.outputs}
+
+
+def inputs(session: Session, batch: int, length: int) -> dict[str, np.ndarray]:
+    """Ones, in the shape that the named dimensions give."""
+    return {
+        port.name: np.ones(
+            [d if isinstance(d, int) else length if i else batch for i, d in enumerate(port.shape)], port.dtype
+        )
+        for port in session.inputs
+    }
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_every_shape_is_known_and_is_what_the_model_makes(name: str) -> None:
+    model = regraft.load(ARTIFACTS / name)
+    made = [t for node in model.graph.nodes for t in node.outputs if t.name]
+    for tensor in made:
+        if tensor not in set(model.graph.outputs):
+            tensor.dtype = tensor.shape = None
+    shapes.infer(model)
+    assert all(t.dtype is not None and t.shape is not None and None not in t.shape for t in made)
+
+    facts = shapes.analyse(model)
+    probe = clone(model)
+    ends = {t.name for t in probe.graph.outputs}
+    probe.graph.outputs += [t for node in probe.graph.nodes for t in node.outputs if t.name and t.name not in ends]
+    session = Session(probe)
+    for batch, length in ((1, 7), (3, 32)):
+        feeds = inputs(session, batch, length)
+        sizes = {
+            str(d): n
+            for t in model.graph.inputs
+            for d, n in zip(t.shape, feeds[t.name].shape, strict=True)
+            if isinstance(d, str)
+        }
+        for tensor, value in zip(session.outputs, session.run(feeds).values(), strict=True):
+            fact = facts[next(t for t in made if t.name == tensor.name)]
+            assert tuple(at(d, sizes) for d in fact.dims) == value.shape, tensor.name
+            if fact.value is not None:
+                known = [
+                    (at(d, sizes), v) for d, v in zip(fact.value.flat, value.flat, strict=True) if dims.is_named(d)
+                ]
+                assert all(expected == got for expected, got in known), tensor.name
+
+
+def at(dim: dims.Dim, sizes: dict[str, int]) -> int:
+    return dim if isinstance(dim, int) else int(eval(str(dim), {"min": min, "max": max}, sizes))
+
+
+CASES = {
+    "concat adds": ("x = Concat<axis=1>(a, b)", ["n", "k + m", 4]),
+    "flatten multiplies": ("x = Flatten<axis=2>(a)", ["m*n", 4]),
+    "transpose": ("x = Transpose<perm=[2,0,1]>(a)", [4, "n", "m"]),
+    "shape, by hand": (
+        """s = Shape(a)
+           zero = Constant<value_ints=[0]>()
+           first = Gather<axis=0>(s, zero)
+           rest = Constant<value_ints=[-1,2]>()
+           target = Concat<axis=0>(first, rest)
+           x = Reshape(a, target)""",
+        ["n", "2*m", 2],
+    ),
+    "slice to a size": (
+        """zero = Constant<value_ints=[0]>()
+           one = Constant<value_ints=[1]>()
+           end = Shape<start=1, end=2>(b)
+           x = Slice(a, zero, end, one)""",
+        ["n", "min(k, m)", 4],
+    ),
+    "slice from the second": (
+        """one = Constant<value_ints=[1]>()
+           end = Constant<value_ints=[9223372036854775807]>()
+           x = Slice(a, one, end, one)""",
+        ["n", "max(0, m - 1)", 4],
+    ),
+    "torch's expand": (
+        """s = Shape(a)
+           sizes = Shape(s)
+           minus = Constant<value_int=-1>()
+           ones = ConstantOfShape<value: tensor = int64[1] {1}>(sizes)
+           is_open = Equal(s, minus)
+           target = Where(is_open, ones, s)
+           small = ReduceMax(a)
+           x = Expand(small, target)""",
+        ["n", "m", 4],
+    ),
+    "a count that depends on data": ("x = NonZero(a)", [3, None]),
+    "custom operators are believed": ("y = custom.Op(a)\n x = Identity(y)", None),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_shapes_are_expressions_of_the_inputs(case: str) -> None:
+    body, expected = CASES[case]
+    kind = "int64" if "NonZero" in body else "float"
+    model = parse(f"g (float[n,m,4] a, float[n,k,4] b) => ({kind}[] x) {{ {body} }}")
+    shapes.infer(model)
+    assert outputs(model) == {"x": expected}
+
+
+def test_a_body_is_inferred_with_what_is_around_it() -> None:
+    model = parse(
+        """g (bool c, float[n,4] a) => (float[] x) {
+             x = If (c) <
+               then_branch = t () => (float[] p) { p = Relu(a) },
+               else_branch = e () => (float[] q) { q = Identity(a) }
+             >
+           }"""
+    )
+    shapes.infer(model)
+    assert outputs(model) == {"x": ["n", 4]}
+    assert all(t.shape == ["n", 4] for g in model.graphs() for node in g.nodes for t in node.outputs)
+
+
+@pytest.mark.parametrize(("step", "expected"), [("Relu(s)", ["n", 4]), ("Concat<axis=0>(s, a)", [None, 4])])
+def test_a_loop_keeps_the_dimensions_that_every_iteration_keeps(step: str, expected: list[Any]) -> None:
+    model = parse(
+        f"""g (int64 count, bool go, float[n,4] a) => (float[] end, float[] all) {{
+             end, all = Loop (count, go, a) <
+               body = b (int64 i, bool c, float[] s) => (bool c2, float[] s2, float o) {{
+                 c2 = Identity(c)
+                 s2 = {step}
+                 o = ReduceSum<keepdims=0>(a)
+               }}
+             >
+           }}"""
+    )
+    shapes.infer(model)
+    assert outputs(model) == {"end": expected, "all": [None]}
+
+
+def test_functions_are_seen_through_with_their_attributes() -> None:
+    model = from_proto(
+        onnx.parser.parse_model(
+            """<ir_version: 10, opset_import: ["" : 20, "local" : 1]>
+               g (float[n,m] a) => (float[] x, float[] y) {
+                 x = local.turn<axis=0>(a)
+                 y = local.turn<axis=1>(a)
+               }
+               <domain: "local", opset_import: ["" : 20]>
+               turn <axis> (p) => (q) { q = Concat<axis: int = @axis>(p, p) }"""
+        )
+    )
+    shapes.infer(model)
+    assert outputs(model) == {"x": ["2*n", "m"], "y": ["n", "2*m"]}
+
+
+def test_a_wrong_declaration_inside_is_mended_and_told() -> None:
+    model = parse("g (float[n,4] a) => (float[n,4] x) { y = Relu(a)\n x = Relu(y) }")
+    inside = model.graph.nodes[0].outputs[0]
+    inside.shape, inside.dtype = [9, 9, 9], np.dtype(np.int32)
+    (line,) = shapes.infer(model)
+    assert "'y' was declared int32[9, 9, 9]" in line
+    assert (inside.shape, inside.dtype) == (["n", 4], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("body", "declared", "words"),
+    [
+        ("x = Relu(a)", "float[n,5]", ["output 'x'", "float32['n', 5]", "float32['n', 4]"]),
+        ("x = Relu(a)", "float[n]", ["output 'x'", "float32['n', 4]"]),
+        ("x = Relu(a)", "int64[n,4]", ["output 'x'", "int64", "float32"]),
+        ("x = MatMul(a, a)", "float[n,4]", []),
+        ("b = Constant<value_floats=[1.0, 2.0, 3.0]>()\n x = Add(a, b)", "float[n,4]", ["(Add)", "x"]),
+    ],
+)
+def test_a_contradiction_is_one_clear_line(body: str, declared: str, words: list[str]) -> None:
+    model = parse(f"g (float[n,4] a) => ({declared} x) {{ {body} }}")
+    if "MatMul" in body:
+        model.graph.inputs[0].shape = [5, 4]
+        words = ["(MatMul)"]
+    with pytest.raises(GraphError) as caught:
+        shapes.infer(model)
+    assert "\n" not in str(caught.value)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_a_promise_of_the_output_is_kept_where_nothing_is_known() -> None:
+    model = parse("g (float[n,4] a) => (int64[2,found] x) { x = NonZero(a) }")
+    shapes.infer(model)
+    assert outputs(model) == {"x": [2, "found"]}
+
+
+def test_nodes_of_plain_graphsurgeon_are_inferred() -> None:
+    graph = Graph(inputs=[Variable("a", np.float32, ["n", 4])], opset=20)
+    graph.outputs = graph.layer(op="Relu", inputs=graph.inputs, outputs=["x"])
+    shapes.infer(Model(graph))
+    assert graph.outputs[0].shape == ["n", 4]
+
+
+def test_unknown_ranks_stay_unknown() -> None:
+    model = parse("g (float[] a) => (float[] x) { x = Relu(a) }")
+    shapes.infer(model)
+    assert model.graph.outputs[0].shape is None
+    assert model.graph.outputs[0].dtype == np.float32
+
+
+def test_a_range_of_single_elements_is_taken_as_onnx_runtime_takes_it() -> None:
+    model = parse(
+        """g (int64[1] n) => (int64[] x) {
+             start = Constant<value_ints=[0]>()
+             step = Constant<value_ints=[1]>()
+             x = Range(start, n, step)
+           }"""
+    )
+    shapes.infer(model)
+    assert outputs(model) == {"x": [None]}

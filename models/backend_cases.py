@@ -18,7 +18,7 @@ from regraft.verification.runtime import Runnable, Session
 
 KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator", "real")
 _INSTALLED = Path(onnx.__file__).parent.parent
-_MESSAGES = {
+_MESSAGES: dict[str | None, Any] = {
     "tensor_type": onnx.TensorProto,
     "sequence_type": onnx.SequenceProto,
     "optional_type": onnx.OptionalProto,

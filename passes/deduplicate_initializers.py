@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from regraft.inspection.contents import same
-from regraft.ir.graph import AnyGraph, Constant, walk
+from regraft.ir.graph import AnyGraph, Constant, Tensor, walk
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass
@@ -29,7 +29,7 @@ class DeduplicateInitializers(Pass):
         with Editor(model) as edit:
             gone: list[int] = []
             names = Counter(tensor.name for tensor in _values(model))
-            for root in (model.graph, *model.functions):
+            for root in model.roots:
                 groups = same(c for c in _constants(root) if c not in edit.ends)
                 for kept, *copies in context.progress(groups, len(groups)):
                     if not copies:
@@ -51,5 +51,5 @@ def _constants(root: AnyGraph) -> Iterator[Constant]:
             yield from (tensor for tensor in node.inputs if isinstance(tensor, Constant))
 
 
-def _values(model: Model) -> set[object]:
+def _values(model: Model) -> set[Tensor]:
     return {tensor for node in model.nodes() for tensor in (*node.inputs, *node.outputs)}

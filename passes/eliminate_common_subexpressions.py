@@ -40,7 +40,7 @@ class EliminateCommonSubexpressions(Pass):
         groups = same(c for node in model.nodes() for value in node.attrs.values() for c in _constants(value))
         values = {constant: i for i, group in enumerate(groups) for constant in group}
         with Editor(model) as edit:
-            for root in (model.graph, *model.functions):
+            for root in model.roots:
                 _Merger(edit, context, values).graph(root, [])
 
 
@@ -94,7 +94,8 @@ class _Merger:
 def _is_pure(node: Node, opset: int) -> bool:
     """Whether ONNX says that equal inputs give equal outputs; of nodes with bodies it does not."""
     found = schema.find(node.op, opset, node.domain)
-    return found is not None and found.node_determinism == defs.OpSchema.NodeDeterminism.Deterministic
+    deterministic = defs.OpSchema.NodeDeterminism.Deterministic
+    return found is not None and found.node_determinism == deterministic  # type: ignore[attr-defined]  # not in the stub
 
 
 def _constants(value: Any) -> Iterator[Constant]:

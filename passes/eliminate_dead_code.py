@@ -32,7 +32,7 @@ class EliminateDeadCode(Pass):
 
     def run(self, model: Model, context: Context) -> None:
         needed = _Needed()
-        for root in (model.graph, *model.functions):
+        for root in model.roots:
             needed.mark(root.outputs)
         with Editor(model) as edit:
             for graph in model.graphs():

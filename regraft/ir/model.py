@@ -48,11 +48,15 @@ class Model:
         functions: list[Function] = self.graph.functions
         return functions
 
+    @property
+    def roots(self) -> list[AnyGraph]:
+        """The graphs that no other is around: the main one, and the functions."""
+        return [self.graph, *self.functions]
+
     def graphs(self) -> Iterator[AnyGraph]:
         """The main graph, the functions, and the graphs inside them at any depth; outer before inner."""
-        yield from walk(self.graph)
-        for function in self.functions:
-            yield from walk(function)
+        for root in self.roots:
+            yield from walk(root)
 
     def nodes(self) -> Iterator[Node]:
         """The nodes of all `graphs()`."""

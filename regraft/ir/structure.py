@@ -15,9 +15,8 @@ def check(model: Model) -> None:
         GraphError: the first rule that is broken, with the node.
     """
     functions = {(f.domain or "", f.name) for f in model.functions}
-    _Check(functions).graph(model.graph, None)
-    for function in model.functions:
-        _Check(functions).graph(function, None)
+    for root in model.roots:
+        _Check(functions).graph(root, None)
 
 
 class _Scope:

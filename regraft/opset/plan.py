@@ -53,7 +53,7 @@ def plan(model: Model, target: int) -> Plan:
         raise PassError(f"opset {target} is not among those that can be written, {history.LOWEST} to {history.NEWEST}")
     functions = {(f.domain or "", f.name) for f in model.functions}
     types, result = Types(model), Plan(target, [], [])
-    roots: list[AnyGraph] = [model.graph, *model.functions]
+    roots = model.roots
     for root in roots:
         for graph in walk(root):
             place = Place(types, result.notes, set(graph.outputs))

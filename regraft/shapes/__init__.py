@@ -1,7 +1,7 @@
 """Types and shapes of every value, in names of the inputs' dimensions.
 
-`analyse` walks the graphs once. For each node ONNX's own inference for its operator comes first; `shape_rules` and
-`shape_values` add what that cannot say: sums and products of dimensions, and shapes that are computed by nodes. What
+`analyse` walks the graphs once. For each node ONNX's own inference for its operator comes first; `rules` and
+`values` add what that cannot say: sums and products of dimensions, and shapes that are computed by nodes. What
 the model declares of its inputs is believed; of what nodes make, only where nothing can be inferred.
 """
 

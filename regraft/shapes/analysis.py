@@ -8,9 +8,7 @@ from typing import Any
 from regraft.ir.graph import AnyGraph, Constant, Function, Graph, Node, Tensor, adopt
 from regraft.ir.model import Model
 from regraft.ir.schema import constant_node_value
-from regraft.shapes import bodies as shape_bodies
-from regraft.shapes import rules as shape_rules
-from regraft.shapes import values as shape_values
+from regraft.shapes import bodies, rules, values
 from regraft.shapes.call import Call
 from regraft.shapes.facts import UNKNOWN, WHOLE, Fact, Facts, declared, of_constant
 from regraft.shapes.inference import ERRORS, Schemas, problem
@@ -73,8 +71,8 @@ class Walk:
         if node.op == "Range" and not domain:  # ONNX wants scalars, ONNX Runtime takes any single element
             inputs = [f._replace(dims=()) if f.sizes is not None and math.prod(f.sizes) == 1 else f for f in inputs]
         call = Call(node, opset, inputs, attrs)
-        if not domain and node.op in shape_bodies.RULES:
-            return shape_bodies.RULES[node.op](self, call, scope)
+        if not domain and node.op in bodies.RULES:
+            return bodies.RULES[node.op](self, call, scope)
         if not domain and node.op == "Constant":
             value = constant_node_value(Node("Constant", attrs=attrs))
             return [] if value is None else [of_constant(Constant(node.name, value))]
@@ -84,13 +82,13 @@ class Walk:
         """By the rules of the operator."""
         try:
             made = self._schemas.infer(call)
-            shape = shape_rules.shape(call)
+            shape = rules.shape(call)
             if not made:
                 return made
             if shape is not None:
                 made[0] = made[0]._replace(dims=shape)
             if made[0].code in WHOLE:
-                value = shape_values.elements(call, made[0].sizes)
+                value = values.elements(call, made[0].sizes)
                 if value is not None:
                     made[0] = made[0]._replace(dims=value.shape, value=value)
             return made

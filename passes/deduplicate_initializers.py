@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from regraft.inspection.contents import same
-from regraft.ir.graph import AnyGraph, Constant, Tensor, walk
+from regraft.ir.graph import AnyGraph, Constant, Tensor, subgraphs, walk
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass
@@ -52,4 +52,7 @@ def _constants(root: AnyGraph) -> Iterator[Constant]:
 
 
 def _values(model: Model) -> set[Tensor]:
+    """The values that can share a name: where no graph stands inside another, none do."""
+    if not any(subgraphs(node) for node in model.nodes() if node.attrs):
+        return set()
     return {tensor for node in model.nodes() for tensor in (*node.inputs, *node.outputs)}

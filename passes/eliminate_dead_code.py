@@ -67,7 +67,7 @@ class _Needed:
 
     def _reads(self, node: Node, output: Tensor) -> Iterator[Tensor]:
         """What making `output` takes beyond what was marked for other outputs of `node`."""
-        bodies = list(subgraphs(node))
+        bodies = subgraphs(node)
         if node not in self.nodes:
             self.nodes.add(node)
             self.bodies.update(bodies)
@@ -103,13 +103,13 @@ def _sweep(graph: AnyGraph, needed: _Needed, edit: Editor, context: Context) -> 
         context.replaced(dead, rule="unread")
     for node in edit.alive(graph):
         unneeded = [i for i, t in enumerate(node.outputs) if t.name and t not in needed.tensors]
-        drop = _drop_from_bodies if any(True for _ in subgraphs(node)) else _leave_out
+        drop = _drop_from_bodies if subgraphs(node) else _leave_out
         if unneeded and drop(node, unneeded, graph.opset):
             context.replaced([node], [node], rule="unread output")
 
 
 def _drop_from_bodies(node: Node, unneeded: list[int], opset: int) -> bool:
-    bodies = list(subgraphs(node))
+    bodies = subgraphs(node)
     dropped = [i for i in unneeded if all(i + _shift(node) >= _carried(node, body) for body in bodies)]
     for i in reversed(dropped):
         for name in ("scan_output_axes", "scan_output_directions"):

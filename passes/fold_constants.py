@@ -138,7 +138,7 @@ class _Fold:
                 self.bases[node.outputs[0]] = held
             return False
         is_output = any(t in self.edit.ends for t in node.outputs)
-        if node.op in RANDOM | KEPT or any(True for _ in subgraphs(node)) or (is_output and node.op == "Identity"):
+        if node.op in RANDOM | KEPT or subgraphs(node) or (is_output and node.op == "Identity"):
             return False
         if len(node.outputs) == 1 and (value := self._number(node.outputs[0])) is not None:
             self.bases[node.outputs[0]] = value

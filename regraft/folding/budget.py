@@ -67,7 +67,7 @@ class Budget:
             node not in gone
             and node not in self.removed
             and not any(self._is_read(t, reads) for t in node.outputs if t.name)
-            and not any(True for _ in subgraphs(node))
+            and not subgraphs(node)
         )
 
     def _is_read(self, tensor: Tensor, reads: dict[Tensor, int]) -> bool:

@@ -7,7 +7,8 @@ loses. Nodes and tensors that a user makes with `gs.Node` and `gs.Variable` are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -137,13 +138,15 @@ AnyGraph = Graph | Function
 Tensor = Variable | Constant
 
 
-def subgraphs(node: Node) -> Iterator[Graph]:
+def subgraphs(node: Node) -> Sequence[Graph]:
     """The graphs that are attributes of `node`, not those inside them."""
+    found: list[Graph] = []
     for value in node.attrs.values():
         if isinstance(value, gs.Graph):
-            yield value
+            found.append(value)
         elif isinstance(value, list) and value and isinstance(value[0], gs.Graph):
-            yield from value
+            found += value
+    return found
 
 
 def walk(graph: AnyGraph) -> Iterator[AnyGraph]:
@@ -152,7 +155,7 @@ def walk(graph: AnyGraph) -> Iterator[AnyGraph]:
     while stack:
         current = stack.pop()
         yield current
-        stack += [inner for node in current.nodes for inner in subgraphs(node)][::-1]
+        stack += [inner for node in current.nodes if node.attrs for inner in subgraphs(node)][::-1]
 
 
 def adopt(graph: AnyGraph) -> None:
@@ -161,18 +164,16 @@ def adopt(graph: AnyGraph) -> None:
         if type(node) is gs.Node:
             node.__class__ = Node
             node.metadata = vars(node).get("metadata", {})
-        for tensor in (*node.inputs, *node.outputs):
-            _adopt(tensor)
-        for inner in subgraphs(node):
+        for tensor in itertools.chain(node.inputs, node.outputs):
+            if type(tensor) in _PLAIN:
+                tensor.__class__ = _PLAIN[type(tensor)]
+        for inner in subgraphs(node) if node.attrs else ():
             if type(inner) is gs.Graph:
                 inner.__class__ = Graph
                 inner.unused = []
     for tensor in (*graph.inputs, *graph.outputs):
-        _adopt(tensor)
+        if type(tensor) in _PLAIN:
+            tensor.__class__ = _PLAIN[type(tensor)]
 
 
-def _adopt(tensor: Any) -> None:
-    if type(tensor) is gs.Variable:
-        tensor.__class__ = Variable
-    elif type(tensor) is gs.Constant:
-        tensor.__class__ = Constant
+_PLAIN: dict[type, type] = {gs.Variable: Variable, gs.Constant: Constant}

@@ -176,10 +176,10 @@ class Context:
         """Record that ``new`` took the place of ``old``, or that ``old`` went."""
         added = list(new)
         removed = tuple(map(label, old))
-        for node in added:
-            if self.pass_name and id(node) not in self.known:
-                made = {MADE_BY: self.pass_name, REPLACES: json.dumps(removed)}
-                node.metadata = {**getattr(node, "metadata", {}), **made}
+        made = [node for node in added if self.pass_name and id(node) not in self.known]
+        marks = {MADE_BY: self.pass_name, REPLACES: json.dumps(removed)} if made else {}
+        for node in made:
+            node.metadata = {**getattr(node, "metadata", {}), **marks}
         self.changes.append(Change(rule, removed, tuple(map(label, added))))
 
     def note(self, text: str) -> None:

@@ -281,7 +281,7 @@ def test_scalars_are_shared_within_a_graph() -> None:
         first = edit.scalar(0.5, half, edited.graph)
         assert first is edit.scalar(0.5, half, edited.graph)
         others = [edit.scalar(0.5, double, edited.graph), edit.scalar(2, half, edited.graph)]
-        others.append(edit.scalar(0.5, half, next(subgraphs(edited.graph.nodes[1]))))
+        others.append(edit.scalar(0.5, half, subgraphs(edited.graph.nodes[1])[0]))
     assert len({first, *others}) == 4
     assert len({c.name for c in (first, *others)}) == 4
     assert (first.values, first.dtype, first.shape) == (0.5, half, ())

@@ -391,7 +391,7 @@ def test_a_body_can_hide_an_outer_name() -> None:
     model = same(proto)
     outer, branching = model.graph.nodes
     assert outer.inputs[1].values == 2
-    assert next(subgraphs(branching)).nodes[0].inputs[1].values == 5
+    assert subgraphs(branching)[0].nodes[0].inputs[1].values == 5
 
 
 def test_large_values_are_left_out_of_the_header() -> None:

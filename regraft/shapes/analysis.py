@@ -19,7 +19,7 @@ def analyse(model: Model) -> Facts:
     for graph in model.graphs():
         adopt(graph)
     facts = Facts()
-    walker = Walk(model, facts)
+    walker = Walker(model, facts)
     walker.graph(model.graph, {})
     for function in model.functions:
         facts.update(dict.fromkeys(function.inputs, UNKNOWN))
@@ -27,7 +27,7 @@ def analyse(model: Model) -> Facts:
     return facts
 
 
-class Walk:
+class Walker:
     """Fills `facts`; `attrs` are always the attributes that the function around was called with."""
 
     def __init__(self, model: Model, facts: Facts):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import onnx
 
@@ -11,12 +11,18 @@ from regraft.ir.graph import Graph
 from regraft.shapes import dims
 from regraft.shapes.call import Call
 from regraft.shapes.dims import Dim
-from regraft.shapes.facts import UNKNOWN, Fact
-
-if TYPE_CHECKING:
-    from regraft.shapes.analysis import Walk
+from regraft.shapes.facts import UNKNOWN, Fact, Facts
 
 Scope = dict[str, Any]
+
+
+class Walk(Protocol):
+    """What walks a body."""
+
+    facts: Facts
+
+    def body(self, graph: Graph, inputs: list[Fact], attrs: Scope) -> list[Fact]:
+        """What a body gives for `inputs`."""
 
 
 def _if(walk: Walk, call: Call, scope: Scope) -> list[Fact]:

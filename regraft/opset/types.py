@@ -18,7 +18,7 @@ from regraft.ir.model import Model
 from regraft.ir.schema import constant_of
 from regraft.ir.weights import Array, dtype_from_onnx
 from regraft.shapes import dims
-from regraft.shapes.analysis import Walk, analyse
+from regraft.shapes.analysis import Walker, analyse
 from regraft.shapes.facts import UNKNOWN, Fact, Facts
 
 
@@ -77,7 +77,7 @@ class Types:
     @functools.cached_property
     def _facts(self) -> Facts:
         facts = analyse(self.model)
-        walk = Walk(self.model, facts)
+        walk = Walker(self.model, facts)
         calls = self._calls(facts)
         for function in self.model.functions:
             given = calls.get(function.unique_id, [])

@@ -42,6 +42,7 @@ class ConvertOpset(Pass):
         source = model.opset
         way = plan(model, self.version)
         for node, becomes in apply(model, way):
-            context.replaced([node], becomes, rule=f"opset {source} to {self.version}")
+            context.replaced([node], becomes, rule="rewritten")
+        context.changed(f"opset {source} to {self.version}")
         for text, count in Counter(way.notes).items():
             context.note(text if count == 1 else f"{text} ({count} times)")

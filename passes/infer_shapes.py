@@ -22,5 +22,14 @@ class InferShapes(Pass):
     name = "infer-shapes"
 
     def run(self, model: Model, context: Context) -> None:
+        before = _typed(model)
         for line in shapes.infer(model):
             context.note(line)
+        if found := _typed(model) - before:
+            context.changed(f"types of {found} values")
+
+
+def _typed(model: Model) -> int:
+    """How many values have a dtype and a shape."""
+    values = (t for node in model.nodes() for t in node.outputs)
+    return sum(1 for t in values if t.dtype is not None and t.shape is not None)

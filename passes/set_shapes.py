@@ -41,6 +41,7 @@ class SetShapes(Pass):
         _rename(model, named)
         for line in shapes.infer(model):
             context.note(line)
+        context.changed(", ".join(f"{name} {show_dims(dims)}" for name, dims in self.shapes.items()))
 
 
 def _set_input(tensor: Variable, given: Dims, named: dict[str, Dim]) -> None:

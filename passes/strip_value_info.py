@@ -19,9 +19,13 @@ class StripValueInfo(Pass):
     contract = exact
 
     def run(self, model: Model, context: Context) -> None:
+        stripped = 0
         for graph in model.graphs():
             ends = {*graph.inputs, *graph.outputs}
             for node in graph.nodes:
                 for value in node.outputs:
                     if isinstance(value, Variable) and value not in ends and value.info is None:
+                        stripped += value.dtype is not None
                         value.dtype = value.shape = None
+        if stripped:
+            context.changed(f"types of {stripped} values")

@@ -124,7 +124,7 @@ def row(one: PassReport) -> tuple[str, ...]:
     from regraft.cli.output import duration
 
     rules = [" ".join(filter(None, (str(number), rule))) for rule, number in one.rules().items()]
-    changes = ", ".join(rules) or ("values only" if one.changed else "-")
+    changes = ", ".join([*rules, *one.effects]) or ("values only" if one.changed else "-")
     difference = f"{one.nodes_after - one.nodes_before:+d}" if one.nodes_after != one.nodes_before else ""
     drift = f"{one.drift.max_abs:.2g}" if one.drift else "-"
     return one.text, duration(one.seconds), str(one.nodes_after), difference, changes, drift

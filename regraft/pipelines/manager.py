@@ -119,7 +119,7 @@ class _Run:
         said.peak_memory = _peak_memory()
         said.peak_growth = said.peak_memory - peak
         said.nodes_after = _count(self.model)
-        said.changes, said.notes = context.changes, context.notes
+        said.changes, said.effects, said.notes = context.changes, context.effects, context.notes
         self.after_pass(number, one, said)
         return said.nodes_after
 
@@ -145,7 +145,8 @@ class _Run:
     def after_pass(self, number: int, one: Pass, said: PassReport) -> None:
         """See whether the pass changed the model; dump and verify it if so."""
         header = self._header()
-        said.changed = bool(said.changes) or said.nodes_before != said.nodes_after or not _same(header, self.header)
+        told = said.changes or said.effects or said.nodes_before != said.nodes_after
+        said.changed = bool(told) or not _same(header, self.header)
         self.header = header
         if not said.changed:
             return

@@ -170,6 +170,7 @@ class Context:
     known: Mapping[int, Node] = field(default_factory=dict)
     track: Callable[[Iterable[Any], int | None], Iterable[Any]] = lambda items, total: items
     changes: list[Change] = field(default_factory=list)
+    effects: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def replaced(self, old: Iterable[Node], new: Iterable[Node] = (), rule: str = "") -> None:
@@ -181,6 +182,10 @@ class Context:
         for node in made:
             node.metadata = {**getattr(node, "metadata", {}), **marks}
         self.changes.append(Change(rule, removed, tuple(map(label, added))))
+
+    def changed(self, what: str) -> None:
+        """Record a change that is not one of nodes: of types, shapes, the opset."""
+        self.effects.append(what)
 
     def note(self, text: str) -> None:
         """Tell the user something; it stands in the report."""

@@ -23,6 +23,7 @@ class PassReport:
             verification and dumps.
         peak_memory: bytes, the most that the process had held when the pass ended.
         peak_growth: bytes by which the pass raised that.
+        effects: what it changed beside nodes, as text.
         dump: the file that shows the graph after the pass.
         drift: of the outputs, before the pass against after; None where it was not verified or changed nothing.
     """
@@ -35,6 +36,7 @@ class PassReport:
     nodes_after: int = 0
     changed: bool = False
     changes: list[Change] = field(default_factory=list)
+    effects: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     peak_memory: int = 0
     peak_growth: int = 0

@@ -8,7 +8,8 @@ from typing import Any
 
 from regraft.ir.graph import Tensor
 from regraft.ir.schema import STAND_IN
-from regraft.rewriting.rule import Rule, RulePass
+from regraft.rewriting.rule import Rule
+from regraft.rewriting.rule_pass import RulePass
 from regraft.rewriting.term import Term, either, op
 from regraft.verification.contract import reassociation
 

@@ -11,7 +11,8 @@ import numpy as np
 from regraft.ir.graph import Tensor
 from regraft.ir.schema import STAND_IN, constant_of
 from regraft.ir.weights import Array
-from regraft.rewriting.rule import Rule, RulePass
+from regraft.rewriting.rule import Rule
+from regraft.rewriting.rule_pass import RulePass
 from regraft.rewriting.term import Term, either, number, op
 from regraft.verification.contract import reassociation
 

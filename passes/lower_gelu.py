@@ -7,7 +7,8 @@ from typing import Literal
 
 from regraft.pipelines.options import option
 from regraft.rewriting import formula
-from regraft.rewriting.rule import Rule, RulePass
+from regraft.rewriting.rule import Rule
+from regraft.rewriting.rule_pass import RulePass
 from regraft.rewriting.term import op
 from regraft.verification.contract import Contract, approximation, reassociation
 

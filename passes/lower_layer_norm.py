@@ -12,7 +12,8 @@ from regraft.ir.graph import Tensor
 from regraft.pipelines.options import option
 from regraft.rewriting import formula
 from regraft.rewriting.formula import LayerNormForm
-from regraft.rewriting.rule import Rule, RulePass
+from regraft.rewriting.rule import Rule
+from regraft.rewriting.rule_pass import RulePass
 from regraft.rewriting.term import Term, op
 from regraft.verification.contract import reassociation
 

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from regraft.pipelines.options import Bytes, Shapes, option
     from regraft.pipelines.pass_ import Context, Pass
     from regraft.pipelines.pipeline import Pipeline
-    from regraft.rewriting.rule import Rule, RulePass, why
+    from regraft.rewriting.rule import Rule
+    from regraft.rewriting.rule_pass import RulePass
     from regraft.rewriting.term import constant, either, number, op
+    from regraft.rewriting.why import why
     from regraft.verification.contract import approximation, exact, interface, precision, reassociation
     from regraft.verification.verify import compare
 
@@ -36,7 +38,9 @@ _HOMES = {
     **dict.fromkeys(("Bytes", "Shapes", "option"), "pipelines.options"),
     **dict.fromkeys(("Context", "Pass"), "pipelines.pass_"),
     "Pipeline": "pipelines.pipeline",
-    **dict.fromkeys(("Rule", "RulePass", "why"), "rewriting.rule"),
+    "Rule": "rewriting.rule",
+    "RulePass": "rewriting.rule_pass",
+    "why": "rewriting.why",
     "save": "files.saving",
     "Editor": "ir.surgery",
     **dict.fromkeys(("constant", "either", "number", "op"), "rewriting.term"),

@@ -20,7 +20,7 @@ def why(model: Path, text: str, limit: int, as_json: bool) -> None:
     from regraft.errors import PipelineError
     from regraft.files.loading import load
     from regraft.pipelines.pipeline import Pipeline
-    from regraft.rewriting.rule import why
+    from regraft.rewriting.why import why
 
     pipeline = Pipeline.parse(text)
     if len(pipeline) != 1:

@@ -20,7 +20,7 @@ from regraft.passes.fuse_layer_norm import FuseLayerNorm
 from regraft.passes.lower_gelu import LowerGelu
 from regraft.passes.lower_layer_norm import LowerLayerNorm
 from regraft.pipelines.pass_ import Context
-from regraft.rewriting.rule import why
+from regraft.rewriting.why import why
 from regraft.verification.contract import exact, reassociation
 from regraft.verification.verify import make_inputs, snapshot
 

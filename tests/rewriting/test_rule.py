@@ -14,8 +14,10 @@ from regraft.errors import PassError
 from regraft.files.convert import from_proto, to_proto
 from regraft.ir.structure import check
 from regraft.pipelines.pass_ import Context, Pass
-from regraft.rewriting.rule import Rule, RulePass, why
+from regraft.rewriting.rule import Rule
+from regraft.rewriting.rule_pass import RulePass
 from regraft.rewriting.term import constant, number, op
+from regraft.rewriting.why import why
 
 
 def model_of(body: str, opset: int = 20, initializers: str = ""):

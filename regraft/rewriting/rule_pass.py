@@ -1,0 +1,108 @@
+"""Passes that are lists of rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, helper
+
+from regraft import shapes
+from regraft.ir import schema
+from regraft.ir.graph import AnyGraph, Node, Tensor, Variable, walk
+from regraft.ir.model import Model
+from regraft.ir.surgery import Editor
+from regraft.pipelines.pass_ import Context, Pass
+from regraft.rewriting import composite
+from regraft.rewriting.build import Builder
+from regraft.rewriting.matcher import Matcher
+from regraft.rewriting.rule import Match, Rule, candidates, first_match, index_of
+from regraft.rewriting.term import Given, call
+
+
+class RulePass(Pass):
+    """A pass that applies the rules of `rules()`, each over the whole graph, in their order."""
+
+    def rules(self) -> Sequence[Rule]:
+        """The rules; the largest pattern first where several can match at one place."""
+        raise NotImplementedError(f"pass '{self.name}' has no rules")
+
+    def run(self, model: Model, context: Context) -> None:
+        kinds = {schema.kind(node) for node in model.nodes()}
+        needed = [rule for rule in self.rules() if rule.compiled.needs <= kinds]
+        if not needed:
+            return
+        ensure_types(model)
+        with Editor(model) as edit:
+            for graph in rewritten(model):
+                for rule, found in _matches(needed, graph, edit):
+                    _apply(rule, found, edit, context)
+
+
+def rewritten(model: Model) -> list[AnyGraph]:
+    """All graphs but the functions that stand for operators: what they hold is what they are called."""
+    graphs = list(walk(model.graph))
+    for function in model.functions:
+        graphs += walk(function) if function.domain != schema.STAND_IN else ()
+    return graphs
+
+
+def ensure_types(model: Model) -> None:
+    """See to it that the main graph's values have types and shapes, as far as they can be known."""
+    nodes = (node for graph in walk(model.graph) for node in graph.nodes)
+    if any(t.dtype is None or t.shape is None for node in nodes for t in node.outputs if t.name):
+        shapes.infer(model)
+
+
+def _matches(rules: Sequence[Rule], graph: AnyGraph, edit: Editor) -> Iterator[tuple[Rule, Match]]:
+    index = index_of(graph)
+    for rule in rules:
+        matcher = Matcher(graph)
+        for root in candidates(rule, index):
+            found = first_match(rule, root, graph, matcher, edit) if root not in edit.dead else None
+            if found is not None:
+                yield rule, found
+
+
+def _apply(rule: Rule, match: Match, edit: Editor, context: Context) -> None:
+    root, added = match.root, []
+    out: Tensor = root.outputs[0]
+    dtype = match.values.get("dtype") or out.dtype or _float_among(match.nodes)
+    dtype = None if dtype is None else np.dtype(dtype)
+
+    def emit(op: str, inputs: list[Tensor], attrs: dict[str, Any], domain: str | None) -> Tensor:
+        if domain is None and schema.find(op, match.graph.opset) is None:
+            op, attrs = composite.provide(edit.model, op, attrs, dtype)
+            domain = schema.STAND_IN
+        node = edit.insert(root, op, inputs, attrs, domain=domain)
+        added.append(node)
+        made: Tensor = node.outputs[0]
+        made.dtype = dtype
+        return made
+
+    def store(values: Any, hint: str) -> Tensor:
+        if np.ndim(values) == 0:
+            return edit.scalar(float(values), values.dtype, match.graph)
+        return edit.constant(values, hint)
+
+    values = {name: Given(value) if isinstance(value, Tensor) else value for name, value in match.values.items()}
+    result = Builder(emit, store, match.graph.opset, dtype)(call(rule.replacement, values))
+    if isinstance(result, Variable) and result.inputs and result.inputs[0] in added:
+        result.shape, result.dtype = out.shape, out.dtype
+    edit.replace(out, result)
+    edit.remove(root)
+    removed = [root, *edit.remove_unread(match.nodes[1:])]
+    context.replaced(removed, added, rule.name)
+
+
+def _float_among(nodes: Sequence[Node]) -> Any:
+    """The float type that a match computes in, where its result does not tell: in a function, say."""
+    for node in nodes:
+        for tensor in node.inputs:
+            if tensor.dtype is not None and helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)) in _FLOATS:
+                return tensor.dtype
+    return None
+
+
+_FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE})

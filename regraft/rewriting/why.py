@@ -1,0 +1,69 @@
+"""Why rules did not match: the places where they nearly did, and what stopped them there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from regraft.errors import PassError
+from regraft.files.convert import clone
+from regraft.ir.graph import Node
+from regraft.ir.model import Model
+from regraft.ir.surgery import Editor
+from regraft.pipelines.pass_ import Pass, label
+from regraft.rewriting.matcher import Matcher, Miss
+from regraft.rewriting.rule import candidates, first_match, index_of
+from regraft.rewriting.rule_pass import RulePass, ensure_types, rewritten
+
+
+@dataclass
+class NearMiss:
+    """A place where a rule came near.
+
+    Attributes:
+        node: the node at which the pattern would have ended.
+        rule: the rule's name.
+        matched, total: how many of the pattern's operators were found.
+        where: the node or value that did not fit.
+        reason: why it did not.
+    """
+
+    node: str
+    rule: str
+    matched: int
+    total: int
+    where: str
+    reason: str
+
+
+def why(model: Model, rule_pass: Pass, limit: int = 10) -> list[NearMiss]:
+    """The nearest misses of a pass's rules in `model`, the nearest first; places that match are not among them.
+
+    Raises:
+        PassError: the pass is not made of rules.
+    """
+    if not isinstance(rule_pass, RulePass):
+        raise PassError(f"{rule_pass.name} is not made of rules: it has no near misses to show")
+    model = clone(model)
+    ensure_types(model)
+    nearest: dict[Node, NearMiss] = {}
+    edit = Editor(model)
+    for graph in rewritten(model):
+        index = index_of(graph)
+        matched: set[Node] = set()
+        for rule in rule_pass.rules():
+            for root in candidates(rule, index):
+                misses: list[Miss] = []
+                finder = Matcher(graph, misses)
+                found = first_match(rule, root, graph, finder, edit)
+                if found is not None:
+                    matched.add(root)
+                elif misses:
+                    best = max(reversed(misses), key=lambda miss: miss.matched)
+                    total = rule.compiled.size
+                    near = NearMiss(label(root), rule.name, min(best.matched, total), total, best.node, best.reason)
+                    if root not in nearest or near.matched > nearest[root].matched:
+                        nearest[root] = near
+        for root in matched:
+            nearest.pop(root, None)
+    ranked = sorted(nearest.values(), key=lambda near: (-near.matched / near.total, near.node))
+    return [near for near in ranked if near.matched > 1][:limit]

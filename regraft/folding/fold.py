@@ -1,0 +1,200 @@
+"""One round of folding: find what is known, choose within a budget, compute, replace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import onnx
+
+from regraft.files.wire import LARGE
+from regraft.folding.budget import Budget
+from regraft.folding.evaluate import LAZY, MOVES, Base, Evaluator
+from regraft.ir import schema
+from regraft.ir.graph import Constant, Node, Tensor, subgraphs, walk
+from regraft.ir.model import Model
+from regraft.ir.surgery import Editor
+from regraft.ir.weights import Array, Sparse, dtype_from_onnx
+from regraft.pipelines.pass_ import Context
+from regraft.shapes import Facts
+from regraft.shapes.facts import WHOLE
+
+RANDOM = frozenset(
+    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli", "Dropout"}
+)
+KEPT = frozenset({"DequantizeLinear"})
+"""Compilers read the quantization of a weight from it."""
+
+HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+COPIES = MOVES | {"Gather", "Slice", "Split", "Concat", "Expand", "Tile", "ConstantOfShape"}
+"""Operators that round nothing. ONNX Runtime's CPU provider computes a chain of others in float32 where the model says
+half precision, so a constant rounded in the midst of it would change the outputs."""
+
+
+class Fold:
+    """One round over a model: what the facts of its start allow.
+
+    Attributes:
+        bases: values that are known without computing.
+        nodes: those that can be folded, producers first.
+    """
+
+    def __init__(self, model: Model, edit: Editor, facts: Facts, failed: dict[Node, str]):
+        self.model, self.edit, self.facts, self.failed = model, edit, facts, failed
+        self.bases: dict[Tensor, Base] = {}
+        self.too_large: dict[Node, int] = {}
+        self.nodes: dict[Node, int] = {}
+
+    def run(self, limit: int, grown: int, context: Context) -> tuple[int, bool]:
+        """Fold; the growth of the file until now, and whether another round may find more."""
+        while True:
+            self._find()
+            evaluator = Evaluator(self.bases, self.nodes, self.edit.home, self.facts)
+            budget = Budget(self.edit, evaluator.size, limit, grown)
+            self._choose(budget)
+            computed = evaluator.values([t for t in budget.results if t not in self.bases])
+            if not evaluator.failed:
+                break
+            self.failed.update(evaluator.failed)
+        constants = {}
+        for tensor in budget.results:
+            value = self.bases[tensor] if tensor in self.bases else computed[tensor]
+            name = self.edit.name(tensor.name) if tensor in self.edit.ends else tensor.name
+            constants[tensor] = Constant(name, value)
+            self.edit.replace(tensor, constants[tensor])
+        for node in budget.removed:
+            self.edit.remove(node)
+            context.replaced([node], rule=self._rule(node))
+        return budget.grown, any(self._tells(constants[t]) for t in computed)
+
+    def _tells(self, constant: Constant) -> bool:
+        """Whether more may be known of what reads `constant` than before."""
+        facts = [self.facts[t] for node in self.edit.readers(constant) for t in node.outputs if t.name]
+        return any(
+            f.dims is None or not f.is_named or f.code in HALF or (f.code in WHOLE and f.value is None) for f in facts
+        )
+
+    def _rule(self, node: Node) -> str:
+        if node not in self.nodes:
+            return "unread"
+        return "shape" if node.outputs[0] in self.bases else "compute"
+
+    def _find(self) -> None:
+        """Fill `nodes` and `bases`."""
+        self.nodes.clear()
+        self.bases.clear()
+        for graph in self.model.graphs():
+            versions = {e.domain: e.version for e in graph.import_domains or ()} | {"": graph.opset}
+            for node in self.edit.alive(graph):
+                if node not in self.failed and self._is_known(node, versions):
+                    self.nodes[node] = len(self.nodes)
+
+    def _is_known(self, node: Node, versions: Mapping[str, int]) -> bool:
+        if node.op == "Constant" and not node.domain:
+            if (held := _held(node)) is not None:
+                self.bases[node.outputs[0]] = held
+            return False
+        is_output = any(t in self.edit.ends for t in node.outputs)
+        if node.op in RANDOM | KEPT or subgraphs(node) or (is_output and node.op == "Identity"):
+            return False
+        if len(node.outputs) == 1 and (value := self._number(node.outputs[0])) is not None:
+            self.bases[node.outputs[0]] = value
+            return True
+        if any(isinstance(value, Node.AttributeRef) for value in node.attrs.values()):
+            return False
+        domain = node.domain or ""
+        return (
+            domain in schema.DOMAINS
+            and schema.find(node.op, versions.get(domain, 1), node.domain) is not None
+            and all(self._is_constant(t) for t in node.inputs)
+            and all(self._has_size(t) for t in node.outputs if t.name)
+            and self._is_unrounded(node)
+        )
+
+    def _number(self, tensor: Tensor) -> Array | None:
+        """The value of `tensor` if it is known by its facts."""
+        fact = self.facts[tensor]
+        return None if fact.numbers is None else fact.numbers.astype(dtype_from_onnx(fact.code))
+
+    def _is_constant(self, tensor: Tensor) -> bool:
+        if isinstance(tensor, Constant):
+            self.bases[tensor] = tensor.lazy
+        return not tensor.name or tensor in self.bases or bool(tensor.inputs and tensor.inputs[0] in self.nodes)
+
+    def _is_unrounded(self, node: Node) -> bool:
+        """Whether no result of half precision is rounded."""
+        code = self.facts[node.outputs[0]].code
+        if code not in HALF or node.op in COPIES:
+            return True
+        source = self.bases.get(node.inputs[0]) if node.op in ("Cast", "CastLike") else None
+        if source is None or source.nbytes >= LAZY:
+            return False
+        values = source if isinstance(source, np.ndarray) else source.load()
+        return np.array_equal(values.astype(dtype_from_onnx(code)).astype(values.dtype), values, equal_nan=True)
+
+    def _has_size(self, tensor: Tensor) -> bool:
+        fact = self.facts[tensor]
+        return bool(fact.code) and fact.sizes is not None and fact.code != onnx.TensorProto.STRING
+
+    def _choose(self, budget: Budget) -> None:
+        """Decide, for values that share producers or weights together, else one by one from the consumers on."""
+        self.too_large.clear()
+        for group in self._groups():
+            if budget.fold(group):
+                for node in reversed(group):
+                    if node not in budget.removed and (excess := budget.fold([node])):
+                        self.too_large[node] = excess
+
+    def _groups(self) -> Iterator[list[Node]]:
+        """The nodes, those together that share a producer or a large constant."""
+        leader: dict[Node | Tensor, Node | Tensor] = {}
+
+        def find(item: Node | Tensor) -> Node | Tensor:
+            root = item
+            while leader.setdefault(root, root) is not root:
+                root = leader[root]
+            while leader[item] is not root:
+                leader[item], item = root, leader[item]
+            return root
+
+        for node in self.nodes:
+            find(node)
+            for tensor in node.inputs:
+                producer = tensor.inputs[0] if tensor.inputs else None
+                if producer in self.nodes:
+                    leader[find(producer)] = find(node)
+                elif isinstance(tensor, Constant) and tensor.nbytes >= LARGE:
+                    leader[find(tensor)] = find(node)
+        groups: dict[Node | Tensor, list[Node]] = {}
+        for node in self.nodes:
+            groups.setdefault(find(node), []).append(node)
+        yield from groups.values()
+
+
+def lift(model: Model, context: Context) -> None:
+    """Make Constant nodes initializers, but for those in functions, which have none; read through their Identities."""
+    with Editor(model) as edit:
+        for graph in walk(model.graph):
+            for node in graph.nodes:
+                if node.domain or node.op not in ("Constant", "Identity") or node.outputs[0] in edit.ends:
+                    continue
+                (output,) = node.outputs
+                if node.op == "Constant":
+                    if (held := _held(node)) is None:
+                        continue
+                    edit.replace(output, Constant(output.name, held))
+                elif isinstance(node.inputs[0], Constant):
+                    edit.replace(output, node.inputs[0])
+                else:
+                    continue
+                edit.remove(node)
+                context.replaced([node], rule="lift")
+
+
+def _held(node: Node) -> Base | None:
+    """What a Constant node holds; None where it is sparse, or an attribute of its function."""
+    value = node.attrs.get("value")
+    if isinstance(value, Constant):
+        return None if isinstance(value.lazy, Sparse) else value.lazy
+    found = schema.constant_node_value(node)
+    return None if found is None else np.asarray(found)

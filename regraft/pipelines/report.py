@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from regraft.errors import RegraftError
 from regraft.pipelines.pass_ import Change
-from regraft.verification.drift import Drift
+from regraft.verification.drift import Drift, to_json
 
 
 @dataclass
@@ -95,7 +93,7 @@ class Report:
         }
 
     def to_json(self) -> str:
-        return json.dumps(_finite(self.to_dict()), indent=2)
+        return to_json(self.to_dict())
 
     def write(self, path: str | Path) -> None:
         """Write the report as JSON. Raises RegraftError when the file cannot be written."""
@@ -117,14 +115,3 @@ class Report:
         return "\n".join(
             "  ".join([*(cell.rjust(width) for cell, width in zip(row, widths, strict=False)), row[5]]) for row in rows
         )
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no infinity and no NaN: they become text."""
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not abs(value) < float("inf"):
-        return str(value)
-    return value

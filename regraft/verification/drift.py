@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -91,6 +93,19 @@ class Drift:
 
     def __str__(self) -> str:
         return "; ".join(map(str, self.failures or self.outputs)) or "no output in common"
+
+
+def to_json(value: Any) -> str:
+    """`value` as JSON, which has no infinity and no NaN: they become text."""
+    return json.dumps(_finite(value), indent=2)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value if not isinstance(value, float) or math.isfinite(value) else str(value)
 
 
 def leaves(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +15,7 @@ from regraft.files.convert import from_proto
 from regraft.files.loading import load
 from regraft.ir.model import Model
 from regraft.verification.contract import Contract, reassociation
-from regraft.verification.drift import Drift, OutputDrift
+from regraft.verification.drift import Drift, OutputDrift, to_json
 from regraft.verification.inputs import Given, make_inputs
 from regraft.verification.runtime import Runnable, Session
 from regraft.verification.signature import Correspondence, correspond
@@ -68,8 +67,8 @@ class Verdict:
         return {"passed": self.passed, "summary": self.summary, **asdict(self), "drift": self.drift.to_dict()}
 
     def to_json(self) -> str:
-        """The verdict as JSON; infinity, which JSON lacks, is null."""
-        return json.dumps(_finite(self.to_dict()), indent=2)
+        """The verdict as JSON."""
+        return to_json(self.to_dict())
 
     def __str__(self) -> str:
         return "\n".join([self.summary, *(f"  {line}" for line in (*map(str, self.drift.outputs), *self.notes))])
@@ -176,11 +175,3 @@ def _row(output: OutputDrift) -> tuple[str, ...]:
     numbers = f"{output.max_abs:.3g}", f"{output.max_rel:.3g}", f"{output.cosine:.9f}"
     place = ", ".join(map(str, output.place))
     return output.name, *(numbers if math.isfinite(output.max_abs) else ("", "", "")), place, output.reason or "ok"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value if not isinstance(value, float) or math.isfinite(value) else None

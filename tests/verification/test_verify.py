@@ -174,7 +174,7 @@ def test_json(different: Verdict) -> None:
     content = json.loads(different.to_json(), parse_constant=pytest.fail)
     assert content["passed"] is False
     assert content["outputs"]["removed"] == ["z"]
-    assert content["drift"]["outputs"][0]["max_abs"] is None
+    assert content["drift"]["outputs"][0]["max_abs"] == "inf"
     assert content["drift"]["outputs"][0]["place"] == [0, 0]
 
 

@@ -8,7 +8,7 @@ from regraft.ir.model import Model
 from regraft.opset.plan import apply, plan
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass
-from regraft.verification.contract import Contract, reassociation
+from regraft.verification.contract import reassociation
 
 
 class ConvertOpset(Pass):
@@ -28,12 +28,8 @@ class ConvertOpset(Pass):
     """
 
     name = "convert-opset"
+    contract = reassociation  # operators that are written out round differently
     version: int = option(..., "the opset to write")
-
-    @property
-    def contract(self) -> Contract:
-        """Operators that are written out round differently."""
-        return reassociation
 
     def run(self, model: Model, context: Context) -> None:
         """Convert `model`, or raise a PassError and leave it as it was."""

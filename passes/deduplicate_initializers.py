@@ -10,6 +10,7 @@ from regraft.ir.graph import AnyGraph, Constant, Tensor, subgraphs, walk
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass
+from regraft.verification.contract import exact
 
 
 class DeduplicateInitializers(Pass):
@@ -24,6 +25,7 @@ class DeduplicateInitializers(Pass):
     """
 
     name = "deduplicate-initializers"
+    contract = exact
 
     def run(self, model: Model, context: Context) -> None:
         with Editor(model) as edit:

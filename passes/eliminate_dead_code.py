@@ -11,6 +11,7 @@ from regraft.ir.graph import AnyGraph, Function, Node, Tensor, Variable, subgrap
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass
+from regraft.verification.contract import exact
 
 _OPTIONAL = defs.OpSchema.FormalParameterOption.Optional
 
@@ -29,6 +30,7 @@ class EliminateDeadCode(Pass):
     """
 
     name = "eliminate-dead-code"
+    contract = exact
 
     def run(self, model: Model, context: Context) -> None:
         needed = _Needed()

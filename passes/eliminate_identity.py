@@ -13,6 +13,7 @@ from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import dtype_from_onnx
 from regraft.pipelines.pass_ import Context, Pass
+from regraft.verification.contract import exact
 
 _FLOATS = {"bfloat16": (8, 8), "float16": (11, 5), "float32": (24, 8), "float64": (53, 11)}  # bits: digits, exponent
 _SHAPES = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
@@ -47,6 +48,7 @@ class EliminateIdentity(Pass):
     """
 
     name = "eliminate-identity"
+    contract = exact
 
     def run(self, model: Model, context: Context) -> None:
         before: list[Node] = []  # what may be unread now, producers first

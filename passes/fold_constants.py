@@ -11,6 +11,7 @@ from regraft.pipelines.options import Bytes, option
 from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.shapes import analyse
 from regraft.shapes.targets import simplify_targets
+from regraft.verification.contract import exact
 
 
 class FoldConstants(Pass):
@@ -31,6 +32,7 @@ class FoldConstants(Pass):
     """
 
     name = "fold-constants"
+    contract = exact
     max_bytes: Bytes = option("1MiB", "bytes the file may grow by, all folds together")
 
     def run(self, model: Model, context: Context) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from regraft import shapes
 from regraft.ir.model import Model
 from regraft.pipelines.pass_ import Context, Pass
+from regraft.verification.contract import exact
 
 
 class InferShapes(Pass):
@@ -20,6 +21,7 @@ class InferShapes(Pass):
     """
 
     name = "infer-shapes"
+    contract = exact
 
     def run(self, model: Model, context: Context) -> None:
         before = _typed(model)

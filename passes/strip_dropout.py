@@ -13,6 +13,7 @@ from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass, label
+from regraft.verification.contract import exact
 
 Mode = Literal["inference", "training", "run time"]
 
@@ -32,6 +33,7 @@ class StripDropout(Pass):
     """
 
     name = "strip-dropout"
+    contract = exact
     run_time: Literal["keep", "strip"] = option("keep", "a Dropout whose mode the caller chooses at run time")
 
     def run(self, model: Model, context: Context) -> None:

@@ -13,7 +13,7 @@ from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass, label
-from regraft.verification.contract import Contract, interface
+from regraft.verification.contract import interface
 
 _LOSSES = ("SoftmaxCrossEntropyLoss", "NegativeLogLikelihoodLoss")
 _TRAINING = "ai.onnx.preview.training"  # Adam, Adagrad, Momentum, Gradient
@@ -36,13 +36,10 @@ class StripTraining(Pass):
     """
 
     name = "strip-training"
+    contract = interface
     keep_inputs: tuple[str, ...] = option((), "inputs to keep though nothing reads them")
     keep_outputs: tuple[str, ...] = option((), "outputs to keep though they are of use in training only")
     drop_outputs: tuple[str, ...] = option((), "more outputs to drop")
-
-    @property
-    def contract(self) -> Contract:
-        return interface
 
     def run(self, model: Model, context: Context) -> None:
         graph = model.graph

@@ -50,7 +50,7 @@ class _Check:
         for tensor in graph.inputs:
             self.make(tensor, scope, f"the inputs of graph '{graph.name}'")
         for node in graph.nodes:
-            label = f"node '{node.name}' ({node.op})"
+            label = f"node '{node.name or next((t.name for t in node.outputs), '')}' ({node.op})"
             self.op(node, graph, label)
             for tensor in node.inputs:
                 self.read(tensor, scope, label)

@@ -36,7 +36,7 @@ class NearMiss:
 
 
 def why(model: Model, rule_pass: Pass, limit: int = 10) -> list[NearMiss]:
-    """The nearest misses of a pass's rules in `model`, the nearest first; places that match are not among them.
+    """The nearest misses of a pass's rules in `model`, the nearest first; what is part of a match is not among them.
 
     Raises:
         PassError: the pass is not made of rules.
@@ -56,7 +56,7 @@ def why(model: Model, rule_pass: Pass, limit: int = 10) -> list[NearMiss]:
                 finder = Matcher(graph, misses)
                 found = first_match(rule, root, graph, finder, edit)
                 if found is not None:
-                    matched.add(root)
+                    matched.update(found.nodes)
                 elif misses:
                     best = max(reversed(misses), key=lambda miss: miss.matched)
                     total = rule.compiled.size

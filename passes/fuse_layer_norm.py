@@ -41,6 +41,11 @@ def scaled(x: Any, axes: Any, eps: Any, scale: Any) -> Term:
     return either((centred / deviation) * scale, centred * inverse * scale)
 
 
+def shifted(x: Any, axes: Any, eps: Any, bias: Any) -> Term:
+    """Without scale: one of ones is gone once `eliminate-identity` has seen it."""
+    return plain(x, axes, eps) + bias
+
+
 def affine(x: Any, axes: Any, eps: Any, scale: Any, bias: Any) -> Term:
     """PyTorch's form, and that of TensorFlow's batch normalization: x · s + (bias - E[x] · s)."""
     _, _, inverse = _statistics(x, axes, eps)
@@ -125,6 +130,7 @@ class FuseLayerNorm(RulePass):
         return (
             Rule(affine, call, is_layer_norm, name="affine"),
             Rule(scaled, call, is_layer_norm, name="scaled"),
+            Rule(shifted, call, is_layer_norm, name="shifted"),
             Rule(plain, call, is_layer_norm, name="plain"),
             Rule(call, call, is_function, name="function"),
         )

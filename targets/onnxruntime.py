@@ -43,8 +43,8 @@ class OnnxRuntime(Target):
 
     name = "onnxruntime"
     pipeline = (
-        "strip-training,strip-dropout,convert-opset{version=21},eliminate-identity,infer-shapes,fold-constants,"
-        "eliminate-common-subexpressions,fuse-layer-norm,fuse-gelu,deduplicate-initializers,eliminate-dead-code,"
+        "strip-training,strip-dropout,convert-opset{version=21},infer-shapes,fold-constants,eliminate-identity,"
+        "fuse-layer-norm,fuse-gelu,deduplicate-initializers,eliminate-common-subexpressions,eliminate-dead-code,"
         "strip-value-info"
     )
 

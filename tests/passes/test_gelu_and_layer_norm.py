@@ -288,6 +288,7 @@ CENTRED = "m = ReduceMean<axes=[-1]>(x) d = Sub(x, m) p = Pow(d, two) v = Reduce
             "float[1,1,4] w={1,1,1,1}, float b={0.5}",
         ),
         ("scaled", "a = Add(v, e) r = Sqrt(a) n = Div(d, r) out = Mul(n, w)", "float[4] w={1,2,3,4}"),
+        ("shifted", "a = Add(v, e) r = Sqrt(a) n = Div(d, r) out = Add(b, n)", "float[4] b={1,2,3,4}"),
         ("plain", "a = Add(v, e) r = Sqrt(a) out = Div(d, r)", "float[4] w={1,2,3,4}"),
         (
             "root as a power",

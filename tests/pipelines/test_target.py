@@ -49,6 +49,24 @@ def test_prepare_keeps_what_the_model_computes(model, target, artifacts):
     assert compare(artifacts / "pytorch/transformers-4.25.1-bert-qa/model.onnx", model).passed
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pytorch/bert-cls-eager-dynamo.onnx",
+        "pytorch/bert-cls-sdpa-ts.onnx",
+        "pytorch/bert-cls-eager-ts-train.onnx",
+        "pytorch/transformers-4.25.1-bert-qa/model.onnx",
+        "tensorflow/tiny_seq32_op18.onnx",
+    ],
+)
+def test_preparing_again_finds_nothing_to_do(target, artifacts, name):
+    model = regraft.load(artifacts / name)
+    target.prepare(model)
+    once = operators(model)
+    target.prepare(model)
+    assert operators(model) == once
+
+
 def test_prepare_leaves_a_newer_opset(target, artifacts):
     model = regraft.load(artifacts / "pytorch/bert-cls-sdpa-dynamo.onnx")
     target.prepare(model)

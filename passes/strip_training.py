@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from regraft.errors import PassError, UnknownNameError
 from regraft.files.convert import clone
@@ -37,6 +38,7 @@ class StripTraining(Pass):
 
     name = "strip-training"
     contract = interface
+    unread_inputs: Literal["drop", "keep"] = option("drop", "what becomes of inputs that nothing read before either")
     keep_inputs: tuple[str, ...] = option((), "inputs to keep though nothing reads them")
     keep_outputs: tuple[str, ...] = option((), "outputs to keep though they are of use in training only")
     drop_outputs: tuple[str, ...] = option((), "more outputs to drop")
@@ -44,6 +46,7 @@ class StripTraining(Pass):
     def run(self, model: Model, context: Context) -> None:
         graph = model.graph
         self._check_names(model)
+        unread = {t for t in graph.inputs if not t.outputs} if self.unread_inputs == "keep" else set()
         if model.header.training_info:
             model.header.ClearField("training_info")
             context.replaced((), rule="training_info")
@@ -67,7 +70,7 @@ class StripTraining(Pass):
         for tensor in dropped:
             context.replaced((), rule="output")
             context.note(f"dropped output {tensor.name}")
-        self._drop_inputs(graph, context)
+        self._drop_inputs(graph, unread, context)
 
     def reference(self, model: Model) -> Model | None:
         """`model` with every BatchNormalization that is to change twice: as it is, and at inference."""
@@ -104,9 +107,9 @@ class StripTraining(Pass):
             raise PassError("drop-outputs names every output of the model; leave one")
         return named + found
 
-    def _drop_inputs(self, graph: Graph, context: Context) -> None:
-        outputs = set(graph.outputs)
-        unread = [t for t in graph.inputs if not t.outputs and t not in outputs and t.name not in self.keep_inputs]
+    def _drop_inputs(self, graph: Graph, kept: set[Tensor], context: Context) -> None:
+        kept = kept.union(graph.outputs, (t for t in graph.inputs if t.name in self.keep_inputs))
+        unread = [t for t in graph.inputs if not t.outputs and t not in kept]
         for tensor in unread:
             context.replaced((), rule="unread input")
             context.note(f"dropped input {tensor.name}, which nothing reads")

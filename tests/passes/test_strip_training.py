@@ -146,6 +146,13 @@ def test_batch_normalization_at_inference_stays(parse, apply, opset):
     assert not apply(parse(text, opset), StripTraining()).changes
 
 
+def test_inputs_that_nothing_read_before_can_stay(artifacts):
+    model = regraft.load(artifacts / "tensorflow/tiny_seq32_op18.onnx")
+    before = names(model.graph.inputs)
+    StripTraining(unread_inputs="keep").run(model, regraft.Context())
+    assert names(model.graph.inputs) == before
+
+
 def test_labels_that_nothing_reads_go(apply, artifacts):
     model = regraft.load(artifacts / "tensorflow" / "tiny_seq32_op18.onnx")
     assert {"label_ids", "is_real_example"} <= set(names(model.graph.inputs))

@@ -76,6 +76,8 @@ class StripDropout(Pass):
             return "the caller chooses its mode at run time; run-time=strip removes it"
         if opset < 9 and _is_mask_read(node, edit):
             return f"its mask is read, and opset {opset} cannot make it otherwise; convert the opset first"
+        if opset == 9 and node.inputs[0].dtype is None and _is_mask_read(node, edit):
+            return "its mask is read, and has the dtype of the input, which is not known; run infer-shapes before"
         return ""
 
 

@@ -87,6 +87,18 @@ def test_a_mask_that_cannot_be_made_keeps_its_dropout(parse, apply):
     assert "convert the opset" in result.notes[0]
 
 
+@pytest.mark.parametrize("opset", [9, 10])
+def test_a_mask_of_unknown_dtype_keeps_its_dropout(parse, apply, opset):
+    mask = "float" if opset < 10 else "bool"
+    model = parse(
+        f"""g ({SHAPE}) => ({mask}[2,3] m) {{ m = local.masked(x) }}
+        <domain: "local", opset_import: ["" : {opset}]> masked (p) => (q) {{ r = Neg(p) s, q = Dropout(r) }}""",
+        opset,
+    )
+    apply(model, StripDropout())
+    assert any(node.op == "Dropout" for node in model.nodes()) == (opset < 10)
+
+
 @pytest.mark.parametrize("training", [False, True])
 def test_a_choice_at_run_time_is_the_callers(parse, apply, training):
     text = f"g ({SHAPE}, bool t) => (float[2,3] y) <float r = {{0.5}}> {{ y = Dropout<seed=3>(x, r, t) }}"

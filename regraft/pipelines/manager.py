@@ -116,6 +116,7 @@ class _Run:
         peak, start = _peak_memory(), time.perf_counter()
         self.apply(one, context)
         said.seconds = time.perf_counter() - start
+        self.check(one)
         said.peak_memory = _peak_memory()
         said.peak_growth = said.peak_memory - peak
         said.nodes_after = _count(self.model)
@@ -138,6 +139,9 @@ class _Run:
             raise PassError(f"{self.blame(one)}: {error}") from error
         except Exception as error:
             raise PassError(f"{self.blame(one)}{_place(error, one)}: {type(error).__name__}: {_line(error)}") from error
+
+    def check(self, one: Pass) -> None:
+        """See that the pass left a graph that obeys ONNX's rules."""
         for graph in self.model.graphs():
             adopt(graph)
         _check(self.model, f"pass '{one}' left a broken graph{self.hint()}")

@@ -96,8 +96,8 @@ class Site:
         return None if tensor is None or tensor.is_empty() else tensor
 
     def is_read(self, tensor: Tensor) -> bool:
-        """Whether anything needs a value of the model."""
-        return not tensor.is_empty() and (bool(tensor.outputs) or tensor in self.place.ends)
+        """Whether anything needs a value; what an adapter made, it made for a node that it added."""
+        return not tensor.is_empty() and (bool(tensor.outputs) or tensor in self.place.ends or not tensor.inputs)
 
     def value(self, tensor: Tensor | None) -> Array | None:
         """The value of a constant."""

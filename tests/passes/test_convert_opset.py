@@ -353,6 +353,7 @@ SCATTERED = "float[3] x, int64[1,1] i, float[1] u"
         (19, 18, 'g (float[3] x, int64[2] p) => (float[N] y) { y = Pad<mode="wrap">(x, p) }', "mode=wrap"),
         (14, 13, "g (float[0,3] x, int64[2] s) => (float[N,M] y) { y = Reshape<allowzero=1>(x, s) }", "allowzero"),
         (13, 11, "g (float[3] x, bool t) => (float[3] y) { y = Dropout(x, , t) }", "strip-dropout"),
+        (9, 12, "g (float[3] x) => (float[3] m) { y, m = Dropout(x) }", "its mask is undefined in inference"),
         (
             16,
             15,

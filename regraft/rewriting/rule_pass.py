@@ -100,8 +100,11 @@ def _float_among(nodes: Sequence[Node]) -> Any:
     """The float type that a match computes in, where its result does not tell: in a function, say."""
     for node in nodes:
         for tensor in node.inputs:
-            if tensor.dtype is not None and helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)) in _FLOATS:
-                return tensor.dtype
+            dtype = tensor.dtype
+            if dtype is None and (value := schema.constant_of(tensor)) is not None:
+                dtype = value.dtype
+            if dtype is not None and helper.np_dtype_to_tensor_dtype(np.dtype(dtype)) in _FLOATS:
+                return dtype
     return None
 
 

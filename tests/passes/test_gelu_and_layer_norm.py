@@ -360,6 +360,18 @@ def test_nothing_to_do_changes_nothing(artifacts):
     assert exact.check(before, snapshot(model, make_inputs(model))).passed
 
 
+def test_a_function_that_nobody_calls_says_its_type_by_its_constants():
+    text = """<ir_version: 8, opset_import: ["" : 17, "local" : 1]> g (float[2] x) => (float[2] y) { y = Neg(x) }
+    <domain: "local", opset_import: ["" : 17]> gelu (x) => (y) {
+        half = Constant<value_float = 0.5>()  one = Constant<value = float {1}>()
+        root = Constant<value = float {1.4142135}>()
+        a = Div(x, root)  b = Erf(a)  c = Add(b, one)  d = Mul(x, c)  y = Mul(d, half)
+    }"""
+    model = from_proto(onnx.parser.parse_model(text))
+    assert apply(model, FuseGelu()) == [1]
+    assert [kind(node) for node in model.functions[0].nodes if node.op != "Constant"] == ["Gelu"]
+
+
 def test_the_function_becomes_the_operator_when_the_opset_has_it():
     model = norm_model("pow", 13)
     apply(model, FuseLayerNorm())

@@ -44,8 +44,8 @@ class OnnxRuntime(Target):
     name = "onnxruntime"
     pipeline = (
         "strip-training{unread-inputs=keep},strip-dropout,convert-opset{version=21},infer-shapes,fold-constants,"
-        "eliminate-identity,fuse-layer-norm,fuse-gelu,deduplicate-initializers,eliminate-common-subexpressions,"
-        "eliminate-dead-code,strip-value-info"
+        "eliminate-identity,eliminate-dead-code,fuse-layer-norm,fuse-gelu,deduplicate-initializers,"
+        "eliminate-common-subexpressions,eliminate-dead-code,strip-value-info"
     )
 
     def __init__(self, level: Level = "extended"):

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import onnx
+import onnx.parser
 import pytest
 from onnx import helper
 
@@ -65,6 +65,19 @@ def test_preparing_again_finds_nothing_to_do(target, artifacts, name):
     once = operators(model)
     target.prepare(model)
     assert operators(model) == once
+
+
+def test_what_nothing_needs_hides_no_pattern(target):
+    model = convert.from_proto(
+        onnx.parser.parse_model(
+            """<ir_version: 9, opset_import: ["" : 20]>
+            g (float[4] x) => (float[4] y) <float half = {0.5}, float one = {1}, float root = {1.4142135}> {
+                a = Div(x, root)  b = Erf(a)  c = Add(b, one)  d = Mul(x, c)  y = Mul(d, half)  unneeded = Neg(b)
+            }"""
+        )
+    )
+    target.prepare(model)
+    assert operators(model) == {"Gelu": 1}
 
 
 def test_prepare_leaves_a_newer_opset(target, artifacts):

@@ -67,15 +67,23 @@ def normalized_axis(x: Tensor, axes: Any) -> int | str:
     return -len(places)
 
 
+def normalized_shape(x: Tensor, axis: int) -> list[int] | str:
+    """The sizes of the normalized axes; else why they are not known."""
+    dims = [dim for dim in (x.shape or [])[axis:] if isinstance(dim, int)]
+    if len(dims) != -axis or x.dtype is None:
+        return f"the size of the normalized axes of '{x.name}' is not known; run infer-shapes before"
+    return dims
+
+
 def parameter(value: Tensor, x: Tensor, axis: int) -> Tensor | Array | str:
     """Scale or bias with exactly the shape of the normalized axes; else why it cannot be one."""
-    dims = list(x.shape or [])[axis:]
-    if len(dims) != -axis or not all(isinstance(dim, int) for dim in dims):
-        return f"the size of the normalized axes of '{x.name}' is not known; run infer-shapes before"
+    dims = normalized_shape(x, axis)
+    if isinstance(dims, str):
+        return dims
     if list(value.shape or []) == dims:
         return value
     values = constant_of(value)
-    if values is None or values.size > math.prod(dims):
+    if values is None or values.size > math.prod(dims) or values.ndim > len(x.shape or []):
         return f"'{value.name}' has shape {value.shape}, not {dims}"
     while values.ndim > len(dims) and values.shape[0] == 1:
         values = values[0]
@@ -95,10 +103,8 @@ def is_layer_norm(x: Tensor, axes: Any, opset: int, scale: Any = None, bias: Any
         if value is not None:
             found[name] = parameter(value, x, axis)
         elif name == "scale" or opset < 17:  # the operator may lack a bias, the function not
-            dims = list(x.shape or [])[axis:]
-            if not all(isinstance(dim, int) for dim in dims):
-                return f"the size of the normalized axes of '{x.name}' is not known; run infer-shapes before"
-            found[name] = np.full(dims, float(name == "scale"), x.dtype)
+            dims = normalized_shape(x, axis)
+            found[name] = dims if isinstance(dims, str) else np.full(dims, float(name == "scale"), x.dtype)
     return next((value for value in found.values() if isinstance(value, str)), found)
 
 

@@ -338,6 +338,33 @@ def test_what_is_not_layer_norm_stays(body, reason):
     assert any(reason in near.reason for near in why(model, FuseLayerNorm()))
 
 
+@pytest.mark.parametrize("body", ["out = Div(d, r)", "n = Div(d, r) out = Add(n, b)"])
+@pytest.mark.parametrize("opset", [13, 17])
+def test_without_scale_the_shape_must_be_known(body, opset):
+    text = f"""<ir_version: 8, opset_import: ["" : {opset}, "local" : 1]>
+    g (float[2,4] x) => (float[2,4] y) {{ y = local.norm(x) }}
+    <domain: "local", opset_import: ["" : {opset}]> norm (x) => (out) {{
+        b = Constant<value_float = 3.0>() e = Constant<value_float = 0.00001>() two = Constant<value_float = 2.0>()
+        {CENTRED} a = Add(v, e) r = Sqrt(a) {body}
+    }}"""
+    model = from_proto(onnx.parser.parse_model(text))
+    inputs = make_inputs(model)
+    before = snapshot(model, inputs)
+    apply(model, FuseLayerNorm())
+    assert reassociation.through(1).check(before, snapshot(model, inputs)).passed
+
+
+def test_a_bias_of_higher_rank_widens_the_result():
+    body = "m = ReduceMean<axes=[-1]>(x) d = Sub(x, m) p = Mul(d, d) v = ReduceMean<axes=[-1]>(p) "
+    body += "a = Add(v, e) r = Sqrt(a) n = Div(d, r) k = Mul(n, w) wide = Add(k, b) out = Squeeze(wide)"
+    model = decomposed(body, "float[4] w={1,2,3,4}, float[1,4] b={1,2,3,4}", shape="4")
+    inputs = make_inputs(model)
+    before = snapshot(model, inputs)
+    apply(model, FuseLayerNorm())
+    assert "Add" in [node.op for node in model.graph.nodes]
+    assert reassociation.through(1).check(before, snapshot(model, inputs)).passed
+
+
 @pytest.mark.parametrize("axes", ["[0]", "[1]", "[0,1]"])
 def test_a_mean_over_other_axes_is_no_layer_norm(axes):
     body = CENTRED.replace("[-1]", axes) + "a = Add(v, e) r = Sqrt(a) n = Div(d, r) out = Mul(n, w)"

@@ -46,9 +46,14 @@ def _inline(edit: Editor, node: Node, branch: Graph) -> list[Node]:
 
 
 def _rename(edit: Editor, branch: Graph) -> None:
-    inside = dict.fromkeys(node for graph in walk(branch) for node in graph.nodes)
-    constants = {t: None for n in inside for t in n.inputs if isinstance(t, Constant)}
-    own = [c for c in constants if all(reader in inside for reader in c.outputs)]
+    graphs = dict.fromkeys(walk(branch))
+    inside = dict.fromkeys(node for graph in graphs for node in graph.nodes)
+    read = [*(t for node in inside for t in node.inputs), *(t for graph in graphs for t in graph.outputs)]
+    own = [
+        constant
+        for constant in dict.fromkeys(t for t in read if isinstance(t, Constant))
+        if inside.keys() >= set(constant.outputs) and graphs.keys() >= set(edit.ends.get(constant, ()))
+    ]
     made = [t for node in branch.nodes for t in node.outputs if t.name]
     for item in (*own, *made, *(node for node in branch.nodes if node.name)):
         item.name = edit.name(item.name)

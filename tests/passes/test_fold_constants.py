@@ -246,6 +246,18 @@ def test_a_body_is_folded_and_sees_what_is_around_it() -> None:
         same_outputs(before, model, {"c": np.array(c), "a": np.ones(2, np.float32)})
 
 
+def test_an_output_that_a_branch_reads_keeps_its_name() -> None:
+    model = parse(
+        """g (float[2] x) => (float[2] y, float[2] w) <bool c = {1}, float[2] w = {1, 2}> {
+            y = If (c) <then_branch = t () => (float[2] q) { q = Add(x, w) },
+                        else_branch = e () => (float[2] r) { r = Sub(x, x) }>
+        }"""
+    )
+    fold(model)
+    assert ops(model) == ["Add"]
+    assert [tensor.name for tensor in model.graph.outputs] == ["y", "w"]
+
+
 @pytest.mark.parametrize("outer", ["true", "false"])
 @pytest.mark.parametrize("inner", ["true", "false"])
 def test_a_branch_takes_the_place_of_its_if(outer: str, inner: str) -> None:

@@ -35,7 +35,7 @@ class EliminateIdentity(Pass):
     | DepthToSpace, SpaceToDepth | in blocks of 1 |
     | Concat, Sum, Mean, Max, Min | of one value |
     | Split | in one part |
-    | Clip | no bounds |
+    | Clip | no bounds, on integers |
     | ReduceSum, -Mean, -Max, -Min, -Prod | `noop_with_empty_axes`, no axes |
     | Mul, Div, Pow by 1; And true; Or, Xor false | the constant does not widen the shape |
     | Sub 0, Add -0 | the same; `x + 0.0` stays, since it makes 0.0 of -0.0; of integers it goes |

@@ -211,7 +211,9 @@ def _in_one(node: Node, opset: int) -> Tensor | None:
 
 @_rule("Clip")
 def _clip(node: Node, opset: int) -> Tensor | None:
-    return _first_if(opset >= 11 and not any(bound.name for bound in node.inputs[1:]), node)
+    dtype = node.inputs[0].dtype  # of floats it makes the largest finite ones of infinities
+    integral = dtype is not None and np.dtype(dtype).kind in "iu"
+    return _first_if(opset >= 11 and integral and not any(bound.name for bound in node.inputs[1:]), node)
 
 
 @_rule("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd")

@@ -31,7 +31,7 @@ class Budget:
     def fold(self, nodes: Sequence[Node]) -> int:
         """Decide for `nodes`, all together, if they fit; the bytes that would be too many, 0 if they fit."""
         reads: dict[Tensor, int] = {}
-        gone, freed = self._without(nodes, reads)
+        gone, freed = self._without([node for node in nodes if node not in self.removed], reads)
         results = [t for n in nodes for t in n.outputs if t.name and self._is_read(t, reads)]
         grown = self.grown + sum(map(self._size, results)) - freed
         if grown > self._limit:

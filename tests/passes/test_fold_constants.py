@@ -246,6 +246,25 @@ def test_a_body_is_folded_and_sees_what_is_around_it() -> None:
         same_outputs(before, model, {"c": np.array(c), "a": np.ones(2, np.float32)})
 
 
+def test_what_went_with_another_fold_is_not_counted_again() -> None:
+    model = parse(
+        """g (float[2,n] x, bool go) => (int64[1] y, int64[1] z) <int64[1] c = {2}> {
+            k = Neg(c)
+            s = Shape(x)
+            a = Concat<axis = 0>(c)
+            b = ReduceProd<keepdims = 1>(a)
+            r = Reshape(s, b)
+            n = Shape(r)
+            z = Add(n, k)
+            y = If (go) <then_branch = t () => (int64[1] p) { p = Identity(a) },
+                         else_branch = e () => (int64[1] q) { q = Identity(c) }>
+        }"""
+    )
+    before = clone(model)
+    fold(model)
+    same_outputs(before, model, {"x": np.zeros((2, 3), np.float32), "go": np.array(True)})
+
+
 def test_an_output_that_a_branch_reads_keeps_its_name() -> None:
     model = parse(
         """g (float[2] x) => (float[2] y, float[2] w) <bool c = {1}, float[2] w = {1, 2}> {

@@ -64,7 +64,7 @@ class OnnxRuntime(Target):
         return []
 
     def compile(self, model: Model, path: Path) -> Path:
-        """Write what ONNX Runtime makes of ``model`` to ``path``; the metadata ``regraft.compiled`` says for what."""
+        """Write what ONNX Runtime makes of `model` to `path`; the metadata `regraft.compiled` says for what."""
         import onnxruntime
 
         if violations := self.check(model):
@@ -88,7 +88,7 @@ class OnnxRuntime(Target):
             return save(compiled, path)
 
     def load(self, path: Path) -> Session:
-        """A session of the model at ``path``, compiled or not; ONNX Runtime optimises what is left to optimise."""
+        """A session of the model at `path`, compiled or not; ONNX Runtime optimises what is left to optimise."""
         return Session(path, optimize=True)
 
 

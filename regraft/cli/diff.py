@@ -46,7 +46,7 @@ def diff(ctx: click.Context, a: Path, b: Path, everything: bool, as_json: bool) 
 
 
 def lines(found: Diff, shown: int | None) -> Iterator[str]:
-    """The difference as text: titles, and under each its lines, indented, at most ``shown`` of a kind."""
+    """The difference as text: titles, and under each its lines, indented, at most `shown` of a kind."""
     yield from pass_lines(found, shown)
     if found.removed or found.added or found.changed:
         yield "nodes that no pass accounts for" if found.passes else "nodes"

@@ -18,7 +18,7 @@ def title(text: str) -> None:
 
 
 def table(rows: Iterable[Sequence[Any]], head: Sequence[str] = (), right: Collection[int] = ()) -> None:
-    """Print columns; those in ``right`` are numbers."""
+    """Print columns; those in `right` are numbers."""
     cells = [[str(cell) for cell in row] for row in rows]
     every = [list(head), *cells] if head else cells
     widths = [max(map(len, column)) for column in zip(*every, strict=True)]

@@ -18,7 +18,7 @@ PATH = click.Path(path_type=Path)
 
 
 def command(*examples: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """Make a function a command; its help ends with ``examples``, and it takes `--debug`."""
+    """Make a function a command; its help ends with `examples`, and it takes `--debug`."""
     lines = "\n".join(f"  {example}" for example in examples)
     title = "Example" if len(examples) == 1 else "Examples"
 

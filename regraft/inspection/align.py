@@ -73,7 +73,7 @@ class Alignment:
         self.after[old], self.before[new] = new, old
 
     def _match(self, key: Key, balanced: bool = False) -> None:
-        """Pair what is left by ``key``, in order; if ``balanced``, only where both models have as many."""
+        """Pair what is left by `key`, in order; if `balanced`, only where both models have as many."""
         added = self.added
         if not added:
             return

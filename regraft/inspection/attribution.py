@@ -71,7 +71,7 @@ class Rest:
 
 
 class Differing(NamedTuple):
-    """A pair of nodes that are the same but for ``details``."""
+    """A pair of nodes that are the same but for `details`."""
 
     old: Node
     new: Node

@@ -25,7 +25,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Change:
-    """Something that is called ``name``, before and after; None where it is not there."""
+    """Something that is called `name`, before and after; None where it is not there."""
 
     name: str
     before: Any
@@ -34,7 +34,7 @@ class Change:
 
 @dataclass(frozen=True)
 class WeightChange:
-    """A constant that came, went, or holds something else (``content``), by dtype, shape and bytes."""
+    """A constant that came, went, or holds something else (`content`), by dtype, shape and bytes."""
 
     name: str
     before: str | None
@@ -56,7 +56,7 @@ class Diff:
         operators: nodes of each operator, where their number differs.
         passes: edits of nodes by the pass that did them, as the rewrite record says.
         removed, added, changed: nodes that no pass accounts for.
-        unchanged: how many nodes are the same; ``renamed`` of them are called otherwise.
+        unchanged: how many nodes are the same; `renamed` of them are called otherwise.
     """
 
     model: tuple[Change, ...]
@@ -138,7 +138,7 @@ def _opsets(model: Model) -> dict[str, int]:
 
 
 def _metadata(model: Model) -> dict[str, str]:
-    """The rewrite record stands in ``passes``."""
+    """The rewrite record stands in `passes`."""
     return {key: value for key, value in model.metadata.items() if key != record.RECORD}
 
 
@@ -147,7 +147,7 @@ def _functions(model: Model) -> dict[str, str]:
 
 
 def _shared(nodes: Iterable[Node], model: Model, other: Model) -> list[Node]:
-    """Those of ``nodes`` that are not in a function which only ``model`` has: that one stands for them."""
+    """Those of `nodes` that are not in a function which only `model` has: that one stands for them."""
     both = {f.unique_id for f in other.functions}
     own = {n for f in model.functions if f.unique_id not in both for graph in walk(f) for n in graph.nodes}
     return [node for node in nodes if node not in own]
@@ -177,7 +177,7 @@ def _source(tensor: Tensor) -> str:
 
 
 def _node_change(old: Node, new: Node, nodes: Alignment) -> Differing | None:
-    """How ``new`` differs from ``old``, its bodies aside."""
+    """How `new` differs from `old`, its bodies aside."""
     details = []
     for name in dict.fromkeys([*old.attrs, *new.attrs]):
         a, b = old.attrs.get(name), new.attrs.get(name)
@@ -253,6 +253,6 @@ def _weight_pairs(nodes: Alignment) -> Iterator[tuple[Constant, Constant]]:
 
 
 def _held(tensor: Tensor) -> Any:
-    """The constant that ``tensor`` is, as an initializer or by a Constant node."""
+    """The constant that `tensor` is, as an initializer or by a Constant node."""
     maker = tensor.inputs[0] if tensor.inputs else None
     return maker.attrs.get("value", tensor) if maker is not None and maker.op == "Constant" else tensor

@@ -13,7 +13,7 @@ from regraft.ir.weights import Array, Source, Stored, Value
 
 
 class Dumps:
-    """Writes ``00-input.onnx`` with the weights beside it, then a graph after each pass that refers to them.
+    """Writes `00-input.onnx` with the weights beside it, then a graph after each pass that refers to them.
 
     Args:
         folder: where to; made if it is not there.
@@ -37,7 +37,7 @@ class Dumps:
         }
 
     def write(self, header: Header, number: int, name: str) -> Path:
-        """Write the graph after pass ``number``; weights that changed go beside it."""
+        """Write the graph after pass `number`; weights that changed go beside it."""
         values = [self._find(value) for value in header.values]
         copy = from_proto(header.proto, None, values)
         file = self.folder / f"{number:02d}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', name)}.onnx"

@@ -1,4 +1,4 @@
-"""The text of a pipeline, and back: ``strip-dropout, fold-constants{max-bytes=1MiB}, lower-gelu{form=tanh}``.
+"""The text of a pipeline, and back: `strip-dropout, fold-constants{max-bytes=1MiB}, lower-gelu{form=tanh}`.
 
     pipeline := [pass ("," pass)*]
     pass     := word ["{" [option ("," option)*] "}"]
@@ -33,7 +33,7 @@ class PassText(NamedTuple):
 
 
 def parse(text: str) -> list[PassText]:
-    """The passes that ``text`` names. Raises PipelineError, which shows with ^ where the text goes wrong."""
+    """The passes that `text` names. Raises PipelineError, which shows with ^ where the text goes wrong."""
     scanner = _Scanner(text)
     passes = [] if scanner.at_end() else scanner.many(scanner.one_pass)
     if not scanner.at_end():
@@ -42,7 +42,7 @@ def parse(text: str) -> list[PassText]:
 
 
 def write(passes: Iterable[PassText]) -> str:
-    """The text of ``passes``, which parses as the same."""
+    """The text of `passes`, which parses as the same."""
     return ",".join(write_pass(*one) for one in passes)
 
 

@@ -44,7 +44,7 @@ def run(
     progress: bool = False,
     seed: int = 0,
 ) -> Report:
-    """Run ``pipeline`` on ``model``, which is changed in place; no file of the model is touched.
+    """Run `pipeline` on `model`, which is changed in place; no file of the model is touched.
 
     Args:
         pipeline: a Pipeline, its text, the path of its file, or passes.
@@ -162,7 +162,7 @@ class _Run:
             said.drift = self.look(contract, f"pass '{one}'")
 
     def look(self, contract: Contract, what: str) -> Drift:
-        """Verify the model against ``contract``."""
+        """Verify the model against `contract`."""
         assert self.watch
         try:
             drift = self.watch.look(self.model, contract)
@@ -229,7 +229,7 @@ def _line(error: BaseException) -> str:
 
 
 def _place(error: BaseException, one: Pass) -> str:
-    """The node at which ``error`` came, the last variable called ``node``, and the last line of the pass's own file."""
+    """The node at which `error` came, the last variable called `node`, and the last line of the pass's own file."""
     frames = list(traceback.walk_tb(error.__traceback__))
     nodes = [frame.f_locals["node"] for frame, _ in frames if isinstance(frame.f_locals.get("node"), gs.Node)]
     at = f" at node '{label(nodes[-1])}' ({nodes[-1].op})" if nodes else ""

@@ -1,7 +1,7 @@
 """Typed options of passes: what a user may write, and how it prints.
 
 A value is read from what the textual pipeline, a TOML file and Python have in common: text, numbers, booleans and
-lists. ``show`` gives it back as text or a list of texts, which reads as the same value.
+lists. `show` gives it back as text or a list of texts, which reads as the same value.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "KB": 10**3, "M
 
 
 class Bytes(int):
-    """A number of bytes, written with a unit: ``1MiB``, ``512KB``, ``1_000``."""
+    """A number of bytes, written with a unit: `1MiB`, `512KB`, `1_000`."""
 
     def __str__(self) -> str:
         exact = [f"{self // unit}{name}" for name, unit in UNITS.items() if self and self % unit == 0]
@@ -33,14 +33,14 @@ class Bytes(int):
 
 
 class Shapes(dict[str, Dims]):
-    """Shapes by name, written as options of their own: ``{input_ids=8x128, mask=batchx128}``.
+    """Shapes by name, written as options of their own: `{input_ids=8x128, mask=batchx128}`.
 
-    A dimension is a number, a name, or None (``?``). Names that hold an "x" are written as a list: ``{batch,max_len}``.
+    A dimension is a number, a name, or None (`?`). Names that hold an "x" are written as a list: `{batch,max_len}`.
     """
 
 
 class Kind(typing.NamedTuple):
-    """One kind of option: how it is called, read and shown. ``read`` raises ValueError with what it expects."""
+    """One kind of option: how it is called, read and shown. `read` raises ValueError with what it expects."""
 
     text: str
     read: Callable[[Any], Any]
@@ -52,8 +52,8 @@ class Option:
     """An option of a pass.
 
     Attributes:
-        attribute: its name in Python; ``name`` is the one in text.
-        default: the value when it is not given; ``...`` when it must be.
+        attribute: its name in Python; `name` is the one in text.
+        default: the value when it is not given; `...` when it must be.
     """
 
     attribute: str
@@ -67,7 +67,7 @@ class Option:
 
     @property
     def type(self) -> str:
-        """What may be written, such as ``bytes`` or ``tanh|erf``."""
+        """What may be written, such as `bytes` or `tanh|erf`."""
         return self.kind.text
 
     @property
@@ -93,14 +93,14 @@ class Option:
 
 
 class Declared(typing.NamedTuple):
-    """What ``option`` leaves in a class body until its type is known."""
+    """What `option` leaves in a class body until its type is known."""
 
     default: Any
     help: str
 
 
 def option(default: Any = ..., help: str = "") -> Any:
-    """Declare an option of a pass: ``max_bytes: Bytes = option("1MiB", "bytes the file may grow by")``."""
+    """Declare an option of a pass: `max_bytes: Bytes = option("1MiB", "bytes the file may grow by")`."""
     return Declared(default, help)
 
 
@@ -196,7 +196,7 @@ def _read_dim(dim: Any) -> int | str | None:
 
 
 def show_dims(dims: Dims) -> Shown:
-    """A shape as ``8x128``, or as a list where a name holds an "x"."""
+    """A shape as `8x128`, or as a list where a name holds an "x"."""
     shown = ["?" if dim is None else str(dim) for dim in dims]
     ambiguous = not dims or any("x" in dim for dim in shown)
     return shown if ambiguous else "x".join(shown)

@@ -27,12 +27,12 @@ REPLACES = "regraft.replaces"
 class Pass:
     """A rewrite of a model.
 
-    A subclass has a kebab-case ``name``, a docstring whose first line is its help, a ``contract``, a ``run``, and its
-    options as annotated attributes: ``max_bytes: Bytes = option("1MiB", "bytes the file may grow by")``. An attribute
+    A subclass has a kebab-case `name`, a docstring whose first line is its help, a `contract`, a `run`, and its
+    options as annotated attributes: `max_bytes: Bytes = option("1MiB", "bytes the file may grow by")`. An attribute
     that is annotated as ClassVar is no option. A contract that depends on the options is a property.
 
     Options are given by their names in Python or in text, as typed values or as text. Where a pass has an
-    option of type ``Shapes``, every other name is one of its shapes.
+    option of type `Shapes`, every other name is one of its shapes.
 
     Raises:
         PipelineError: an option that is unknown, missing, or of a bad value.
@@ -63,11 +63,11 @@ class Pass:
         return exact
 
     def run(self, model: Model, context: Context) -> None:
-        """Change ``model``, and tell ``context`` what was changed."""
+        """Change `model`, and tell `context` what was changed."""
         raise NotImplementedError(f"pass '{self.name}' has no run")
 
     def reference(self, model: Model) -> Model | None:
-        """The model to hold the result against, where that is not ``model`` itself: say, a copy that does not train."""
+        """The model to hold the result against, where that is not `model` itself: say, a copy that does not train."""
         return None
 
     @classmethod
@@ -104,7 +104,7 @@ class Pass:
         return hash(str(self))
 
     def _give(self, values: dict[str, Any], name: str, value: Any) -> None:
-        """Put ``value`` where option ``name`` belongs."""
+        """Put `value` where option `name` belongs."""
         open_option = next((option.attribute for option in self.options() if option.is_open), "")
         attribute = name.replace("-", "_")
         if open_option and (attribute not in self._options or attribute == open_option):
@@ -125,7 +125,7 @@ class Pass:
 
 
 def _declared(cls: type[Pass]) -> Iterator[tuple[str, Option]]:
-    """The options that the body of ``cls`` declares, and those it inherits with another default."""
+    """The options that the body of `cls` declares, and those it inherits with another default."""
     scope = vars(sys.modules[cls.__module__])
     body = vars(cls)
     own = inspect.get_annotations(cls)
@@ -174,7 +174,7 @@ class Context:
     notes: list[str] = field(default_factory=list)
 
     def replaced(self, old: Iterable[Node], new: Iterable[Node] = (), rule: str = "") -> None:
-        """Record that ``new`` took the place of ``old``, or that ``old`` went."""
+        """Record that `new` took the place of `old`, or that `old` went."""
         added = list(new)
         removed = tuple(map(label, old))
         made = [node for node in added if self.pass_name and id(node) not in self.known]
@@ -192,7 +192,7 @@ class Context:
         self.notes.append(text)
 
     def progress(self, items: Iterable[T], total: int | None = None) -> Iterable[T]:
-        """``items``, with a progress bar where one is shown."""
+        """`items`, with a progress bar where one is shown."""
         return self.track(items, total)
 
 

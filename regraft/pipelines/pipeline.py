@@ -33,7 +33,7 @@ class Pipeline:
 
     @classmethod
     def parse(cls, text: str) -> Pipeline:
-        """The pipeline of a text such as ``strip-dropout,fold-constants{max-bytes=1MiB}``."""
+        """The pipeline of a text such as `strip-dropout,fold-constants{max-bytes=1MiB}`."""
         return cls(text)
 
     @classmethod
@@ -53,7 +53,7 @@ class Pipeline:
 
     @classmethod
     def from_toml(cls, text: str) -> Pipeline:
-        """The pipeline of ``pipeline = ["strip-dropout", {pass = "fold-constants", max-bytes = "1MiB"}]``."""
+        """The pipeline of `pipeline = ["strip-dropout", {pass = "fold-constants", max-bytes = "1MiB"}]`."""
         try:
             table = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:

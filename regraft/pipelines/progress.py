@@ -50,7 +50,7 @@ class Bars(Quiet):
 
 @contextmanager
 def bars(passes: int, shown: bool) -> Iterator[Quiet]:
-    """Bars for a pipeline of ``passes`` passes, if ``shown``; they are gone at the end."""
+    """Bars for a pipeline of `passes` passes, if `shown`; they are gone at the end."""
     if not shown:
         yield Quiet()
         return

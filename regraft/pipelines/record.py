@@ -20,14 +20,14 @@ RECORD = "regraft.record"
 
 
 class Entry(NamedTuple):
-    """What one pass changed; ``text`` is the pass as in the pipeline."""
+    """What one pass changed; `text` is the pass as in the pipeline."""
 
     text: str
     changes: tuple[Change, ...]
 
 
 def read(model: Model) -> list[Entry]:
-    """What was done to ``model``, oldest first. Raises ModelError when the record is damaged."""
+    """What was done to `model`, oldest first. Raises ModelError when the record is damaged."""
     try:
         return [
             Entry(text, tuple(Change(rule, tuple(removed), tuple(added)) for rule, removed, added in changes))
@@ -38,7 +38,7 @@ def read(model: Model) -> list[Entry]:
 
 
 def pipeline_of(model: Model) -> str:
-    """The text of the pipelines that ``model`` went through, in a row."""
+    """The text of the pipelines that `model` went through, in a row."""
     return model.metadata.get(PIPELINE, "")
 
 

@@ -22,8 +22,8 @@ class Registry(Generic[T]):
 
     Args:
         kind: how errors call one, such as "pass".
-        plural: how they call many; entry points are in the group ``regraft.<plural>``.
-        base: the class that each must derive from, and whose subclasses have the attribute ``name``.
+        plural: how they call many; entry points are in the group `regraft.<plural>`.
+        base: the class that each must derive from, and whose subclasses have the attribute `name`.
     """
 
     def __init__(self, kind: str, plural: str, base: Any = None):
@@ -37,7 +37,7 @@ class Registry(Generic[T]):
         return sorted({*self._entries(), *self._added})
 
     def load(self, name: str) -> T:
-        """Import what is called ``name``. Raises UnknownNameError, or RegraftError when importing fails."""
+        """Import what is called `name`. Raises UnknownNameError, or RegraftError when importing fails."""
         if name in self._added:
             return self._added[name][0]
         entry = self._entries().get(name)
@@ -52,7 +52,7 @@ class Registry(Generic[T]):
         return loaded
 
     def add(self, name: str, item: T, origin: str) -> None:
-        """Make ``item`` known. Raises RegraftError when another origin has the name."""
+        """Make `item` known. Raises RegraftError when another origin has the name."""
         entry = self._entries().get(name)
         taken = self._added[name][1] if name in self._added else _origin(entry) if entry else origin
         if taken != origin:
@@ -60,7 +60,7 @@ class Registry(Generic[T]):
         self._added[name] = (item, origin)
 
     def origin(self, name: str) -> str:
-        """The file or package that ``name`` comes from."""
+        """The file or package that `name` comes from."""
         if name in self._added:
             return self._added[name][1]
         return _origin(self._entries()[name])

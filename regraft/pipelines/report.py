@@ -64,7 +64,7 @@ class Report:
     Attributes:
         model: the file that was rewritten; empty for a model made in memory.
         verify: "none", "final" or "each".
-        drift: of the outputs, first against last; None unless ``verify`` is "final".
+        drift: of the outputs, first against last; None unless `verify` is "final".
         unstable: outputs that hang on chance and were not compared.
     """
 

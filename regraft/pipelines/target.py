@@ -43,7 +43,7 @@ class Violation:
 class Target:
     """A compiler or a runtime that a model is made ready for.
 
-    A subclass has a ``name``, a docstring whose first line is its help, and a ``pipeline``, which names its passes as
+    A subclass has a `name`, a docstring whose first line is its help, and a `pipeline`, which names its passes as
     text.
     """
 
@@ -51,11 +51,11 @@ class Target:
     pipeline: ClassVar[str] = ""
 
     def pipeline_for(self, model: Model) -> str:
-        """The pipeline, or what of it ``model`` needs."""
+        """The pipeline, or what of it `model` needs."""
         return self.pipeline
 
     def prepare(self, model: Model, **options: Any) -> Report:
-        """Run the target's pipeline on ``model``; options are those of `regraft.pipelines.manager.run`."""
+        """Run the target's pipeline on `model`; options are those of `regraft.pipelines.manager.run`."""
         return run(model, self.pipeline_for(model), **options)
 
     def check(self, model: Model) -> list[Violation]:
@@ -63,7 +63,7 @@ class Target:
         raise NotImplementedError(f"target '{self.name}' has no check")
 
     def compile(self, model: Model, path: Path) -> Path:
-        """Compile ``model`` into a file at ``path``. Raises TargetError where the target does not take it."""
+        """Compile `model` into a file at `path`. Raises TargetError where the target does not take it."""
         raise NotImplementedError(f"target '{self.name}' has no compile")
 
     def load(self, path: Path) -> Runner:

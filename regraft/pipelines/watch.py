@@ -48,12 +48,12 @@ class Watch:
         self._kept: Model | None = None
 
     def expect(self, model: Model) -> None:
-        """Hold what comes against ``model``."""
+        """Hold what comes against `model`."""
         self.unstable = _unstable(model, self._inputs) if any(map(_draws, model.nodes())) else ()
         self._outputs = self._run(model)
 
     def keep(self, model: Model) -> None:
-        """Keep ``model`` as it is: what comes changes the interface."""
+        """Keep `model` as it is: what comes changes the interface."""
         self._kept = clone(model)
 
     def look(self, model: Model, contract: Contract) -> Drift:
@@ -66,7 +66,7 @@ class Watch:
         return drift
 
     def _follow(self, old: Model, new: Model) -> None:
-        """Find inputs for both: the ones of before, where they fit; those that ``new`` has gained are made."""
+        """Find inputs for both: the ones of before, where they fit; those that `new` has gained are made."""
         made = make_inputs(new, seed=self._seed)
         misfits = [name for name in made if name in self._inputs and not _fits(new, name, self._inputs[name])]
         if misfits:
@@ -98,7 +98,7 @@ def _for(model: Model, inputs: Arrays) -> Arrays:
 
 
 def _fits(model: Model, name: str, value: Any) -> bool:
-    """Whether ``value`` has the dtype and the fixed dimensions of an input."""
+    """Whether `value` has the dtype and the fixed dimensions of an input."""
     tensor = next(tensor for tensor in model.graph.inputs if tensor.name == name)
     if not isinstance(value, np.ndarray) or tensor.shape is None:
         return True

@@ -1,18 +1,18 @@
 """Contracts: what a pass promises about the outputs, and how the promise is checked on numbers.
 
-The tolerance of one value ``y`` in an output whose typical magnitude is ``s`` is
+The tolerance of one value `y` in an output whose typical magnitude is `s` is
 
     atol + rtol * |y| + bound + (ulps * eps + PEAK * spread) * (|y| + s)
 
-``eps`` is the machine epsilon of the output's dtype. Adding ``s``, the median of the non-zero magnitudes, makes the
+`eps` is the machine epsilon of the output's dtype. Adding `s`, the median of the non-zero magnitudes, makes the
 check normwise for small values, which hold the rounding of the larger ones that they were computed from, and leaves it
 relative for large ones; the median is not moved by the huge values of an attention mask. The same formula at the root
-mean square of ``y``, without PEAK, bounds the root mean square of the differences.
+mean square of `y`, without PEAK, bounds the root mean square of the differences.
 
 A promise is about one rewritten place. Between a place and the outputs stands the rest of the network, and a model has
-many such places. ``through(n)`` gives the tolerance from end to end: errors of n places are taken as independent, so
-they grow as sqrt(n) (Higham & Mary, 2019), and the layers behind may amplify each by ``GAIN``; the ``bound`` of an
-approximation, which is absolute, becomes a ``spread`` relative to the output. What that allows, in 32-bit floats:
+many such places. `through(n)` gives the tolerance from end to end: errors of n places are taken as independent, so
+they grow as sqrt(n) (Higham & Mary, 2019), and the layers behind may amplify each by `GAIN`; the `bound` of an
+approximation, which is absolute, becomes a `spread` relative to the output. What that allows, in 32-bit floats:
 
 - reassociation: 7.6e-6 for one place, 1.2e-4 for the 240 of a 24-layer encoder. Exporters customarily accept 1e-5 to
   1e-4; ONNX Runtime's own fusions moved sentence encoders of 3 and 6 layers by 2e-6 and 1e-5.
@@ -34,7 +34,7 @@ from regraft.verification.drift import Drift, OutputDrift, leaves, measure
 
 GAIN = 4.0
 PEAK = 10.0
-"""Of an error that spreads over a tensor, the largest: 5 standard deviations, where ``s`` is half of one of ``y``."""
+"""Of an error that spreads over a tensor, the largest: 5 standard deviations, where `s` is half of one of `y`."""
 ROUNDING = 16.0
 """Ulps of one reassociated place: a sum of 1,024 terms rounds to about sqrt(1024) half-ulps."""
 
@@ -59,7 +59,7 @@ class Contract:
     lowers_dtype: bool = False
 
     def through(self, places: int) -> Contract:
-        """The contract from end to end of a network in which ``places`` places were rewritten."""
+        """The contract from end to end of a network in which `places` places were rewritten."""
         growth = GAIN * sqrt(max(places, 1))
         return replace(self, ulps=self.ulps * growth, spread=self.spread + self.bound * growth)
 
@@ -85,7 +85,7 @@ class Contract:
 
         Values are arrays, or lists and maps of arrays; NaN equals NaN. Shapes must agree, and dtypes unless
         the contract lowers them. What is not a float must be equal. An output that one side lacks fails,
-        unless the contract changes the interface. ``computed_in`` is the coarsest float dtype inside the
+        unless the contract changes the interface. `computed_in` is the coarsest float dtype inside the
         model, where it is coarser than the outputs'.
         """
         old, new = dict(leaves(before)), dict(leaves(after))
@@ -103,7 +103,7 @@ class Contract:
         return Drift(self.name, tuple(drifts), added=added, removed=removed)
 
     def value(self, magnitude: Any, scale: float, eps: float, peak: float = PEAK) -> Any:
-        """The allowed difference of values of some magnitude in a tensor whose typical magnitude is ``scale``."""
+        """The allowed difference of values of some magnitude in a tensor whose typical magnitude is `scale`."""
         ulps = max(self.ulps, HALF_ROUNDING) if eps > SINGLE_EPS else self.ulps
         share = ulps * eps + peak * self.spread
         return self.atol + self.rtol * magnitude + self.bound + share * (magnitude + scale)
@@ -122,12 +122,12 @@ reassociation = Contract("reassociation", f"same function, other rounding: {ROUN
 
 
 def approximation(bound: float) -> Contract:
-    """Another function, at most ``bound`` (absolute) away from the first in each place."""
+    """Another function, at most `bound` (absolute) away from the first in each place."""
     return Contract(f"approximation({bound:g})", f"within {bound:g} a place", ulps=ROUNDING, bound=bound)
 
 
 def precision(rtol: float, atol: float) -> Contract:
-    """A lower dtype: outputs within ``atol + rtol * |value|``, end to end."""
+    """A lower dtype: outputs within `atol + rtol * |value|`, end to end."""
     name = f"precision({rtol:g}, {atol:g})"
     return Contract(name, f"lower dtype: within {atol:g} + {rtol:g} |y|", rtol=rtol, atol=atol, lowers_dtype=True)
 

@@ -109,7 +109,7 @@ def _finite(value: Any) -> Any:
 
 
 def leaves(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The arrays in outputs that may be sequences or maps, each with a name such as ``boxes[2]``."""
+    """The arrays in outputs that may be sequences or maps, each with a name such as `boxes[2]`."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from leaves({f"{name}[{key!r}]": item for key, item in value.items()})
@@ -205,7 +205,7 @@ def _rms(values: np.ndarray) -> float:
 
 
 def _place(chosen: np.ndarray, n: int) -> tuple[int, ...]:
-    """The indices of element number ``n`` among those that are ``chosen``."""
+    """The indices of element number `n` among those that are `chosen`."""
     return tuple(map(int, np.unravel_index(np.flatnonzero(chosen)[n], chosen.shape)))
 
 

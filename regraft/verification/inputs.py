@@ -69,7 +69,7 @@ def make_inputs(model: Model, *, seed: int = 0, given: Given | None = None) -> d
 
 
 def read_given(texts: Iterable[str], model: Model) -> Given:
-    """What texts such as ``inputs.npz``, ``inputs.json``, ``x=x.npy``, ``x=8x128`` and ``batch=4`` say.
+    """What texts such as `inputs.npz`, `inputs.json`, `x=x.npy`, `x=8x128` and `batch=4` say.
 
     Raises:
         InputError: a file cannot be read, or a text is none of these.

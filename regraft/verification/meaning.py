@@ -155,7 +155,7 @@ def _origin(tensor: Tensor) -> str:
 
 
 def _uncut(tensor: Tensor) -> Tensor:
-    """What `tensor` is cut from by constants, such as ``[0:max]`` of another axis."""
+    """What `tensor` is cut from by constants, such as `[0:max]` of another axis."""
     for _ in range(_FAR):
         node = tensor.inputs[0] if tensor.inputs else None
         if node is None or node.op != "Slice" or any(_constant(t) is None for t in node.inputs[1:]):

@@ -59,7 +59,7 @@ class Port:
 
     @classmethod
     def of_runtime(cls, name: str, text: str, shape: Iterable[int | str | None]) -> Port:
-        """The port that ONNX Runtime describes as `text`, such as ``seq(tensor(float))``."""
+        """The port that ONNX Runtime describes as `text`, such as `seq(tensor(float))`."""
         kind, _, rest = text.partition("(")
         rest = rest.removesuffix(")")
         if kind in ("tensor", "sparse_tensor"):

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 DEFAULT_TARGET = "onnxruntime"
 NOTES_SHOWN = 2
 HEAD, RIGHT = ("pass", "time", "nodes", "", "changes"), (1, 2, 3)
-NOTES_SHOWN = 2
-HEAD, RIGHT = ("pass", "time", "nodes", "", "changes"), (1, 2, 3)
 
 
 @command(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from onnx_graphsurgeon.util import misc
 
 from regraft.errors import ModelError
 from regraft.files.fields import merge, opset_list, opset_versions, pairs, to_variable
+from regraft.ir.collector import paused
 from regraft.ir.graph import Constant, Function, Graph, Node, Tensor, TypedList, Variable, walk
 from regraft.ir.model import Model
 from regraft.ir.order import sort
@@ -26,7 +25,7 @@ Resolve = Callable[[onnx.TensorProto], Value | Array]
 def import_model(proto: onnx.ModelProto, path: Path | None, resolve: Resolve) -> Model:
     """The model of `proto`, the value of each tensor given by `resolve`."""
     reader = _Importer(proto, resolve)
-    with _uncollected():
+    with paused():
         graph = reader.graph(proto.graph, None)
         graph.functions = [reader.function(f) for f in proto.functions]
     for root in (graph, *graph.functions):
@@ -43,18 +42,6 @@ def import_model(proto: onnx.ModelProto, path: Path | None, resolve: Resolve) ->
         else:
             getattr(header, field.name).MergeFrom(value)
     return Model(graph, header, pairs(proto.metadata_props), path)
-
-
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """All that is made here stays: the garbage collector would look through it again and again, a third of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 class _Scope:

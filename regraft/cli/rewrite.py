@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regraft.cli.parameters import PATH, arrays, command, inputs, load, model_argument, seed
+from regraft.cli.parameters import PATH, command, given, inputs, load, model_argument, seed
 
 if TYPE_CHECKING:
     from regraft.files.saving import Layout
@@ -85,15 +85,15 @@ def rewrite(
         chosen.pipeline_for(loaded) if pipeline is None else pipeline,
         verify=verify,
         dump_dir=dump_dir,
-        inputs=arrays(loaded, inputs, seed) if inputs else None,
+        inputs=given(loaded, inputs) if inputs else None,
         progress=sys.stderr.isatty(),
         seed=seed,
     )
     if target and (violations := chosen.check(loaded)):
         raise TargetError(f"{target} does not take the result: {'; '.join(map(str, violations))}")
-    save(loaded, output, layout)
     if report:
         done.write(report)
+    save(loaded, output, layout)
     _print(done, output, timing)
 
 

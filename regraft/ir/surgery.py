@@ -16,7 +16,7 @@ import numpy as np
 from regraft.errors import GraphError
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, Variable, adopt, subgraphs, walk
 from regraft.ir.model import Model
-from regraft.ir.order import sort
+from regraft.ir.order import reads, sort
 
 
 class Editor:
@@ -143,14 +143,16 @@ class Editor:
                 self.dead.update(graph.nodes)
 
     def remove_unread(self, nodes: Iterable[Node]) -> list[Node]:
-        """Take out those of `nodes`, a handful in any order, that only each other read. Returns them."""
+        """Take out those of `nodes` that only each other read. Returns them, readers before what they read."""
+        candidates = dict.fromkeys(nodes)
+        pending = list(reversed(candidates))
         removed: list[Node] = []
-        left = [node for node in nodes if node not in self.dead]
-        while unread := [node for node in left if not any(self.is_read(t) for t in node.outputs)]:
-            for node in unread:
+        while pending:
+            node = pending.pop()
+            if node not in self.dead and not any(self.is_read(t) for t in node.outputs):
                 self.remove(node)
-            removed += unread
-            left = [node for node in left if node not in self.dead]
+                removed.append(node)
+                pending += [maker for t in reads(node) for maker in t.inputs if maker in candidates]
         return removed
 
     def replace(self, old: Tensor, new: Tensor) -> None:

@@ -19,11 +19,10 @@ from regraft.verification.contract import Contract, exact
 from regraft.verification.drift import Drift
 from regraft.verification.inputs import Given, make_inputs
 from regraft.verification.runtime import Session
-from regraft.verification.verify import snapshot
+from regraft.verification.verify import coarsest_float, snapshot
 
 Arrays = dict[str, Any]
 
-HALVES = ("bfloat16", "float16")  # coarser first
 RANDOM = {"Bernoulli", "Dropout", "Multinomial"}
 
 
@@ -61,7 +60,7 @@ class Watch:
         if self._kept is not None:
             self._follow(self._kept, model)
         outputs = self._run(model)
-        drift = contract.check(self._outputs, outputs, computed_in=_coarsest_float(model))
+        drift = contract.check(self._outputs, outputs, computed_in=coarsest_float(model))
         self._outputs, self._kept = outputs, None
         return drift
 
@@ -105,9 +104,3 @@ def _fits(model: Model, name: str, value: Any) -> bool:
     fixed = zip(tensor.shape, value.shape, strict=False)
     same_rank = len(tensor.shape) == value.ndim
     return same_rank and value.dtype == tensor.dtype and all(not isinstance(d, int) or d == n for d, n in fixed)
-
-
-def _coarsest_float(model: Model) -> np.dtype[Any] | None:
-    """The half-precision dtype that the model computes in, if it does."""
-    dtypes = {getattr(tensor.dtype, "name", ""): tensor.dtype for node in model.nodes() for tensor in node.inputs}
-    return next((dtypes[name] for name in HALVES if name in dtypes), None)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from regraft.verification.runtime import Runnable, Session
+from regraft.verification.runtime import Runnable, RuntimeFailure, Session
 from regraft.verification.signature import correspond
 
 _RESAMPLES = 2000
@@ -143,7 +143,9 @@ def _peak(model: Runnable, inputs: dict[str, Any], optimize: bool, threads: int)
         return None
     task = pickle.dumps((os.fspath(model), inputs, optimize, threads))
     code = f"import {__name__} as bench; bench._measure_peak()"
-    child = subprocess.run([sys.executable, "-c", code], input=task, stdout=subprocess.PIPE, check=True)
+    child = subprocess.run([sys.executable, "-c", code], input=task, stdout=subprocess.PIPE)
+    if child.returncode:
+        raise RuntimeFailure(f"{model} does not run in a process of its own, where its memory is measured")
     return int(child.stdout)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,7 +90,10 @@ def read_given(texts: Iterable[str], model: Model) -> Given:
             else:
                 dims[name] = shape[0]
         else:
-            values[name] = next(iter(_read_file(Path(right)).values()))
+            found = list(_read_file(Path(right)).values())
+            if len(found) != 1:
+                raise InputError(f"{right} holds {len(found)} arrays; give '{name}' a file with one")
+            values[name] = found[0]
     return Given({n: _typed(v, ports.get(n)) for n, v in values.items()}, shapes, dims)
 
 
@@ -105,7 +109,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         if path.suffix == ".npz":
             with np.load(path) as archive:
                 return dict(archive)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"cannot read inputs from {path}: {error}") from error
     raise InputError(f"'{path}' is no source of inputs: give a .npz, .npy or .json file, or name=8x128")
 
@@ -213,6 +217,8 @@ def _values(what: Meaning, shape: tuple[int, ...], port: Port, random: np.random
 
 def _mask(shape: tuple[int, ...], random: np.random.Generator) -> Any:
     """Ones up to a length, then zeros: one length for each of the first axis, the first of them full."""
+    if not shape:
+        return np.int64(1)
     rows, length = shape[0], shape[-1]
     lengths = random.integers(max(1, length // 4), max(2, length), rows)
     lengths[:1] = length

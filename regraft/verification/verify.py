@@ -20,6 +20,8 @@ from regraft.verification.inputs import Given, make_inputs
 from regraft.verification.runtime import Runnable, Session
 from regraft.verification.signature import Correspondence, correspond
 
+_HALVES = ("bfloat16", "float16")  # coarser first
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -126,7 +128,8 @@ def compare(
     unstable = _unlike(contract, first, old.run(values))
     renamed = {new: old for old, new in outs.pairs.items()}
     results = {renamed.get(name, name): value for name, value in new.run(feeds).items()}
-    return Verdict(_check(contract, first, results, unstable), ins, outs, unstable)
+    drift = _check(contract, first, results, unstable, coarsest_float(model))
+    return Verdict(drift, ins, outs, unstable)
 
 
 def snapshot(model: Runnable, inputs: Mapping[str, Any], *, threads: int = 0) -> dict[str, Any]:
@@ -151,9 +154,15 @@ def _unlike(contract: Contract, first: Mapping[str, Any], again: Mapping[str, An
     return tuple(name for name in first if not contract.check(_only([name], first), _only([name], again)).passed)
 
 
-def _check(contract: Contract, before: dict[str, Any], after: dict[str, Any], unstable: tuple[str, ...]) -> Drift:
+def _check(
+    contract: Contract,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    unstable: tuple[str, ...],
+    computed_in: np.dtype[Any] | None,
+) -> Drift:
     """The drift of the stable outputs, and of the unstable ones whose shape or dtype changed."""
-    stable = contract.check(_without(unstable, before), _without(unstable, after))
+    stable = contract.check(_without(unstable, before), _without(unstable, after), computed_in=computed_in)
     form = contract.check(_forms(_only(unstable, before)), _forms(_only(unstable, after)))
     return replace(stable, outputs=(*stable.outputs, *form.failures))
 
@@ -175,3 +184,9 @@ def _row(output: OutputDrift) -> tuple[str, ...]:
     numbers = f"{output.max_abs:.3g}", f"{output.max_rel:.3g}", f"{output.cosine:.9f}"
     place = ", ".join(map(str, output.place))
     return output.name, *(numbers if math.isfinite(output.max_abs) else ("", "", "")), place, output.reason or "ok"
+
+
+def coarsest_float(model: Model) -> np.dtype[Any] | None:
+    """The half-precision dtype that the model computes in, if it does."""
+    dtypes = {getattr(tensor.dtype, "name", ""): tensor.dtype for node in model.nodes() for tensor in node.inputs}
+    return next((dtypes[name] for name in _HALVES if name in dtypes), None)

@@ -178,3 +178,9 @@ def test_models_that_cannot_be_compared(fails, tmp_path, model):
     other = tmp_path / "relu.onnx"
     other.write_bytes(relu().SerializeToString())
     fails("verify", model, other)
+
+
+def test_a_report_that_cannot_be_written_leaves_no_model(run, model, tmp_path):
+    result = run("rewrite", model, "-o", tmp_path / "out.onnx", "--report", tmp_path / "no" / "report.json")
+    assert result.exit_code == 2
+    assert not (tmp_path / "out.onnx").exists()

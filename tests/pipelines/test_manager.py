@@ -422,6 +422,6 @@ def test_half_floats_inside_count():
     node = Node("Cast", "c", {"to": 10}, [Variable("x", np.float32, [4])], [Variable("h", np.dtype(np.float16), [4])])
     back = Node("Cast", "d", {"to": 1}, [node.outputs[0]], [Variable("y", np.float32, [4])])
     graph = regraft.ir.graph.Graph([node, back], inputs=node.inputs, outputs=back.outputs, opset=20)
-    from regraft.pipelines.watch import _coarsest_float
+    from regraft.verification.verify import coarsest_float
 
-    assert _coarsest_float(regraft.Model(graph)) == np.float16
+    assert coarsest_float(regraft.Model(graph)) == np.float16

@@ -284,3 +284,14 @@ def test_sources_that_are_none(
 def test_an_input_that_does_not_exist(given: Given, model: Model) -> None:
     with pytest.raises(InputError, match="no input named 'z'; known: x, ids"):
         make_inputs(model, given=given)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [("x.npz", b"PK\x03\x04 no archive", "cannot read inputs"), ("x.json", b"{}", "holds 0 arrays")],
+)
+def test_a_damaged_or_empty_file_is_said_so(tmp_path: Path, file: str, content: bytes, says: str) -> None:
+    (tmp_path / file).write_bytes(content)
+    model = regraft.load(ARTIFACTS / "pytorch/bert-cls-eager-ts.onnx")
+    with pytest.raises(InputError, match=says):
+        read_given((f"input_ids={tmp_path / file}",), model)

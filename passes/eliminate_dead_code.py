@@ -104,6 +104,8 @@ def _sweep(graph: AnyGraph, needed: _Needed, edit: Editor, context: Context) -> 
     if dead:
         context.replaced(dead, rule="unread")
     for node in edit.alive(graph):
+        if len(node.outputs) == 1:  # it is needed for that one
+            continue
         unneeded = [i for i, t in enumerate(node.outputs) if t.name and t not in needed.tensors]
         drop = _drop_from_bodies if subgraphs(node) else _leave_out
         if unneeded and drop(node, unneeded, graph.opset):
@@ -141,6 +143,8 @@ def _is_training(node: Node, opset: int) -> bool:
 
 
 def _drop_functions(model: Model, context: Context) -> None:
+    if not model.functions:
+        return
     known = {(f.domain or "", f.name, f.overload): f for f in model.functions}
     called: set[AnyGraph] = set()
     pending: list[AnyGraph] = [model.graph]

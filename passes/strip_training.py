@@ -113,7 +113,8 @@ class StripTraining(Pass):
         for tensor in unread:
             context.replaced((), rule="unread input")
             context.note(f"dropped input {tensor.name}, which nothing reads")
-        graph.inputs = [t for t in graph.inputs if t not in set(unread)]
+        gone = set(unread)
+        graph.inputs = [t for t in graph.inputs if t not in gone]
 
 
 def _tainted(graph: Graph) -> set[Tensor]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import onnx
 from onnx import helper
 
 from regraft.ir.graph import Tensor, Variable
-from regraft.ir.weights import dtype_from_onnx
+from regraft.ir.weights import code_of, dtype_from_onnx
 
 
 def to_variable(info: onnx.ValueInfoProto) -> Variable:
@@ -64,7 +63,7 @@ def to_info(tensor: Tensor) -> onnx.ValueInfoProto:
     if tensor.dtype is not None or tensor.shape is not None:
         denotations = [d.denotation for d in info.type.tensor_type.shape.dim]
         if tensor.dtype is not None:
-            code = tensor.dtype if isinstance(tensor.dtype, int) else _code(np.dtype(tensor.dtype))
+            code = code_of(tensor.dtype)
             info.type.tensor_type.elem_type = code
         info.type.tensor_type.ClearField("shape")
         if tensor.shape is not None:
@@ -82,10 +81,6 @@ def _put_shape(proto: onnx.TensorShapeProto, shape: Iterable[Any], denotations: 
             entry.dim_value = int(dim)
         if position < len(denotations) and denotations[position]:
             entry.denotation = denotations[position]
-
-
-def _code(dtype: np.dtype[Any]) -> int:
-    return int(helper.np_dtype_to_tensor_dtype(dtype))
 
 
 def opset_versions(entries: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:

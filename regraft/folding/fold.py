@@ -84,7 +84,7 @@ class Fold:
         self.nodes.clear()
         self.bases.clear()
         for graph in self.model.graphs():
-            versions = {e.domain: e.version for e in graph.import_domains or ()} | {"": graph.opset}
+            versions = schema.versions(graph)
             for node in self.edit.alive(graph):
                 if node not in self.failed and self._is_known(node, versions):
                     self.nodes[node] = len(self.nodes)

@@ -9,11 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from onnx import helper
 
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor
-from regraft.ir.weights import Value
+from regraft.ir.weights import Value, code_of
 
 Rule = Callable[[Node, int], Tensor | None]
 
@@ -81,7 +80,7 @@ def _cast(node: Node, opset: int) -> Tensor | None:
 
 def _code(tensor: Tensor) -> int | None:
     dtype = tensor.dtype
-    return dtype if dtype is None or isinstance(dtype, int) else int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+    return None if dtype is None else code_of(dtype)
 
 
 # ------------------------------------------------------------------------------------------------------ shapes

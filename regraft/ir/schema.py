@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from onnx import defs, helper
 
-from regraft.ir.graph import Constant, Node, Tensor
+from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ir.weights import Array
 
 DOMAINS = ("", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training")
@@ -21,6 +21,11 @@ DOMAINS = ("", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training")
 
 STAND_IN = "regraft"
 """The domain of local functions that stand for an operator which the model's opset lacks; see `composite`."""
+
+
+def versions(graph: AnyGraph) -> dict[str, int]:
+    """The version of each operator set that `graph` declares, by domain."""
+    return {e.domain: e.version for e in graph.import_domains or ()} | {"": graph.opset}
 
 
 def kind(node: Node) -> str:

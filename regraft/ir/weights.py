@@ -238,6 +238,11 @@ def dtype_from_onnx(code: int, where: str = "a tensor") -> np.dtype[Any]:
         raise ModelError(f"{where}: data type {code} is unknown to onnx {onnx.__version__}") from error
 
 
+def code_of(dtype: Any) -> int:
+    """The ONNX data type of a dtype of numpy or ml_dtypes; one that is a number already stays."""
+    return dtype if isinstance(dtype, int) else int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+
 def packed_size(shape: Sequence[int], code: int) -> int:
     """Bytes of a tensor of ONNX data type `code`, packed as `raw_data` is."""
     count = math.prod(shape)

@@ -117,11 +117,6 @@ class Site:
             self.refuse(f"the rank of '{tensor.name}' is not known; annotate it or run infer-shapes before")
         return rank
 
-    def axis(self, default: int = 0, of: Tensor | None = None) -> int:
-        """The attribute `axis`, counted from the front."""
-        axis = int(self.attr("axis", default))
-        return axis if axis >= 0 else axis + self.rank(of or self.node.inputs[0])
-
     @staticmethod
     def code(dtype: np.dtype[Any]) -> int:
         """ONNX's number of a dtype."""

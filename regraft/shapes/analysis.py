@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Constant, Function, Graph, Node, Tensor, adopt
 from regraft.ir.model import Model
 from regraft.ir.schema import constant_node_value
@@ -37,7 +38,7 @@ class Walker:
 
     def graph(self, graph: AnyGraph, attrs: dict[str, Any]) -> list[Fact]:
         """Walk `graph`; what is known of its outputs."""
-        versions = {e.domain: e.version for e in graph.import_domains or ()} | {"": graph.opset}
+        versions = schema.versions(graph)
         for node in graph.nodes:
             made = self._node(node, versions.get(node.domain or "", 1), attrs)
             missing = [UNKNOWN] * (len(node.outputs) - len(made))

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
-from onnx import helper
 
 from regraft.ir.graph import Constant, Tensor, Variable
-from regraft.ir.weights import Array
+from regraft.ir.weights import Array, code_of
 from regraft.shapes import dims
 from regraft.shapes.dims import Dim
 
@@ -117,11 +116,6 @@ def whole_array(values: Any, shape: tuple[int, ...] | None = None) -> Array:
 def of_array(values: Array) -> Array:
     """The elements of an array of whole numbers."""
     return whole_array((int(v) for v in values.flat), values.shape)
-
-
-def code_of(dtype: Any) -> int:
-    """ONNX's number of a dtype."""
-    return dtype if isinstance(dtype, int) else int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
 
 def _symbol(dim: int | str | None) -> Dim:

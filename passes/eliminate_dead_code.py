@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from onnx import defs
 
 from regraft.ir import schema
+from regraft.ir.calls import called_functions
 from regraft.ir.graph import AnyGraph, Function, Node, Tensor, Variable, subgraphs, walk
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
@@ -143,18 +144,7 @@ def _is_training(node: Node, opset: int) -> bool:
 
 
 def _drop_functions(model: Model, context: Context) -> None:
-    if not model.functions:
-        return
-    known = {(f.domain or "", f.name, f.overload): f for f in model.functions}
-    called: set[AnyGraph] = set()
-    pending: list[AnyGraph] = [model.graph]
-    while pending:
-        for graph in walk(pending.pop()):
-            for node in graph.nodes:
-                function = known.get((node.domain or "", node.op, node.overload))
-                if function is not None and function not in called:
-                    called.add(function)
-                    pending.append(function)
+    called = called_functions(model)
     for function in model.functions:
         if function not in called:
             context.replaced((), rule="uncalled function")

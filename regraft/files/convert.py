@@ -18,6 +18,7 @@ from regraft.files.importer import import_model
 from regraft.files.sources import Sources
 from regraft.files.wire import slot
 from regraft.ir.graph import adopt
+from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.ir.weights import Array, Value
 
@@ -82,4 +83,8 @@ def to_proto(model: Model) -> onnx.ModelProto:
 def clone(model: Model) -> Model:
     """A copy that shares nothing with `model` but its weights."""
     proto, values = export(model)
-    return from_proto(proto, model.path, values)
+    copied = from_proto(proto, model.path, values)
+    if model.host is not None:
+        outputs = [tensor.copy() for tensor in model.host.outputs]
+        copied.host = Host(clone(model.host.model), dict(model.host.feeds), outputs)
+    return copied

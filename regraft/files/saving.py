@@ -54,6 +54,8 @@ def save(model: Model, path: str | os.PathLike[str], layout: Layout = "auto") ->
     path = Path(path)
     if layout not in LAYOUTS:
         raise ModelError(f"no layout named '{layout}'; known: {', '.join(LAYOUTS)}")
+    if model.host is not None:
+        raise ModelError(f"cannot write {path}: part of the model runs on the host; save it as a bundle, in a folder")
     if os.path.isdir(path):
         raise ModelError(f"cannot write {path}: it is a folder; name a file")
     if not os.path.isdir(path.parent):

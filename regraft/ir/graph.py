@@ -54,6 +54,12 @@ class Variable(gs.Variable):
     default: Constant | None = None
     type: str | None = "tensor_type"  # for a constant that graphsurgeon turned into a variable
 
+    def copy(self) -> Variable:
+        """One of the same name and type, which nothing makes and nothing reads."""
+        alone = Variable(self.name, self.dtype, None if self.shape is None else list(self.shape), self.type)
+        alone.info, alone.default = self.info, self.default
+        return alone
+
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import onnx
 
-from regraft.ir.graph import AnyGraph, Function, Graph, Node, walk
+from regraft.ir.graph import AnyGraph, Function, Graph, Node, Variable, walk
+from regraft.ir.host import Host
 
 
 class Model:
@@ -18,6 +19,7 @@ class Model:
         header: the fields of the `ModelProto` beside graph, functions and metadata: IR version, producer, doc string.
         metadata: the model's `metadata_props`.
         path: the file it was loaded from; None for a model made in memory.
+        host: what runs before it, on the host; None where nothing does. The graph is then the device's.
     """
 
     def __init__(
@@ -26,11 +28,13 @@ class Model:
         header: onnx.ModelProto | None = None,
         metadata: dict[str, str] | None = None,
         path: Path | None = None,
+        host: Host | None = None,
     ):
         self.graph = graph
         self.header = header if header is not None else onnx.ModelProto(ir_version=10)
         self.metadata = dict(metadata or {})
         self.path = path
+        self.host = host
 
     @property
     def opset(self) -> int:
@@ -62,6 +66,23 @@ class Model:
         """The nodes of all `graphs()`."""
         for graph in self.graphs():
             yield from graph.nodes
+
+    @property
+    def inputs(self) -> list[Variable]:
+        """What a caller gives: the inputs of the host, where there is one."""
+        inputs: list[Variable] = self.host.model.graph.inputs if self.host else self.graph.inputs
+        return inputs
+
+    @property
+    def outputs(self) -> list[Variable]:
+        """What a caller gets: the outputs as they were before work moved to the host."""
+        outputs: list[Variable] = self.host.outputs if self.host else self.graph.outputs
+        return outputs
+
+    @property
+    def device(self) -> Model:
+        """The same model without its host."""
+        return Model(self.graph, self.header, self.metadata, self.path) if self.host else self
 
     def __repr__(self) -> str:
         where = f" {self.path}" if self.path else ""

@@ -202,6 +202,8 @@ class _Run:
 def _check(model: Model, what: str) -> None:
     try:
         structure.check(model)
+        if model.host is not None:
+            structure.check(model.host.model)
     except GraphError as error:
         raise GraphError(f"{what}: {error}") from error
 

@@ -93,12 +93,12 @@ def _unstable(model: Model, inputs: Arrays) -> tuple[str, ...]:
 
 
 def _for(model: Model, inputs: Arrays) -> Arrays:
-    return {tensor.name: inputs[tensor.name] for tensor in model.graph.inputs if tensor.name in inputs}
+    return {tensor.name: inputs[tensor.name] for tensor in model.inputs if tensor.name in inputs}
 
 
 def _fits(model: Model, name: str, value: Any) -> bool:
     """Whether `value` has the dtype and the fixed dimensions of an input."""
-    tensor = next(tensor for tensor in model.graph.inputs if tensor.name == name)
+    tensor = next(tensor for tensor in model.inputs if tensor.name == name)
     if not isinstance(value, np.ndarray) or tensor.shape is None:
         return True
     fixed = zip(tensor.shape, value.shape, strict=False)

@@ -53,7 +53,7 @@ def make_inputs(model: Model, *, seed: int = 0, given: Given | None = None) -> d
         InputError: a given input or shape is none that the model takes.
     """
     given = given or Given()
-    variables = {v.name: v for v in model.graph.inputs}
+    variables = {v.name: _read(v, model) for v in model.inputs}
     for name in (*given.values, *given.shapes):
         if name not in variables:
             raise InputError(f"no input named '{name}'; known: {', '.join(variables) or 'none'}")
@@ -69,13 +69,20 @@ def make_inputs(model: Model, *, seed: int = 0, given: Given | None = None) -> d
     return values
 
 
+def _read(variable: Variable, model: Model) -> Variable:
+    """The input as the side of a split model has it that reads it."""
+    if model.host is None or variable.outputs:
+        return variable
+    return next((v for v in model.graph.inputs if v.name == variable.name and v.name not in model.host.feeds), variable)
+
+
 def read_given(texts: Iterable[str], model: Model) -> Given:
     """What texts such as `inputs.npz`, `inputs.json`, `x=x.npy`, `x=8x128` and `batch=4` say.
 
     Raises:
         InputError: a file cannot be read, or a text is none of these.
     """
-    ports = {v.name: Port.of_variable(v) for v in model.graph.inputs}
+    ports = {v.name: Port.of_variable(v) for v in model.inputs}
     values: dict[str, Any] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     dims: dict[str, int] = {}

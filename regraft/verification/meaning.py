@@ -82,7 +82,8 @@ def meaning(variable: Variable, port: Port) -> Meaning:
 
 def longest_sequence(model: Model) -> int | None:
     """The number of positions that the model has: rows of a position table, length of a constant cut to the input."""
-    bounds = [bound for node in model.nodes() for bound in _bounds(node) if bound > 1]
+    sides = (model, model.host.model) if model.host else (model,)
+    bounds = [bound for side in sides for node in side.nodes() for bound in _bounds(node) if bound > 1]
     return min(bounds, default=None)
 
 

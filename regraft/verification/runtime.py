@@ -17,6 +17,7 @@ from onnx import helper, numpy_helper
 from regraft.errors import RegraftError
 from regraft.files.loading import load
 from regraft.files.saving import INLINE_LIMIT, save
+from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.ir.weights import Array, packed_size
 from regraft.verification.attach import attach
@@ -37,10 +38,10 @@ class RuntimeFailure(RegraftError):
 
 
 class Session:
-    """A model ready to run.
+    """A model ready to run; one that is split runs on both sides, and takes and gives what it did before.
 
     Args:
-        model: a model, a `ModelProto` without external data, or the path of an ONNX file.
+        model: a model, a `ModelProto` without external data, or the path of an ONNX file or of a bundle.
         optimize: let ONNX Runtime rewrite the graph; off, it runs what is written.
         threads: that share the work of one operator; 0 lets ONNX Runtime choose.
 
@@ -56,10 +57,18 @@ class Session:
 
     def __init__(self, model: Runnable, *, optimize: bool = False, threads: int = 0):
         self._kept: list[Any] = []  # values that ONNX Runtime reads as long as the session lives
+        if isinstance(model, str | os.PathLike) and os.path.isdir(model):
+            model = load(model)
         self._session = session = self._open(model, _options(optimize, threads))
         self.inputs = _ports(session.get_inputs())
         self.defaults = _ports(session.get_overridable_initializers())
         self.outputs = _ports(session.get_outputs())
+        self._host: _HostSide | None = None
+        if isinstance(model, Model) and model.host is not None:
+            self._host = _HostSide(
+                model.host, {port.name for port in (*self.inputs, *self.defaults)}, optimize, threads
+            )
+            self.inputs, self.defaults, self.outputs = self._host.inputs, self._host.defaults, self._host.outputs
 
     def _open(self, model: Runnable, options: Any) -> Any:
         if isinstance(model, onnx.ModelProto):
@@ -72,7 +81,7 @@ class Session:
         attached = attach(model, options, _ort_value)
         if attached is None:
             with tempfile.TemporaryDirectory(prefix="regraft-") as folder:
-                return _session(str(save(model, Path(folder, "model.onnx"), "external")), options)
+                return _session(str(save(model.device, Path(folder, "model.onnx"), "external")), options)
         proto, self._kept = attached
         return _session(proto.SerializeToString(), options)
 
@@ -95,8 +104,19 @@ class Session:
             if name not in known:
                 raise RuntimeFailure(f"no output named '{name}'; known: {', '.join(known)}")
         feeds = self._feeds(inputs)
+        if self._host is not None:
+            return self._host.receive(self._run(self._host.send(feeds), names))
+        return self._run(feeds, names)
+
+    def device_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """What the device is fed: the `inputs` themselves, where the model is not split."""
+        feeds = self._feeds(inputs)
+        return feeds if self._host is None else self._host.send(feeds)
+
+    def _run(self, feeds: dict[str, Any], names: list[str]) -> dict[str, Any]:
+        known = {port.name: port for port in _ports(self._session.get_outputs())}
         ports = [known[name] for name in names]
-        exotic = any(port.exotic for port in (*self.inputs, *ports))
+        exotic = any(port.exotic for port in (*_ports(self._session.get_inputs()), *ports))
         if exotic and (lists := [name for name, value in feeds.items() if not isinstance(value, np.ndarray)]):
             raise RuntimeFailure(f"input '{lists[0]}': ONNX Runtime takes no sequence beside dtypes that numpy lacks")
         try:
@@ -120,6 +140,38 @@ class Session:
         values = {name: _ort_value(value) for name, value in feeds.items()}
         results = self._session.run_with_ort_values([port.name for port in ports], values, _run_options())
         return [_array(value) if port.exotic else value.numpy() for port, value in zip(ports, results, strict=True)]
+
+
+class _HostSide:
+    """What stands between a caller and the device.
+
+    Args:
+        wanted: the device's inputs.
+    """
+
+    def __init__(self, host: Host, wanted: set[str], optimize: bool, threads: int):
+        self._session = Session(host.model, optimize=optimize, threads=threads) if host.feeds else None
+        self._feeds, self._wanted = host.feeds, wanted
+        taken = [tensor for tensor in host.model.graph.inputs if tensor.default is None]
+        self.inputs = tuple(map(Port.of_variable, taken))
+        self.defaults = tuple(Port.of_variable(t) for t in host.model.graph.inputs if t.default is not None)
+        self.outputs = tuple(map(Port.of_variable, host.outputs))
+
+    def send(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """What the device is fed, from what the caller gives."""
+        handed_on = {name: inputs[name] for name in self._wanted if name in inputs and name not in self._feeds}
+        if self._session is None:
+            return handed_on
+        made = self._session.run(inputs, sorted(set(self._feeds.values())))
+        return handed_on | {name: made[output] for name, output in self._feeds.items()}
+
+    def receive(self, outputs: dict[str, Any]) -> dict[str, Any]:
+        """What the caller gets, from what the device gives."""
+        dtypes = {port.name: port.dtype for port in self.outputs}
+        return {
+            name: value.astype(dtypes[name]) if isinstance(value, np.ndarray) and dtypes[name] is not None else value
+            for name, value in outputs.items()
+        }
 
 
 def _options(optimize: bool, threads: int) -> Any:

@@ -1,0 +1,21 @@
+"""Which local functions a model calls."""
+
+from __future__ import annotations
+
+from regraft.ir.graph import AnyGraph, Function, walk
+from regraft.ir.model import Model
+
+
+def called_functions(model: Model) -> set[Function]:
+    """The local functions that the main graph calls, or a function that it calls."""
+    known = {(f.domain or "", f.name, f.overload): f for f in model.functions}
+    called: set[Function] = set()
+    pending: list[AnyGraph] = [model.graph]
+    while pending:
+        for graph in walk(pending.pop()):
+            for node in graph.nodes:
+                function = known.get((node.domain or "", node.op, node.overload))
+                if function is not None and function not in called:
+                    called.add(function)
+                    pending.append(function)
+    return called

@@ -1,0 +1,131 @@
+"""`to_host`: the host computes a value, and the device is fed with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from regraft.errors import PassError
+from regraft.files.convert import clone
+from regraft.ir.graph import Constant, Node, Tensor, Variable
+from regraft.ir.host import Host
+from regraft.ir.model import Model
+from regraft.ir.order import reads
+from regraft.ir.surgery import Editor
+from regraft.opset.plan import apply, plan
+from regraft.pipelines.pass_ import Context
+from regraft.splitting.piece import extract, join, keep
+
+
+def to_host(model: Model, values: Mapping[str, Tensor], context: Context, rule: str = "") -> dict[str, Variable]:
+    """Let the host compute `values`, and the device take them as inputs.
+
+    The nodes that compute them are copied to the host, where they meet what earlier passes moved. Those that the device
+    needs for nothing else go, and so do the inputs and weights that only they read.
+
+    Args:
+        values: of the main graph, by the names that they shall have as inputs; one that is taken gets a number.
+        rule: under which the report has it.
+
+    Returns:
+        The new inputs, by the names that were asked for.
+
+    Raises:
+        PassError: the dtype of a value is not known, or it is an input of the model already.
+    """
+    for name, tensor in values.items():
+        _check(tensor, name)
+    with Editor(model) as edit:
+        computed = {name: _made_by_node(tensor, edit) for name, tensor in values.items()}
+    host = model.host = model.host or without_work(model)
+    piece = extract(model, computed.values())
+    _join(host, piece)
+    inputs = _feed_device(model, computed, context, rule)
+    _feed_from_host(model, host, list(inputs.values()), piece.graph.outputs)
+    return inputs
+
+
+def without_work(model: Model) -> Host:
+    """The host of a model that does nothing there yet."""
+    before = clone(model.device)
+    keep(before, [])
+    before.graph.name = "host"
+    before.metadata = {}
+    return Host(before, {}, [tensor.copy() for tensor in model.graph.outputs])
+
+
+def _check(tensor: Tensor, name: str) -> None:
+    if tensor.dtype is None:
+        raise PassError(f"the type of '{tensor.name}' is not known, so it cannot be input '{name}'; run infer-shapes")
+    if isinstance(tensor, Variable) and not tensor.inputs:
+        raise PassError(f"'{tensor.name}' is an input of the model already, so it cannot be input '{name}'")
+
+
+def _made_by_node(tensor: Tensor, edit: Editor) -> Tensor:
+    """`tensor`, or where it is a constant, what hands it on to all that read it."""
+    if not isinstance(tensor, Constant):
+        return tensor
+    output = Variable(edit.name(f"{tensor.name}/value"), tensor.dtype, list(tensor.shape))
+    edit.replace(tensor, output)
+    edit.insert(edit.model.graph.nodes[0], "Identity", [tensor], outputs=[output])
+    return output
+
+
+def _join(host: Host, piece: Model) -> None:
+    """Put `piece` behind what the host does already; both in the newer of their opsets."""
+    newest = max(host.model.opset, piece.opset)
+    for part in (host.model, piece):
+        if part.opset != newest:
+            apply(part, plan(part, newest))
+    outputs = {tensor.name: tensor for tensor in host.model.graph.outputs}
+    given = {tensor.name: tensor for tensor in host.model.graph.inputs}
+    sources = {
+        t.name: outputs[host.feeds[t.name]] if t.name in host.feeds else given[t.name] for t in piece.graph.inputs
+    }
+    join(host.model, piece, sources)
+
+
+def _feed_device(model: Model, values: Mapping[str, Tensor], context: Context, rule: str) -> dict[str, Variable]:
+    """Make inputs of `values`, and drop what nothing needs any more."""
+    graph = model.graph
+    nodes, starts = _cone(values.values())
+    made = {name: Variable("", tensor.dtype, tensor.shape) for name, tensor in values.items()}
+    with Editor(model) as edit:
+        for name, tensor in values.items():
+            edit.replace(tensor, made[name])
+        removed = edit.remove_unread(nodes)
+    ends = set(graph.outputs)
+    graph.inputs = [t for t in graph.inputs if t not in starts or t.outputs or t in ends] + list(made.values())
+    names = Editor(model)  # without those of the inputs that went
+    for name, tensor in made.items():
+        tensor.name = names.name(name)
+    context.replaced(removed, rule=rule)
+    context.changed(", ".join(f"input '{tensor.name}' from the host" for tensor in made.values()))
+    return made
+
+
+def _feed_from_host(model: Model, host: Host, inputs: list[Variable], values: list[Tensor]) -> None:
+    """Let `values` of the host feed `inputs`, and drop what feeds no input any more."""
+    names = Editor(host.model)
+    for given, value in zip(inputs, values, strict=True):
+        value.name = names.name(given.name)
+        host.feeds[given.name] = value.name
+    taken = [tensor.name for tensor in model.graph.inputs]
+    host.feeds = {name: host.feeds[name] for name in taken if name in host.feeds}
+    outputs = {value.name: value for value in (*host.model.graph.outputs, *values)}
+    keep(host.model, dict.fromkeys(outputs[name] for name in host.feeds.values()))
+
+
+def _cone(values: Iterable[Tensor]) -> tuple[list[Node], set[Tensor]]:
+    """The nodes that compute `values`, readers before what they read, and the inputs and weights that those read."""
+    nodes: dict[Node, None] = {}
+    starts: set[Tensor] = set()
+    pending = list(values)
+    while pending:
+        tensor = pending.pop()
+        if not tensor.inputs:
+            starts.add(tensor)
+        for node in tensor.inputs:
+            if node not in nodes:
+                nodes[node] = None
+                pending += reads(node)
+    return list(nodes), starts

@@ -13,7 +13,7 @@ import numpy as np
 from onnx import defs, helper
 
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
-from regraft.ir.weights import Array
+from regraft.ir.weights import Array, dtype_from_onnx
 
 DOMAINS = ("", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training")
 """The domains whose operators onnx defines."""
@@ -114,6 +114,23 @@ _CONSTANT_KINDS: dict[str, Any] = {
     "value_string": object,
     "value_strings": object,
 }
+
+
+def output_dtype(node: Node, opset: int) -> Any:
+    """The dtype of the first output of `node`, as the operator tells it, and its inputs; None where they do not."""
+    known = find(node.op, opset, node.domain)
+    if known is None:
+        return None
+    if node.op == "Cast":
+        return dtype_from_onnx(node.attrs["to"])
+    wanted = known.outputs[0].type_str
+    like = (t.dtype for entry, t in zip(known.inputs, node.inputs, strict=False) if entry.type_str == wanted)
+    allowed = next((c.allowed_type_strs for c in known.type_constraints if c.type_param_str == wanted), [wanted])
+    alone = _TYPES.get(allowed[0]) if len(allowed) == 1 else None
+    return next((dtype for dtype in like if dtype is not None), alone)
+
+
+_TYPES: dict[str, Any] = {"tensor(bool)": np.bool_, "tensor(int64)": np.int64}
 
 
 @functools.cache

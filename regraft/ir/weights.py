@@ -243,6 +243,14 @@ def code_of(dtype: Any) -> int:
     return dtype if isinstance(dtype, int) else int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
 
+def is_float(dtype: Any) -> bool:
+    """Whether `dtype` is one that operators compute in: half, bfloat16, single or double precision."""
+    return code_of(dtype) in _FLOATS
+
+
+_FLOATS = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
+
+
 def packed_size(shape: Sequence[int], code: int) -> int:
     """Bytes of a tensor of ONNX data type `code`, packed as `raw_data` is."""
     count = math.prod(shape)

@@ -10,6 +10,7 @@ import numpy as np
 from regraft.errors import PassError
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Tensor, Variable
+from regraft.ir.weights import Value
 from regraft.rewriting.term import Apply, Given, Number, Term
 
 Emit = Callable[[str, list[Tensor], dict[str, Any], str | None], Tensor]
@@ -21,7 +22,7 @@ class Builder:
 
     Args:
         emit: from operator, inputs, attributes and domain to the new node's output.
-        store: from an array and a hint at its name to a constant.
+        store: from an array, or a value of weights, and a hint at its name to a constant.
         opset: attributes that this opset takes as inputs are made inputs.
         dtype: what numbers become; None where it is not known, and then there can be none.
     """
@@ -41,7 +42,7 @@ class Builder:
     def _make(self, term: Term) -> Tensor:
         match term:
             case Given(value):
-                return self.store(value, "constant") if isinstance(value, np.ndarray) else value
+                return self.store(value, "constant") if isinstance(value, np.ndarray | Value) else value
             case Number(value):
                 if self.dtype is None:
                     raise PassError(f"the type of {value:g} is not known; run infer-shapes before")

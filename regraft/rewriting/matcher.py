@@ -217,9 +217,9 @@ class Matcher:
         """The one value of a constant; None if it has several, or if it would make the value `beside` it larger."""
         source, _ = self.source(tensor)
         if source not in self._numbers:
-            self._numbers[source] = _uniform(source)
+            self._numbers[source] = uniform(source)
         known = self._numbers[source]
-        return known[0] if known is not None and _adds_no_dims(known[1], beside) else None
+        return known[0] if known is not None and adds_no_dims(known[1], beside) else None
 
     def source(self, tensor: Tensor) -> tuple[Tensor, tuple[Node, ...]]:
         """The value that `tensor` only hands on, and the nodes between."""
@@ -263,7 +263,7 @@ def is_constant(tensor: Tensor) -> bool:
     return isinstance(tensor, Constant) or bool(tensor.inputs and tensor.inputs[0].op == "Constant")
 
 
-def _uniform(tensor: Tensor) -> tuple[float, tuple[int, ...]] | None:
+def uniform(tensor: Tensor) -> tuple[float, tuple[int, ...]] | None:
     """The one value that fills a constant, and its shape."""
     values = schema.constant_of(tensor) if is_constant(tensor) else None
     if values is None or not values.size or values.dtype == object:
@@ -274,7 +274,7 @@ def _uniform(tensor: Tensor) -> tuple[float, tuple[int, ...]] | None:
     return float(first), values.shape
 
 
-def _adds_no_dims(shape: tuple[int, ...], beside: Tensor | None) -> bool:
+def adds_no_dims(shape: tuple[int, ...], beside: Tensor | None) -> bool:
     """Whether a value of `shape` broadcasts to `beside` and not the other way round."""
     around = beside.shape if beside is not None else None
     if around is None:

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, helper
 
 from regraft import shapes
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Node, Tensor, Variable, walk
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
+from regraft.ir.weights import Value, is_float
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.rewriting import composite
 from regraft.rewriting.build import Builder
@@ -78,11 +78,11 @@ def _apply(rule: Rule, match: Match, edit: Editor, context: Context) -> None:
         node = edit.insert(root, op, inputs, attrs, domain=domain)
         added.append(node)
         made: Tensor = node.outputs[0]
-        made.dtype = dtype
+        made.dtype = dtype if domain else schema.output_dtype(node, match.graph.opset)
         return made
 
     def store(values: Any, hint: str) -> Tensor:
-        if np.ndim(values) == 0:
+        if not isinstance(values, Value) and np.ndim(values) == 0:
             return edit.scalar(float(values), values.dtype, match.graph)
         return edit.constant(values, hint)
 
@@ -103,9 +103,6 @@ def _float_among(nodes: Sequence[Node]) -> Any:
             dtype = tensor.dtype
             if dtype is None and (value := schema.constant_of(tensor)) is not None:
                 dtype = value.dtype
-            if dtype is not None and helper.np_dtype_to_tensor_dtype(np.dtype(dtype)) in _FLOATS:
+            if dtype is not None and is_float(dtype):
                 return dtype
     return None
-
-
-_FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE})

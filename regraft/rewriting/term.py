@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from regraft.ir.graph import Constant, Variable
-from regraft.ir.weights import Array
+from regraft.ir.weights import Array, Value
 
 
 class Term:
@@ -76,7 +76,7 @@ class Number(Term):
 class Given(Term):
     """A value of the graph, or a new constant; stands in replacements only."""
 
-    value: Variable | Constant | Array
+    value: Variable | Constant | Array | Value
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +136,7 @@ def term(value: Any) -> Term:
     """`value` as a term: numbers and arrays are made constants."""
     if isinstance(value, Term):
         return value
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray | Value):
         return Given(value)
     if isinstance(value, int | float | np.number):
         return Number(float(value))

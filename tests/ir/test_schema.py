@@ -111,3 +111,23 @@ def test_names_and_since() -> None:
     assert "Gelu" in schema.names(20)
     assert "Scaler" not in schema.names()
     assert (schema.since("Gelu"), schema.since("Add")) == (20, 1)
+
+
+HALF = Variable("h", np.float16, [2])
+
+
+@pytest.mark.parametrize(
+    ("op", "attrs", "inputs", "expected"),
+    [
+        ("Mul", {}, [X, HALF], np.float16),
+        ("Where", {}, [Variable("c", np.bool_), X, HALF], np.float16),
+        ("Equal", {}, [HALF, HALF], np.bool_),
+        ("Shape", {}, [HALF], np.int64),
+        ("Cast", {"to": 1}, [HALF], np.float32),
+        ("Gather", {}, [HALF, constant(0)], np.float16),
+        ("Mul", {}, [X, X], None),
+        ("NoOperator", {}, [HALF], None),
+    ],
+)
+def test_output_dtype_is_the_operators(op, attrs, inputs, expected):
+    assert schema.output_dtype(Node(op, "n", attrs, inputs, [Variable("y")]), 18) == expected

@@ -13,6 +13,7 @@ import pytest
 from regraft.errors import PassError
 from regraft.files.convert import from_proto, to_proto
 from regraft.ir.structure import check
+from regraft.ir.weights import Derived
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
@@ -247,3 +248,17 @@ def test_constants_stay_where_a_replacement_uses_them():
     model = model_of("e = Exp(x) out = Mul(e, w)", initializers="<float[4] w = {1.0, 2.0, 3.0, 4.0}>")
     rewrite(model, rule)
     assert any(t.name == "w" for node in model.graph.nodes for t in node.inputs)
+
+
+def test_values_inside_a_replacement_have_the_dtypes_that_their_operators_give():
+    model = model_of("out = Trilu(x)")
+    rewrite(model, Rule(lambda x: op.Trilu(x), lambda x: op.Where(op.Less(op.Size(x), np.array(9)), x, 0.0)))
+    assert [str(np.dtype(node.outputs[0].dtype)) for node in model.graph.nodes] == ["int64", "bool", "float32"]
+
+
+def test_a_replacement_may_hold_a_weight_that_is_computed_while_saving():
+    model = model_of("out = Neg(x)")
+    value = Derived([np.float32([1, 2])], np.negative, (2,), np.float32)
+    rewrite(model, Rule(lambda x: op.Neg(x), lambda x: x * value))
+    (node,) = model.graph.nodes
+    assert node.inputs[1].lazy is value

@@ -1,0 +1,32 @@
+"""Conditions that rules share: what is asked of a value before it may be rewritten."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from regraft.ir.graph import Tensor
+from regraft.ir.weights import is_float
+
+
+def float_dtype(tensor: Tensor) -> np.dtype[Any] | str:
+    """The float dtype of `tensor`; else why there is none."""
+    if tensor.dtype is None:
+        return f"the dtype of '{tensor.name}' is not known; run infer-shapes before"
+    dtype = np.dtype(tensor.dtype)
+    return dtype if is_float(dtype) else f"'{tensor.name}' is {dtype}, no float"
+
+
+def size_along(tensor: Tensor, axes: Sequence[int] | None) -> int | str:
+    """How many elements of `tensor` lie along `axes`, by default all; else why that is not known."""
+    if tensor.shape is None:
+        return f"the shape of '{tensor.name}' is not known; run infer-shapes before"
+    sizes = tensor.shape if axes is None else [tensor.shape[axis] for axis in axes]
+    known = [size for size in sizes if isinstance(size, int)]
+    if len(known) < len(sizes):
+        loose = ", ".join(str(size or "?") for size in sizes if not isinstance(size, int))
+        return f"'{tensor.name}' has no fixed size there ({loose}); run set-shapes before"
+    return math.prod(known)

@@ -1,0 +1,50 @@
+"""Weights in another form: computed while saving where nothing else reads them as they are, else by a node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from regraft.ir.graph import Constant
+from regraft.ir.surgery import Editor
+from regraft.ir.weights import Array, Derived, Value
+from regraft.rewriting.term import Given, Term, op
+
+
+def transposed(value: Term, order: Sequence[int], edit: Editor) -> Term:
+    """`value` with its axes in another order."""
+    order = list(order)
+    if order == sorted(order):
+        return value
+    weight = own_weight(value, edit)
+    if weight is None:
+        return op.Transpose(value, perm=order)
+    return _derived(weight, lambda array: array.transpose(order), [weight.shape[axis] for axis in order], edit)
+
+
+def scaled(value: Term, factor: float, edit: Editor) -> Term:
+    """`value` times a number."""
+    if factor == 1:
+        return value
+    weight = own_weight(value, edit)
+    if weight is None:
+        return value * factor
+    return _derived(weight, lambda array: _times(array, factor), weight.shape, edit)
+
+
+def own_weight(value: Term, edit: Editor) -> Constant | None:
+    """The constant that `value` is, if at most one node reads it: a changed one would stand beside it otherwise."""
+    held = value.value if isinstance(value, Given) else None
+    if not isinstance(held, Constant) or not isinstance(held.lazy, Value | np.ndarray) or held in edit.ends:
+        return None
+    return held if sum(1 for _ in edit.readers(held)) <= 1 else None
+
+
+def _derived(weight: Constant, compute: Callable[[Array], Array], shape: Sequence[int], edit: Editor) -> Term:
+    return Given(edit.constant(Derived([weight.lazy], compute, shape, weight.dtype), weight.name))
+
+
+def _times(array: Array, factor: float) -> Array:
+    wide = np.float64 if array.dtype.itemsize == 8 else np.float32
+    return np.multiply(array, factor, dtype=wide).astype(array.dtype)

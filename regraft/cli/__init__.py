@@ -18,7 +18,7 @@ import click
 from regraft.cli.parameters import debug
 from regraft.errors import RegraftError, UnknownNameError
 
-COMMANDS = ("rewrite", "verify", "diff", "show", "bench", "why", "passes", "targets", "demo")
+COMMANDS = ("rewrite", "run", "verify", "diff", "show", "bench", "why", "passes", "targets", "demo")
 """In the order of `regraft --help`."""
 
 TROUBLE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from regraft.files.saving import Layout
     from regraft.pipelines.manager import Verify
     from regraft.pipelines.report import PassReport, Report
+    from regraft.verification.drift import Drift
 
 DEFAULT_TARGET = "onnxruntime"
 NOTES_SHOWN = 2
@@ -24,9 +25,16 @@ HEAD, RIGHT = ("pass", "time", "nodes", "", "changes"), (1, 2, 3)
     "regraft rewrite model.onnx -o better.onnx",
     "regraft rewrite model.onnx -o model.onnx --pipeline 'strip-dropout,fold-constants{max-bytes=1MiB}'",
     "regraft rewrite model.onnx -o better.onnx --verify each --dump-dir steps --report report.json",
+    "regraft rewrite model.onnx -o bundle --pipeline 'externalize-embeddings,externalize-mask,convert-fp16'",
 )
 @model_argument()
-@click.option("-o", "--output", type=PATH, required=True, help="Where the result goes; may be MODEL itself.")
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    required=True,
+    help="Where the result goes: a file, which may be MODEL itself; or a folder, for a bundle.",
+)
 @click.option("--pipeline", metavar="TEXT|FILE", help="The passes to run: as text, or a .toml, .txt or .pipeline file.")
 @click.option(
     "--target",
@@ -51,6 +59,7 @@ HEAD, RIGHT = ("pass", "time", "nodes", "", "changes"), (1, 2, 3)
 @click.option("--dump-dir", type=PATH, help="Write the graph after each pass that changed it.")
 @click.option("--timing", is_flag=True, help="Print time and memory of each pass.")
 @click.option("--report", type=PATH, help="Write what each pass did, as JSON.")
+@click.option("--no-golden", is_flag=True, help="Run nothing for a bundle: no golden vectors, no check against MODEL.")
 @inputs
 @seed
 @load
@@ -64,6 +73,7 @@ def rewrite(
     dump_dir: Path | None,
     timing: bool,
     report: Path | None,
+    no_golden: bool,
     inputs: tuple[str, ...],
     seed: int,
 ) -> None:
@@ -71,21 +81,31 @@ def rewrite(
 
     With an error, or a result that is not what the passes promise, nothing is written. With --pipeline and --target
     both, the pipeline runs and the target checks the result.
+
+    An output without a suffix is a folder, for a bundle: device.onnx, host.onnx with what passes moved to the host,
+    a manifest that says how they belong together, the report, and golden inputs and outputs, made by running both.
     """
+    from regraft.bundling import check_destination, write_bundle
     from regraft.files.loading import load
     from regraft.files.saving import save
     from regraft.pipelines import manager
+    from regraft.pipelines.pipeline import Pipeline
     from regraft.pipelines.registry import targets
     from regraft.pipelines.target import TargetError
 
     chosen = targets.load(target or DEFAULT_TARGET)()
+    bundle = output.is_dir() or not output.suffix
+    if bundle:
+        check_destination(output)
     loaded = load(model)
+    passes = Pipeline.read(chosen.pipeline_for(loaded) if pipeline is None else pipeline)
+    known = given(loaded, inputs) if inputs else None
     done = manager.run(
         loaded,
-        chosen.pipeline_for(loaded) if pipeline is None else pipeline,
+        passes,
         verify=verify,
         dump_dir=dump_dir,
-        inputs=given(loaded, inputs) if inputs else None,
+        inputs=known,
         progress=sys.stderr.isatty(),
         seed=seed,
     )
@@ -93,11 +113,16 @@ def rewrite(
         raise TargetError(f"{target} does not take the result: {'; '.join(map(str, violations))}")
     if report:
         done.write(report)
-    save(loaded, output, layout)
-    _print(done, output, timing)
+    golden = None
+    if bundle:
+        original = None if no_golden else manager.reference_for(load(model), passes)
+        golden = write_bundle(loaded, output, original=original, report=done, given=known, seed=seed, layout=layout)
+    else:
+        save(loaded, output, layout)
+    _print(done, output, timing, golden.drift if golden else done.drift)
 
 
-def _print(report: Report, output: Path, timing: bool) -> None:
+def _print(report: Report, output: Path, timing: bool, drift: Drift | None) -> None:
     from regraft.cli.output import drifts, duration, size, table, title
 
     head = (*HEAD, "drift") if report.verify == "each" else HEAD
@@ -110,11 +135,12 @@ def _print(report: Report, output: Path, timing: bool) -> None:
     if timing:
         title("timing")
         click.echo(report.timing())
-    if report.drift:
+    if drift:
         title("verified: the outputs before and after")
-        drifts(report.drift)
+        drifts(drift)
     nodes = f", nodes {report.passes[0].nodes_before} -> {report.passes[-1].nodes_after}" if report.passes else ""
-    title(f"{output}: {size(output.stat().st_size)}{nodes}, in {duration(report.seconds)}")
+    written = [output] if output.is_file() else [path for path in output.rglob("*") if path.is_file()]
+    title(f"{output}: {size(sum(path.stat().st_size for path in written))}{nodes}, in {duration(report.seconds)}")
 
 
 def row(one: PassReport) -> tuple[str, ...]:

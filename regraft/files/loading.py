@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 
 from regraft.errors import GraphError, ModelError
 from regraft.files import wire
+from regraft.files.bundle import is_bundle, read_bundle
 from regraft.files.importer import import_model
 from regraft.files.sources import Sources
 from regraft.ir.collector import paused
@@ -19,7 +20,7 @@ from regraft.ir.weights import Source
 
 @paused()
 def load(path: str | os.PathLike[str]) -> Model:
-    """The model in an ONNX file of any size, weights inline or external.
+    """The model in an ONNX file of any size, weights inline or external, or in a bundle with its host.
 
     Only the structure is read; a weight is mapped into memory when its value is asked for.
 
@@ -29,6 +30,8 @@ def load(path: str | os.PathLike[str]) -> Model:
     """
     path = Path(path)
     if os.path.isdir(path):
+        if is_bundle(path):
+            return read_bundle(path, load)
         raise ModelError(f"{path} is a folder; name the .onnx file in it")
     source = Source(path)
     try:

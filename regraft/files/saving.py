@@ -35,7 +35,10 @@ INLINE_LIMIT = 2**31 - 1
 _PAGE = 4096  # external data at multiples of it can be memory-mapped (onnx.proto, external_data)
 
 
-@paused()
+Places = dict[int, tuple[str, int]]
+"""Where values lie, by their `id`: a file in the folder of a model, and the offset in it."""
+
+
 def save(model: Model, path: str | os.PathLike[str], layout: Layout = "auto") -> Path:
     """Write `model` to `path`; the file may be the one its weights come from.
 
@@ -55,7 +58,16 @@ def save(model: Model, path: str | os.PathLike[str], layout: Layout = "auto") ->
     if layout not in LAYOUTS:
         raise ModelError(f"no layout named '{layout}'; known: {', '.join(LAYOUTS)}")
     if model.host is not None:
-        raise ModelError(f"cannot write {path}: part of the model runs on the host; save it as a bundle, in a folder")
+        raise ModelError(f"cannot write {path}: part of the model runs on the host; name a folder, for a bundle")
+    return save_sharing(model, path, layout, {})
+
+
+@paused()
+def save_sharing(model: Model, path: Path, layout: Layout, places: Places) -> Path:
+    """Like `save`, but values that `places` has stay there; those that go to a data file are put into it.
+
+    A model that shares values with another in its folder has external data, whatever the layout.
+    """
     if os.path.isdir(path):
         raise ModelError(f"cannot write {path}: it is a folder; name a file")
     if not os.path.isdir(path.parent):
@@ -63,10 +75,12 @@ def save(model: Model, path: str | os.PathLike[str], layout: Layout = "auto") ->
     proto, values = export(model)
     try:
         old = _own_data(path)
-        if layout == "inline" or (layout == "auto" and _inline_size(proto, values) <= INLINE_LIMIT):
+        shares = any(id(value) in places for value in values)
+        fits = layout == "inline" or (layout == "auto" and _inline_size(proto, values) <= INLINE_LIMIT)
+        if fits and not shares:
             _save_inline(proto, values, path)
         else:
-            _save_external(proto, values, path, refer=layout == "reference")
+            _save_external(proto, values, path, layout == "reference", places)
     except OSError as error:
         raise ModelError(f"cannot write {path}: {error.strerror or error}; nothing was changed") from error
     except ModelError as error:
@@ -99,19 +113,23 @@ def _save_inline(proto: onnx.ModelProto, values: list[Value | Array], path: Path
                 write(file, piece)
 
 
-def _save_external(proto: onnx.ModelProto, values: list[Value | Array], path: Path, refer: bool) -> None:
+def _save_external(
+    proto: onnx.ModelProto, values: list[Value | Array], path: Path, refer: bool, places: Places
+) -> None:
     data = next(p for p in _data_names(path) if not p.exists())  # what is at `path` may read the others until the end
     moved = []
     for tensor, value in large_tensors(proto, values):
         del tensor.external_data[:]
-        if refer and isinstance(value, Stored):
+        if id(value) in places:
+            _refer(tensor, *places[id(value)], _size(value))
+        elif refer and isinstance(value, Stored):
             _refer(tensor, _location(value, path), value.offset, value.nbytes)
         else:
             moved.append((tensor, value))
     try:
         if moved:
             with replacing(data) as file:
-                _write_data(file, moved, data.name)
+                _write_data(file, moved, data.name, places)
         with replacing(path) as file:
             write(file, proto.SerializeToString())
     except BaseException:
@@ -119,15 +137,15 @@ def _save_external(proto: onnx.ModelProto, values: list[Value | Array], path: Pa
         raise
 
 
-def _write_data(file: int, moved: list[tuple[onnx.TensorProto, Value | Array]], name: str) -> None:
-    offsets: dict[int, int] = {}  # a value that two tensors share is written once
+def _write_data(file: int, moved: list[tuple[onnx.TensorProto, Value | Array]], name: str, places: Places) -> None:
     end = 0
     for tensor, value in moved:
-        if id(value) not in offsets:
-            offsets[id(value)] = os.lseek(file, -(-end // _PAGE) * _PAGE, os.SEEK_SET)
-            end = offsets[id(value)] + _size(value)
+        if id(value) not in places:  # a value that two tensors share is written once
+            offset = os.lseek(file, -(-end // _PAGE) * _PAGE, os.SEEK_SET)
+            places[id(value)] = (name, offset)
+            end = offset + _size(value)
             write_value(file, value, tensor.name)
-        _refer(tensor, name, offsets[id(value)], _size(value))
+        _refer(tensor, *places[id(value)], _size(value))
 
 
 def _data_names(path: Path) -> Iterator[Path]:

@@ -6,7 +6,7 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.progress import Quiet, bars
 from regraft.pipelines.report import PassReport, Report
 from regraft.pipelines.watch import Watch
-from regraft.verification.contract import Contract, exact
+from regraft.verification.contract import Contract
 from regraft.verification.drift import Drift
 from regraft.verification.inputs import Given
 
@@ -88,7 +88,6 @@ class _Run:
         self.watch = self._watch(inputs, seed) if verify != "none" else None
         self.report.unstable = list(self.watch.unstable) if self.watch else []
         self.header = self._header()
-        self.contract = exact
         self.before: Path | None = None  # the dump that shows the graph before the pass at work
 
     def run(self, shown: bool) -> Report:
@@ -100,7 +99,7 @@ class _Run:
                 shown_bars.end()
         if self.verify == "final" and self.report.changed:
             self.before = self.dumps.first if self.dumps else None
-            self.report.drift = self.look(self.contract, f"pipeline '{self.pipeline}'")
+            self.report.drift = self.look(self.report.contract, f"pipeline '{self.pipeline}'")
         entries = [record.Entry(one.text, tuple(one.changes)) for one in self.report.passes]
         record.append(self.model, str(self.pipeline), entries)
         return self.report
@@ -157,7 +156,7 @@ class _Run:
         if self.dumps and header:
             said.dump = self.dumps.write(header, number, one.name)
         contract = one.contract.through(len(said.changes))
-        self.contract = self.contract + contract
+        self.report.contract += contract
         if self.watch and self.verify == "each":
             said.drift = self.look(contract, f"pass '{one}'")
 
@@ -186,9 +185,7 @@ class _Run:
     def _watch(self, inputs: Mapping[str, Any] | Given | None, seed: int) -> Watch:
         if self.verify == "each":
             return Watch(self.model, inputs, seed)
-        reference = self.model
-        for one in self.pipeline:
-            reference = one.reference(reference) or reference
+        reference = reference_for(self.model, self.pipeline)
         watch = Watch(reference, inputs, seed)
         if any(one.contract.changes_interface for one in self.pipeline):
             watch.keep(reference)
@@ -197,6 +194,13 @@ class _Run:
     def _header(self) -> Header | None:
         """The model as it would be written, where it is worth the time to see whether a pass changed it."""
         return export(self.model) if self.dumps or self.watch else None
+
+
+def reference_for(model: Model, pipeline: Iterable[Pass]) -> Model:
+    """What the result of `pipeline` is held against: `model`, or what its passes make of it for that."""
+    for one in pipeline:
+        model = one.reference(model) or model
+    return model
 
 
 def _check(model: Model, what: str) -> None:

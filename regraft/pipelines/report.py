@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from regraft.errors import RegraftError
 from regraft.pipelines.pass_ import Change
+from regraft.verification.contract import Contract, exact
 from regraft.verification.drift import Drift, to_json
 
 
@@ -65,6 +66,7 @@ class Report:
         model: the file that was rewritten; empty for a model made in memory.
         verify: "none", "final" or "each".
         drift: of the outputs, first against last; None unless `verify` is "final".
+        contract: what the passes that changed something promise together, from end to end.
         unstable: outputs that hang on chance and were not compared.
     """
 
@@ -73,6 +75,7 @@ class Report:
     verify: str
     passes: list[PassReport] = field(default_factory=list)
     drift: Drift | None = None
+    contract: Contract = exact
     unstable: list[str] = field(default_factory=list)
 
     @property
@@ -90,6 +93,7 @@ class Report:
             "seconds": self.seconds,
             "passes": [one.to_dict() for one in self.passes],
             "drift": self.drift.to_dict() if self.drift else None,
+            "contract": asdict(self.contract),
         }
 
     def to_json(self) -> str:

@@ -53,7 +53,7 @@ def make_inputs(model: Model, *, seed: int = 0, given: Given | None = None) -> d
         InputError: a given input or shape is none that the model takes.
     """
     given = given or Given()
-    variables = {v.name: _read(v, model) for v in model.inputs}
+    variables = {v.name: reader(v, model) for v in model.inputs}
     for name in (*given.values, *given.shapes):
         if name not in variables:
             raise InputError(f"no input named '{name}'; known: {', '.join(variables) or 'none'}")
@@ -69,7 +69,7 @@ def make_inputs(model: Model, *, seed: int = 0, given: Given | None = None) -> d
     return values
 
 
-def _read(variable: Variable, model: Model) -> Variable:
+def reader(variable: Variable, model: Model) -> Variable:
     """The input as the side of a split model has it that reads it."""
     if model.host is None or variable.outputs:
         return variable

@@ -151,6 +151,7 @@ def test_why_takes_one_pass_made_of_rules(fails, model):
 
 
 def test_a_place_that_cannot_be_written(run, model, tmp_path):
+    (tmp_path / "mine.txt").touch()
     for out in (tmp_path, tmp_path / "no" / "folder" / "x.onnx"):
         result = run("rewrite", model, "-o", out, "--pipeline", "eliminate-dead-code")
         assert (result.exit_code, result.stderr.count("\n")) == (2, 1)

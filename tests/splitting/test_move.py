@@ -219,7 +219,7 @@ def test_an_input_cannot_move_and_a_type_must_be_known():
 def test_a_split_model_is_no_file(tmp_path):
     model = parse(ENCODER)
     move(model, column="column")
-    with pytest.raises(ModelError, match="as a bundle"):
+    with pytest.raises(ModelError, match="for a bundle"):
         regraft.save(model, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 

@@ -1,0 +1,105 @@
+"""A rewritten model into a bundle."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from regraft.bundling.golden import Golden, make_golden
+from regraft.errors import ModelError
+from regraft.files.bundle import FORMAT, MANIFEST, interface, is_bundle, sums, write_models
+from regraft.files.saving import Layout
+from regraft.ir.model import Model
+from regraft.pipelines.report import Report
+from regraft.verification.inputs import Given
+
+REPORT = "report.json"
+
+
+def check_destination(folder: Path) -> None:
+    """Raise ModelError where `write_bundle` would not write: what is there is no bundle."""
+    if folder.is_dir():
+        if not is_bundle(folder) and any(folder.iterdir()):
+            raise ModelError(f"cannot write {folder}: it is a folder that holds no bundle; name a new one")
+    elif folder.exists():
+        raise ModelError(f"cannot write {folder}: it is a file, and a bundle is a folder; name another")
+    elif not folder.parent.is_dir():
+        raise ModelError(f"cannot write {folder}: there is no folder {folder.parent}")
+
+
+def write_bundle(
+    model: Model,
+    folder: Path,
+    *,
+    original: Model | None = None,
+    report: Report | None = None,
+    given: Given | None = None,
+    seed: int = 0,
+    layout: Layout = "auto",
+) -> Golden | None:
+    """Write `model`, with its host if it has one, to `folder`, which is new, empty, or a bundle that is replaced.
+
+    Args:
+        original: the model before it was rewritten; golden vectors are made with it, and the result is held against
+            it. Without one there are none.
+        report: of the pipeline that made `model`.
+        given: inputs for the golden vectors; the rest is made.
+        layout: of the device's weights.
+
+    Returns:
+        The golden vectors, with how far the result lies from the original.
+
+    Raises:
+        ModelError: the folder holds something else, or cannot be written; what was there is still there.
+        VerificationError: the result breaks the contract of its pipeline.
+    """
+    check_destination(folder)
+    golden = None
+    if original is not None:
+        golden = make_golden(original, model, (report or Report("", "", "none")).contract, given, seed)
+    with _replacing(folder) as new:
+        write_models(model, new, layout)
+        said: dict[str, Any] = {"format": FORMAT, "regraft": version("regraft"), **interface(model)}
+        if report is not None:
+            report.write(new / REPORT)
+            said |= {"source": report.model, "pipeline": report.pipeline, "report": REPORT}
+            said["contract"] = asdict(report.contract)
+        if golden is not None:
+            said |= {"golden": golden.write(new), "drift": golden.drift.to_dict()}
+        files = sorted(path.relative_to(new).as_posix() for path in new.rglob("*") if path.is_file())
+        said["files"] = sums(new, files)
+        (new / MANIFEST).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+    return golden
+
+
+@contextlib.contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """A folder that takes the place of the one at `folder` when all is written, and vanishes on an error."""
+    try:
+        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise ModelError(f"cannot write {folder}: {error.strerror}") from error
+    try:
+        scratch.chmod(0o755)
+        new, old = scratch / "new", scratch / "old"
+        new.mkdir()
+        yield new
+        if folder.exists():
+            folder.rename(old)
+        try:
+            new.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
+    except OSError as error:
+        raise ModelError(f"cannot write {folder}: {error.strerror}") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -1,0 +1,103 @@
+"""`regraft run`: the outputs of a model or of a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from regraft.cli.parameters import PATH, as_json, command, given, inputs, model_argument, seed
+
+if TYPE_CHECKING:
+    from regraft.ir.model import Model
+
+SHOWN = 6
+
+
+@command(
+    "regraft run bundle --inputs x.npz",
+    "regraft run bundle --text 'The cat sleeps.' --text 'It rains.' --tokenizer vocab.txt -o y.npz",
+    "regraft run model.onnx --inputs input_ids=4x64",
+)
+@model_argument()
+@inputs
+@seed
+@click.option("--text", metavar="TEXT", multiple=True, help="A sentence of the batch to run on.  [repeatable]")
+@click.option("--tokenizer", type=PATH, help="For --text: a saved tokenizer's folder, a tokenizer.json or a vocab.txt.")
+@click.option("-o", "--output", type=PATH, metavar="FILE.npz", help="Write the outputs there.")
+@as_json
+def run(
+    model: Path,
+    inputs: tuple[str, ...],
+    seed: int,
+    text: tuple[str, ...],
+    tokenizer: Path | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Run a model file, or a bundle's host and device together, in ONNX Runtime.
+
+    A bundle takes the inputs that its model had at first, and gives its outputs.
+    """
+    from regraft.files.bundle import check_sums
+    from regraft.files.loading import load
+    from regraft.verification.runtime import Session
+
+    if output is not None and output.suffix != ".npz":
+        raise click.UsageError(f"the outputs go to a .npz file, not {output}")
+    if bool(text) != (tokenizer is not None):
+        raise click.UsageError("--text and --tokenizer belong together")
+    loaded = load(model)
+    if model.is_dir():
+        check_sums(model)
+    results = Session(loaded, optimize=True).run(_feeds(loaded, inputs, seed, text, tokenizer))
+    if output is not None:
+        _write(output, results)
+    _print(results, as_json)
+
+
+def _feeds(
+    model: Model, inputs: tuple[str, ...], seed: int, text: tuple[str, ...], tokenizer: Path | None
+) -> dict[str, Any]:
+    from dataclasses import replace
+
+    from regraft.verification.inputs import make_inputs
+
+    known = given(model, inputs)
+    if tokenizer is not None:
+        from regraft.verification.text import tokenize
+
+        known = replace(known, values={**tokenize(text, tokenizer, model), **known.values})
+    return make_inputs(model, seed=seed, given=known)
+
+
+def _write(path: Path, results: dict[str, Any]) -> None:
+    import numpy as np
+
+    from regraft.errors import RegraftError
+
+    try:
+        np.savez(path, **results)
+    except OSError as error:
+        raise RegraftError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _print(results: dict[str, Any], as_json: bool) -> None:
+    import numpy as np
+
+    from regraft.cli.output import table
+
+    if as_json:
+        from regraft.verification.drift import to_json
+
+        click.echo(to_json({name: np.asarray(value).tolist() for name, value in results.items()}))
+        return
+    rows = []
+    for name, value in results.items():
+        array = np.asarray(value)
+        numbers = ", ".join(
+            f"{number:.6g}" if array.dtype.kind == "f" else str(number) for number in array.flat[:SHOWN]
+        )
+        rows.append((name, f"{array.dtype}{list(array.shape)}", numbers + (" ..." if array.size > SHOWN else "")))
+    table(rows)

@@ -1,0 +1,140 @@
+"""The folder that a target is handed: the device's model, the host's, and a manifest of how they belong together.
+
+device.onnx      what the compiler gets
+host.onnx        from the caller's inputs to what the device is fed; absent where nothing runs on the host
+host.onnx.data   its tables; a table that the device needs too stands here once, for both
+manifest.json    inputs, outputs, which host output feeds which device input, checksums
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from regraft.errors import ModelError
+from regraft.files.saving import Layout, Places, save_sharing
+from regraft.ir.graph import Graph, Variable
+from regraft.ir.host import Host
+from regraft.ir.model import Model
+
+DEVICE, HOST, MANIFEST = "device.onnx", "host.onnx", "manifest.json"
+FORMAT = 1
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether a manifest lies in `folder`."""
+    return (folder / MANIFEST).is_file()
+
+
+def write_models(model: Model, folder: Path, layout: Layout = "auto") -> None:
+    """Write the device's model and the host's into `folder`; `layout` is the device's."""
+    places: Places = {}
+    if model.host is not None and model.host.feeds:
+        save_sharing(model.host.model, folder / HOST, "external", places)
+    save_sharing(model.device, folder / DEVICE, layout, places)
+
+
+def interface(model: Model) -> dict[str, Any]:
+    """What the manifest says of inputs and outputs, of the caller and of the device."""
+    feeds = model.host.feeds if model.host else {}
+    device = [
+        {**_port(tensor), "from": {"host": feeds[tensor.name]} if tensor.name in feeds else {"input": tensor.name}}
+        for tensor in model.graph.inputs
+    ]
+    said: dict[str, Any] = {"inputs": list(map(_port, model.inputs)), "outputs": list(map(_port, model.outputs))}
+    said["device"] = {"model": DEVICE, "inputs": device, "outputs": list(map(_port, model.graph.outputs))}
+    if model.host is not None:
+        made = model.host.model.graph.outputs
+        said["host"] = {"model": HOST if feeds else None, "outputs": list(map(_port, made))}
+    return said
+
+
+def read_bundle(folder: Path, load: Callable[[Path], Model]) -> Model:
+    """The model in the bundle at `folder`, with its host.
+
+    Raises:
+        ModelError: a file is missing, or is not the one that was written; the manifest cannot be read.
+    """
+    manifest = read_manifest(folder)
+    for name, file in manifest["files"].items():
+        path = _inside(folder, name)
+        if not path.is_file():
+            raise ModelError(f"{folder}: {name} is missing; write the bundle again")
+        if path.stat().st_size != file["bytes"]:
+            raise ModelError(
+                f"{path}: {path.stat().st_size} bytes, {file['bytes']} were written; write the bundle again"
+            )
+    try:
+        return _assemble(folder, manifest, load)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{folder / MANIFEST} is no manifest of a bundle: {type(error).__name__} {error}") from error
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What `manifest.json` says. Raises ModelError where it cannot be read."""
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot read {path}: {error}") from error
+    if not isinstance(manifest, dict) or "format" not in manifest or not isinstance(manifest.get("files"), dict):
+        raise ModelError(f"{path} is no manifest of a bundle")
+    if manifest["format"] != FORMAT:
+        raise ModelError(f"{path}: format {manifest['format']}, this version of regraft reads format {FORMAT}")
+    return manifest
+
+
+def check_sums(folder: Path) -> None:
+    """Read every file of the bundle at `folder`. Raises ModelError where one is not what was written."""
+    for name, file in read_manifest(folder)["files"].items():
+        if digest(_inside(folder, name)) != file["sha256"]:
+            raise ModelError(f"{folder / name} was changed since the bundle was written; write it again")
+
+
+def sums(folder: Path, names: Iterable[str]) -> dict[str, Any]:
+    """Size and checksum of files in `folder`."""
+    return {name: {"bytes": (folder / name).stat().st_size, "sha256": digest(folder / name)} for name in names}
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _assemble(folder: Path, manifest: dict[str, Any], load: Callable[[Path], Model]) -> Model:
+    model = load(_inside(folder, manifest["device"]["model"]))
+    if "host" not in manifest:
+        return model
+    feeds = {port["name"]: port["from"]["host"] for port in manifest["device"]["inputs"] if "host" in port["from"]}
+    if manifest["host"]["model"] is None:
+        front = Model(Graph(inputs=list(map(_variable, manifest["inputs"])), opset=model.opset))
+    else:
+        front = load(_inside(folder, manifest["host"]["model"]))
+    model.host = Host(front, feeds, list(map(_variable, manifest["outputs"])))
+    return model
+
+
+def _inside(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ModelError(f"{folder / MANIFEST}: '{name}' lies outside the bundle")
+    return path
+
+
+def _port(tensor: Variable) -> dict[str, Any]:
+    dtype = None if tensor.dtype is None else np.dtype(tensor.dtype)
+    name = "string" if dtype == np.object_ else str(dtype) if dtype is not None else None
+    return {"name": tensor.name, "dtype": name, "shape": tensor.shape}
+
+
+def _variable(port: dict[str, Any]) -> Variable:
+    name = port["dtype"]
+    dtype = None if name is None else np.dtype(object if name == "string" else getattr(ml_dtypes, name, name))
+    return Variable(port["name"], dtype, port["shape"])

@@ -1,0 +1,244 @@
+"""Give every unit its precision: dtypes, weights, and the casts between."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+
+from regraft.ir import schema
+from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, Variable
+from regraft.ir.model import Model
+from regraft.ir.order import sort
+from regraft.ir.surgery import Editor
+from regraft.ir.weights import Array, Derived, Value, code_of
+from regraft.pipelines.pass_ import Context
+from regraft.precision.extent import Limits
+from regraft.precision.support import SAYS_DTYPE
+from regraft.precision.unit import Slot, Unit
+from regraft.precision.units import SINGLE, is_constant
+from regraft.rewriting import composite
+
+Reading = tuple[Unit, Slot]
+
+_LARGE = 1024  # bytes from which on a weight is converted while it is saved
+
+
+def convert(
+    model: Model, units: Sequence[Unit], unfit: Collection[Tensor], limits: Limits, context: Context
+) -> dict[str, Variable]:
+    """Lower the units that are to be lowered.
+
+    Args:
+        unfit: values that are clipped before they are lowered.
+
+    Returns:
+        For each input of the main graph that is to be in half precision, by name, the value that is; it stands behind
+        a Cast, for the host to do.
+    """
+    with Editor(model) as edit:
+        converter = _Converter(model, edit, unfit, limits, context)
+        inputs = converter.convert(units)
+    for graph in model.graphs():
+        sort(graph)
+    return inputs
+
+
+class _Converter:
+    def __init__(self, model: Model, edit: Editor, unfit: Collection[Tensor], limits: Limits, context: Context):
+        self.edit, self.unfit, self.limits, self.context = edit, unfit, limits, context
+        self.half = limits.dtype
+        self.starts: dict[Tensor, AnyGraph] = {t: graph for graph in model.graphs() for t in graph.inputs}
+        self.main = model.graph
+        self.weights: dict[tuple[int, bool], tuple[Any, Value | Array]] = {}
+        self.unread: dict[Tensor, None] = {}
+        self.low: set[Tensor] = set()  # the values that are in half precision
+
+    def convert(self, units: Sequence[Unit]) -> dict[str, Variable]:
+        makers: dict[Tensor, Unit] = {tensor: unit for unit in units for tensor in unit.writes}
+        readers: dict[Tensor, list[Reading]] = {}
+        for unit in units:
+            for slot in unit.reads:
+                readers.setdefault(slot.tensor, []).append((unit, slot))
+            if unit.lowered and unit.node is not None and not unit.border:
+                self.retarget(unit.node)
+        inputs = {}
+        for tensor in dict.fromkeys((*makers, *readers)):
+            maker, reading = makers.get(tensor), readers.get(tensor, [])
+            if is_constant(tensor):
+                self.constant(tensor, reading)
+            elif maker is None or not maker.lowered:
+                self.kept(tensor, reading)
+            elif maker.border:
+                self.border(tensor, reading)
+            elif tensor in self.starts and self.starts[tensor] is self.main:
+                inputs[tensor.name] = self.start(tensor, reading)
+            else:
+                self.lowered(tensor, reading)
+        self.tidy(units)
+        return inputs
+
+    # ------------------------------------------------------------------------------------------------ values
+
+    def kept(self, tensor: Tensor, reading: Sequence[Reading]) -> None:
+        """A 32-bit float: what is lowered reads it through one Cast; an output of the model that is lowered is it."""
+        wanting = [(unit, slot) for unit, slot in reading if unit.lowered]
+        clipping = [slot for unit, slot in wanting if unit.clips and tensor in self.unfit]
+        if clipping:
+            self.give(clipping, self.cast(self.clip(tensor), self.half))
+        fitting = [(unit, slot) for unit, slot in wanting if slot not in clipping]
+        if any(slot.holder is self.main for _, slot in fitting):
+            wide = self.stand_in(tensor, SINGLE)
+            self.cast(wide, self.half, tensor)
+            self.give([slot for unit, slot in reading if not unit.lowered], wide)
+            return
+        here = self.home(tensor)
+        border = next((u.node for u, _ in fitting if u.border and u.node and self.edit.home[u.node] is here), None)
+        others = [slot for _, slot in fitting if slot.holder is not border]
+        if others:
+            self.give(others, border.outputs[0] if border else self.cast(tensor, self.half))
+
+    def lowered(self, tensor: Variable, reading: Sequence[Reading]) -> None:
+        """In half precision: what is kept reads it through one Cast; an output of the model that is kept is it."""
+        wanting = [slot for unit, slot in reading if not unit.lowered]
+        if any(slot.holder is self.main for slot in wanting):
+            low = self.stand_in(tensor, self.half)
+            self.cast(low, SINGLE, tensor)
+            self.give([slot for unit, slot in reading if unit.lowered], low)
+            return
+        tensor.dtype = self.half
+        self.low.add(tensor)
+        if wanting:
+            self.give(wanting, self.cast(tensor, SINGLE))
+
+    def border(self, tensor: Variable, reading: Sequence[Reading]) -> None:
+        """What a Cast made of half precision: only what is kept needs it."""
+        cast, low = tensor.inputs[0], tensor.inputs[0].inputs[0]
+        self.low.add(low)
+        if any(unit.lowered and slot.holder is self.main for unit, slot in reading):
+            cast.op, cast.attrs, tensor.dtype = "Identity", {}, self.half
+            wanting = [slot for unit, slot in reading if not unit.lowered]
+            if wanting:
+                self.give(wanting, self.cast(low, SINGLE))
+        else:
+            self.give([slot for unit, slot in reading if unit.lowered], low)
+
+    def start(self, tensor: Variable, reading: Sequence[Reading]) -> Variable:
+        """An input of the main graph that is to be lowered."""
+        low = self.cast(tensor, self.half)
+        self.give([slot for unit, slot in reading if unit.lowered], low)
+        wanting = [slot for unit, slot in reading if not unit.lowered]
+        if wanting:
+            self.give(wanting, self.cast(low, SINGLE))
+        return low
+
+    def constant(self, tensor: Tensor, reading: Sequence[Reading]) -> None:
+        """Stored in the precision of its readers; twice where they differ."""
+        wanting = [(unit, slot) for unit, slot in reading if unit.lowered]
+        if not wanting:
+            return
+        if isinstance(tensor, Constant) and len(wanting) == len(reading):
+            tensor.values = self.weight(tensor)
+            self.low.add(tensor)
+            return
+        copy = self.edit.constant(self.weight(tensor), f"{tensor.name}_{self.half}")
+        self.low.add(copy)
+        self.give([slot for _, slot in wanting], copy)
+
+    def weight(self, tensor: Tensor) -> Value | Array:
+        """The value in half precision; of a large weight when it is saved, and once for all constants that share it."""
+        held = tensor.lazy if isinstance(tensor, Constant) else tensor
+        clips = tensor in self.unfit
+        if (id(held), clips) not in self.weights:
+            half, bound = self.half, self.limits.bound if clips else np.inf
+
+            def lower(array: Array) -> Array:
+                return np.clip(array, -bound, bound).astype(half) if clips else array.astype(half)
+
+            if isinstance(held, Value) and held.nbytes >= _LARGE:
+                value: Value | Array = Derived([held], lower, held.shape, half)
+            else:
+                value = lower(np.asarray(schema.constant_of(tensor)))
+            self.weights[id(held), clips] = held, value
+        return self.weights[id(held), clips][1]
+
+    # ------------------------------------------------------------------------------------------------ edits
+
+    def give(self, slots: Sequence[Slot], tensor: Tensor) -> None:
+        """Let `slots` read `tensor`."""
+        for holder, place in slots:
+            old = Slot(holder, place).tensor
+            self.unread[old] = None
+            if isinstance(holder, Node):
+                list.__setitem__(holder.inputs, place, tensor)
+                list.append(tensor.outputs, holder)
+            else:
+                holder.outputs[place] = tensor
+                self.edit.ends.setdefault(tensor, []).append(holder)
+                self.edit.ends[old].remove(holder)
+                if not self.edit.ends[old]:
+                    del self.edit.ends[old]
+
+    def home(self, tensor: Tensor) -> AnyGraph:
+        return self.starts[tensor] if tensor in self.starts else self.edit.home[tensor.inputs[0]]
+
+    def cast(self, tensor: Tensor, dtype: np.dtype[Any], output: Variable | None = None) -> Variable:
+        """`tensor` as `dtype`."""
+        name = output.name if output is not None else f"{tensor.name}_{dtype}"
+        output = output if output is not None else Variable(self.edit.name(name), dtype, tensor.shape)
+        anchor = self.starts[tensor].nodes[0] if tensor in self.starts else tensor.inputs[0]
+        node = self.edit.insert(anchor, "Cast", [tensor], {"to": code_of(dtype)}, [output], hint=f"{name}/Cast")
+        self.context.replaced([], [node], "cast")
+        self.low.update([output] if dtype == self.half else [])
+        output.dtype = dtype
+        return output
+
+    def stand_in(self, tensor: Variable, dtype: np.dtype[Any]) -> Variable:
+        """A new value that takes the place of `tensor`, an output of the model, as what its node makes."""
+        value = Variable(self.edit.name(f"{tensor.name}_{dtype}"), dtype, tensor.shape)
+        maker = tensor.inputs[0]
+        place = next(i for i, t in enumerate(maker.outputs) if t is tensor)
+        list.__setitem__(maker.outputs, place, value)
+        list.append(value.inputs, maker)
+        self.low.update([value] if dtype == self.half else [])
+        return value
+
+    def clip(self, tensor: Tensor) -> Variable:
+        """`tensor` within what half precision has room for."""
+        anchor = self.starts[tensor].nodes[0] if tensor in self.starts else tensor.inputs[0]
+        graph, bound = self.edit.home[anchor], self.limits.bound
+        inputs = [tensor, self.edit.scalar(-bound, SINGLE, graph), self.edit.scalar(bound, SINGLE, graph)]
+        output = Variable(self.edit.name(f"{tensor.name}_clipped"), SINGLE, tensor.shape)
+        node = self.edit.insert(anchor, "Clip", inputs, None, [output])
+        self.context.replaced([], [node], "clip")
+        return output
+
+    def retarget(self, node: Node) -> None:
+        """Let a node make half precision where that is not for its inputs to say."""
+        attribute = SAYS_DTYPE.get(node.op)
+        if node.domain == schema.STAND_IN:
+            node.op, node.attrs = composite.provide(self.edit.model, schema.kind(node), dict(node.attrs), self.half)
+        elif attribute == "value":
+            given = node.attrs.get("value")
+            fill = np.zeros(1, np.float32) if given is None else given.values
+            node.attrs["value"] = Constant("value", fill.astype(self.half))
+        elif attribute is not None:
+            node.attrs[attribute] = self.half if attribute == "to" else code_of(self.half)
+        elif node.op == "Attention":
+            node.attrs.setdefault("softmax_precision", code_of(SINGLE))
+
+    def tidy(self, units: Sequence[Unit]) -> None:
+        """Remove casts between values of one precision, and what only made values that nothing reads any more."""
+        for tensor in self.unread:
+            readers = [node for node in tensor.outputs if any(t is tensor for t in node.inputs)]
+            list.__setitem__(tensor.outputs, slice(None), readers)
+        for unit in units:
+            node = unit.node
+            if unit.border and node is not None and unit.reads and node.inputs[0] in self.low:
+                self.edit.replace(node.outputs[0], node.inputs[0])
+                self.edit.remove(node)
+                self.context.replaced([node], rule="cast")
+        makers = dict.fromkeys(node for tensor in self.unread for node in tensor.inputs)
+        for node in self.edit.remove_unread(n for n in makers if n.op in ("Cast", "Constant") and not n.domain):
+            self.context.replaced([node], rule="cast" if node.op == "Cast" else "constant")

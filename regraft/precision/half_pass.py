@@ -1,0 +1,35 @@
+"""The passes that lower a model to half precision, but for the dtype."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from regraft.ir.model import Model
+from regraft.pipelines.options import option
+from regraft.pipelines.pass_ import Context, Pass
+from regraft.precision.extent import Limits
+from regraft.precision.lower import carry_out, decide
+from regraft.precision.policy import Mode, make_policy
+from regraft.rewriting.rule_pass import ensure_types
+
+
+class HalfPass(Pass):
+    """A pass that computes in the half precision `dtype` what can be."""
+
+    dtype: ClassVar[np.dtype[Any]]
+    mode: Mode = option("full", "all that is safe, or products only, or attention and fully connected layers")
+    keep_ops: tuple[str, ...] = option((), "operators that stay in 32 bits")
+    keep_nodes: tuple[str, ...] = option((), "nodes that stay in 32 bits, by name or pattern")
+
+    def run(self, model: Model, context: Context) -> None:
+        ensure_types(model)
+        limits = Limits(self.dtype)
+        policy = make_policy(model, self.mode, self.keep_ops, self.keep_nodes)
+        carry_out(model, decide(model, limits, policy, self.lowers_ends), limits, context)
+
+    @property
+    def lowers_ends(self) -> bool:
+        """Whether the model's inputs and outputs are lowered too."""
+        raise NotImplementedError(f"pass '{self.name}' does not say what becomes of inputs and outputs")

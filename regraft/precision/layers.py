@@ -1,0 +1,38 @@
+"""Fully connected layers: products with weights, their biases, and the activations behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from regraft.ir import schema
+from regraft.ir.graph import Node, Tensor
+from regraft.precision.unit import Unit
+from regraft.precision.units import is_constant
+
+_ELEMENTWISE = frozenset(
+    {"Abs", "Add", "Celu", "Clip", "Div", "Dropout", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish"}
+    | {"Identity", "LeakyRelu", "Max", "Min", "Mish", "Mul", "Neg", "PRelu", "Pow", "Relu", "Selu", "Sigmoid"}
+    | {"Softplus", "Softsign", "Sqrt", "Sub", "Swish", "Tanh", "ThresholdedRelu"}
+)
+
+
+def connected_layers(units: Iterable[Unit]) -> set[Node]:
+    """The nodes of such layers: what reads nothing but a product with weights, and constants, belongs to it."""
+    layers: set[Node] = set()
+    made: set[Tensor] = set()
+    weights: set[Tensor] = set()
+    for unit in units:
+        node = unit.node
+        if node is None:
+            continue
+        given = [tensor for tensor in node.inputs if tensor.name]
+        open_ones = [tensor for tensor in given if tensor not in weights and not is_constant(tensor)]
+        kind = schema.kind(node)
+        if not open_ones:
+            weights.update(node.outputs)
+        elif (kind in ("MatMul", "Gemm") and len(open_ones) < len(given)) or (
+            kind in _ELEMENTWISE and made.issuperset(open_ones)
+        ):
+            layers.add(node)
+            made.update(node.outputs)
+    return layers

@@ -1,0 +1,136 @@
+"""Which units must be lowered, and which must be kept."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from regraft.errors import PassError, UnknownNameError
+from regraft.ir import schema
+from regraft.ir.graph import Node, Tensor
+from regraft.ir.model import Model
+from regraft.precision.layers import connected_layers
+from regraft.precision.unit import Unit
+from regraft.precision.units import is_constant
+from regraft.regions.attention import find_attentions
+from regraft.rewriting.rule_pass import rewritten
+
+Mode = Literal["full", "matmul", "attention"]
+
+PRODUCTS = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose", "Einsum", "DeformConv", "Attention"})
+RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
+
+KEPT = frozenset(
+    {"CumProd", "CumSum", "Cos", "Exp", "GlobalAveragePool", "GridSample", "GroupNormalization", "Hardmax"}
+    | {"InstanceNormalization", "LRN", "LayerNormalization", "Log", "LogSoftmax", "LpNormalization", "LpPool"}
+    | {"GlobalLpPool", "MeanVarianceNormalization", "NegativeLogLikelihoodLoss", "Pow", "RMSNormalization", "Range"}
+    | {"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMean", "ReduceProd", "ReduceSum"}
+    | {"ReduceSumSquare", "Resize", "Sin", "Softmax", "SoftmaxCrossEntropyLoss", "Tan", "Upsample"}
+)
+"""Operators that lose too much in half precision: sums of many terms, powers, normalizations, coordinates."""
+
+MOVING = frozenset(
+    {"Compress", "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Identity"}
+    | {"Pad", "ReduceMax", "ReduceMin", "Reshape", "ReverseSequence", "ScatterElements", "ScatterND", "Slice"}
+    | {"SpaceToDepth", "Split", "Squeeze", "Tile", "TopK", "Transpose", "Trilu", "Unsqueeze", "Where", "Dropout"}
+    | {"MaxPool", "GlobalMaxPool"}
+)
+"""Operators that hand values on as they are: they take the precision of what is around them."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the user asks for.
+
+    Attributes:
+        mode: "full" lowers all that can be; "matmul" products only; "attention" attention and fully connected layers.
+        keep_ops, keep_nodes: operators, and nodes by names or patterns such as `/encoder/*`, that stay as they are.
+        attention: the nodes of attention.
+    """
+
+    mode: Mode = "full"
+    keep_ops: Collection[str] = ()
+    keep_nodes: Collection[str] = ()
+    attention: Collection[Node] = field(default=())
+
+    def settle(self, units: Sequence[Unit], unfit: Mapping[Tensor, str], beyond: Mapping[Tensor, str]) -> None:
+        """Decide the units that are no matter of cost.
+
+        Args:
+            unfit: values that half precision may not hold; attention takes them clipped, for they are masks.
+            beyond: values that were seen to be too large, and are no masks.
+        """
+        layers = connected_layers(units) if self.mode == "attention" else frozenset()
+        for unit in units:
+            if unit.lowered is None and unit.node is not None:
+                self._settle(unit, unit.node, layers)
+            if unit.clips and unit.lowered is None:
+                _keep_beyond(unit, beyond)
+                unit.settle(True, "attention" if unit.node in self.attention else "a product")
+            else:
+                _keep_beyond(unit, {**unfit, **beyond} if beyond else unfit)
+        for unit in units:
+            if unit.lowered is None and unit.node is not None:
+                self._prefer(unit, unit.node, layers)
+
+    def _settle(self, unit: Unit, node: Node, layers: Collection[Node]) -> None:
+        """What stays whatever it reads; and what may read masks."""
+        kind = schema.kind(node)
+        if kind in self.keep_ops or node.op in self.keep_ops:
+            unit.settle(False, f"keep-ops: {kind}")
+        elif any(node.name == text or fnmatchcase(node.name, text) for text in self.keep_nodes):
+            unit.settle(False, "keep-nodes")
+        elif node in self.attention or kind == "Attention":
+            unit.clips = True
+
+    def _prefer(self, unit: Unit, node: Node, layers: Collection[Node]) -> None:
+        kind = schema.kind(node)
+        if node in layers:
+            unit.settle(True, "a fully connected layer")
+        elif kind in PRODUCTS or (kind in RECURRENT and self.mode == "full"):
+            unit.settle(True, "a product")
+        elif kind in KEPT:
+            unit.settle(False, f"{kind} needs the range or the digits")
+        elif kind == "Cast" and not unit.reads and node.inputs[0].dtype != bool:
+            unit.settle(False, "made of numbers of another type")
+        elif self.mode != "full" and kind not in MOVING:
+            unit.settle(False, f"mode={self.mode}")
+        elif self.mode == "full" and any(_is_matrix(slot.tensor) for slot in unit.reads):
+            unit.settle(True, "reads a matrix of weights")
+
+    def check(self, model: Model) -> None:
+        """Raises PassError for names that the model does not have."""
+        nodes = list(model.nodes())
+        ops = {schema.kind(node) for node in nodes} | {node.op for node in nodes}
+        for op in self.keep_ops:
+            if op not in ops:
+                raise PassError(f"keep-ops: {UnknownNameError('operator in the model', op, ops)}")
+        names = {node.name for node in nodes}
+        for text in self.keep_nodes:
+            if text not in names and not any(fnmatchcase(name, text) for name in names):
+                raise PassError(f"keep-nodes: no node of the model is called '{text}'")
+
+
+def _keep_beyond(unit: Unit, values: Mapping[Tensor, str]) -> None:
+    if unit.lowered is not None:
+        return
+    for tensor in (*(slot.tensor for slot in unit.reads), *unit.writes):
+        if tensor in values:
+            unit.settle(False, f"'{tensor.name}' {values[tensor]}")
+            return
+
+
+def _is_matrix(tensor: Tensor) -> bool:
+    """Whether it is a weight that two or more dimensions span."""
+    return is_constant(tensor) and sum(isinstance(dim, int) and dim > 1 for dim in tensor.shape or ()) > 1
+
+
+def make_policy(model: Model, mode: Mode, keep_ops: Collection[str], keep_nodes: Collection[str]) -> Policy:
+    """The policy with the attention of `model` in it, where the mode asks for that."""
+    attention: set[Node] = set()
+    if mode == "attention":
+        for graph in rewritten(model):
+            attention.update(node for found in find_attentions(graph) for node in found.nodes)
+    return Policy(mode, frozenset(keep_ops), tuple(keep_nodes), frozenset(attention))

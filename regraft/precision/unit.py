@@ -1,0 +1,51 @@
+"""What computes in one precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from regraft.ir.graph import AnyGraph, Node, Tensor
+
+
+class Slot(NamedTuple):
+    """A place that reads a value: an input of a node, or an output of a graph."""
+
+    holder: Node | AnyGraph
+    place: int
+
+    @property
+    def tensor(self) -> Tensor:
+        """The value that stands there."""
+        tensors = self.holder.inputs if isinstance(self.holder, Node) else self.holder.outputs
+        tensor: Tensor = tensors[self.place]
+        return tensor
+
+
+@dataclass(eq=False)
+class Unit:
+    """A node, or what ties values together: a state of a Loop, a result of an If, an argument of a function.
+
+    Attributes:
+        node: None for what is no node.
+        reads, writes: the 32-bit floats that change with the precision it computes in.
+        lowered: whether that is half precision; None until it is decided.
+        why: the reason, in a few words.
+        clips: whether it takes values beyond the range of half precision as the largest that it has room for.
+        border: whether it is a Cast between 32-bit floats and half precision that was there before: its work is drawn
+            anew, so it counts as lowered.
+    """
+
+    node: Node | None = None
+    graph: AnyGraph | None = None
+    reads: list[Slot] = field(default_factory=list)
+    writes: list[Tensor] = field(default_factory=list)
+    lowered: bool | None = None
+    why: str = ""
+    clips: bool = False
+    border: bool = False
+
+    def settle(self, lowered: bool, why: str) -> None:
+        """Decide, unless that was done before."""
+        if self.lowered is None:
+            self.lowered, self.why = lowered, why

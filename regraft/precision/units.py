@@ -1,0 +1,159 @@
+"""A model as units: every place that reads or makes a 32-bit float belongs to one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from regraft.ir import schema
+from regraft.ir.graph import AnyGraph, Constant, Function, Node, Tensor, Variable, subgraphs
+from regraft.ir.model import Model
+from regraft.opset.types import Types, dtype_name
+from regraft.precision import support
+from regraft.precision.unit import Slot, Unit
+from regraft.rewriting.rule_pass import rewritten
+
+SINGLE = np.dtype(np.float32)
+
+
+def collect(model: Model, half: np.dtype[Any], lower_ends: bool = False) -> list[Unit]:
+    """The units of `model`, in the order of its graphs. Those that cannot be in `half` are settled already.
+
+    Args:
+        lower_ends: whether the inputs and outputs of the main graph are to be in half precision.
+    """
+    return _Collector(model, half).collect(lower_ends)
+
+
+def is_constant(tensor: Tensor) -> bool:
+    """Whether the value is known now: that of an initializer, or of a Constant node."""
+    return isinstance(tensor, Constant) or any(n.op == "Constant" and not n.domain for n in tensor.inputs)
+
+
+class _Collector:
+    def __init__(self, model: Model, half: np.dtype[Any]):
+        self.model, self.half, self.half_name = model, half, dtype_name(half)
+        self.types = Types(model)
+        self.functions = {f.unique_id: f for f in model.functions if f.domain != schema.STAND_IN}
+        self.arguments: dict[tuple[Function, str, int], Unit] = {}
+
+    def collect(self, lower_ends: bool) -> list[Unit]:
+        graph = self.model.graph
+        passed_on = set(graph.inputs) & set(graph.outputs)
+        units = [self.end([], [t], lower_ends and t.default is None and t not in passed_on) for t in graph.inputs]
+        for inner in rewritten(self.model):
+            opsets = schema.versions(inner)
+            for node in inner.nodes:
+                units += self.node(node, inner, opsets.get(node.domain or "", 1))
+        units += self.arguments.values()
+        for i, tensor in enumerate(graph.outputs):
+            units.append(self.end([Slot(graph, i)], [], lower_ends and bool(tensor.inputs)))
+        return [unit for unit in map(self.narrowed, units) if unit.reads or unit.writes]
+
+    def end(self, reads: list[Slot], writes: list[Tensor], lowered: bool) -> Unit:
+        return Unit(None, self.model.graph, reads, writes, lowered, "an input or an output of the model")
+
+    def narrowed(self, unit: Unit) -> Unit:
+        """`unit` with its 32-bit floats only. Where values that it ties differ, or are unknown, nothing changes."""
+        if unit.node is None or unit.lowered is None:
+            dtypes = {self.types.dtype(t) for t in (*(s.tensor for s in unit.reads), *unit.writes) if t.name}
+            if SINGLE in dtypes and len(dtypes) > 1:
+                unit.settle(False, "tied to a value of another or an unknown type")
+        unit.reads = [slot for slot in unit.reads if self.is_single(slot.tensor)]
+        unit.writes = [tensor for tensor in unit.writes if self.is_single(tensor)]
+        return unit
+
+    def is_single(self, tensor: Tensor) -> bool:
+        return bool(tensor.name) and self.types.dtype(tensor) == SINGLE
+
+    def node(self, node: Node, graph: AnyGraph, opset: int) -> Iterator[Unit]:
+        key = (node.domain or "", node.op, node.overload) if node.overload else (node.domain or "", node.op)
+        if key in self.functions:
+            self.call(node, self.functions[key])
+        elif node.domain and node.domain != schema.STAND_IN:
+            yield from self.kept(node, graph, f"{node.domain}::{node.op} is no operator of ONNX")
+        elif subgraphs(node):
+            yield from self.bodies(node, graph)
+        elif node.domain == schema.STAND_IN:
+            yield Unit(node, graph, self.slots(node), list(node.outputs))
+        elif node.op != "Constant":
+            yield from self.operator(node, graph, opset)
+
+    def operator(self, node: Node, graph: AnyGraph, opset: int) -> Iterator[Unit]:
+        if self.is_cast_of_half(node):
+            yield Unit(node, graph, self.slots(node), list(node.outputs), True, "a cast that was there", border=True)
+            return
+        rule = schema.find(node.op, opset)
+        if rule is None or support.takes_no_tensor(rule):
+            yield from self.kept(node, graph, f"{node.op} takes or makes other things than tensors")
+            return
+        reads = [i for i, tensor in enumerate(node.inputs) if self.is_single(tensor)]
+        makes = [i for i, tensor in enumerate(node.outputs) if self.is_single(tensor)]
+        if not reads and not makes:
+            return
+        can = support.lowerable(node, rule, reads, makes, self.half_name)
+        unknown = [
+            t
+            for i, t in enumerate(node.inputs)
+            if t.name and support.allows_float(rule, i) and self.types.name(t) is None
+        ]
+        lacks = f"{node.op} has no {self.half} in opset {opset}"
+        if unknown or (makes and not can.outputs) or (reads and not can.inputs):
+            yield from self.kept(node, graph, f"the type of '{unknown[0].name}' is not known" if unknown else lacks)
+            return
+        yield Unit(node, graph, [Slot(node, i) for i in can.inputs], [node.outputs[i] for i in can.outputs])
+        rest = [Slot(node, i) for i in reads if i not in can.inputs]
+        left = [node.outputs[i] for i in makes if i not in can.outputs]
+        if rest or left:
+            yield Unit(node, graph, rest, left, False, lacks)
+
+    def is_cast_of_half(self, node: Node) -> bool:
+        if node.op != "Cast":
+            return False
+        return {self.types.dtype(node.inputs[0]), self.types.dtype(node.outputs[0])} == {SINGLE, self.half}
+
+    def kept(self, node: Node, graph: AnyGraph, why: str) -> Iterator[Unit]:
+        yield Unit(node, graph, self.slots(node), list(node.outputs), False, why)
+        for body in subgraphs(node):
+            yield Unit(None, body, [Slot(body, i) for i in range(len(body.outputs))], list(body.inputs), False, why)
+
+    def slots(self, node: Node) -> list[Slot]:
+        return [Slot(node, i) for i in range(len(node.inputs))]
+
+    def call(self, node: Node, function: Function) -> None:
+        """Tie the arguments and results of a call to those of the function, and so to those of every other call."""
+        for i in range(len(node.inputs)):
+            unit = self.argument(function, "in", i, [], function.inputs[i : i + 1])
+            unit.reads.append(Slot(node, i))
+        for i, tensor in enumerate(node.outputs):
+            self.argument(function, "out", i, [Slot(function, i)], []).writes.append(tensor)
+
+    def argument(self, function: Function, kind: str, place: int, reads: list[Slot], writes: list[Variable]) -> Unit:
+        key = function, kind, place
+        if key not in self.arguments:
+            self.arguments[key] = Unit(None, function, reads, list(writes))
+        return self.arguments[key]
+
+    def bodies(self, node: Node, graph: AnyGraph) -> Iterator[Unit]:
+        """What an If, a Loop or a Scan hands on, each with the values that it must agree with."""
+        if node.op == "If":
+            branches = subgraphs(node)
+            for i, tensor in enumerate(node.outputs):
+                yield Unit(None, graph, [Slot(branch, i) for branch in branches], [tensor])
+            return
+        if node.op not in ("Loop", "Scan"):
+            yield from self.kept(node, graph, f"{node.op} has a body")
+            return
+        body, first = node.attrs["body"], 2 if node.op == "Loop" else 0  # a Loop counts and asks before its states
+        skip = first // 2
+        sliced = node.attrs["num_scan_inputs"] if node.op == "Scan" else 0
+        states = len(node.inputs) - first - sliced
+        for i in range(states):
+            reads = [Slot(node, first + i), Slot(body, skip + i)]
+            yield Unit(None, graph, reads, [body.inputs[first + i], node.outputs[i]])
+        for i in range(states, states + sliced):
+            yield Unit(None, graph, [Slot(node, i)], [body.inputs[i]])
+        for i in range(states, len(node.outputs)):
+            yield Unit(None, graph, [Slot(body, skip + i)], [node.outputs[i]])

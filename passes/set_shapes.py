@@ -5,6 +5,7 @@ from __future__ import annotations
 from regraft import shapes
 from regraft.errors import PassError, UnknownNameError
 from regraft.ir.graph import Variable, walk
+from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.pipelines.options import Dims, Shapes, option, show_dims
 from regraft.pipelines.pass_ import Context, Pass
@@ -31,14 +32,18 @@ class SetShapes(Pass):
     shapes: Shapes = option(help="shapes of inputs, or sizes of named dimensions")
 
     def run(self, model: Model, context: Context) -> None:
-        inputs = {t.name: t for t in model.graph.inputs}
+        inputs = {t.name: t for t in model.inputs}
         named: dict[str, Dim] = {}
         for name, given in self.shapes.items():
             if name in inputs:
                 _set_input(inputs[name], given, named)
             else:
                 _set_dimension(name, given, model, named)
-        _rename(model, named)
+        sides = [model.host.model, model] if model.host else [model]
+        for side in sides:
+            _rename(side, named)
+        if model.host:
+            _hand_on(model.host, model)
         for line in shapes.infer(model):
             context.note(line)
         context.changed(", ".join(f"{name} {show_dims(dims)}" for name, dims in self.shapes.items()))
@@ -67,9 +72,9 @@ def _set_input(tensor: Variable, given: Dims, named: dict[str, Dim]) -> None:
 
 
 def _set_dimension(name: str, given: Dims, model: Model, named: dict[str, Dim]) -> None:
-    known = {d for t in model.graph.inputs for d in t.shape or () if isinstance(d, str)}
+    known = {d for t in model.inputs for d in t.shape or () if isinstance(d, str)}
     if name not in known:
-        raise UnknownNameError("input or dimension", name, [*(t.name for t in model.graph.inputs), *known])
+        raise UnknownNameError("input or dimension", name, [*(t.name for t in model.inputs), *known])
     if len(given) != 1:
         raise PassError(f"set-shapes: '{name}' is one dimension, not {show_dims(given)}")
     if given[0] is not None:
@@ -79,6 +84,17 @@ def _set_dimension(name: str, given: Dims, model: Model, named: dict[str, Dim]) 
 def _name(old: str, new: int | str, named: dict[str, Dim], where: str) -> None:
     if named.setdefault(old, new) != new:
         raise PassError(f"set-shapes: {where}: dimension '{old}' cannot be both {named[old]} and {new}")
+
+
+def _hand_on(host: Host, device: Model) -> None:
+    """Give the device's inputs the shapes that the host knows, and the outputs those that the device declares."""
+    shapes.infer(host.model)
+    given = {tensor.name: tensor for tensor in (*host.model.graph.inputs, *host.model.graph.outputs)}
+    for tensor in device.graph.inputs:
+        tensor.shape = given[host.feeds.get(tensor.name, tensor.name)].shape
+    made = {tensor.name: tensor for tensor in device.graph.outputs}
+    for tensor in host.outputs:
+        tensor.shape = made[tensor.name].shape
 
 
 def _rename(model: Model, named: dict[str, Dim]) -> None:

@@ -57,16 +57,31 @@ def _print(summary: Summary) -> None:
     biggest = [(size(t.bytes), f"{t.dtype}[{', '.join(map(str, t.shape))}]", t.name) for t in summary.biggest]
     functions = [(f.name, f"({', '.join(f.inputs)}) -> {', '.join(f.outputs)}", f.nodes) for f in summary.functions]
     sections: list[tuple[str, list[tuple[Any, ...]], tuple[int, ...]]] = [
-        ("inputs", [(port.name, port) for port in summary.inputs], ()),
+        ("inputs", [(p.name, p, "from the host" if p.name in summary.feeds else "") for p in summary.inputs], ()),
         ("outputs", [(port.name, port) for port in summary.outputs], ()),
         ("operators", [(number, name) for name, number in summary.operators.items()], (0,)),
         ("weights", list(weights), (1, 2, 3)),
         ("biggest tensors", list(biggest), (0,)),
         ("functions", list(functions), (2,)),
         ("metadata", list(summary.metadata.items()), ()),
+        ("host", _host(summary.host) if summary.host else [], ()),
         ("rewritten by", [(text, count(changes, "change")) for text, changes in summary.rewrites], ()),
     ]
     for name, rows, right in sections:
         if rows:
             title(name)
             table(rows, right=right)
+
+
+def _host(host: Summary) -> list[tuple[Any, ...]]:
+    from regraft.cli.output import count, size
+
+    takes = [("takes", f"{port.name} {port}") for port in host.inputs]
+    gives = [("gives", f"{port.name} {port}") for port in host.outputs]
+    does = ", ".join(f"{number} {name}" for name, number in host.operators.items())
+    return [
+        *takes,
+        *gives,
+        ("does", does or "nothing"),
+        ("holds", f"{count(host.parameters, 'parameter')} in {size(host.bytes)}"),
+    ]

@@ -59,6 +59,7 @@ class Summary:
         weights: by dtype, most bytes first.
         biggest: the largest tensors.
         rewrites: the passes that changed the model, and how often, as its record says.
+        host: what runs before it, of a model that is split; `feeds` are the inputs that it feeds.
     """
 
     files: dict[str, int]
@@ -77,6 +78,8 @@ class Summary:
     metadata: dict[str, str] = field(default_factory=dict)
     pipeline: str = ""
     rewrites: tuple[tuple[str, int], ...] = ()
+    host: Summary | None = None
+    feeds: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -91,7 +94,8 @@ class Summary:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         ports = {"inputs": [_port(p) for p in self.inputs], "outputs": [_port(p) for p in self.outputs]}
-        return asdict(self) | {"parameters": self.parameters, "bytes": self.bytes} | ports
+        host = self.host.to_dict() if self.host else None
+        return asdict(self) | {"parameters": self.parameters, "bytes": self.bytes, "host": host} | ports
 
 
 def summarize(model: Model, biggest: int = BIGGEST) -> Summary:
@@ -121,6 +125,8 @@ def summarize(model: Model, biggest: int = BIGGEST) -> Summary:
         metadata={key: value for key, value in model.metadata.items() if key != record.RECORD},
         pipeline=record.pipeline_of(model),
         rewrites=tuple((entry.text, len(entry.changes)) for entry in record.read(model)),
+        host=summarize(model.host.model, biggest) if model.host else None,
+        feeds=tuple(model.host.feeds) if model.host else (),
     )
 
 

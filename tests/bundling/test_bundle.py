@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import onnx
@@ -170,3 +171,14 @@ def test_changed_bytes_are_seen(bundle):
 def _change(bundle, **fields):
     path = bundle / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def test_it_is_shown_with_its_host(bundle):
+    result = CliRunner().invoke(cli, ["show", str(bundle)])
+    assert result.exit_code == 0
+    assert re.search(r"words +float32\[.*\] +from the host", result.stdout)
+    assert re.search(r"takes +input_ids int64\[batch, seq\]", result.stdout)
+    assert "12,800 parameters in 51.2 KB" in result.stdout
+    said = json.loads(CliRunner().invoke(cli, ["show", str(bundle), "--json"]).stdout)
+    assert said["host"]["operators"] == {"Gather": 1}
+    assert said["feeds"] == ["words"]

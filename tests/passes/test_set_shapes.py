@@ -15,6 +15,8 @@ from regraft.ir.model import Model
 from regraft.ir.structure import check
 from regraft.passes.set_shapes import SetShapes
 from regraft.pipelines.pass_ import Context
+from regraft.rewriting.rule_pass import ensure_types
+from regraft.splitting import to_host
 from regraft.verification.runtime import Session
 
 EXPORTS = [
@@ -111,3 +113,16 @@ def test_shapes_that_the_graph_cannot_take_are_refused(artifacts: Path) -> None:
 def test_shapes_must_be_given() -> None:
     with pytest.raises(PipelineError, match="must be given"):
         SetShapes()
+
+
+def test_both_sides_of_a_split_model_follow(artifacts):
+    model = regraft.load(artifacts / "pytorch/bert-cls-sdpa-ts.onnx")
+    ensure_types(model)
+    before = clone(model)
+    words = next(n for n in model.graph.nodes if n.op == "Gather" and list(n.inputs[0].shape or ()) == [200, 64])
+    to_host(model, {"words": words.outputs[0]}, Context())
+    SetShapes(batch=2, seq=8).run(model, Context())
+    assert {t.name: t.shape for t in model.graph.inputs}["words"] == [2, 8, 64]
+    assert [t.shape for t in model.inputs] == [[2, 8]] * 3
+    assert [t.shape for t in model.outputs] == [[2, 2]]
+    assert regraft.compare(before, model, {"input_ids": np.ones((2, 8), np.int64)}).passed

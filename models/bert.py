@@ -19,7 +19,7 @@ from regraft.models.builder import Builder
 
 @dataclass(frozen=True)
 class Size:
-    """Hyperparameters, with the meaning they have in BERT's configuration files."""
+    """Hyperparameters, with the meaning they have in BERT's configuration files; with `labels`, a classifier."""
 
     layers: int = 2
     hidden: int = 32
@@ -27,6 +27,7 @@ class Size:
     intermediate: int = 64
     vocabulary: int = 128
     positions: int = 64
+    labels: int = 0
 
 
 TINY = Size()
@@ -61,7 +62,8 @@ def build(size: Size = TINY, style: Style | None = None, seed: int = 0) -> Model
     """A BERT encoder.
 
     Inputs are `input_ids`, `attention_mask` and `token_type_ids`, int64 [batch, sequence]. Outputs are
-    `last_hidden_state`, float32 [batch, sequence, hidden], and `pooler_output`, float32 [batch, hidden].
+    `last_hidden_state`, float32 [batch, sequence, hidden], and `pooler_output`, float32 [batch, hidden]; of a
+    classifier `logits`, float32 [batch, labels].
 
     Raises:
         ModelError: the heads do not divide the hidden size, or the style needs a later opset.
@@ -91,6 +93,10 @@ class _Encoder:
         with b.scope("pooler"):
             first = b("Gather", x, b.constant(0, np.int64), axis=1)
             pooled = b("Tanh", motifs.linear(b, first, size.hidden, size.hidden))
+        if size.labels:
+            with b.scope("classifier"):
+                logits = motifs.linear(b, pooled, size.hidden, size.labels)
+            return b.model("bert", inputs, [_output(logits, "logits", ["batch", size.labels])])
         outputs = [
             _output(x, "last_hidden_state", [*self.dims, size.hidden]),
             _output(pooled, "pooler_output", ["batch", size.hidden]),

@@ -120,3 +120,9 @@ def test_rows_of_a_large_weight_differ(tmp_path):
 def test_what_cannot_be_built_is_refused(size, style, message):
     with pytest.raises(ModelError, match=message):
         bert.build(size, style)
+
+
+def test_labels_make_a_classifier(tmp_path):
+    path = save(bert.build(bert.Size(labels=3)), tmp_path / "bert.onnx")
+    (logits,) = outputs(path, feeds(2, 7))
+    assert logits.shape == (2, 3)

@@ -66,4 +66,4 @@ def why(model: Model, rule_pass: Pass, limit: int = 10) -> list[NearMiss]:
         for root in matched:
             nearest.pop(root, None)
     ranked = sorted(nearest.values(), key=lambda near: (-near.matched / near.total, near.node))
-    return [near for near in ranked if near.matched > 1][:limit]
+    return [near for near in ranked if near.matched > 1 or near.matched == near.total][:limit]

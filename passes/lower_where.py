@@ -1,0 +1,107 @@
+"""Where written as arithmetic, for targets that lack it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from regraft.ir import schema
+from regraft.ir.graph import Tensor
+from regraft.ir.weights import Array, code_of
+from regraft.pipelines.options import option
+from regraft.regions.bounds import Bounds, Range, largest
+from regraft.rewriting.matcher import is_constant
+from regraft.rewriting.rule import Rule
+from regraft.rewriting.rule_pass import RulePass
+from regraft.rewriting.term import Term, op
+from regraft.verification.contract import Contract, exact, reassociation
+
+
+class LowerWhere(RulePass):
+    """Write Where as a sum of products.
+
+    Where(c, a, b)  →  k · a + (1 - k) · b,  k = Cast(c)    numbers
+    Where(c, a, 0)  →  k · a
+    Where(c, 0, b)  →  (1 - k) · b
+    Where(c, a, b)  →  (c ∧ a) ∨ (¬c ∧ b)                   booleans
+
+    One of the products is zero, so nothing is rounded and nothing overflows: masks of 0 and the least finite number,
+    scores filled with it, and integers come out the same, but for the sign of a zero. (`b + k · (a - b)` would round,
+    and overflow.)
+
+    An infinity or a NaN times 0 is no zero. So a Where stays that asks IsNaN or IsInf, and one with a branch that a
+    constant or an input of the model can make infinite; what layers compute counts as finite. `simplify-mask` and
+    `clamp-mask-value` take such Wheres away. With `infinite=finite` branches count as finite, and minus infinity in a
+    constant becomes the least finite number: a row of scores that is masked throughout then gives equal weights and no
+    NaN.
+
+    Wheres in the arithmetic of shapes are written out too; `fold-constants` before makes most of them constants.
+    """
+
+    name = "lower-where"
+    infinite: Literal["keep", "finite"] = option("keep", "a Where of which a branch may be infinite")
+
+    @property
+    def contract(self) -> Contract:
+        return exact if self.infinite == "keep" else reassociation
+
+    def rules(self) -> Sequence[Rule]:
+        bounds = Bounds()
+
+        def branches(c: Tensor, a: Tensor, b: Tensor, out: Tensor, opset: int) -> str | dict[str, Any]:
+            if out.dtype is None:
+                return f"the type of '{out.name}' is not known; run infer-shapes before"
+            if not _can_multiply(np.dtype(out.dtype), opset):
+                return f"opset {opset} cannot multiply {np.dtype(out.dtype)}"
+            if c.inputs and c.inputs[0].op in ("IsNaN", "IsInf"):
+                return f"it asks {c.inputs[0].op}: a NaN or an infinity times 0 is not 0"
+            values = [self._finite(branch, bounds(branch)) for branch in (a, b)]
+            if any(value is None for value in values):
+                return "a branch may be infinite, and infinity times 0 is no number; see the option infinite"
+            for place, (zero, other) in enumerate(((a, b), (b, a))):
+                if _is_zero(bounds(zero)) and _adds_no_dims(zero, c, other) and None not in values:
+                    values[place] = None
+            return {"a": values[0], "b": values[1], "code": code_of(out.dtype)}
+
+        return [Rule(lambda c, a, b: op.Where(c, a, b), _written, branches)]
+
+    def _finite(self, branch: Tensor, known: Range) -> Tensor | Array | None:
+        """A branch that can be multiplied by 0, if `branch` is one or can be made one."""
+        if known.finite or (self.infinite == "finite" and not is_constant(branch)):
+            return branch
+        values = schema.constant_of(branch)
+        if values is None or self.infinite == "keep" or np.isnan(values).any() or (values == math.inf).any():
+            return None
+        return np.maximum(values, np.array(-largest(values.dtype), values.dtype))
+
+
+def _written(c: Any, a: Any, b: Any, code: int) -> Term:
+    truth = code == code_of(np.bool_)
+    chosen = c if truth else op.Cast(c, to=code)
+    products = []
+    if a is not None:
+        products.append(op.And(chosen, a) if truth else chosen * a)
+    if b is not None:
+        products.append(op.And(op.Not(chosen), b) if truth else (1.0 - chosen) * b)
+    return products[0] if len(products) == 1 else op.Or(*products) if truth else products[0] + products[1]
+
+
+def _can_multiply(dtype: np.dtype[Any], opset: int) -> bool:
+    """Whether Mul takes `dtype`; booleans need no Mul."""
+    if dtype.kind in "iu" and dtype.itemsize < 4:
+        return opset >= 14
+    return dtype.kind in "biufV" and not (dtype.name == "bfloat16" and opset < 13)
+
+
+def _is_zero(known: Range) -> bool:
+    return known.is_one_number and known.low == 0
+
+
+def _adds_no_dims(zero: Tensor, *others: Tensor) -> bool:
+    """Whether the shape of the result does not need `zero`."""
+    if zero.shape is None or any(dim != 1 for dim in zero.shape):
+        return False
+    return not zero.shape or any(other.shape is not None and len(other.shape) >= len(zero.shape) for other in others)

@@ -1,0 +1,181 @@
+"""The arithmetic of masks without what has no effect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from regraft.ir import schema
+from regraft.ir.graph import Node, Tensor
+from regraft.ir.model import Model
+from regraft.ir.order import reads
+from regraft.ir.surgery import Editor
+from regraft.ir.weights import code_of
+from regraft.pipelines.options import option
+from regraft.pipelines.pass_ import Context
+from regraft.regions.bounds import Bounds
+from regraft.regions.broadcast import narrowed
+from regraft.rewriting.matcher import is_constant
+from regraft.rewriting.rule import Rule
+from regraft.rewriting.rule_pass import RulePass, ensure_types, rewritten
+from regraft.rewriting.term import Term, either, op
+from regraft.verification.contract import exact
+
+
+class SimplifyMask(RulePass):
+    """Remove from the arithmetic of masks what has no effect: guards against NaN, Expand, negations, constant truths.
+
+    Where(IsNaN(p), 0, p)        →  p              p = Softmax(x), and no row of x is minus infinity throughout
+    Expand(m, shape)             →  m              where all that read it broadcast it, or it has that shape
+    m ∧ true, m ∨ false          →  m              true and false may be computed: Range(0, n) >= 0
+    Where(true, a, b)            →  a              the same
+    Where(¬c, a, b)              →  Where(c, b, a)
+    Where(c, 1, 0)               →  Cast(c), or c itself; Where(c, 0, 1) the same of ¬c
+    1 - (1 - m)                  →  m              of whole numbers
+    Cast(1 - Cast(c)) to bool    →  ¬c             so is Cast(c) = 0
+
+    A row is never empty where its mask is finite, as one of the least finite number is, or a constant that shows
+    something in each row. A mask of -inf that is computed hides whole rows if its caller says so: with
+    `assume-no-empty-rows` that is ruled out. That scores are finite without their mask is assumed.
+    """
+
+    name = "simplify-mask"
+    contract = exact
+    assume_no_empty_rows: bool = option(False, "whether each row of scores has a place that no mask of -inf hides")
+
+    def run(self, model: Model, context: Context) -> None:
+        super().run(model, context)
+        ensure_types(model)
+        bounds = Bounds()
+        bypassed: list[Node] = []
+        narrower: set[Tensor] = set()
+        with Editor(model) as edit:
+            for graph in rewritten(model):
+                for node in reversed(list(edit.alive(graph))):  # readers first: they may let what they read be narrower
+                    same = _same_but_broadcast(node, bounds)
+                    if same is not None and _bypass(node, same, edit, narrower):
+                        bypassed.append(node)
+                        context.replaced([node], rule=node.op)
+            unread = edit.remove_unread(_before(bypassed))
+        for tensor in narrower:
+            tensor.shape = None
+        if unread:
+            context.replaced(unread, rule="unread")
+
+    def rules(self) -> Sequence[Rule]:
+        bounds = Bounds()
+
+        def is_idle(p: Tensor, opset: int) -> bool | str:
+            softmax = p.inputs[0] if p.inputs else None
+            if softmax is None or schema.kind(softmax) != "Softmax":
+                return f"'{p.name}' is no Softmax"
+            scores = softmax.inputs[0]
+            if self.assume_no_empty_rows or bounds(scores).finite or _shows_each_row(softmax, bounds, opset):
+                return True
+            return f"a row of '{scores.name}' may be minus infinity throughout; see assume-no-empty-rows"
+
+        return (
+            Rule(lambda p: op.Where(op.IsNaN(p), 0.0, p), lambda p: p, is_idle, name="guard against NaN"),
+            Rule(lambda c: op.Where(c, 1.0, 0.0), _as_number, _type_of_out, name="Where(c, 1, 0)"),
+            Rule(lambda c: op.Where(c, 0.0, 1.0), _as_negation, _type_of_out, name="Where(c, 0, 1)"),
+            Rule(lambda m: 1.0 - (1.0 - m), lambda m: m, _is_whole, name="1 - (1 - m)"),
+            Rule(_where_not, lambda c, a, b: op.Where(c, b, a), _is_truth, name="Where(Not)"),
+            Rule(_inverted, lambda c: op.Not(c), _is_truth, name="negation in numbers"),
+        )
+
+
+def _before(nodes: list[Node]) -> list[Node]:
+    """The nodes that `nodes` depend on."""
+    found: dict[Node, None] = {}
+    pending = list(nodes)
+    while pending:
+        makers = [maker for tensor in reads(pending.pop()) for maker in tensor.inputs if maker not in found]
+        found |= dict.fromkeys(makers)
+        pending += makers
+    return list(found)
+
+
+def _inverted(c: Any, code: Any) -> Term:
+    number = op.Cast(c, to=code)
+    return either(op.Cast(1.0 - number, to=9), op.Equal(number, 0.0))
+
+
+def _where_not(c: Any, code: Any, a: Any, b: Any) -> Term:
+    return op.Where(either(op.Not(c), _inverted(c, code)), a, b)
+
+
+def _as_number(c: Any, to: int) -> Any:
+    return c if to == code_of(np.bool_) else op.Cast(c, to=to)
+
+
+def _as_negation(c: Any, to: int) -> Any:
+    return _as_number(op.Not(c), to)
+
+
+def _type_of_out(c: Tensor, out: Tensor) -> str | dict[str, Any]:
+    if out.dtype is None or c.shape is None or out.shape != c.shape:
+        return f"the type of '{out.name}' is not known, or its shape is not that of the condition"
+    return {"to": code_of(out.dtype)}
+
+
+def _is_truth(c: Tensor, code: int | None = None) -> bool | str:
+    """Whether `c`, which is cast to `code`, holds truths."""
+    known = code is None or (c.dtype is not None and np.dtype(c.dtype).kind == "b")
+    return known or f"'{c.name}' is not known to be boolean"
+
+
+def _is_whole(m: Tensor) -> bool | str:
+    """Whether `m` holds whole numbers, so that nothing is rounded."""
+    source = m.inputs[0].inputs[0] if m.inputs and m.inputs[0].op == "Cast" else m
+    kind = None if source.dtype is None else np.dtype(source.dtype)
+    whole = kind is not None and (kind.kind == "b" or (kind.kind in "iu" and (source is m or kind.itemsize == 1)))
+    return whole or f"'{m.name}' is not known to hold zeros and ones"
+
+
+def _shows_each_row(softmax: Node, bounds: Bounds, opset: int) -> bool:
+    """Whether the scores are masked by a constant that leaves a finite number in each row."""
+    scores: Tensor = softmax.inputs[0]
+    node: Node | None = scores.inputs[0] if scores.inputs else None
+    axis = schema.attribute(softmax, "axis", opset)
+    if node is None or node.op not in ("Add", "Where") or node.domain or scores.shape is None:
+        return False
+    axis -= len(scores.shape) if axis >= 0 else 0
+    first, second = node.inputs[:2] if is_constant(node.inputs[0]) else node.inputs[1::-1]
+    values = schema.constant_of(first) if bounds(second).finite and (opset >= 13 or axis == -1) else None
+    if values is None or -axis > values.ndim or (values == np.inf).any():
+        return False
+    shown = values if node.op == "Where" else np.isfinite(values)
+    return bool(shown.any(axis).all())
+
+
+def _same_but_broadcast(node: Node, bounds: Bounds) -> Tensor | None:
+    """The value that `node` gives, in a shape that may be narrower."""
+    if node.domain or node.op not in ("Expand", "And", "Or", "Where"):
+        return None
+    if node.op == "Expand":
+        first: Tensor = node.inputs[0]
+        return first
+    known = [bounds(tensor) for tensor in node.inputs]
+    if node.op == "Where":
+        chosen: Tensor = node.inputs[1 if known[0].low else 2]
+        return chosen if known[0].is_one_number else None
+    neutral = 1.0 if node.op == "And" else 0.0
+    return next((node.inputs[1 - i] for i in (0, 1) if known[i].is_one_number and known[i].low == neutral), None)
+
+
+def _bypass(node: Node, same: Tensor, edit: Editor, narrower: set[Tensor]) -> bool:
+    """Let those that read `node` read `same`, if that makes no difference; `narrower` gets what changes its shape."""
+    out: Tensor = node.outputs[0]
+    if same.shape is None or out.shape is None or (out in edit.ends and edit.needs_identity(out, same)):
+        return False
+    changed = narrowed(out, same.shape, edit)
+    if changed is None:
+        return False
+    edit.replace(out, same)
+    edit.remove(node)
+    for tensor, axes in changed.items():
+        tensor.shape = [1 if place - len(tensor.shape) in axes else dim for place, dim in enumerate(tensor.shape)]
+    narrower.update(changed)
+    return True

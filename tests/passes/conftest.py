@@ -54,6 +54,20 @@ def apply_pass(model: Model, one: Pass, *, inputs: dict[str, Any] | None = None,
     return Applied(model, context.changes, context.notes)
 
 
+def lower_by(model: Model, one: Pass, inputs: dict[str, Any] | None = None) -> Applied:
+    """Apply `one`; outputs stay within its contract. A second run changes nothing more."""
+    before, context = clone(model), Context(one.name)
+    one.run(model, context)
+    check(model)
+    inputs = make_inputs(before) if inputs is None else inputs
+    drift = one.contract.through(len(context.changes)).check(snapshot(before, inputs), snapshot(model, inputs))
+    assert drift.passed, str(drift)
+    again = Context(one.name)
+    one.run(clone(model), again)
+    assert not again.changes
+    return Applied(model, context.changes, context.notes)
+
+
 @pytest.fixture(scope="session")
 def parse() -> Callable[..., Model]:
     return parse_graph
@@ -62,3 +76,8 @@ def parse() -> Callable[..., Model]:
 @pytest.fixture(scope="session")
 def apply() -> Callable[..., Applied]:
     return apply_pass
+
+
+@pytest.fixture(scope="session")
+def lower() -> Callable[..., Applied]:
+    return lower_by

@@ -1,0 +1,72 @@
+"""Pow of constant exponents as products and roots, for targets that lack it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from regraft.ir.graph import Tensor
+from regraft.rewriting.conditions import float_dtype
+from regraft.rewriting.matcher import adds_no_dims, uniform
+from regraft.rewriting.rule import Rule
+from regraft.rewriting.rule_pass import RulePass
+from regraft.rewriting.term import Term, constant, op
+from regraft.verification.contract import reassociation
+
+LARGEST = 8
+
+
+def power(x: Any, n: int) -> Term:
+    """x to a whole power, by repeated squaring."""
+    if n == 1:
+        return x
+    root = power(x, n // 2)
+    return root * root * x if n % 2 else root * root
+
+
+def written(x: Any, exponent: float) -> Term:
+    """x to a whole or half power; the inverse is taken first, so that nothing overflows that would not in Pow."""
+    whole, half = divmod(abs(exponent), 1)
+    factors = [op.Sqrt(x)] if half else []
+    bases = [*factors, x]
+    if exponent < 0:
+        bases = [op.Reciprocal(base) for base in bases]
+    if not half:
+        return power(bases[-1], int(whole))
+    return power(bases[1], int(whole)) * bases[0] if whole else bases[0]
+
+
+def known_exponent(x: Tensor, e: Tensor) -> str | dict[str, Any]:
+    """The exponent, where Pow is a few products and roots; else why it is not."""
+    found = uniform(e)
+    if found is None:
+        return f"the exponent '{e.name}' is not one number"
+    exponent, shape = found
+    if shape and (x.shape is None or not adds_no_dims(shape, x)):
+        return f"the exponent '{e.name}' has shape {list(shape)}, and the result may have it too"
+    if not 0.5 <= abs(exponent) <= LARGEST or exponent % 0.5:
+        return f"the exponent is {exponent:g}, not a whole or half number from 1/2 to {LARGEST}"
+    dtype = float_dtype(x)
+    if isinstance(dtype, str) and (exponent < 0 or exponent % 1):
+        return dtype
+    return {"exponent": exponent}
+
+
+class LowerPow(RulePass):
+    """Write Pow with a constant exponent as products, roots and reciprocals.
+
+    Pow(x, 2)     →  x · x                          Pow(x, 1)     →  x
+    Pow(x, 3)     →  x · x · x, and so on up to 8   Pow(x, -3)    →  the same of Reciprocal(x)
+    Pow(x, 1/2)   →  Sqrt(x)                        Pow(x, -1/2)  →  Reciprocal(Sqrt(x))
+    Pow(x, 5/2)   →  x · x · Sqrt(x)                Pow(x, -3/2)  →  Reciprocal(x) · Reciprocal(Sqrt(x))
+
+    Base and exponent may differ in dtype; of whole numbers only positive whole powers are taken. hls4ml lacks Pow, and
+    AWS Neuron's compiler of MXNet has it for single numbers only; PopRT rewrites it too. Where a root is taken, -inf
+    gives NaN (Pow: inf, or 0) and the reciprocal of the root of -0 is -inf (Pow: inf).
+    """
+
+    name = "lower-pow"
+    contract = reassociation
+
+    def rules(self) -> Sequence[Rule]:
+        return (Rule(lambda x, e: op.Pow(x, constant(e)), written, known_exponent, name="pow"),)

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
 from regraft.folding.noop import same_value
-from regraft.ir.graph import Dim, Node, Tensor
+from regraft.ir.graph import Dim, Node
 from regraft.ir.surgery import Editor
 from regraft.pipelines.options import option
+from regraft.regions.broadcast import narrowed
 from regraft.rewriting.node_pass import NodePass
 from regraft.rewriting.term import Given, Term, op
 from regraft.verification.contract import exact
 
-BROADCASTING = frozenset(
-    {"Add", "Sub", "Mul", "Div", "Pow", "Mod", "PRelu", "Where", "And", "Or", "Xor", "Equal", "Greater"}
-    | {"GreaterOrEqual", "Less", "LessOrEqual", "Max", "Min", "Sum", "Mean", "BitShift", "BitwiseAnd", "BitwiseOr"}
-    | {"BitwiseXor", "MatMul"}
-)
-POINTWISE = frozenset({"Abs", "Cast", "Identity", "Neg", "Not"})
 MULTIPLIED = frozenset({"float16", "float32", "float64", "int32", "int64"})
 
 
@@ -28,7 +22,7 @@ class LowerExpand(NodePass):
     """Take Expand out where its readers broadcast anyway, and write it as a product with ones elsewhere.
 
     Expand(x, shape)  →  x                   where x has that shape
-                      →  x                   where every reader has another input of that size, and so gives the same
+                      →  x                   where all that read it broadcast it, and their results stay
                       →  Unsqueeze(x)        where only the rank grows
                       →  x · ones            form=mul: ones on the axes that grow; booleans by And
                       →  Tile(x, repeats)    form=tile
@@ -52,10 +46,10 @@ class LowerExpand(NodePass):
         before: list[Dim] = [1] * (len(out.shape) - len(x.shape)) + list(x.shape)
         if list(x.shape) == list(out.shape) and None not in before:
             return Given(x)
-        between: list[Tensor] = []
-        if _is_broadcast_anyway(out, x.shape, out.shape, edit, between):
-            for value in between:
-                value.shape = list(x.shape)
+        smaller = narrowed(out, x.shape, edit)
+        if smaller is not None:
+            for value in smaller:
+                value.shape = None
             return Given(x)
         growing = [a != b or a is None for a, b in zip(before, out.shape, strict=True)]
         unknown = [b for b, grows in zip(out.shape, growing, strict=True) if grows and not isinstance(b, int)]
@@ -74,34 +68,3 @@ class LowerExpand(NodePass):
         if any(grows and a != 1 for a, grows in zip(before, growing, strict=True)):
             return f"'{x.name}' of shape {x.shape} may have the size already; Tile would repeat it"
         return op.Tile(ranked, np.array(sizes, np.int64))
-
-
-def _is_broadcast_anyway(
-    value: Tensor, small: Sequence[Dim], large: Sequence[Dim], edit: Editor, between: list[Tensor]
-) -> bool:
-    """Whether every reader of `value` gives the same for one of shape `small`; `between` are those that shrink too."""
-    if value in edit.ends:
-        return False
-    for reader in edit.readers(value):
-        if reader.domain or reader.op not in BROADCASTING | POINTWISE:
-            return False
-        if reader.op in POINTWISE:
-            between.append(reader.outputs[0])
-            if not _is_broadcast_anyway(reader.outputs[0], small, large, edit, between):
-                return False
-        elif not _others_have(reader, value, small, large):
-            return False
-    return True
-
-
-def _others_have(reader: Node, value: Tensor, small: Sequence[Dim], large: Sequence[Dim]) -> bool:
-    """Whether on each axis that grows another input of `reader` has the larger size."""
-    others = [t.shape for t in reader.inputs if t is not value and t.shape is not None]
-    for place, size in enumerate(reversed(large), start=1):
-        if place <= len(small) and small[-place] == size and size is not None:
-            continue
-        if size is None or (reader.op == "MatMul" and (place <= 2 or len(small) < 2)):
-            return False
-        if not any(len(shape) >= place and shape[-place] == size for shape in others):
-            return False
-    return True

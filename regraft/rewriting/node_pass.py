@@ -7,10 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Node, Tensor, Variable
 from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
+from regraft.ir.weights import Value
 from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.rewriting.build import Builder
 from regraft.rewriting.rule_pass import ensure_types, rewritten
@@ -59,19 +61,7 @@ class NodePass(Pass):
 def put(node: Node, terms: Sequence[Term | None], graph: AnyGraph, edit: Editor) -> list[Node]:
     """Let each of `terms` take the place of an output of `node`, and remove it; the new nodes."""
     added: list[Node] = []
-
-    def emit(op: str, inputs: list[Tensor], attrs: dict[str, Any], domain: str | None) -> Tensor:
-        added.append(edit.insert(node, op, inputs, attrs, domain=domain))
-        made: Tensor = added[-1].outputs[0]
-        return made
-
-    def store(values: Any, hint: str) -> Tensor:
-        if np.ndim(values) == 0:
-            return edit.scalar(values.item(), values.dtype, graph)
-        return edit.constant(values, hint)
-
-    dtype = node.outputs[0].dtype
-    build = Builder(emit, store, graph.opset, None if dtype is None else np.dtype(dtype))
+    build = builder(node, graph, edit, added)
     for old, term in zip(node.outputs, terms, strict=True):
         if term is None:
             continue
@@ -81,6 +71,24 @@ def put(node: Node, terms: Sequence[Term | None], graph: AnyGraph, edit: Editor)
         edit.replace(old, new)
     edit.remove(node)
     return added
+
+
+def builder(node: Node, graph: AnyGraph, edit: Editor, added: list[Node], dtype: Any = None) -> Builder:
+    """Makes terms ahead of `node`; the new nodes are put into `added`. Numbers are of the type of its first output."""
+
+    def emit(op: str, inputs: list[Tensor], attrs: dict[str, Any], domain: str | None) -> Tensor:
+        added.append(edit.insert(node, op, inputs, attrs, domain=domain))
+        made: Tensor = added[-1].outputs[0]
+        made.dtype = schema.output_dtype(added[-1], graph.opset)
+        return made
+
+    def store(values: Any, hint: str) -> Tensor:
+        if not isinstance(values, Value) and np.ndim(values) == 0:
+            return edit.scalar(values.item(), values.dtype, graph)
+        return edit.constant(values, hint)
+
+    dtype = node.outputs[0].dtype if dtype is None else dtype
+    return Builder(emit, store, graph.opset, None if dtype is None else np.dtype(dtype))
 
 
 def remove_unread_makers(node: Node, edit: Editor) -> list[Node]:

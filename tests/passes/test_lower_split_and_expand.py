@@ -127,12 +127,6 @@ def test_every_bit_of_a_float_stays(parse, apply, opset):
             ["Cast", "Not", "Where"],
         ),
         (
-            "g (float[1,3,4] x, float[N,4,5] w) => (float[N,3,5] y) <int64[2] t = {3,4}, int64[1] o = {0}, "
-            "int64[1] p = {1}> { s = Shape(w)  n = Slice(s, o, p)  k = Concat<axis = 0>(n, t)  z = Expand(x, k)  "
-            "y = MatMul(z, w) }",
-            ["MatMul"],
-        ),
-        (
             "g (float[N,1,3] x) => (float[N,4,3] y) <int64[3] s = {1,4,1}> { y = Expand(x, s) }",
             ["Mul"],
         ),

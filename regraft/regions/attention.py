@@ -39,8 +39,8 @@ class Attention:
         scale: the total factor on Q Kᵀ, wherever it is written.
         biases: what is added to the scores, in the order of computation.
         masks: conditions that choose between the scores and a fill, in that order.
-        gates: what the scores or the probabilities are multiplied by: masks of zeros and ones.
-        zeroes_nan: whether probabilities that are NaN, as in a row masked with -inf throughout, become 0.
+        score_gates, gates: what the scores, and what the weights are multiplied by: masks of zeros and ones.
+        zeroes_nan: whether weights that are NaN, as in a row masked with -inf throughout, become 0.
         drops: whether a Dropout in training mode stands inside.
         causal: whether the operator's `is_causal` is set; a causal mask that is computed is a mask or a bias.
         result: what is computed, and how its heads are merged.
@@ -58,6 +58,7 @@ class Attention:
     inner: tuple[Node, ...]
     biases: tuple[Bias, ...] = ()
     masks: tuple[Mask, ...] = ()
+    score_gates: tuple[Tensor, ...] = ()
     gates: tuple[Tensor, ...] = ()
     zeroes_nan: bool = False
     drops: bool = False
@@ -84,6 +85,11 @@ class Attention:
         return self.result.tensor
 
     @property
+    def parts(self) -> tuple[Bias | Mask, ...]:
+        """All that is added to the scores, and all that chooses among them."""
+        return (*self.biases, *self.masks)
+
+    @property
     def bias(self) -> Tensor | None:
         """What is added to the scores, where that is one value."""
         return self.biases[0].tensor if len(self.biases) == 1 else None
@@ -91,7 +97,7 @@ class Attention:
     @property
     def mask(self) -> Tensor | None:
         """The condition that masks scores, where there is one."""
-        return self.masks[0].condition if len(self.masks) == 1 else None
+        return self.masks[0].tensor if len(self.masks) == 1 else None
 
     @property
     def heads(self) -> int | None:
@@ -157,7 +163,7 @@ def _written_out(softmax: Node, scores: Scores, context: Context, ends: Set[Tens
     backwards = context.place == 1
     q = find_operand(queries, not scores.keys_last, facts)
     k = find_operand(keys, scores.keys_last, facts)
-    v = find_operand(values, backwards, facts)
+    v = find_operand(values, backwards, facts, scaled=False)
     if q is None or k is None or v is None:
         return "the rank of an operand is not known; run infer-shapes before"
     shape = _shape_of_result(q, v, backwards, facts)
@@ -168,7 +174,8 @@ def _written_out(softmax: Node, scores: Scores, context: Context, ends: Set[Tens
         inner=(*scores.nodes, softmax, *context.nodes),
         biases=scores.biases,
         masks=scores.masks,
-        gates=(*scores.gates, *context.gates),
+        score_gates=scores.gates,
+        gates=context.gates,
         zeroes_nan=context.zeroes_nan,
         drops=context.drops,
     )
@@ -177,10 +184,14 @@ def _written_out(softmax: Node, scores: Scores, context: Context, ends: Set[Tens
 def _operator(node: Node, opset: int, ends: Set[Tensor], facts: Facts) -> Attention | str:
     opset = opset if node.domain is None else 23
     heads, kv_heads = (node.attrs.get(name) for name in ("q_num_heads", "kv_num_heads"))
-    operands = []
+    operands: list[Operand | None] = []
     for tensor, count in zip(node.inputs[:3], (heads, kv_heads, kv_heads), strict=True):
         packed = count and len(facts[tensor].dims or ()) == 3
-        operands.append(find_packed(tensor, count, facts) if packed else find_operand(tensor, False, facts))
+        operands.append(
+            find_packed(tensor, count, facts)
+            if packed
+            else find_operand(tensor, False, facts, scaled=len(operands) < 2)
+        )
     q, k, v = operands
     if q is None or k is None or v is None:
         return "the shape of an operand is not known; run infer-shapes before"

@@ -86,9 +86,13 @@ class Result:
         return self.layouts[-1].split()[-1] in ("nd", "dn")
 
 
-def find_operand(tensor: Tensor, transposed: bool, facts: Facts) -> Operand | None:
-    """The operand of a product; None where its rank is not known."""
-    view = trace(tensor, facts)
+def find_operand(tensor: Tensor, transposed: bool, facts: Facts, scaled: bool = True) -> Operand | None:
+    """The operand of a product; None where its rank is not known.
+
+    Args:
+        scaled: whether its view may hold factors; not those of values, which are no part of the scale.
+    """
+    view = trace(tensor, facts, scaled)
     return None if view is None or len(view.axes[-1]) < 2 else _operand(tensor, transposed, view, view.axes[-1], facts)
 
 

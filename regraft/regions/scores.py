@@ -28,9 +28,9 @@ class Bias(NamedTuple):
 
 
 class Mask(NamedTuple):
-    """A choice between a score, where `condition` equals `keeps`, and `fill`; the rest as of a `Bias`."""
+    """A choice between a score, where the condition `tensor` equals `keeps`, and `fill`; the rest as of a `Bias`."""
 
-    condition: Tensor
+    tensor: Tensor
     keeps: bool
     fill: float
     swapped: bool

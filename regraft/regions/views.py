@@ -71,12 +71,16 @@ class View:
         return self.values[0]
 
 
-def trace(tensor: Tensor, facts: Facts) -> View | None:
-    """`tensor` as a view of the value farthest back; None where its rank is not known."""
+def trace(tensor: Tensor, facts: Facts, scaled: bool = True) -> View | None:
+    """`tensor` as a view of the value farthest back; None where its rank is not known.
+
+    Args:
+        scaled: whether factors other than 1 may be in the view.
+    """
     nodes: list[Node] = []
     factors: list[float] = []
     source = tensor
-    while (before := step(source, facts)) is not None:
+    while (before := step(source, facts)) is not None and (scaled or before[1] == 1):
         nodes.append(source.inputs[0])
         source, factor = before
         factors.append(factor)

@@ -23,6 +23,7 @@ from regraft.rewriting.term import Given, Term
 
 _IR_VERSION = 8  # the first with local functions
 _DEFAULTS: dict[str, dict[str, Any]] = {
+    "Attention": {"q_num_heads": 0, "kv_num_heads": 0, "scale": 1.0, "masked": 0},
     "Gelu": {"approximate": "none"},
     "LayerNormalization": {"axis": -1, "epsilon": 1e-5},
 }
@@ -73,9 +74,33 @@ def _function(name: str, op: str, attrs: dict[str, Any], dtype: np.dtype[Any] | 
     return function
 
 
-def _meaning(op: str, approximate: str = "none", axis: int = -1, epsilon: float = 0.0) -> tuple[list[Variable], Term]:
-    x, scale, bias = (Variable(name) for name in ("x", "scale", "bias"))
+def _meaning(op: str, **attrs: Any) -> tuple[list[Variable], Term]:
+    """The inputs of the function that stands for `op`, and what it computes of them."""
     if op == "Gelu":
-        return [x], (formula.tanh_gelu if approximate == "tanh" else formula.erf_gelu)(Given(x))
-    axes = list(range(axis, 0))
-    return [x, scale, bias], formula.layer_norm(Given(x), Given(scale), Given(bias), axes, epsilon)
+        x = Variable("x")
+        return [x], (formula.tanh_gelu if attrs["approximate"] == "tanh" else formula.erf_gelu)(Given(x))
+    if op == "LayerNormalization":
+        x, scale, bias = (Variable(name) for name in ("x", "scale", "bias"))
+        axes = list(range(attrs["axis"], 0))
+        return [x, scale, bias], formula.layer_norm(Given(x), Given(scale), Given(bias), axes, attrs["epsilon"])
+    inputs = [Variable(name) for name in ("q", "k", "v", "mask")[: 3 + attrs["masked"]]]
+    return inputs, _attention(*map(Given, inputs), **attrs)
+
+
+def _attention(
+    q: Term,
+    k: Term,
+    v: Term,
+    mask: Term | None = None,
+    *,
+    q_num_heads: int,
+    kv_num_heads: int,
+    scale: float,
+    masked: int,
+) -> Term:
+    """Of `[B, N, S, D]`; of `[B, S, N·D]` where the numbers of heads are given. A row masked throughout gives 0."""
+    if not q_num_heads:
+        return formula.attention(q, k, v, mask, scale, guard=bool(masked))
+    q = formula.split_heads(q, q_num_heads)
+    k, v = (formula.split_heads(value, kv_num_heads) for value in (k, v))
+    return formula.merge_heads(formula.attention(q, k, v, mask, scale, guard=bool(masked)))

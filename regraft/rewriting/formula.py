@@ -1,13 +1,15 @@
 """What the high-level operators mean, as terms of plain ones: the source of lowerings and of local functions.
 
-Gelu: Hendrycks & Gimpel, arXiv:1606.08415. LayerNormalization: Ba et al., arXiv:1607.06450. Both as ONNX's operator
-documentation defines them.
+Gelu: Hendrycks & Gimpel, arXiv:1606.08415. LayerNormalization: Ba et al., arXiv:1607.06450. Attention: Vaswani et al.,
+arXiv:1706.03762. All as ONNX's operator documentation defines them.
 """
 
 from __future__ import annotations
 
 import math
 from typing import Any, Literal
+
+import numpy as np
 
 from regraft.rewriting.term import Term, op
 
@@ -48,6 +50,41 @@ def layer_norm(x: Any, scale: Any, bias: Any, axes: Any, epsilon: Any, form: Lay
     normal = centred * op.Reciprocal(deviation) if form == "rsqrt" else centred / deviation
     scaled = _times(normal, scale)
     return scaled if bias is None else scaled + bias
+
+
+def attention(
+    q: Any, k: Any, v: Any, mask: Any, scale: float, guard: bool, on_query: bool = False, softmax: int | None = None
+) -> Term:
+    """Softmax(scale · Q Kᵀ + mask) V of `[B, N, S, D]`.
+
+    Args:
+        mask: added to the scores, or None.
+        guard: whether a row that is masked with -inf throughout gives 0; without, it gives NaN.
+        on_query: whether the queries are scaled, not the scores.
+        softmax: data type that the Softmax is taken in, where it is another one.
+    """
+    keys = op.Transpose(k, perm=[0, 1, 3, 2])
+    scores = _scaled(q, scale) @ keys if on_query else _scaled(q @ keys, scale)
+    scores = scores if mask is None else scores + mask
+    if softmax is None:
+        weights: Term = op.Softmax(scores, axis=-1)
+    else:
+        weights = op.CastLike(op.Softmax(op.Cast(scores, to=softmax), axis=-1), q)
+    return (op.Where(op.IsNaN(weights), 0.0, weights) if guard else weights) @ v
+
+
+def split_heads(x: Any, heads: int) -> Term:
+    """`[B, S, N·D]` as `[B, N, S, D]`."""
+    return op.Transpose(op.Reshape(x, np.array([0, 0, heads, -1])), perm=[0, 2, 1, 3])
+
+
+def merge_heads(x: Any) -> Term:
+    """`[B, N, S, D]` as `[B, S, N·D]`."""
+    return op.Reshape(op.Transpose(x, perm=[0, 2, 1, 3]), np.array([0, 0, -1]))
+
+
+def _scaled(value: Any, scale: float) -> Any:
+    return value if scale == 1 else value * scale
 
 
 def _times(value: Term, scale: Any) -> Term:

@@ -1,0 +1,124 @@
+"""Attention out of its written-out forms."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from regraft.ir import schema
+from regraft.ir.graph import AnyGraph
+from regraft.ir.model import Model
+from regraft.ir.surgery import Editor
+from regraft.pipelines.pass_ import Context, Pass, label
+from regraft.regions.attention import Attention, find_attentions
+from regraft.regions.forms import Form, form_of, is_condition, mask_of
+from regraft.rewriting import composite
+from regraft.rewriting.node_pass import put, remove_unread_makers
+from regraft.rewriting.rule_pass import ensure_types, rewritten
+from regraft.rewriting.term import Given, Term, op
+from regraft.shapes import Facts, analyse
+from regraft.verification.contract import reassociation
+
+OPERATOR_SINCE = 23
+
+
+class FuseAttention(Pass):
+    """Recognise scaled dot-product attention, however it is written.
+
+    Softmax(scale · Q Kᵀ + mask) V  →  Attention(Q, K, V, mask, scale)
+
+    Below opset 23, which brought the operator, the result is a call of the local function `regraft::Attention`; from 23
+    on such calls become the operator. Q, K and V are `[B, S, N·D]`, as projections make them, so that the splitting and
+    merging of heads goes too; where something stands between the projections and the heads (rotary positions, places
+    before the batch) they are `[B, N, S, D]`. All factors on Q, K and the scores are one `scale`; masks that choose
+    between a score and a large negative number are added, those that choose -inf are the operator's conditions.
+
+    As the operator is defined, a row that is masked with -inf throughout gives 0, and a NaN in the inputs is handed on.
+    PyTorch's exports guard the Softmax by IsNaN, and so give 0 for both; where there is no guard both gave NaN. ONNX
+    Runtime's operator takes the least finite number in a mask for -inf: a row of it gives 0 there, not the mean.
+    """
+
+    name = "fuse-attention"
+    contract = reassociation
+
+    def run(self, model: Model, context: Context) -> None:
+        if not any(schema.kind(node) in ("Softmax", "Attention") for node in model.nodes()):
+            return
+        ensure_types(model)
+        facts = analyse(model)
+        places = [(found, graph) for graph in rewritten(model) for found in find_attentions(graph, facts)]
+        with Editor(model) as edit:
+            for found, graph in reversed(places):  # what is read by a later one is then still there
+                self._fuse(found, graph, facts, edit, context)
+
+    def _fuse(self, found: Attention, graph: AnyGraph, facts: Facts, edit: Editor, context: Context) -> None:
+        form, mask = form_of(found), mask_of(found, facts)
+        reason = next((text for text in (_obstacle(found, edit, facts), form, mask) if isinstance(text, str)), None)
+        if reason is not None:
+            context.note(f"kept {label(found.softmax)}: {reason}")
+        elif isinstance(form, Form) and not isinstance(mask, str) and not _is_done(found, form, graph.opset):
+            call = _operator if graph.opset >= OPERATOR_SINCE else _function
+            root = found.result.values[form.place].inputs[0]
+            added = put(root, [form.finish(call(found, form, mask, facts, edit))], graph, edit)
+            context.replaced([root, *remove_unread_makers(root, edit)], added, found.softmax.op)
+
+
+def _obstacle(found: Attention, edit: Editor, facts: Facts) -> str | None:
+    """Why the nodes of `found` cannot go."""
+    if found.drops:
+        return "a Dropout in training mode stands inside; run strip-dropout before"
+    if found.scale <= 0:
+        return f"the operator takes no scale of {found.scale:g}"
+    if found.context.op == "Attention" and (found.context.inputs[4:] or found.context.outputs[1:]):
+        return "it has past or present keys and values"
+    inside = set(found.inner)
+    for node in found.inner[:-1]:
+        if node.op == "Cast" and facts[node.inputs[0]].code != facts[node.outputs[0]].code:
+            return "the Softmax is computed in another type"
+        if node.outputs[0] in edit.ends:
+            return f"'{node.outputs[0].name}' is an output of the graph too"
+        other = next((r for r in edit.readers(node.outputs[0]) if r not in inside and r.op != "Shape"), None)
+        if other is not None:
+            return f"'{node.outputs[0].name}' is read by {other.op} '{label(other)}' too"
+    return None
+
+
+def _is_done(found: Attention, form: Form, opset: int) -> bool:
+    """Whether `found` is what would take its place."""
+    if schema.kind(found.context) != "Attention" or (found.context.domain is None) != (opset >= OPERATOR_SINCE):
+        return False
+    operands = zip((form.q, form.k, form.v), (found.query, found.key, found.value), strict=True)
+    return all(isinstance(term, Given) and term.value is tensor for term, tensor in operands)
+
+
+def _operator(found: Attention, form: Form, mask: Term | None, facts: Facts, edit: Editor) -> Term:
+    kept = found.context.attrs if found.context.op == "Attention" else {}
+    attrs = {name: value for name, value in kept.items() if name in ("is_causal", "softcap", "softmax_precision")}
+    if form.packed:
+        attrs |= {"q_num_heads": found.q.heads, "kv_num_heads": found.k.heads}
+    return op.Attention(form.q, form.k, form.v, _with_rows(mask, found, form, facts), scale=form.scale, **attrs)
+
+
+def _function(found: Attention, form: Form, mask: Term | None, facts: Facts, edit: Editor) -> Term:
+    if mask is not None and is_condition(mask, found):
+        mask = op.Where(mask, 0.0, float("-inf"))
+    heads = {"q_num_heads": found.q.heads, "kv_num_heads": found.k.heads} if form.packed else {}
+    attrs = {"scale": form.scale, "masked": int(mask is not None), **heads}
+    name, attrs = composite.provide(edit.model, "Attention", attrs, found.output.dtype)
+    call: Term = getattr(op[schema.STAND_IN], name)(form.q, form.k, form.v, *(() if mask is None else (mask,)), **attrs)
+    return call
+
+
+def _with_rows(mask: Term | None, found: Attention, form: Form, facts: Facts) -> Term | None:
+    """`mask` with a row for each query: the operator broadcasts, ONNX Runtime's does not along this axis."""
+    if mask is None:
+        return None
+    size = (facts[found.query].dims or (None, None))[-1 if found.q.transposed else -2]
+    for part in found.parts:
+        shape = facts[part.tensor].dims or ()
+        if len(shape) > 1 and shape[-1 if part.swapped else -2] == size:
+            return mask
+    if isinstance(size, int):
+        return op.Expand(mask, np.array([1, 1, size, 1]))
+    axis = 1 if form.packed else 2
+    places = op.Shape(form.q, start=axis, end=axis + 1)
+    return op.Expand(mask, op.Concat(np.array([1, 1]), places, np.array([1]), axis=0))

@@ -1,0 +1,180 @@
+"""The operands and the mask of an attention in the forms that the Attention operator takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from regraft.ir.graph import Tensor
+from regraft.regions.attention import Attention, Operand
+from regraft.regions.scores import Bias, Mask
+from regraft.rewriting.term import Given, Term, op
+from regraft.shapes import Facts
+
+VANISHING = -1e9
+"""Filling a score with this or less is adding it: what a layer computes vanishes beside it."""
+
+
+class Form(NamedTuple):
+    """An attention as a call of the operator, and what becomes of the result.
+
+    Attributes:
+        q, k, v: `[B, S, N·D]` where `packed`, else `[B, N, S, D]`.
+        scale: what is left to multiply the scores by.
+        place: which of the values of the region's result `finish` makes of the operator's.
+    """
+
+    q: Term
+    k: Term
+    v: Term
+    packed: bool
+    scale: float
+    place: int
+    finish: Callable[[Term], Term]
+
+
+def form_of(found: Attention) -> Form | str:
+    """With the heads side by side where they come so, else with heads apart; else why it can be neither."""
+    return _packed(found) or _apart(found) or "the heads of an operand cannot be told from the batch"
+
+
+def mask_of(found: Attention, facts: Facts) -> Term | str | None:
+    """What the operator takes as a mask: a condition, or what is added to the scores; a text says why there is none."""
+    if found.score_gates:
+        return f"'{found.score_gates[0].name}' is multiplied with the scores"
+    if len(found.masks) == 1 and not found.biases:
+        (mask,) = found.masks
+        same = all(mask.keeps and _root(gate) is _root(mask.tensor) for gate in found.gates)
+        if same and (found.gates or mask.fill == -math.inf):
+            condition = _as_scores(Given(mask.tensor), mask.tensor, mask, found, facts)
+            return condition if mask.keeps else op.Not(condition)
+    if found.gates:
+        return f"'{found.gates[0].name}' is multiplied with the weights"
+    total: Term | None = None
+    for mask in found.masks:
+        if mask.fill > VANISHING:
+            return f"scores that are masked become {mask.fill:g}, which is not small enough to be added instead"
+    for part in found.parts:
+        term = _added(part, found, facts)
+        total = term if total is None else total + term
+    return total
+
+
+def is_condition(mask: Term | None, found: Attention) -> bool:
+    """Whether what `mask_of` gives for `found` is a condition."""
+    return mask is not None and not found.biases and (isinstance(mask, Given) or getattr(mask, "op", "") != "Where")
+
+
+# ------------------------------------------------------------------------------------------------------- operands
+
+
+def _packed(found: Attention) -> Form | None:
+    heads, size = found.q.heads, found.v.head_dim
+    if not heads or not size or not found.k.heads or found.k.heads != found.v.heads:
+        return None
+    apart = np.array([0, 0, heads, size])
+    finishes: dict[str, Callable[[Term], Term]] = {
+        "b s nd": lambda y: y,
+        "bs nd": lambda y: op.Reshape(y, np.array([-1, heads * size])),
+        "b s n d": lambda y: op.Reshape(y, apart),
+        "b n s d": lambda y: op.Transpose(op.Reshape(y, apart), perm=[0, 2, 1, 3]),
+    }
+    return _form(found, _side_by_side, True, finishes)
+
+
+def _apart(found: Attention) -> Form | None:
+    layouts = [layout for layout in found.result.layouts if _is_order(layout, "b n s d")]
+    best = "b n s d" if "b n s d" in layouts else layouts[0] if layouts else None
+    if best is not None:
+        return _form(found, _heads_apart, False, {best: lambda y: _in_order(y, "b n s d", best)})
+    first = found.result.layouts[0]
+    if not _is_order(first, "b s d") or any(part.rank == 4 for part in found.parts):
+        return None
+    return _form(found, _no_heads, False, {first: lambda y: _in_order(op.Squeeze(y, axes=[0]), "b s d", first)})
+
+
+def _form(
+    found: Attention,
+    write: Callable[[Operand], tuple[Term, float] | None],
+    packed: bool,
+    finishes: Mapping[str, Callable[[Term], Term]],
+) -> Form | None:
+    operands = [write(operand) for operand in (found.q, found.k, found.v)]
+    places = {layout: place for place, layout in enumerate(found.result.layouts)}  # the last: Reshapes to the same go
+    place = next((places[layout] for layout in finishes if layout in places), None)
+    terms = [operand for operand in operands if operand is not None]
+    if len(terms) < 3 or place is None:
+        return None
+    (q, on_q), (k, on_k), (v, _) = terms
+    kept = (on_q * on_k) / (found.q.scale * found.k.scale)
+    return Form(q, k, v, packed, found.scale * kept, place, finishes[found.result.layouts[place]])
+
+
+def _side_by_side(operand: Operand) -> tuple[Term, float] | None:
+    """`operand` as `[B, S, N·D]`, and the factor that it lacks."""
+    if (start := operand.find("b s nd")) is not None:
+        return Given(start[0]), start[1]
+    start = operand.find("b s n d")
+    if start is None or operand.heads is None or operand.head_dim is None:
+        return None
+    return op.Reshape(Given(start[0]), np.array([0, 0, operand.heads * operand.head_dim])), start[1]
+
+
+def _heads_apart(operand: Operand) -> tuple[Term, float] | None:
+    """`operand` as `[B, N, S, D]`, and the factor that it lacks."""
+    layout = "b n s d" if "b n s d" in operand.layouts else _first_order(operand, "b n s d")
+    start = operand.find(layout)
+    return None if start is None else (_in_order(Given(start[0]), layout, "b n s d"), start[1])
+
+
+def _no_heads(operand: Operand) -> tuple[Term, float] | None:
+    """An operand `[B, S, D]` as one of B heads, and the factor that it lacks."""
+    layout = _first_order(operand, "b s d")
+    start = operand.find(layout)
+    return None if start is None else (op.Unsqueeze(_in_order(Given(start[0]), layout, "b s d"), axes=[0]), start[1])
+
+
+def _first_order(operand: Operand, wanted: str) -> str:
+    return next((layout for layout in operand.layouts if _is_order(layout, wanted)), "")
+
+
+def _is_order(layout: str, wanted: str) -> bool:
+    return sorted(layout.split()) == sorted(wanted.split())
+
+
+def _in_order(value: Term, layout: str, wanted: str) -> Term:
+    perm = [layout.split().index(axis) for axis in wanted.split()]
+    return value if perm == sorted(perm) else op.Transpose(value, perm=perm)
+
+
+# ----------------------------------------------------------------------------------------------------------- masks
+
+
+def _added(part: Bias | Mask, found: Attention, facts: Facts) -> Term:
+    if isinstance(part, Bias):
+        value: Term = Given(part.tensor)
+        value = value if part.factor == 1 else value * part.factor
+        return _as_scores(value, part.tensor, part, found, facts)
+    chosen = (0.0, part.fill) if part.keeps else (part.fill, 0.0)
+    return op.Where(_as_scores(Given(part.tensor), part.tensor, part, found, facts), *chosen)
+
+
+def _as_scores(value: Term, tensor: Tensor, part: Bias | Mask, found: Attention, facts: Facts) -> Term:
+    """`value`, which has the shape of `tensor`, so that it broadcasts to `[B, N, S, S]`."""
+    shape = facts[tensor].dims or ()
+    rank = len(shape)
+    if part.swapped and rank > 1:
+        value = op.Transpose(value, perm=[*range(rank - 2), rank - 1, rank - 2])
+    if part.rank == 3 and rank == 3 and shape[0] != 1 and found.heads:
+        value = op.Reshape(op.Unsqueeze(value, axes=[0]), np.array([-1, found.heads, 0, 0]))
+    return value
+
+
+def _root(tensor: Tensor) -> Tensor:
+    """What `tensor` was before it was made another dtype."""
+    while len(tensor.inputs) == 1 and tensor.inputs[0].op in ("Cast", "Identity"):
+        tensor = tensor.inputs[0].inputs[0]
+    return tensor

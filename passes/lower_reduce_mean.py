@@ -1,0 +1,81 @@
+"""ReduceMean as a sum or a product, for targets that lack it or overflow in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import ml_dtypes
+import numpy as np
+
+from regraft.ir.graph import Tensor
+from regraft.pipelines.options import option
+from regraft.rewriting.conditions import float_dtype, size_along
+from regraft.rewriting.rule import Rule
+from regraft.rewriting.rule_pass import RulePass
+from regraft.rewriting.term import Term, op
+from regraft.verification.contract import reassociation
+
+
+def mean(x: Any, axes: Any, keep: Any, noop: Any) -> Term:
+    return op.ReduceMean(x, axes=axes, keepdims=keep, noop_with_empty_axes=noop)
+
+
+def reduced_axes(x: Tensor, axes: Any, noop: Any, out: Tensor) -> list[int] | str | None:
+    """The axes that the mean is over, None for all; else why they are not known."""
+    if axes is None and len(out.inputs[0].inputs) > 1 and not out.inputs[0].inputs[1].is_empty():
+        return "its axes are no constant"
+    if not isinstance(axes, int | list | None):
+        return "its axes are an attribute of the function around it"
+    if axes in (None, []):
+        return "without axes it hands its input on" if noop else None
+    return [axes] if isinstance(axes, int) else axes
+
+
+class LowerReduceMean(RulePass):
+    """Write ReduceMean as a sum and a multiplication, or as one matrix product.
+
+    ReduceMean(x) over n elements
+      →  ReduceSum(x) · (1/n)          form=sum
+      →  ReduceSum(x · (1/n))          form=sum, order=scale-first: the sum is no larger than the largest element
+      →  MatMul(x, [1/n, ..., 1/n])    form=matmul, over the last axis
+
+    order=auto scales first in half precision only, whose sums overflow beyond 65504; elements below 6e-8 · n vanish
+    there. n must be known: `set-shapes` fixes what is dynamic. hls4ml lacks ReduceMean and ReduceSum; PopRT has the
+    form with a sum for half precision.
+    """
+
+    name = "lower-reduce-mean"
+    contract = reassociation
+    form: Literal["sum", "matmul"] = option("sum", "what it becomes")
+    order: Literal["auto", "sum-first", "scale-first"] = option("auto", "what form=sum scales: the sum or the elements")
+
+    def rules(self) -> Sequence[Rule]:
+        written = as_product if self.form == "matmul" else as_sum
+        return (Rule(mean, written, self.known_share, name=self.form),)
+
+    def known_share(self, x: Tensor, axes: Any, noop: Any, out: Tensor) -> str | dict[str, Any]:
+        """The axes, the share 1/n of each element, and the dtype; else why the mean stays."""
+        dtype = float_dtype(x)
+        if isinstance(dtype, str):
+            return dtype
+        axes = reduced_axes(x, axes, noop, out)
+        size = axes if isinstance(axes, str) else size_along(x, axes)
+        if isinstance(size, str):
+            return size
+        if not size or 1 / size < ml_dtypes.finfo(dtype).smallest_normal:
+            return f"1/{size} is no normal number in {dtype}"
+        if self.form == "matmul" and axes not in ([-1], [len(x.shape) - 1]):
+            return f"form=matmul is for the last axis, not for {'all' if axes is None else axes}"
+        first = self.order == "scale-first" or (self.order == "auto" and dtype == np.float16)
+        return {"axes": axes, "dtype": dtype, "size": size, "scale_first": first}
+
+
+def as_sum(x: Any, axes: Any, keep: int, size: int, scale_first: bool) -> Term:
+    if scale_first:
+        return op.ReduceSum(x * (1 / size), axes=axes, keepdims=keep)
+    return op.ReduceSum(x, axes=axes, keepdims=keep) * (1 / size)
+
+
+def as_product(x: Any, keep: int, size: int, dtype: np.dtype[Any]) -> Term:
+    return x @ np.full([size, 1] if keep else [size], 1 / size, dtype)

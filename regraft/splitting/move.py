@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from regraft.errors import PassError
 from regraft.files.convert import clone
-from regraft.ir.graph import Constant, Node, Tensor, Variable
+from regraft.ir.graph import Constant, Graph, Node, Tensor, Variable
 from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.ir.order import reads
@@ -87,14 +87,14 @@ def _join(host: Host, piece: Model) -> None:
 def _feed_device(model: Model, values: Mapping[str, Tensor], context: Context, rule: str) -> dict[str, Variable]:
     """Make inputs of `values`, and drop what nothing needs any more."""
     graph = model.graph
-    nodes, starts = _cone(values.values())
+    nodes, starts = cone(values.values())
     made = {name: Variable("", tensor.dtype, tensor.shape) for name, tensor in values.items()}
     with Editor(model) as edit:
         for name, tensor in values.items():
             edit.replace(tensor, made[name])
         removed = edit.remove_unread(nodes)
-    ends = set(graph.outputs)
-    graph.inputs = [t for t in graph.inputs if t not in starts or t.outputs or t in ends] + list(made.values())
+    _drop_unread(graph, starts)
+    graph.inputs += made.values()
     names = Editor(model)  # without those of the inputs that went
     for name, tensor in made.items():
         tensor.name = names.name(name)
@@ -109,13 +109,31 @@ def _feed_from_host(model: Model, host: Host, inputs: list[Variable], values: li
     for given, value in zip(inputs, values, strict=True):
         value.name = names.name(given.name)
         host.feeds[given.name] = value.name
+    host.model.graph.outputs += values
+    _drop_idle(model, host)
+
+
+def drop_inputs(model: Model, inputs: Collection[Tensor]) -> None:
+    """Take those of `inputs` that nothing reads off the device, and off the host what it made for them alone."""
+    _drop_unread(model.graph, inputs)
+    if model.host is not None:
+        _drop_idle(model, model.host)
+
+
+def _drop_unread(graph: Graph, inputs: Collection[Tensor]) -> None:
+    ends = set(graph.outputs)
+    graph.inputs = [t for t in graph.inputs if t not in inputs or t.outputs or t in ends]
+
+
+def _drop_idle(model: Model, host: Host) -> None:
+    """Drop what feeds no input of the device any more."""
     taken = [tensor.name for tensor in model.graph.inputs]
     host.feeds = {name: host.feeds[name] for name in taken if name in host.feeds}
-    outputs = {value.name: value for value in (*host.model.graph.outputs, *values)}
+    outputs = {value.name: value for value in host.model.graph.outputs}
     keep(host.model, dict.fromkeys(outputs[name] for name in host.feeds.values()))
 
 
-def _cone(values: Iterable[Tensor]) -> tuple[list[Node], set[Tensor]]:
+def cone(values: Iterable[Tensor]) -> tuple[list[Node], set[Tensor]]:
     """The nodes that compute `values`, readers before what they read, and the inputs and weights that those read."""
     nodes: dict[Node, None] = {}
     starts: set[Tensor] = set()

@@ -1,0 +1,156 @@
+"""Position ids become an input of the device; the host makes those that the model made itself."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from regraft.ir import schema
+from regraft.ir.graph import Constant, Node, Tensor
+from regraft.ir.model import Model
+from regraft.ir.surgery import Editor
+from regraft.ir.weights import Derived, code_of
+from regraft.pipelines.options import option
+from regraft.pipelines.pass_ import Context, Pass
+from regraft.regions.embeddings import Embeddings, find_embeddings
+from regraft.regions.lookups import LAYOUT, Lookup
+from regraft.shapes import Facts, analyse
+from regraft.splitting import cone, take_sizes, to_host
+from regraft.verification.contract import interface
+
+
+class ExposePositionIds(Pass):
+    """Take position ids as an input, as the token ids are one.
+
+    Gather(table[P, H], 0..S-1)           →  Gather(table, position_ids[B, S])
+    x + constant[1, S, H]                 →  x + Gather(constant[S, H], position_ids)
+    x + Slice(constant[1, P, H], 0 .. S)  →  x + Gather(constant[P, H], position_ids)
+
+    The table is known by being a summand of the embeddings whose rows the place in the sequence chooses, be it by a
+    Range, a Slice, a constant, or a CumSum that counts the tokens which are no padding. The host gives the device what
+    the model made itself; who runs the device alone may give others, such as those of several sequences in one row.
+    What else reads the length of the sequence, a mask, stays.
+    """
+
+    name = "expose-position-ids"
+    contract = interface
+    input: str = option("position_ids", "name of the input")
+    dtype: Literal["same", "int32", "int64"] = option("same", "of the input; same: as the model has it, else int64")
+
+    def run(self, model: Model, context: Context) -> None:
+        every, facts = find_embeddings(model), analyse(model)
+        if not every:
+            context.note("no position ids: no table is looked up by token ids")
+        for embeddings in every:
+            lookups = embeddings.by("position")
+            if not lookups:
+                tables = ", ".join(f"'{lookup.chooser}' (of {lookup.rows})" for lookup in embeddings.by("ids"))
+                context.note(f"'{embeddings.total.name}' has no positions but those of inputs; rows come by {tables}")
+            groups: dict[Tensor, list[Lookup]] = {}
+            for lookup in lookups:
+                reason = _reason_to_keep(lookup, embeddings)
+                if reason:
+                    context.note(f"kept the positions that make '{lookup.output.name}': {reason}")
+                else:
+                    groups.setdefault(lookup.index or lookup.output, []).append(lookup)
+            for group in groups.values():
+                self._expose(group, embeddings, facts, model, context)
+
+    def _expose(
+        self, lookups: list[Lookup], embeddings: Embeddings, facts: Facts, model: Model, context: Context
+    ) -> None:
+        """Let `lookups`, which one index is for, read a new input."""
+        ids = embeddings.ids
+        with Editor(model) as edit:
+            before = embeddings.way(lookups[0])[0]
+            index = _default(lookups[0], before, edit)
+            rows = {tensor for node in embeddings.nodes for tensor in node.outputs}
+            sizes = [node for node in cone([index])[0] if rows.intersection(node.inputs)]
+            take_sizes(sizes, ids, facts[ids].dims or (), facts, edit, context)
+            if isinstance(index, Constant) or None in (index.shape or [None]) or index.shape != ids.shape:
+                size = _typed(edit.insert(before, "Shape", [ids]), np.int64, [2])
+                index = _typed(edit.insert(before, "Expand", [index, size]), index.dtype, ids.shape)
+            if self.dtype not in ("same", str(index.dtype)):
+                dtype = np.dtype(self.dtype)
+                index = _typed(edit.insert(before, "Cast", [index], {"to": code_of(dtype)}), dtype, ids.shape)
+            for lookup in lookups:
+                _look_up(lookup, index, embeddings, edit, context)
+        to_host(model, {self.input: index}, context, rule="default")
+
+
+def _reason_to_keep(lookup: Lookup, embeddings: Embeddings) -> str:
+    """Why the rows of `lookup` cannot be chosen by an input; empty where they can."""
+    way = embeddings.way(lookup)
+    if len(way[-1].outputs[0].shape or ()) != 3:
+        return "it is not added to hidden states [B, S, H]"
+    if lookup.node is not None and lookup.node.op not in ("Gather", "Slice"):
+        return f"they choose by {lookup.node.op}"
+    if lookup.index is not None and len(lookup.index.shape or [None] * 3) > 2:
+        return f"'{lookup.index.name}' has more than two dimensions"
+    if any(node.op == "Transpose" for node in embeddings.nodes):
+        return "axes are exchanged between the lookups and the sum"
+    if lookup.node is not None and lookup.node.op == "Slice" and not _cuts_rows(lookup.node, lookup):
+        return "more than its rows is cut"
+    return ""
+
+
+def _cuts_rows(node: Node, lookup: Lookup) -> bool:
+    """Whether a Slice, of opset 10 or later, cuts the rows and nothing else."""
+    rank = len(lookup.table.shape)
+    axes = schema.constant_of(node.inputs[3]) if len(node.inputs) > 3 and not node.inputs[3].is_empty() else None
+    if axes is None:
+        return len(node.inputs) > 1 and rank == 2 and list(node.inputs[1].shape or ()) == [1]
+    return [int(axis) % rank for axis in axes] == [rank - 2]
+
+
+def _default(lookup: Lookup, before: Node, edit: Editor) -> Tensor:
+    """What chooses the rows in the model, [S] or [1, S] or [B, S]."""
+    if lookup.index is not None:
+        return lookup.index
+    places = edit.constant(np.arange(lookup.rows, dtype=np.int64), "positions")
+    if lookup.node is None:
+        return places
+    starts, ends, steps = lookup.node.inputs[1], lookup.node.inputs[2], lookup.node.inputs[4:]
+    axes = edit.constant(np.array([0], starts.dtype or np.int64), "axes")
+    return _typed(edit.insert(before, "Slice", [places, starts, ends, axes, *steps]), np.int64, None)
+
+
+def _look_up(lookup: Lookup, index: Tensor, embeddings: Embeddings, edit: Editor, context: Context) -> None:
+    """Let `index` choose the rows, and add them as they are."""
+    way = embeddings.way(lookup)
+    shape = [*index.shape, lookup.table.shape[-1]]
+    if lookup.node is not None and lookup.node.op == "Gather":
+        lookup.node.inputs[1] = index
+        lookup.output.shape = shape
+    else:
+        gather = edit.insert(way[0], "Gather", [_flat_table(lookup, edit), index], {"axis": 0})
+        rows = _typed(gather, lookup.table.dtype, shape)
+        if lookup.node is None:
+            way[0].inputs[list(way[0].inputs).index(lookup.output)] = rows
+        else:
+            edit.replace(lookup.output, rows)
+            edit.remove(lookup.node)
+        context.replaced([lookup.node] if lookup.node else [], [gather], rule="table")
+    for node in way[:-1]:
+        node.outputs[0].shape = shape
+        if node.op in LAYOUT:
+            edit.replace(node.outputs[0], node.inputs[0])
+            edit.remove(node)
+            context.replaced([node], rule="layout")
+
+
+def _flat_table(lookup: Lookup, edit: Editor) -> Tensor:
+    """The table as [rows, H]."""
+    table, shape = lookup.table, [lookup.rows, int(lookup.table.shape[-1])]
+    if len(table.shape) == 2:
+        return table
+    values: Any = table.lazy if isinstance(table, Constant) else schema.constant_of(table)
+    return edit.constant(Derived([values], lambda array: array.reshape(shape), shape, table.dtype), table.name)
+
+
+def _typed(node: Node, dtype: Any, shape: Any) -> Tensor:
+    """The output of a new node, whose type is stated."""
+    made: Tensor = node.outputs[0]
+    made.dtype, made.shape = np.dtype(dtype), shape
+    return made

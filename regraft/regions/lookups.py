@@ -1,0 +1,153 @@
+"""Lookups: rows of a constant table, and what chooses them.
+
+A lookup is a Gather or a GatherND, a OneHot and a MatMul, a Slice of the table. What chooses the rows tells them apart:
+
+- `ids`: the values of a graph input, whatever their type and layout;
+- `position`: the place in the sequence alone, as a Range, a Slice or a constant gives it, or a CumSum that counts the
+  tokens which are no padding;
+- `fixed`: nothing; the same row stands everywhere, as where a model has token types and no input for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from regraft.ir import schema
+from regraft.ir.graph import Graph, Node, Tensor
+from regraft.ir.order import reads
+from regraft.rewriting.matcher import Matcher, is_constant
+
+Role = Literal["ids", "position", "fixed"]
+
+LAYOUT = frozenset({"Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Expand", "Transpose"})
+"""Operators that give the values of their first input in another shape."""
+
+SHAPE_ONLY = frozenset({"Shape", "Size"})
+"""Operators that read of their input its shape only."""
+
+SAME_VALUES = LAYOUT | {"Cast", "Slice", "Tile", "Gather", "GatherElements"}
+"""Operators that give values of their first input, some or all of them, in another shape or type."""
+
+_GIVEN, _COUNTED, _COMPUTED = 1, 2, 4  # values come from a graph input; by way of a CumSum; of arithmetic in floats
+
+
+@dataclass(frozen=True, eq=False)
+class Lookup:
+    """Rows of a table.
+
+    Attributes:
+        role: what chooses the rows; see above.
+        table: the constant, [rows, H]; also [1, rows, H] where it is sliced, or a summand itself.
+        index: what chooses the rows; None where they lie in the table in their order.
+        node: the Gather, GatherND, MatMul or Slice; None where the table itself is a summand.
+        output: the rows.
+    """
+
+    role: Role
+    table: Tensor
+    index: Tensor | None
+    node: Node | None
+    output: Tensor
+
+    @property
+    def rows(self) -> int:
+        """How many rows the table has."""
+        return int(self.table.shape[-2])
+
+    @property
+    def chooser(self) -> str:
+        """The name of what the index is made of, along the first inputs of its nodes."""
+        tensor = self.index
+        while tensor is not None and tensor.inputs and tensor.inputs[0].inputs:
+            tensor = tensor.inputs[0].inputs[0]
+        return tensor.name if tensor is not None else self.table.name
+
+
+class Lookups:
+    """Recognises the lookups of `graph`, whose values must have their types and ranks."""
+
+    def __init__(self, graph: Graph):
+        self.graph = graph
+        self.matcher = Matcher(graph)
+
+    def at(self, node: Node) -> Lookup | None:
+        """The lookup that ends with `node`."""
+        if node.domain:
+            return None
+        if node.op == "Slice":
+            table = self._table(node.inputs[0], 2, 3)
+            hangs_on_shapes = not any(self._origins.get(tensor, 0) for tensor in node.inputs)
+            return Lookup("position", table, None, node, node.outputs[0]) if table and hangs_on_shapes else None
+        if node.op in ("Gather", "GatherND"):
+            axis = schema.attribute(node, "axis" if node.op == "Gather" else "batch_dims", self.graph.opset)
+            table, index = self._table(node.inputs[0], 2) if not axis else None, node.inputs[1]
+        elif node.op == "MatMul" and (hot := _made_by(node.inputs[0], "OneHot")) is not None:
+            table, index = self._table(node.inputs[1], 2), hot.inputs[0]
+        else:
+            return None
+        role = None if table is None else self._role(index)
+        return None if table is None or role is None else Lookup(role, table, index, node, node.outputs[0])
+
+    def of_constant(self, tensor: Tensor) -> Lookup | None:
+        """The lookup that `tensor` is as a summand: a table of which all rows are taken, one for each position."""
+        table = self._table(tensor, 2, 3)
+        if table is None:
+            return None
+        values = schema.constant_of(table)
+        is_row = values is not None and bool((values == values[..., :1, :]).all())
+        return Lookup("fixed" if is_row else "position", table, None, None, tensor)
+
+    def _table(self, tensor: Tensor, *ranks: int) -> Tensor | None:
+        """The constant of floats that `tensor` is, if it has one of `ranks`."""
+        source, _ = self.matcher.source(tensor)
+        fits = is_constant(source) and _is_float(source) and len(source.shape or ()) in ranks
+        return source if fits and (len(source.shape) == 2 or source.shape[0] == 1) else None
+
+    def _role(self, index: Tensor) -> Role | None:
+        if self._is_uniform(index):
+            return "fixed"
+        origin = self._origins.get(index, 0)
+        if not origin or origin & _COUNTED:
+            return "position"
+        return None if origin & _COMPUTED else "ids"
+
+    def _is_uniform(self, tensor: Tensor) -> bool:
+        """Whether all elements are one number."""
+        while not is_constant(tensor) and tensor.inputs and tensor.inputs[0].op in SAME_VALUES:
+            tensor = tensor.inputs[0].inputs[0]
+        values = schema.constant_of(tensor)
+        if values is not None:
+            return values.size > 0 and bool((values == values.flat[0]).all())
+        return bool(tensor.inputs) and tensor.inputs[0].op == "ConstantOfShape"
+
+    @cached_property
+    def _origins(self) -> dict[Tensor, int]:
+        """Where values come from; nothing is said of those that hang on shapes and constants alone."""
+        known: dict[Tensor, int] = dict.fromkeys(self.graph.inputs, _GIVEN)
+        for node in self.graph.nodes:
+            origin = 0
+            for tensor in () if node.op in SHAPE_ONLY else reads(node):
+                origin |= known.get(tensor, 0)
+            if not origin:
+                continue
+            if node.op == "CumSum":
+                origin |= _COUNTED
+            elif node.op not in SAME_VALUES and _is_float(node.outputs[0]):
+                origin |= _COMPUTED
+            known |= dict.fromkeys(node.outputs, origin)
+        return known
+
+
+def _made_by(tensor: Tensor, op: str) -> Node | None:
+    """The node `op` whose values `tensor` holds."""
+    while tensor.inputs and tensor.inputs[0].op in LAYOUT | {"Cast"}:
+        tensor = tensor.inputs[0].inputs[0]
+    return tensor.inputs[0] if tensor.inputs and tensor.inputs[0].op == op else None
+
+
+def _is_float(tensor: Tensor) -> bool:
+    return tensor.dtype is not None and np.dtype(tensor.dtype).kind not in "biuO"

@@ -18,7 +18,7 @@ import click
 from regraft.cli.parameters import debug
 from regraft.errors import RegraftError, UnknownNameError
 
-COMMANDS = ("rewrite", "run", "verify", "diff", "show", "bench", "why", "passes", "targets", "demo")
+COMMANDS = ("rewrite", "run", "verify", "diff", "show", "bench", "why", "precision-plan", "passes", "targets", "demo")
 """In the order of `regraft --help`."""
 
 TROUBLE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
@@ -40,7 +40,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(f"regraft.cli.{name}"), name)
+        module = name.replace("-", "_")
+        command: click.Command = getattr(importlib.import_module(f"regraft.cli.{module}"), module)
         return command
 
     def resolve_command(

@@ -54,13 +54,6 @@ class Limits:
         """Whether the range is smaller than that of 32-bit floats, so that squares may leave it."""
         return self.largest < float(np.finfo(SINGLE).max) / 2
 
-    def refuses(self, low: float, high: float) -> str:
-        """Why a tensor with values from `low` to `high` cannot be held; empty if it can."""
-        size = max(abs(low), abs(high))
-        if size > self.largest:
-            return f"reaches {low if abs(low) == size else high:.3g}"
-        return f"is at most {size:.2g}, which would vanish" if 0 < size < self.smallest else ""
-
 
 def extent(constant: Tensor) -> tuple[float, float]:
     """The smallest and the largest finite value; (0, 0) where there is none. One tensor at a time is in memory."""
@@ -85,13 +78,24 @@ def unfit(units: Sequence[Unit], limits: Limits) -> dict[Tensor, str]:
             for slot in unit.reads:
                 tensor = slot.tensor
                 if tensor not in found and is_constant(tensor) and unit.lowered is not False:
-                    found[tensor] = limits.refuses(*extent(tensor))
+                    found[tensor] = _refused(tensor, limits)
                     if found[tensor].startswith("reaches"):
                         wide[tensor] = found[tensor]
             why = _widened(unit, wide, limits)
             if why:
                 wide.update(dict.fromkeys((t for t in unit.writes if t not in wide), why))
     return {tensor: why for tensor, why in found.items() if why} | wide
+
+
+def _refused(constant: Tensor, limits: Limits) -> str:
+    """Why a constant cannot be held. One number that vanishes, as an epsilon, is missed; small ones among many are not."""
+    low, high = extent(constant)
+    size = max(abs(low), abs(high))
+    if size > limits.largest:
+        return f"reaches {low if abs(low) == size else high:.3g}"
+    if 0 < size < limits.smallest and math.prod(constant.shape or ()) == 1:
+        return f"is {low:.2g}, which would vanish"
+    return ""
 
 
 def _widened(unit: Unit, wide: Mapping[Tensor, str], limits: Limits) -> str:

@@ -6,11 +6,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from regraft.errors import PassError
 from regraft.ir.model import Model
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.precision.extent import Limits
 from regraft.precision.lower import carry_out, decide
+from regraft.precision.plan import read
 from regraft.precision.policy import Mode, make_policy
 from regraft.rewriting.rule_pass import ensure_types
 
@@ -22,12 +24,19 @@ class HalfPass(Pass):
     mode: Mode = option("full", "all that is safe, or products only, or attention and fully connected layers")
     keep_ops: tuple[str, ...] = option((), "operators that stay in 32 bits")
     keep_nodes: tuple[str, ...] = option((), "nodes that stay in 32 bits, by name or pattern")
+    plan: str = option("", "a file that `regraft precision-plan` made, which decides instead")
 
     def run(self, model: Model, context: Context) -> None:
         ensure_types(model)
         limits = Limits(self.dtype)
-        policy = make_policy(model, self.mode, self.keep_ops, self.keep_nodes)
-        carry_out(model, decide(model, limits, policy, self.lowers_ends), limits, context)
+        if self.plan:
+            if self.shown_options().keys() - {"plan", "io"}:
+                raise PassError(f"{self.name}: a plan decides by itself; leave out mode, keep-ops and keep-nodes")
+            decision = read(self.plan, model, limits, self.lowers_ends)
+        else:
+            policy = make_policy(model, self.mode, self.keep_ops, self.keep_nodes)
+            decision = decide(model, limits, policy, self.lowers_ends)
+        carry_out(model, decision, limits, context)
 
     @property
     def lowers_ends(self) -> bool:

@@ -14,6 +14,7 @@ _ELEMENTWISE = frozenset(
     | {"Identity", "LeakyRelu", "Max", "Min", "Mish", "Mul", "Neg", "PRelu", "Pow", "Relu", "Selu", "Sigmoid"}
     | {"Softplus", "Softsign", "Sqrt", "Sub", "Swish", "Tanh", "ThresholdedRelu"}
 )
+_VIEWS = frozenset({"Flatten", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"})
 
 
 def connected_layers(units: Iterable[Unit]) -> set[Node]:
@@ -28,11 +29,12 @@ def connected_layers(units: Iterable[Unit]) -> set[Node]:
         given = [tensor for tensor in node.inputs if tensor.name]
         open_ones = [tensor for tensor in given if tensor not in weights and not is_constant(tensor)]
         kind = schema.kind(node)
+        is_product = kind in ("MatMul", "Gemm") and 0 < len(open_ones) < len(given)
         if not open_ones:
             weights.update(node.outputs)
-        elif (kind in ("MatMul", "Gemm") and len(open_ones) < len(given)) or (
-            kind in _ELEMENTWISE and made.issuperset(open_ones)
-        ):
+        elif is_product or (kind in _ELEMENTWISE and made.issuperset(open_ones)):
             layers.add(node)
+            made.update(node.outputs)
+        elif kind in _VIEWS and open_ones[0] in made:
             made.update(node.outputs)
     return layers

@@ -63,27 +63,30 @@ class Policy:
             beyond: values that were seen to be too large, and are no masks.
         """
         layers = connected_layers(units) if self.mode == "attention" else frozenset()
+        all_unfit = {**unfit, **beyond}
         for unit in units:
             if unit.lowered is None and unit.node is not None:
                 self._settle(unit, unit.node, layers)
             if unit.clips and unit.lowered is None:
                 _keep_beyond(unit, beyond)
-                unit.settle(True, "attention" if unit.node in self.attention else "a product")
+                unit.settle(True, "attention" if unit.node not in layers else "a fully connected layer")
             else:
-                _keep_beyond(unit, {**unfit, **beyond} if beyond else unfit)
+                _keep_beyond(unit, all_unfit)
         for unit in units:
             if unit.lowered is None and unit.node is not None:
                 self._prefer(unit, unit.node, layers)
 
     def _settle(self, unit: Unit, node: Node, layers: Collection[Node]) -> None:
-        """What stays whatever it reads; and what may read masks."""
+        """What stays whatever it reads; and what masks, and infinities for tanh, do no harm."""
         kind = schema.kind(node)
         if kind in self.keep_ops or node.op in self.keep_ops:
             unit.settle(False, f"keep-ops: {kind}")
         elif any(node.name == text or fnmatchcase(node.name, text) for text in self.keep_nodes):
             unit.settle(False, "keep-nodes")
-        elif node in self.attention or kind == "Attention":
+        elif node in self.attention or kind == "Attention" or (node in layers and kind not in PRODUCTS):
             unit.clips = True
+        elif kind in KEPT:
+            unit.settle(False, f"{kind} needs the range or the digits")
 
     def _prefer(self, unit: Unit, node: Node, layers: Collection[Node]) -> None:
         kind = schema.kind(node)
@@ -91,8 +94,6 @@ class Policy:
             unit.settle(True, "a fully connected layer")
         elif kind in PRODUCTS or (kind in RECURRENT and self.mode == "full"):
             unit.settle(True, "a product")
-        elif kind in KEPT:
-            unit.settle(False, f"{kind} needs the range or the digits")
         elif kind == "Cast" and not unit.reads and node.inputs[0].dtype != bool:
             unit.settle(False, "made of numbers of another type")
         elif self.mode != "full" and kind not in MOVING:

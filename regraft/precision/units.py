@@ -17,6 +17,9 @@ from regraft.rewriting.rule_pass import rewritten
 
 SINGLE = np.dtype(np.float32)
 
+_INDIFFERENT = ("Constant", "Shape", "Size")
+"""Operators for whose work the dtype does not matter."""
+
 
 def collect(model: Model, half: np.dtype[Any], lower_ends: bool = False) -> list[Unit]:
     """The units of `model`, in the order of its graphs. Those that cannot be in `half` are settled already.
@@ -78,7 +81,7 @@ class _Collector:
             yield from self.bodies(node, graph)
         elif node.domain == schema.STAND_IN:
             yield Unit(node, graph, self.slots(node), list(node.outputs))
-        elif node.op != "Constant":
+        elif node.op not in _INDIFFERENT:
             yield from self.operator(node, graph, opset)
 
     def operator(self, node: Node, graph: AnyGraph, opset: int) -> Iterator[Unit]:

@@ -1,0 +1,128 @@
+"""The ranges of values on real inputs, measured by ONNX Runtime without ever holding the values.
+
+Each value is reduced where it is made to five numbers, which are the outputs of a copy of the model. The copy observes
+some values at a time, so that memory does not follow their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from regraft.files.convert import clone
+from regraft.ir.graph import Node, Tensor, Variable
+from regraft.ir.model import Model
+from regraft.ir.surgery import Editor
+from regraft.ir.weights import Array
+from regraft.precision.units import SINGLE
+from regraft.rewriting.build import Builder
+from regraft.rewriting.term import Given, Term, op
+from regraft.verification.runtime import Session
+
+_AT_A_TIME = 128
+
+
+@dataclass(frozen=True)
+class Range:
+    """What was seen of a value.
+
+    Attributes:
+        low, high: the smallest and the largest finite element.
+        least: the smallest magnitude but zero; infinite where all were zero.
+        nan, inf: whether there was one.
+    """
+
+    low: float
+    high: float
+    least: float
+    nan: bool
+    inf: bool
+
+    @property
+    def size(self) -> float:
+        """The largest finite magnitude."""
+        return max(abs(self.low), abs(self.high))
+
+    def __or__(self, other: Range) -> Range:
+        """What was seen in both."""
+        low, high = min(self.low, other.low), max(self.high, other.high)
+        return Range(low, high, min(self.least, other.least), self.nan or other.nan, self.inf or other.inf)
+
+
+def observe(
+    model: Model,
+    names: Sequence[str],
+    samples: Sequence[Mapping[str, Any]],
+    track: Callable[[Iterable[Any], int | None], Iterable[Any]] = lambda items, total: items,
+) -> dict[str, Range]:
+    """The ranges of values of the main graph, 32-bit floats, by name.
+
+    Args:
+        samples: inputs of the model; it is run on each.
+        track: shows progress.
+
+    Raises:
+        RuntimeFailure: the model does not run on a sample.
+    """
+    fed = Session(model) if model.host is not None else None
+    feeds = [sample if fed is None else fed.device_inputs(sample) for sample in samples]
+    found: dict[str, Range] = {}
+    batches = [names[start : start + _AT_A_TIME] for start in range(0, len(names), _AT_A_TIME)]
+    for batch in track(batches, len(batches)):
+        session = Session(_observing(model.device, batch))
+        for feed in feeds:
+            for name, numbers in zip(batch, session.run(feed).values(), strict=True):
+                seen = _range(numbers)
+                found[name] = found[name] | seen if name in found else seen
+    return found
+
+
+def _range(numbers: Array) -> Range:
+    low, high, least, nan, inf = numbers.tolist()
+    return Range(low, high, least, bool(nan), bool(inf))
+
+
+def _observing(model: Model, names: Sequence[str]) -> Model:
+    """A copy that gives the five numbers of each value instead of its own outputs."""
+    copy = clone(model)
+    graph = copy.graph
+    values: dict[str, Tensor] = {t.name: t for node in graph.nodes for t in node.outputs}
+    values |= {t.name: t for t in graph.inputs}
+    outputs: list[Variable] = []
+    with Editor(copy) as edit:
+        for name in names:
+            value = values[name]
+            build = _builder(edit, value.inputs[0] if value.inputs else graph.nodes[0], graph.opset)
+            output = build(_numbers(Given(value)))
+            output.dtype, output.shape = SINGLE, [5]
+            outputs.append(output)
+    graph.outputs = outputs
+    return copy
+
+
+def _builder(edit: Editor, anchor: Node, opset: int) -> Builder:
+    def emit(name: str, inputs: list[Tensor], attrs: dict[str, Any], domain: str | None) -> Tensor:
+        made: Tensor = edit.insert(anchor, name, inputs, attrs, domain=domain, hint="observed").outputs[0]
+        return made
+
+    return Builder(emit, edit.constant, opset, SINGLE)
+
+
+def _numbers(value: Term) -> Term:
+    """Low, high, least, whether one is not a number, and whether one is infinite."""
+    flat = op.Reshape(value, Given(np.array([-1], np.int64)))
+    nan, inf = op.IsNaN(flat), op.Equal(op.Abs(flat), float("inf"))
+    finite = op.Where(op.Or(nan, inf), 0.0, flat)
+    size = op.Abs(finite)
+    least = op.Where(op.Equal(size, 0.0), float("inf"), size)
+    flags = [op.Cast(flag, to=1) for flag in (nan, inf)]
+    parts = [_reduced("ReduceMin", finite), _reduced("ReduceMax", finite), _reduced("ReduceMin", least)]
+    return op.Concat(*parts, *(_reduced("ReduceMax", flag) for flag in flags), axis=0)
+
+
+def _reduced(name: str, value: Term) -> Term:
+    reduced: Term = getattr(op, name)(value, axes=[0], keepdims=1)
+    return reduced

@@ -1,0 +1,204 @@
+"""The plan file: a row for each value with its range, its precision and the reason, to be read and edited."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from regraft.errors import PassError
+from regraft.ir.graph import Tensor
+from regraft.ir.model import Model
+from regraft.precision import cut
+from regraft.precision.extent import Limits, unfit
+from regraft.precision.lower import Decision, decide
+from regraft.precision.observe import Range, observe
+from regraft.precision.policy import Mode, make_policy
+from regraft.precision.unit import Unit
+from regraft.precision.units import collect
+from regraft.rewriting.rule_pass import ensure_types
+
+Named = tuple[Tensor, Unit]
+
+_SINGLE = "float32"
+_HEAD = """\
+# Which values {pass_name}{{plan=...}} computes in {half}; made by `regraft precision-plan`.
+# A row may be edited: its precision is "{half}" or "float32". Values that one node makes go together.
+# low, high: the smallest and the largest finite element seen; least: the smallest magnitude but zero.
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One value.
+
+    Attributes:
+        precision: "float32", or the half precision.
+        seen: its range; None for what is inside a body or a function, which is not observed.
+    """
+
+    name: str
+    op: str
+    precision: str
+    why: str
+    seen: Range | None = None
+
+
+def name_values(units: Iterable[Unit]) -> dict[str, Named]:
+    """The values that a plan has rows for: all that nodes and bodies make. A name in two bodies gets a number."""
+    named: dict[str, Named] = {}
+    for unit in units:
+        if unit.border or (unit.node is None and not unit.reads):
+            continue
+        for tensor in unit.writes:
+            name, number = tensor.name, 1
+            while name in named:
+                number += 1
+                name = f"{tensor.name}#{number}"
+            named[name] = tensor, unit
+    return named
+
+
+def make(
+    model: Model,
+    samples: Sequence[Mapping[str, Any]],
+    *,
+    dtype: str = "float16",
+    mode: Mode = "full",
+    margin: float = 4.0,
+) -> list[Row]:
+    """Run `model` on `samples`, and decide for each value.
+
+    Args:
+        dtype: the half precision, "float16" or "bfloat16".
+        margin: how many times larger than in the samples a value may become.
+
+    Raises:
+        RuntimeFailure: the model does not run on a sample.
+    """
+    ensure_types(model)
+    limits = Limits(np.dtype(getattr(ml_dtypes, dtype, dtype)))
+    units = collect(model, limits.dtype)
+    inside = {tensor for node in model.graph.nodes for tensor in node.outputs}
+    named = name_values(units)
+    seen = observe(model, [name for name, (tensor, _) in named.items() if tensor in inside], samples)
+    policy = make_policy(model, mode, (), ())
+    too_large = _beyond({named[name][0]: found for name, found in seen.items()}, limits, margin)
+    return _rows(decide(model, limits, policy, False, too_large), seen, dtype)
+
+
+def _rows(decision: Decision, seen: Mapping[str, Range], half: str) -> list[Row]:
+    """What was decided, and seen, in the order of the graph."""
+    return [
+        Row(
+            name,
+            unit.node.op if unit.node is not None else "body",
+            half if unit.lowered else _SINGLE,
+            unit.why,
+            seen.get(name),
+        )
+        for name, (_, unit) in name_values(decision.units).items()
+    ]
+
+
+def _beyond(seen: Mapping[Tensor, Range], limits: Limits, margin: float) -> dict[Tensor, str]:
+    """The values that were seen to come within `margin` of what half precision can hold, with the reason."""
+    found = {}
+    for tensor, range in seen.items():
+        if range.size * margin > limits.largest:
+            found[tensor] = f"reached {range.size:.3g}"
+        elif 0 < range.size < limits.smallest:
+            found[tensor] = f"was at most {range.size:.2g}, which would vanish"
+    return found
+
+
+def write(path: str | os.PathLike[str], rows: Sequence[Row], half: str, pass_name: str) -> None:
+    """Write the plan as TOML.
+
+    Raises:
+        PassError: the disk refuses.
+    """
+    lines = [_HEAD.format(half=half, pass_name=pass_name), f"dtype = {json.dumps(half)}", "values = ["]
+    lines += [f"  {{{', '.join(f'{key} = {text}' for key, text in _fields(row).items())}}}," for row in rows]
+    try:
+        Path(path).write_text("\n".join([*lines, "]", ""]), encoding="utf-8")
+    except OSError as error:
+        raise PassError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _fields(row: Row) -> dict[str, str]:
+    fields = {"name": json.dumps(row.name), "precision": json.dumps(row.precision)}
+    if row.seen is not None:
+        fields |= {key: f"{getattr(row.seen, key):.6g}" for key in ("low", "high", "least")}
+        fields |= {key: "true" for key in ("nan", "inf") if getattr(row.seen, key)}
+    numbers = {key: text + ".0" if text.lstrip("-").isdigit() else text for key, text in fields.items()}
+    return {**numbers, "op": json.dumps(row.op), "why": json.dumps(row.why)}
+
+
+def read(path: str | os.PathLike[str], model: Model, limits: Limits, lower_ends: bool) -> Decision:
+    """What the plan at `path` decides for `model`.
+
+    Raises:
+        PassError: the file is no plan, or one for another model or dtype, or asks for what cannot be.
+    """
+    half = str(limits.dtype)
+    given = _load(path, half)
+    units = collect(model, limits.dtype, lower_ends)
+    named = name_values(units)
+    for name in (*named, *given):
+        if name not in given or name not in named:
+            what = "has no row for" if name in named else "names"
+            rest = "" if name in named else ", which this model does not have"
+            raise PassError(f"{path} was made for another model: it {what} '{name}'{rest}; make the plan anew")
+    followed: dict[Unit, str] = {}
+    for name, (_, unit) in named.items():
+        lowered = given[name]["precision"] == half
+        first = followed.setdefault(unit, name)
+        if lowered and unit.lowered is False and first == name:
+            raise PassError(f"{path}: '{name}' cannot be {half}: {unit.why}")
+        if lowered != unit.lowered and first != name:
+            raise PassError(f"{path}: '{first}' and '{name}' must have one precision: they are made together")
+        unit.settle(lowered, "the plan")
+        unit.clips = lowered
+    return Decision(units, _unfit(units, named, given, limits))
+
+
+def _unfit(
+    units: Sequence[Unit], named: Mapping[str, Named], given: Mapping[str, Mapping[str, Any]], limits: Limits
+) -> dict[Tensor, str]:
+    """What must be clipped: where a row has a range, that decides."""
+    found = unfit(units, limits)
+    for name, (tensor, _) in named.items():
+        row = given[name]
+        if "low" in row:
+            found.pop(tensor, None)
+            if max(-row["low"], row["high"]) > limits.largest:
+                found[tensor] = "was seen to be too large"
+    cut.settle(units)
+    return found
+
+
+def _load(path: str | os.PathLike[str], half: str) -> dict[str, dict[str, Any]]:
+    """The rows of the file, by name."""
+    try:
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PassError(f"cannot read plan {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PassError(f"{path} is no plan: {error}") from error
+    if content.get("dtype") != half:
+        raise PassError(f"{path} is no plan for {half}: its dtype is {content.get('dtype')!r}")
+    found: dict[str, dict[str, Any]] = {}
+    for row in content.get("values", ()):
+        name, precision = row.get("name"), row.get("precision")
+        if precision not in (half, _SINGLE):
+            raise PassError(f'{path}: the precision of \'{name}\' is {precision!r}; write "{half}" or "{_SINGLE}"')
+        found[name] = row
+    return found

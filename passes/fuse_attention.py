@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from regraft.ir import schema
@@ -10,7 +12,7 @@ from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.regions.attention import Attention, find_attentions
-from regraft.regions.forms import Form, form_of, is_condition, mask_of
+from regraft.regions.forms import Form, MaskForm, form_of, mask_of
 from regraft.rewriting import composite
 from regraft.rewriting.node_pass import put, remove_unread_makers
 from regraft.rewriting.rule_pass import ensure_types, rewritten
@@ -90,28 +92,26 @@ def _is_done(found: Attention, form: Form, opset: int) -> bool:
     return all(isinstance(term, Given) and term.value is tensor for term, tensor in operands)
 
 
-def _operator(found: Attention, form: Form, mask: Term | None, facts: Facts, edit: Editor) -> Term:
+def _operator(found: Attention, form: Form, mask: MaskForm | None, facts: Facts, edit: Editor) -> Term:
     kept = found.context.attrs if found.context.op == "Attention" else {}
     attrs = {name: value for name, value in kept.items() if name in ("is_causal", "softcap", "softmax_precision")}
     if form.packed:
         attrs |= {"q_num_heads": found.q.heads, "kv_num_heads": found.k.heads}
-    return op.Attention(form.q, form.k, form.v, _with_rows(mask, found, form, facts), scale=form.scale, **attrs)
+    rows = None if mask is None else _with_rows(mask.term, found, form, facts)
+    return op.Attention(form.q, form.k, form.v, rows, scale=form.scale, **attrs)
 
 
-def _function(found: Attention, form: Form, mask: Term | None, facts: Facts, edit: Editor) -> Term:
-    if mask is not None and is_condition(mask, found):
-        mask = op.Where(mask, 0.0, float("-inf"))
+def _function(found: Attention, form: Form, mask: MaskForm | None, facts: Facts, edit: Editor) -> Term:
+    given = [] if mask is None else [op.Where(mask.term, 0.0, -math.inf) if mask.chooses else mask.term]
     heads = {"q_num_heads": found.q.heads, "kv_num_heads": found.k.heads} if form.packed else {}
-    attrs = {"scale": form.scale, "masked": int(mask is not None), **heads}
+    attrs = {"scale": form.scale, "masked": len(given), **heads}
     name, attrs = composite.provide(edit.model, "Attention", attrs, found.output.dtype)
-    call: Term = getattr(op[schema.STAND_IN], name)(form.q, form.k, form.v, *(() if mask is None else (mask,)), **attrs)
+    call: Term = getattr(op[schema.STAND_IN], name)(form.q, form.k, form.v, *given, **attrs)
     return call
 
 
-def _with_rows(mask: Term | None, found: Attention, form: Form, facts: Facts) -> Term | None:
+def _with_rows(mask: Term, found: Attention, form: Form, facts: Facts) -> Term:
     """`mask` with a row for each query: the operator broadcasts, ONNX Runtime's does not along this axis."""
-    if mask is None:
-        return None
     size = (facts[found.query].dims or (None, None))[-1 if found.q.transposed else -2]
     for part in found.parts:
         shape = facts[part.tensor].dims or ()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
 
 from regraft.ir.graph import Tensor
 from regraft.regions.attention import Attention, Operand
+from regraft.regions.numbers import number
 from regraft.regions.scores import Bias, Mask
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes import Facts
@@ -23,7 +26,7 @@ class Form(NamedTuple):
 
     Attributes:
         q, k, v: `[B, S, N·D]` where `packed`, else `[B, N, S, D]`.
-        scale: what is left to multiply the scores by.
+        scale: what is left to multiply the scores by, as a float32 holds it.
         place: which of the values of the region's result `finish` makes of the operator's.
     """
 
@@ -41,31 +44,45 @@ def form_of(found: Attention) -> Form | str:
     return _packed(found) or _apart(found) or "the heads of an operand cannot be told from the batch"
 
 
-def mask_of(found: Attention, facts: Facts) -> Term | str | None:
-    """What the operator takes as a mask: a condition, or what is added to the scores; a text says why there is none."""
+class MaskForm(NamedTuple):
+    """What the operator takes as a mask: what is added to the scores, or where it `chooses`, when one is kept."""
+
+    term: Term
+    chooses: bool
+
+
+def mask_of(found: Attention, facts: Facts) -> MaskForm | str | None:
+    """The mask of the operator, None where there is none; a text says why it can be no mask."""
     if found.score_gates:
         return f"'{found.score_gates[0].name}' is multiplied with the scores"
-    if len(found.masks) == 1 and not found.biases:
-        (mask,) = found.masks
-        same = all(mask.keeps and _root(gate) is _root(mask.tensor) for gate in found.gates)
-        if same and (found.gates or mask.fill == -math.inf):
-            condition = _as_scores(Given(mask.tensor), mask.tensor, mask, found, facts)
-            return condition if mask.keeps else op.Not(condition)
+    if len(found.parts) == 1 and (mask := _infinite(found.parts[0], found, facts)) is not None:
+        condition = _as_scores(Given(mask.tensor), mask, found, facts)
+        return MaskForm(condition if mask.keeps else op.Not(condition), True)
     if found.gates:
         return f"'{found.gates[0].name}' is multiplied with the weights"
-    total: Term | None = None
-    for mask in found.masks:
-        if mask.fill > VANISHING:
-            return f"scores that are masked become {mask.fill:g}, which is not small enough to be added instead"
-    for part in found.parts:
-        term = _added(part, found, facts)
-        total = term if total is None else total + term
-    return total
+    small = next((mask.fill for mask in found.masks if mask.fill > VANISHING), None)
+    if small is not None:
+        return f"scores that are masked become {small:g}, which is not small enough to be added instead"
+    terms = [_added(part, found, facts) for part in found.parts]
+    return MaskForm(reduce(operator.add, terms), False) if terms else None
 
 
-def is_condition(mask: Term | None, found: Attention) -> bool:
-    """Whether what `mask_of` gives for `found` is a condition."""
-    return mask is not None and not found.biases and (isinstance(mask, Given) or getattr(mask, "op", "") != "Where")
+def _infinite(part: Bias | Mask, found: Attention, facts: Facts) -> Mask | None:
+    """`part` as a choice between a score and -inf, if it is one.
+
+    A gate that is the condition itself makes 0 of every weight that is masked, and so -inf of the fill.
+    """
+    if isinstance(part, Bias):
+        maker = part.tensor.inputs[0] if part.tensor.inputs else None
+        if maker is None or maker.op != "Where" or maker.domain or part.factor <= 0:
+            return None
+        numbers = [number(branch, facts) for branch in maker.inputs[1:]]
+        if sorted(-math.inf if n is None else n for n in numbers) != [-math.inf, 0] or None in numbers:
+            return None
+        part = Mask(maker.inputs[0], numbers[0] == 0, -math.inf, part.swapped, part.rank)
+    if not all(part.keeps and _root(gate) is _root(part.tensor) for gate in found.gates):
+        return None
+    return part if found.gates or part.fill == -math.inf else None
 
 
 # ------------------------------------------------------------------------------------------------------- operands
@@ -109,8 +126,8 @@ def _form(
     if len(terms) < 3 or place is None:
         return None
     (q, on_q), (k, on_k), (v, _) = terms
-    kept = (on_q * on_k) / (found.q.scale * found.k.scale)
-    return Form(q, k, v, packed, found.scale * kept, place, finishes[found.result.layouts[place]])
+    scale = found.scale * (on_q * on_k) / (found.q.scale * found.k.scale)
+    return Form(q, k, v, packed, float(np.float32(scale)), place, finishes[found.result.layouts[place]])
 
 
 def _side_by_side(operand: Operand) -> tuple[Term, float] | None:
@@ -157,14 +174,14 @@ def _added(part: Bias | Mask, found: Attention, facts: Facts) -> Term:
     if isinstance(part, Bias):
         value: Term = Given(part.tensor)
         value = value if part.factor == 1 else value * part.factor
-        return _as_scores(value, part.tensor, part, found, facts)
+        return _as_scores(value, part, found, facts)
     chosen = (0.0, part.fill) if part.keeps else (part.fill, 0.0)
-    return op.Where(_as_scores(Given(part.tensor), part.tensor, part, found, facts), *chosen)
+    return op.Where(_as_scores(Given(part.tensor), part, found, facts), *chosen)
 
 
-def _as_scores(value: Term, tensor: Tensor, part: Bias | Mask, found: Attention, facts: Facts) -> Term:
-    """`value`, which has the shape of `tensor`, so that it broadcasts to `[B, N, S, S]`."""
-    shape = facts[tensor].dims or ()
+def _as_scores(value: Term, part: Bias | Mask, found: Attention, facts: Facts) -> Term:
+    """`value`, which has the shape of `part`, so that it broadcasts to `[B, N, S, S]`."""
+    shape = facts[part.tensor].dims or ()
     rank = len(shape)
     if part.swapped and rank > 1:
         value = op.Transpose(value, perm=[*range(rank - 2), rank - 1, rank - 2])

@@ -7,6 +7,7 @@ axis whatever nodes lie between them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -126,8 +127,28 @@ def move(node: Node, axes: Axes, facts: Facts) -> Axes | None:
         return [axes[place] for place in perm]
     if node.op not in _REGROUPS:
         return axes
-    shape = facts[node.outputs[0]].dims
+    shape = _target(node, axes, facts) or facts[node.outputs[0]].dims
     return None if shape is None else regroup(axes, shape)
+
+
+def _target(node: Node, axes: Axes, facts: Facts) -> list[Dim] | None:
+    """The shape that a Reshape to a constant target gives, told by the axes of its input."""
+    numbers = facts[node.inputs[1]].numbers if node.op == "Reshape" and len(node.inputs) > 1 else None
+    if numbers is None or node.attrs.get("allowzero"):
+        return None
+    sizes = [_size(group) for group in axes]
+    target: list[Dim] = [sizes[place] if not size else int(size) for place, size in enumerate(numbers.flat)]
+    if -1 in target:
+        place = target.index(-1)
+        rest = _exact(math.prod(sizes), math.prod(target[:place] + target[place + 1 :]))
+        if rest is None:
+            return None
+        target[place] = rest
+    return target
+
+
+def _size(group: list[Axis]) -> Dim:
+    return math.prod(axis.size for axis in group)
 
 
 def regroup(axes: Axes, shape: Sequence[Dim]) -> Axes | None:

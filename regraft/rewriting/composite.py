@@ -19,7 +19,7 @@ from regraft.ir.graph import Constant, Function, Node, Tensor, Variable
 from regraft.ir.model import Model
 from regraft.rewriting import formula
 from regraft.rewriting.build import Builder
-from regraft.rewriting.term import Given, Term
+from regraft.rewriting.term import Given, Term, op
 
 _IR_VERSION = 8  # the first with local functions
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -99,8 +99,9 @@ def _attention(
     masked: int,
 ) -> Term:
     """Of `[B, N, S, D]`; of `[B, S, N·D]` where the numbers of heads are given. A row masked throughout gives 0."""
+    guard = bool(masked)
     if not q_num_heads:
-        return formula.attention(q, k, v, mask, scale, guard=bool(masked))
-    q = formula.split_heads(q, q_num_heads)
-    k, v = (formula.split_heads(value, kv_num_heads) for value in (k, v))
-    return formula.merge_heads(formula.attention(q, k, v, mask, scale, guard=bool(masked)))
+        return formula.attention(q, op.Transpose(k, perm=[0, 1, 3, 2]), v, mask, scale, guard)
+    q, v = formula.split_heads(q, q_num_heads), formula.split_heads(v, kv_num_heads)
+    k = formula.split_heads(k, kv_num_heads, transposed=True)
+    return formula.merge_heads(formula.attention(q, k, v, mask, scale, guard))

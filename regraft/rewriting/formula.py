@@ -53,9 +53,9 @@ def layer_norm(x: Any, scale: Any, bias: Any, axes: Any, epsilon: Any, form: Lay
 
 
 def attention(
-    q: Any, k: Any, v: Any, mask: Any, scale: float, guard: bool, on_query: bool = False, softmax: int | None = None
+    q: Any, kt: Any, v: Any, mask: Any, scale: float, guard: bool, on_query: bool = False, softmax: int | None = None
 ) -> Term:
-    """Softmax(scale · Q Kᵀ + mask) V of `[B, N, S, D]`.
+    """Softmax(scale · Q Kᵀ + mask) V of Q and V `[B, N, S, D]` and Kᵀ `[B, N, D, S]`.
 
     Args:
         mask: added to the scores, or None.
@@ -63,8 +63,7 @@ def attention(
         on_query: whether the queries are scaled, not the scores.
         softmax: data type that the Softmax is taken in, where it is another one.
     """
-    keys = op.Transpose(k, perm=[0, 1, 3, 2])
-    scores = _scaled(q, scale) @ keys if on_query else _scaled(q @ keys, scale)
+    scores = _scaled(q, scale) @ kt if on_query else _scaled(q @ kt, scale)
     scores = scores if mask is None else scores + mask
     if softmax is None:
         weights: Term = op.Softmax(scores, axis=-1)
@@ -73,9 +72,9 @@ def attention(
     return (op.Where(op.IsNaN(weights), 0.0, weights) if guard else weights) @ v
 
 
-def split_heads(x: Any, heads: int) -> Term:
-    """`[B, S, N·D]` as `[B, N, S, D]`."""
-    return op.Transpose(op.Reshape(x, np.array([0, 0, heads, -1])), perm=[0, 2, 1, 3])
+def split_heads(x: Any, heads: int, transposed: bool = False) -> Term:
+    """`[B, S, N·D]` as `[B, N, S, D]`, or transposed as `[B, N, D, S]`."""
+    return op.Transpose(op.Reshape(x, np.array([0, 0, heads, -1])), perm=[0, 2, 3, 1] if transposed else [0, 2, 1, 3])
 
 
 def merge_heads(x: Any) -> Term:

@@ -19,7 +19,7 @@ def simplify_targets(model: Model, facts: Facts, context: Context, room: int) ->
     """Write targets as constants where that is exact, drop an Expand to the shape that is there, and what was for them.
 
     An element of a Reshape's target that is the input's dimension at its place becomes 0, which says so; one other may
-    become -1, if no dimension beside it can be zero.
+    become -1, if no dimension beside it can be zero. `allowzero` goes where it stands in the way and no zero is meant.
 
     Args:
         room: bytes that the new constants may take.
@@ -38,6 +38,8 @@ def simplify_targets(model: Model, facts: Facts, context: Context, room: int) ->
                 elif node.op == "Reshape" and (target := _target(node, facts)) is not None and target.nbytes <= room:
                     room -= target.nbytes
                     unread.append(node.inputs[1])
+                    if not _means_zero(node, facts):
+                        node.attrs.pop("allowzero", None)
                     constant = edit.constant(target, f"{node.inputs[1].name}_constant")
                     list.__setitem__(node.inputs, 1, constant)
                     list.append(constant.outputs, node)
@@ -58,7 +60,7 @@ def _target(node: Node, facts: Facts) -> np.ndarray | None:
     source, target = facts[node.inputs[0]].dims, facts[node.inputs[1]].value
     if source is None or target is None:
         return None
-    zero_is_zero = bool(node.attrs.get("allowzero"))
+    zero_is_zero = _means_zero(node, facts)
     found = [_entry(d, source[i] if i < len(source) else None, zero_is_zero) for i, d in enumerate(target)]
     open_places = [i for i, d in enumerate(found) if d is None]
     others = [d for d in found if d is not None]
@@ -67,6 +69,12 @@ def _target(node: Node, facts: Facts) -> np.ndarray | None:
     if open_places and not dims.is_natural(target[open_places[0]]):
         return None
     return np.array([-1 if d is None else d for d in found], np.int64)
+
+
+def _means_zero(node: Node, facts: Facts) -> bool:
+    """Whether a Reshape asks for a dimension of size zero, by `allowzero`."""
+    target = facts[node.inputs[1]].value
+    return bool(node.attrs.get("allowzero")) and (target is None or any(isinstance(d, int) and d == 0 for d in target))
 
 
 def _entry(dim: Dim, here: Dim | None, zero_is_zero: bool) -> int | None:

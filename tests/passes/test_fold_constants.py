@@ -207,7 +207,8 @@ def test_nothing_is_rounded_to_half_precision(source: str, folds: bool) -> None:
     assert ops(model) == (["Mul"] if folds else ["Cast", "Mul"])
 
 
-def test_a_reshape_with_allowzero_keeps_its_zero() -> None:
+@pytest.mark.parametrize("rows", [3, 0])
+def test_a_reshape_loses_an_allowzero_that_means_no_zero(rows: int) -> None:
     model = parse(
         """g (float[n,4] a) => (float[] x) {
              n = Shape<start=0, end=1>(a)
@@ -220,8 +221,25 @@ def test_a_reshape_with_allowzero_keeps_its_zero() -> None:
     fold(model)
     (reshape,) = [node for node in model.graph.nodes if node.op == "Reshape"]
     assert isinstance(reshape.inputs[1], Constant)
-    assert list(reshape.inputs[1].values) == [-1, 2, 2]
-    same_outputs(before, model, {"a": np.ones((3, 4), np.float32)})
+    assert list(reshape.inputs[1].values) == [0, 2, 2]
+    assert "allowzero" not in reshape.attrs
+    same_outputs(before, model, {"a": np.ones((rows, 4), np.float32)})
+
+
+def test_a_reshape_with_allowzero_keeps_its_zero() -> None:
+    model = parse(
+        """g (float[n,0] a) => (float[] x) {
+             n = Shape<start=0, end=1>(a)
+             rest = Constant<value_ints=[4,0]>()
+             t = Concat<axis=0>(n, rest)
+             x = Reshape<allowzero=1>(a, t)
+           }"""
+    )
+    before = clone(model)
+    fold(model)
+    (reshape,) = [node for node in model.graph.nodes if node.op == "Reshape"]
+    assert reshape.attrs == {"allowzero": 1}
+    same_outputs(before, model, {"a": np.ones((3, 0), np.float32)})
 
 
 def test_a_body_is_folded_and_sees_what_is_around_it() -> None:

@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 MADE_BY = "regraft.pass"
 REPLACES = "regraft.replaces"
+STAGE = "regraft.stage"
+"""Metadata of a node: the part of a split model that it belongs to, and that what takes its place belongs to."""
 
 
 class Pass:
@@ -175,12 +177,15 @@ class Context:
 
     def replaced(self, old: Iterable[Node], new: Iterable[Node] = (), rule: str = "") -> None:
         """Record that `new` took the place of `old`, or that `old` went."""
-        added = list(new)
-        removed = tuple(map(label, old))
-        made = [node for node in added if self.pass_name and id(node) not in self.known]
-        marks = {MADE_BY: self.pass_name, REPLACES: json.dumps(removed)} if made else {}
+        gone, added = list(old), list(new)
+        removed = tuple(map(label, gone))
+        made = [node for node in added if id(node) not in self.known]
+        marks = {MADE_BY: self.pass_name, REPLACES: json.dumps(removed)} if made and self.pass_name else {}
+        stages = [node.metadata[STAGE] for node in gone if STAGE in getattr(node, "metadata", {})]
         for node in made:
             node.metadata = {**getattr(node, "metadata", {}), **marks}
+            if stages:
+                node.metadata.setdefault(STAGE, stages[0])
         self.changes.append(Change(rule, removed, tuple(map(label, added))))
 
     def changed(self, what: str) -> None:

@@ -138,6 +138,15 @@ def test_context_records_names_at_once_and_marks_new_nodes():
     assert not kept.metadata
 
 
+def test_what_takes_the_place_of_a_node_is_of_its_stage():
+    first, second = Node("Pow", "pow"), Node("Erf", "erf")
+    first.metadata, second.metadata = {"regraft.stage": "layer.0"}, {"regraft.stage": "layer.1"}
+    new, placed, kept = Node("Mul", "mul"), Node("Add", "add"), Node("Exp", "exp")
+    placed.metadata = {"regraft.stage": "head"}
+    Context("a-pass", known={id(kept): kept}).replaced([Node("Neg", "neg"), first, second], [new, placed, kept])
+    assert [node.metadata.get("regraft.stage") for node in (new, placed, kept)] == ["layer.0", "head", None]
+
+
 def test_context_alone_is_enough_to_run_a_pass():
     context = Context()
     assert list(context.progress([1, 2])) == [1, 2]

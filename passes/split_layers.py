@@ -1,0 +1,60 @@
+"""A transformer in stages, one for each layer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from regraft.errors import PassError
+from regraft.ir.graph import Tensor
+from regraft.ir.model import Model
+from regraft.pipelines.options import option
+from regraft.pipelines.pass_ import Context, Pass
+from regraft.regions.attention import find_attentions
+from regraft.regions.layers import Layer, find_layers
+from regraft.rewriting.rule_pass import ensure_types
+from regraft.shapes import analyse
+from regraft.splitting.marks import assign, mark
+from regraft.verification.contract import exact
+
+
+class SplitLayers(Pass):
+    """Mark which layer each node is of, so that the model is saved as a chain of stages.
+
+    | stage | from | to |
+    |---|---|---|
+    | `embeddings` | the inputs | the hidden state of the first layer; masks and what else several layers share |
+    | `layer.N` | a hidden state | the next, after the normalization of a layer that normalizes its sum |
+    | `layer.N.attention`, `layer.N.feed-forward` | with `per=block` | a layer in two |
+    | `head` | the last hidden state | the outputs |
+
+    The graph stays as it is: the marks are metadata of its nodes, and passes that run later keep them. Where an input
+    is the first hidden state, what several layers share is in a stage `shared`, if there is any.
+
+    A model where no value holds all that goes from one layer to the next is refused.
+    """
+
+    name = "split-layers"
+    contract = exact
+    per: Literal["layer", "block"] = option("layer", "stages for whole layers, or for attention and feed-forward apart")
+
+    def run(self, model: Model, context: Context) -> None:
+        ensure_types(model)
+        layers = find_layers(model.graph, find_attentions(model.graph, analyse(model)))
+        if isinstance(layers, str):
+            raise PassError(f"the model has no layers to split: {layers}")
+        names, boundaries = ["embeddings" if layers[0].start.inputs else "shared"], [layers[0].start]
+        for number, layer in enumerate(layers):
+            for name, end in self._parts(f"layer.{number}", layer, context):
+                names.append(name)
+                boundaries.append(end)
+        if mark(model, assign(model.graph, boundaries), [*names, "head"]):
+            context.changed(f"{len(layers)} layers in stages")
+
+    def _parts(self, name: str, layer: Layer, context: Context) -> list[tuple[str, Tensor]]:
+        """The stages of a layer, and what each ends with."""
+        if self.per == "layer":
+            return [(name, layer.end)]
+        if layer.middle is None:
+            context.note(f"{name} stays whole: attention and feed-forward are not one after the other")
+            return [(name, layer.end)]
+        return [(f"{name}.attention", layer.middle), (f"{name}.feed-forward", layer.end)]

@@ -1,0 +1,116 @@
+"""The layers of a transformer, told by how the hidden state goes through it.
+
+Each layer adds what attention and feed-forward compute to the hidden state that it was given, so that between two
+layers there is one value that all later computation goes through: the sum, or where each sum is normalized (BERT,
+against GPT-2, which normalizes what it then computes with), the normalized sum. Names play no part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from regraft.ir.graph import AnyGraph, Node, Tensor
+from regraft.ir.weights import is_float
+from regraft.regions.attention import Attention
+from regraft.regions.stream import Stream, ancestors
+from regraft.regions.views import is_weight
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A layer.
+
+    Attributes:
+        attentions: those in it, its own first; a decoder's has one to the encoder's states too.
+        start: the hidden state that it is given.
+        middle: the hidden state between attention and feed-forward; None where the two are not one after the other.
+        end: the hidden state that it gives.
+    """
+
+    attentions: tuple[Attention, ...]
+    start: Tensor
+    middle: Tensor | None
+    end: Tensor
+
+
+def find_layers(graph: AnyGraph, attentions: Sequence[Attention]) -> list[Layer] | str:
+    """The layers around `attentions`, all those of `graph`, in order; else why there are none."""
+    if not attentions:
+        return "no attention was found"
+    last = attentions[-1].context
+    after = Stream(graph, last.outputs[0], graph.outputs)
+    ends = after.made.intersection(graph.outputs)
+    start = _start(graph, attentions[0], ends)
+    if start is None:
+        return f"the hidden state is not added to what the first attention, at '{_name(attentions[0])}', gives"
+    stream = Stream(graph, start, ends)
+    return _layers(stream, attentions)
+
+
+def _start(graph: AnyGraph, attention: Attention, ends: set[Tensor]) -> Tensor | None:
+    """The hidden state around `attention`: what is added to its result, and its operands come from."""
+    stream = Stream(graph, attention.context.outputs[0], ends)
+    for cut in stream.cuts[1:]:
+        others = [t for t in _floats(cut.inputs[0]) if t not in stream.made]
+        if len(others) == 1:
+            common = ancestors(attention.query) & ancestors(attention.key) & ancestors(attention.value)
+            return _back_to(common, others[0])
+    return None
+
+
+def _back_to(values: set[Tensor], tensor: Tensor) -> Tensor | None:
+    """The one of `values` that `tensor` is made of, by nodes that read nothing else."""
+    while tensor not in values:
+        sources = _floats(tensor.inputs[0]) if tensor.inputs else []
+        if len(sources) != 1:
+            return None
+        tensor = sources[0]
+    return tensor
+
+
+def _floats(node: Node) -> list[Tensor]:
+    """The numbers that `node` computes with, but for weights."""
+    return [t for t in node.inputs if t.dtype is not None and is_float(t.dtype) and not is_weight(t)]
+
+
+def _layers(stream: Stream, attentions: Sequence[Attention]) -> list[Layer] | str:
+    groups: list[list[Attention]] = []
+    for attention in attentions:
+        if attention.context not in stream.place or attention.query not in stream.made:
+            return f"attention '{_name(attention)}' does not follow the first"
+        follows = not groups or stream.first_cut(groups[-1][-1].context) < stream.first_cut(attention.context)
+        if follows and attention.key in stream.made:
+            groups.append([attention])
+        else:
+            groups[-1].append(attention)
+    layers: list[Layer] = []
+    start, tail = 0, None
+    for number, group in enumerate(groups):
+        following = groups[number + 1][0].context if number + 1 < len(groups) else None
+        limit = len(stream.cuts) - 1 if following is None else stream.first_cut(following) - 1
+        attended = stream.first_cut(group[-1].context)
+        if attended > limit:
+            return f"no value holds all that follows attention '{_name(group[-1])}'"
+        middle = next((cut for cut in range(attended, limit) if stream.has_product(cut)), None)
+        added = attended if middle is None else middle + 1
+        if following is None:
+            end = _end(stream, added, tail if tail is not None else 0 if middle is None else middle - attended)
+        else:
+            end, tail = limit, limit - added
+        middle_value = None if middle is None else stream.cuts[middle]
+        layers.append(Layer(tuple(group), stream.cuts[start], middle_value, stream.cuts[end]))
+        start = end
+    return layers
+
+
+def _end(stream: Stream, added: int, tail: int) -> int:
+    """The cut at the end of the last layer, as far behind the last sum as in the layers before: what normalizes it."""
+    end = added
+    while end < min(added + tail, len(stream.cuts) - 1) and not stream.has_product(end):
+        end += 1
+    return end
+
+
+def _name(attention: Attention) -> str:
+    return attention.context.name or attention.context.outputs[0].name

@@ -1,0 +1,133 @@
+"""Which stage of a chain each node belongs to, written into the nodes.
+
+A mark is the name of a stage, in the node's metadata; the order of the stages is in the model's. Passes that run later
+keep the marks: what takes the place of a node gets its mark.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from regraft.errors import PassError
+from regraft.folding.fold import RANDOM
+from regraft.ir.graph import Constant, Graph, Node, Tensor, subgraphs
+from regraft.ir.model import Model
+from regraft.ir.order import reads
+from regraft.ir.schema import DOMAINS
+from regraft.pipelines.pass_ import STAGE
+from regraft.regions.stream import is_about_shape
+
+ORDER = "regraft.stages"
+"""Where the metadata of a model has the names of its stages, as a JSON list."""
+
+
+def assign(graph: Graph, boundaries: Sequence[Tensor]) -> dict[Node, int]:
+    """The stage of each node of `graph`, the stages being numbered from 0, and stage i ending at `boundaries[i]`.
+
+    What depends on the hidden state of a stage, but for its shape, is in that stage. The rest (masks, positions,
+    constants) is in the stage that needs it, and where several do, in the first where it can be computed.
+    """
+    earliest, fixed = _earliest(graph, boundaries)
+    readers: dict[Tensor, list[Node]] = {}
+    for node in graph.nodes:
+        for tensor in reads(node):
+            readers.setdefault(tensor, []).append(node)
+    stages: dict[Node, int] = {}
+    outputs = set(graph.outputs)
+    for node in reversed(graph.nodes):
+        wanted = {stages[reader] for tensor in node.outputs for reader in readers.get(tensor, ())}
+        alone = len(wanted) == 1 and outputs.isdisjoint(node.outputs) and node not in fixed
+        stages[node] = wanted.pop() if alone else earliest[node]
+    return stages
+
+
+def _earliest(graph: Graph, boundaries: Sequence[Tensor]) -> tuple[dict[Node, int], set[Node]]:
+    """The first stage where each node can be computed, and the nodes that must be in it."""
+    opened = {tensor: stage + 1 for stage, tensor in enumerate(boundaries)}
+    hidden = set(boundaries)
+    made: dict[Tensor, int] = {}
+    earliest: dict[Node, int] = {}
+    fixed = {node for tensor in boundaries for node in tensor.inputs}
+    for node in graph.nodes:
+        inputs = list(reads(node))
+        is_inside = not is_about_shape(node)
+        found = [opened[t] if is_inside and t in opened else made.get(t, 0) for t in inputs]
+        earliest[node] = max(found, default=0)
+        made.update(dict.fromkeys(node.outputs, earliest[node]))
+        if is_inside and not hidden.isdisjoint(inputs):
+            hidden.update(node.outputs)
+            fixed.add(node)
+    return earliest, fixed
+
+
+def mark(model: Model, stages: dict[Node, int], names: Sequence[str]) -> bool:
+    """Write the stage of each node of the main graph into it; whether that changes anything.
+
+    Args:
+        names: of the stages, in order; those that have no node are not written.
+    """
+    before = model.metadata.get(ORDER)
+    used = set(stages.values())
+    model.metadata[ORDER] = json.dumps([name for stage, name in enumerate(names) if stage in used])
+    changed = before != model.metadata[ORDER]
+    for node, stage in stages.items():
+        changed = changed or node.metadata.get(STAGE) != names[stage]
+        node.metadata[STAGE] = names[stage]
+    return changed
+
+
+def names_of(model: Model) -> list[str]:
+    """The names of the stages of `model`, in order.
+
+    Raises:
+        PassError: it has no marks.
+    """
+    if ORDER not in model.metadata:
+        raise PassError("the model is not split into stages; run split-layers")
+    names: list[str] = json.loads(model.metadata[ORDER])
+    return names
+
+
+def homes(graph: Graph, names: Sequence[str]) -> list[int | None]:
+    """The stage of each node of `graph`, as the marks say; None where it depends on constants only.
+
+    A node without a mark is in the stage of what it reads. A node is never in a later stage than one that reads it.
+
+    Raises:
+        PassError: a mark is none of `names`.
+    """
+    number = {name: stage for stage, name in enumerate(names)}
+    free = _free(graph)
+    place = {node: i for i, node in enumerate(graph.nodes)}
+    makers = [[place[n] for t in reads(node) for n in t.inputs if n in place and n not in free] for node in graph.nodes]
+    found: list[int | None] = []
+    for node, before in zip(graph.nodes, makers, strict=True):
+        name = node.metadata.get(STAGE)
+        if name is not None and name not in number:
+            raise PassError(f"node '{node.name}' is marked as of stage '{name}'; known: {', '.join(names)}")
+        known = [stage for i in before if (stage := found[i]) is not None]
+        found.append(None if node in free else number[name] if name is not None else max(known, default=len(names) - 1))
+    for i in reversed(range(len(found))):
+        for maker in makers[i]:
+            found[maker] = _earlier(found[maker], found[i])
+    return found
+
+
+def _earlier(stage: int | None, reader: int | None) -> int | None:
+    return stage if reader is None or stage is None else min(stage, reader)
+
+
+def _free(graph: Graph) -> set[Node]:
+    """The nodes that depend on constants only, and on no chance; but for those that make outputs."""
+    free: set[Node] = set()
+    outputs = set(graph.outputs)
+    for node in graph.nodes:
+        plain = (node.domain or "") in DOMAINS and node.op not in RANDOM and not subgraphs(node)
+        if plain and outputs.isdisjoint(node.outputs) and all(_is_known(tensor, free) for tensor in node.inputs):
+            free.add(node)
+    return free
+
+
+def _is_known(tensor: Tensor, free: set[Node]) -> bool:
+    return isinstance(tensor, Constant) or tensor.is_empty() or any(node in free for node in tensor.inputs)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from regraft.ir import schema
 from regraft.ir.graph import Constant
 from regraft.ir.weights import Array
 from regraft.shapes import dims
@@ -53,11 +54,23 @@ def _moved(call: Call, shape: tuple[int, ...] | None) -> Array | None:
     return value.reshape(shape) if value is not None and shape is not None and math.prod(shape) == value.size else None
 
 
-def _cast(call: Call, shape: Any) -> Array | None:
-    to, source = call.attrs.get("to"), call.fact(0)
+def _cast(call: Call, shape: tuple[int, ...] | None) -> Array | None:
+    to, source = call.attrs.get("to", call.fact(1).code), call.fact(0)
+    if to not in WHOLE:
+        return None
+    if source.code not in WHOLE:
+        return _cast_floats(call, to) if shape is not None else None
     if to == onnx.TensorProto.BOOL and source.code != to:
         return None if source.numbers is None else of_array(source.numbers != 0)
-    return source.value if to in WHOLE else None
+    return source.value
+
+
+def _cast_floats(call: Call, to: int) -> Array | None:
+    """The elements of a constant of floats, which are not followed by value themselves."""
+    values = schema.constant_of(call.node.inputs[0])
+    if values is None or values.dtype.kind != "f" or not np.isfinite(values).all():
+        return None
+    return of_array(values != 0 if to == onnx.TensorProto.BOOL else values)
 
 
 def _gather(call: Call, shape: Any) -> Array | None:
@@ -111,7 +124,7 @@ def _elementwise(combine: Callable[..., Any]) -> Rule:
 
 
 def _divide(a: Dim, b: Dim) -> Dim | None:
-    if isinstance(b, int) and b > 0 and dims.is_natural(a):
+    if b != 0 and dims.is_natural(a) and dims.is_natural(b):  # by zero the operator is undefined
         return dims.quotient([a], [b])
     if isinstance(a, int) and isinstance(b, int) and b:
         return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
@@ -192,6 +205,7 @@ RULES: dict[str, Rule] = {
     "Reshape": _moved,
     "Flatten": _moved,
     "Cast": _cast,
+    "CastLike": _cast,
     "Gather": _gather,
     "Slice": _slice,
     "Concat": _concat,

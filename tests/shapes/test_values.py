@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx.parser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
@@ -106,3 +107,14 @@ def _at(dim: dims.Dim, n: int, m: int) -> int | None:
     if not dims.is_named(dim):
         return None
     return int(eval(str(dim), {"min": min, "max": max, "floor": lambda x: x // 1, "n": n, "m": m}))
+
+
+def test_a_product_of_dimensions_over_one_of_them_is_the_other() -> None:
+    text = """<ir_version: 9, opset_import: ["" : 18]> g (float[batch, seq] x) => (int64[k] y)
+    <int64 zero = {0}, int64 one = {1}, float three = {3.5}> {
+        s = Shape(x)  b = Gather(s, zero)  l = Gather(s, one)  all = Mul(l, b)  q = Div(all, b)
+        first = CastLike(three, b)  step = CastLike(one, b)  y = Range(first, q, step)
+    }"""
+    facts = shapes.analyse(model := from_proto(onnx.parser.parse_model(text)))
+    found = {t.name: facts[t].value for node in model.graph.nodes for t in node.outputs}
+    assert [str(found[name]) for name in ("q", "first", "step")] == ["seq", "3", "1"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from regraft.errors import VerificationError
 from regraft.ir.model import Model
+from regraft.ir.weights import Array
 from regraft.verification.contract import Contract
 from regraft.verification.drift import Drift
 from regraft.verification.inputs import Given, make_inputs
@@ -40,7 +42,7 @@ class Golden:
         """Write the arrays into `folder`; the files by what they hold. bfloat16 and its kin become float32."""
         (folder / "golden").mkdir()
         for what, name in FILES.items():
-            np.savez(folder / name, **{key: _plain(value) for key, value in getattr(self, what).items()})
+            write_arrays(folder / name, getattr(self, what))
         return dict(FILES)
 
 
@@ -67,9 +69,20 @@ def make_golden(original: Model, model: Model, contract: Contract, given: Given 
     return Golden(inputs, session.device_inputs(inputs), outputs, drift)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Array:
+    """`value` in a dtype that numpy's files know: bfloat16 and its kin as float32, small whole numbers as int8."""
     array = np.asarray(value)
-    return array.astype(np.float32) if array.dtype.isbuiltin == 2 else array
+    if array.dtype.isbuiltin != 2:
+        return array
+    return array.astype(np.int8 if "int" in array.dtype.name else np.float32)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays into a `.npz` file; equal arrays give equal files."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, value in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, plain(value))
 
 
 def read_arrays(path: Path, dtypes: Mapping[str, Any] | None = None) -> dict[str, Any]:

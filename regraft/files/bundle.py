@@ -44,14 +44,14 @@ def interface(model: Model) -> dict[str, Any]:
     """What the manifest says of inputs and outputs, of the caller and of the device."""
     feeds = model.host.feeds if model.host else {}
     device = [
-        {**_port(tensor), "from": {"host": feeds[tensor.name]} if tensor.name in feeds else {"input": tensor.name}}
+        {**entry(tensor), "from": {"host": feeds[tensor.name]} if tensor.name in feeds else {"input": tensor.name}}
         for tensor in model.graph.inputs
     ]
-    said: dict[str, Any] = {"inputs": list(map(_port, model.inputs)), "outputs": list(map(_port, model.outputs))}
-    said["device"] = {"model": DEVICE, "inputs": device, "outputs": list(map(_port, model.graph.outputs))}
+    said: dict[str, Any] = {"inputs": list(map(entry, model.inputs)), "outputs": list(map(entry, model.outputs))}
+    said["device"] = {"model": DEVICE, "inputs": device, "outputs": list(map(entry, model.graph.outputs))}
     if model.host is not None:
         made = model.host.model.graph.outputs
-        said["host"] = {"model": HOST if feeds else None, "outputs": list(map(_port, made))}
+        said["host"] = {"model": HOST if feeds else None, "outputs": list(map(entry, made))}
     return said
 
 
@@ -128,7 +128,8 @@ def _inside(folder: Path, name: str) -> Path:
     return path
 
 
-def _port(tensor: Variable) -> dict[str, Any]:
+def entry(tensor: Variable) -> dict[str, Any]:
+    """What the manifest says of a value."""
     dtype = None if tensor.dtype is None else np.dtype(tensor.dtype)
     name = "string" if dtype == np.object_ else str(dtype) if dtype is not None else None
     return {"name": tensor.name, "dtype": name, "shape": tensor.shape}

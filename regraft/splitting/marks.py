@@ -77,13 +77,18 @@ def mark(model: Model, stages: dict[Node, int], names: Sequence[str]) -> bool:
     return changed
 
 
+def is_split(model: Model) -> bool:
+    """Whether the nodes of `model` are marked with stages."""
+    return ORDER in model.metadata
+
+
 def names_of(model: Model) -> list[str]:
     """The names of the stages of `model`, in order.
 
     Raises:
         PassError: it has no marks.
     """
-    if ORDER not in model.metadata:
+    if not is_split(model):
         raise PassError("the model is not split into stages; run split-layers")
     names: list[str] = json.loads(model.metadata[ORDER])
     return names

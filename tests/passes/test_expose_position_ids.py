@@ -1,0 +1,223 @@
+"""expose-position-ids: the host makes what the model made; the device takes others too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import regraft
+from regraft.files.convert import clone
+from regraft.ir.graph import Constant
+from regraft.ir.structure import check
+from regraft.passes.expose_position_ids import ExposePositionIds
+from regraft.pipelines.pass_ import Context
+from regraft.verification.inputs import make_inputs
+from regraft.verification.runtime import Session
+from regraft.verification.verify import snapshot
+from tests.regions.sums import LENGTH, POSITIONS, SUMS, WEIGHTS, WIDTH, embedded, feeds, written
+from tests.regions.test_embeddings import EXPORTS
+
+SEEN = [name for name, (roles, _) in EXPORTS.items() if "position" in roles]
+OPSETS = (11, 13, 17, 18, 20, 23)
+
+
+def expose(model, inputs=None, **options) -> Context:
+    """Run the pass; every bit of the outputs stays, and a second run does nothing."""
+    before, context = clone(model), Context("expose-position-ids")
+    one = ExposePositionIds(**options)
+    one.run(model, context)
+    check(model)
+    if model.host is not None:
+        check(model.host.model)
+    inputs = inputs or make_inputs(before)
+    old, new = snapshot(before, inputs), snapshot(model, inputs)
+    assert list(old) == list(new)
+    for name, value in old.items():
+        assert np.asarray(value).tobytes() == np.asarray(new[name]).tobytes(), name
+    again = Context()
+    one.run(clone(model), again)
+    assert not again.changes
+    return context
+
+
+def signature(model) -> dict[str, tuple[str, list]]:
+    return {t.name: (str(t.dtype), t.shape) for t in model.graph.inputs}
+
+
+# ------------------------------------------------------------------------------------------------ real exports
+
+
+@pytest.mark.parametrize("name", [name for name in SEEN if "train" not in name])
+def test_every_export(artifacts, name):
+    model = regraft.load(artifacts / name)
+    before = signature(model)
+    context = expose(model)
+    after = signature(model)
+    assert {k: v for k, v in after.items() if k != "position_ids"} == before
+    assert after["position_ids"] == ("int64", before["input_ids"][1])
+    assert context.notes == []
+    assert list(model.host.feeds) == ["position_ids"]
+    assert "CumSum" not in {node.op for node in model.graph.nodes}
+
+
+def test_a_model_that_trains(artifacts):
+    model = regraft.load(artifacts / "pytorch/bert-cls-eager-ts-train.onnx")
+    ExposePositionIds().run(model, Context())
+    check(model)
+    assert signature(model)["position_ids"] == ("int64", ["batch", "seq"])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("pytorch/bert-cls-explicit-dynamo.onnx", "'position_ids' (of 64)"),
+        ("pytorch/t5-encoder-dynamo.onnx", "'input_ids' (of 100)"),
+        ("pytorch/t5-encoder-ts.onnx", "'input_ids' (of 100)"),
+        ("pytorch/vit-dynamo.onnx", "no table"),
+        ("pytorch/vit-ts.onnx", "no table"),
+    ],
+)
+def test_where_there_is_nothing_to_expose(artifacts, name, said):
+    model = regraft.load(artifacts / name)
+    before = signature(model)
+    context = expose(model)
+    assert signature(model) == before
+    assert model.host is None
+    (note,) = context.notes
+    assert said in note
+
+
+POPRT = {  # the nodes that Graphcore's preparation of this model takes out by name
+    *("Shape_7", "Constant_8", "Gather_9", "Constant_10", "Add_11", "Unsqueeze_12", "Constant_13", "Slice_14"),
+}
+
+
+def test_what_the_script_of_graphcore_does(artifacts):
+    path = artifacts / "pytorch/transformers-4.25.1-bert-qa/model.onnx"
+    before, model = regraft.load(path), regraft.load(path)
+    expose(model)
+    old, new = ({node.name: node for node in m.graph.nodes} for m in (before, model))
+    assert old.keys() - new.keys() == POPRT
+    assert new.keys() <= old.keys()
+    ids, position_ids = model.graph.inputs[0], model.graph.inputs[-1]
+    assert (position_ids.name, position_ids.dtype, position_ids.shape) == ("position_ids", ids.dtype, ids.shape)
+    assert new["Gather_18"].inputs[1] is position_ids
+    for name, node in new.items():
+        if name != "Gather_18":
+            assert [t.name for t in node.inputs] == [t.name for t in old[name].inputs]
+    reference = np.load(path.parent / "ref.npz")
+    outputs = snapshot(model, {t.name: reference[f"in_{t.name}"] for t in before.graph.inputs})
+    for name, value in outputs.items():
+        np.testing.assert_allclose(value, reference[f"out_{name}"], rtol=1e-4, atol=1e-5)
+
+
+def test_the_length_that_the_mask_reads_stays(artifacts):
+    model = regraft.load(artifacts / "pytorch/bert-cls-eager-ts.onnx")
+    made_of_length = {node.name for node in model.graph.nodes if node.op == "Range"}
+    expose(model)
+    assert {node.name for node in model.graph.nodes if node.op == "Range"} == made_of_length
+
+
+# ------------------------------------------------------------------------------------------------ every form
+
+
+def device_alone(model, position_ids):
+    """What the device gives for these positions, and what the tables say it should."""
+    given = {**feeds(), "position_ids": position_ids}
+    found = Session(model.device).run(given)["y"]
+    words, types = WEIGHTS["words"][given["ids"]], WEIGHTS["kinds"][given["types"]]
+    return found, lambda rows: (words + types + rows[position_ids]) @ WEIGHTS["weight"]
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("position", POSITIONS)
+def test_every_form_takes_other_positions(position, opset):
+    model = embedded(position, opset=opset)
+    expose(model, feeds())
+    length = LENGTH if "constant" in position else "S"
+    assert signature(model)["position_ids"] == ("int64", ["B", length])
+    ops = {node.op for node in model.graph.nodes}
+    assert not ops & {"Range", "CumSum", "Slice", "Expand", "Shape", "Reshape", "Equal", "Not"}
+    position_ids = np.array([[5, 1, 4, 2, 3, 0], [0, 1, 2, 0, 1, 0]])
+    found, expected = device_alone(model, position_ids)
+    table = {"cut in a batch": "cube", "constant": "fixed", "constant rows": "plane"}.get(position, "places")
+    rows = WEIGHTS[table].reshape(-1, WIDTH) * (2 if position == "scaled" else 1)
+    np.testing.assert_allclose(found, expected(rows), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("total", SUMS)
+@pytest.mark.parametrize("lookups", ["gather", "hot", "narrow", "nested"])
+@pytest.mark.parametrize("position", ["rows in a batch", "cut", "constant"])
+def test_every_sum(total, lookups, position):
+    model = embedded(position, total, lookups)
+    expose(model)
+    assert "position_ids" in signature(model)
+    check(model)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+@pytest.mark.parametrize("position", ["slice", "constant", "counted"])
+def test_its_name_and_dtype(dtype, position):
+    model = embedded(position)
+    expose(model, dtype=dtype, input="places_of")
+    assert signature(model)["places_of"][0] == dtype
+
+
+def test_the_dtype_that_the_model_has():
+    position = "shape = Shape(ids) n = Gather(shape, i1) m = Cast<to = 6>(n) index = Range(j0, m, j1)"
+    body = f"{position} p = Gather(places, index) w = Gather(words, ids) x = Add(w, p) y = MatMul(x, weight)"
+    model = written(body, more="int32 j0 = {0}, int32 j1 = {1}")
+    expose(model)
+    assert signature(model)["position_ids"][0] == "int32"
+
+
+def test_two_tables_of_one_index_share_the_input():
+    body = """shape = Shape(ids) n = Gather(shape, i1) index = Range(i0, n, i1) p = Gather(places, index)
+    w = Gather(words, ids) q = Gather(words, index) a = Add(w, p) x = Add(q, a) y = MatMul(x, weight)"""
+    model = written(body)
+    expose(model)
+    assert list(signature(model))[-1] == "position_ids"
+    assert [node.inputs[1].name for node in model.graph.nodes if node.op == "Gather"].count("position_ids") == 2
+
+
+def test_an_encoder_and_a_decoder_have_each_their_own():
+    one = "shape{0} = Shape({1}) n{0} = Gather(shape{0}, i1) r{0} = Range(i0, n{0}, i1) p{0} = Gather(places, r{0})"
+    one += " w{0} = Gather(words, {1}) x{0} = Add(w{0}, p{0}) m{0} = MatMul(x{0}, weight) "
+    model = written(one.format("a", "ids") + one.format("b", "types") + "y = Add(ma, mb)")
+    expose(model)
+    assert [name for name in signature(model) if "position" in name] == ["position_ids", "position_ids_1"]
+
+
+def test_the_host_looks_no_rows_up_for_their_shape():
+    model = embedded("of the rows")
+    expose(model)
+    assert not [
+        t for node in model.host.model.graph.nodes for t in node.inputs if isinstance(t, Constant) and t.size > 32
+    ]
+
+
+def test_exchanged_axes_are_left_alone_and_said():
+    body = """shape = Shape(ids) n = Gather(shape, i1) index = Range(i0, n, i1) rows = Gather(places, index)
+    p = Reshape(rows, column) w = Gather(words, ids) turned = Transpose<perm = [1, 0, 2]>(w) x = Add(turned, p)
+    back = Transpose<perm = [1, 0, 2]>(x) y = MatMul(back, weight)"""
+    model = written(body, more="int64[3] column = {-1, 1, 4}")
+    context = expose(model)
+    assert model.host is None
+    (note,) = context.notes
+    assert "axes" in note
+
+
+def test_a_table_that_is_cut_in_its_width_too_is_left_alone():
+    body = """shape = Shape(ids) length = Slice(shape, one, twice) ends = Concat<axis = 0>(length, width)
+    starts = Identity(zeros) p = Slice(places, starts, ends) w = Gather(words, ids) x = Add(w, p)
+    y = MatMul(x, weight)"""
+    model = written(body, more="int64[2] zeros = {0, 0}, int64[1] twice = {2}")
+    context = expose(model)
+    assert model.host is None
+    assert "cut" in context.notes[0]
+
+
+def test_the_pipeline_verifies_it(artifacts):
+    model = regraft.load(artifacts / "pytorch/roberta-eager-ts.onnx")
+    report = regraft.run(model, "expose-position-ids", verify="each")
+    assert report.passes[0].drift.passed

@@ -7,7 +7,7 @@ What a caller gives in floats may be anything, -inf in a mask too.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from onnx import TensorProto
 
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor
-from regraft.ir.weights import dtype_from_onnx
+from regraft.ir.weights import code_of, dtype_from_onnx
 from regraft.rewriting.matcher import is_constant
 
 INF = math.inf
@@ -49,13 +49,15 @@ UNKNOWN = Range()
 ANYTHING = Range(finite=False)
 TRUTH = Range(0, 1)
 NATURAL = Range(0, INF)
+SIZE = Range(0, 2**31 - 1)
+"""No dimension is taken to be larger."""
 
 
 class Bounds:
-    """The bounds of values, each found out once: `Bounds()(tensor)`."""
+    """The bounds of values, each found out once: `Bounds()(tensor)`; `given` are those known from elsewhere."""
 
-    def __init__(self) -> None:
-        self._known: dict[Tensor, Range] = {}
+    def __init__(self, given: Mapping[Tensor, Range] | None = None) -> None:
+        self._known: dict[Tensor, Range] = dict(given or {})
 
     def __call__(self, tensor: Tensor) -> Range:
         return self._of(tensor, _FAR)
@@ -79,7 +81,13 @@ class Bounds:
 
 
 def _of_dtype(tensor: Tensor) -> Range:
-    return TRUTH if tensor.dtype is not None and np.dtype(tensor.dtype).kind == "b" else UNKNOWN
+    if tensor.dtype is None or np.dtype(tensor.dtype).kind not in "biu":
+        return UNKNOWN
+    kind = np.dtype(tensor.dtype)
+    if kind.kind == "b":
+        return TRUTH
+    limits = np.iinfo(kind.name)
+    return Range(float(limits.min), float(limits.max)) if kind.itemsize < 8 else UNKNOWN
 
 
 def _is_float(tensor: Tensor) -> bool:
@@ -115,9 +123,9 @@ def _within(range_: Range, tensor: Tensor) -> Range:
         return range_
     kind = np.dtype(tensor.dtype).kind
     if kind in "iu":
-        limits = np.iinfo(tensor.dtype)
+        limits = np.iinfo(np.dtype(tensor.dtype).name)
         known = [bound for bound in (range_.low, range_.high) if math.isfinite(bound)]
-        return range_ if all(limits.min <= bound <= limits.max for bound in known) else UNKNOWN
+        return range_ if all(limits.min <= bound <= limits.max for bound in known) else _of_dtype(tensor)
     if kind == "b":
         return Range(max(range_.low, 0), min(range_.high, 1))
     limit = largest(tensor.dtype)
@@ -142,12 +150,13 @@ def _where(node: Node, condition: Range, yes: Range, no: Range) -> Range:
     return _union(node, yes, no)
 
 
-def _cast(node: Node, first: Range) -> Range:
-    to = node.attrs.get("to")
+def _cast(node: Node, first: Range, *like: Range) -> Range:
+    dtype = node.outputs[0].dtype
+    to = node.attrs.get("to", 0 if dtype is None else code_of(dtype))
     if to == TensorProto.BOOL:
         zero = first.low <= 0 <= first.high
         return Range(1, 1) if not zero else Range(0, 0) if first == Range(0, 0) else TRUTH
-    if isinstance(to, int) and dtype_from_onnx(to).kind in "iu":
+    if to and dtype_from_onnx(to).kind in "iu":
         low, high = (math.trunc(bound) if math.isfinite(bound) else bound for bound in first[:2])
         return Range(low, high) if first.finite else UNKNOWN
     return first
@@ -243,10 +252,12 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("Identity", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Transpose", "Expand", "Tile"), _moved),
     **dict.fromkeys(("Slice", "Gather", "GatherND", "GatherElements", "Split"), _moved),
     **dict.fromkeys(("Concat",), _union),
-    **dict.fromkeys(("Shape", "Size"), lambda node, a: NATURAL),
+    **dict.fromkeys(("Shape", "ArgMax", "ArgMin"), lambda node, a: SIZE),
+    "Size": lambda node, a: NATURAL,
     **dict.fromkeys(("Softmax", "Sigmoid"), lambda node, a: Range(0, 1, a.finite)),
     "Where": _where,
     "Cast": _cast,
+    "CastLike": _cast,
     "Add": _add,
     "Sum": _add,
     "Sub": _sub,

@@ -1,0 +1,269 @@
+"""narrow-integers: what fits and what does not, where 64 bits must stay, inputs that the host converts."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+import regraft
+from regraft.files.convert import clone, from_proto
+from regraft.ir.structure import check
+from regraft.passes.fold_constants import FoldConstants
+from regraft.passes.narrow_integers import NarrowIntegers
+from regraft.pipelines.pass_ import Context
+from regraft.regions.integers import TAKES_INT32
+from regraft.rewriting.rule_pass import ensure_types
+from regraft.verification.runtime import Session
+from regraft.verification.verify import make_inputs, snapshot
+
+OPSETS = (11, 13, 17, 18, 20, 23)
+FOREVER = 2**63 - 1
+
+
+def wide(model) -> list[str]:
+    """The operators that give int64, and the constants and inputs that are int64, as `input`."""
+    made = [node.op for node in model.nodes() for t in node.outputs if t.dtype == np.int64]
+    given = {t.name for node in model.nodes() for t in node.inputs if not t.inputs and t.dtype == np.int64}
+    return made + ["input"] * len(given)
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+def test_what_is_an_index_into_a_table_fits(parse, apply, opset):
+    axes = "Unsqueeze(i, a)" if opset >= 13 else "Unsqueeze<axes = [0]>(i)"
+    model = parse(
+        f"""g (int64[3] i) => (float[1,3,2] y) <float[4,2] t = {{1,2,3,4,5,6,7,8}}, int64[1] a = {{0}}> {{
+        u = {axes} y = Gather(t, u) }}""",
+        opset,
+    )
+    done = apply(model, NarrowIntegers(), inputs={"i": np.array([0, -4, 3])})
+    assert done.ops == ["Cast", "Unsqueeze", "Gather"]
+    assert done.model.graph.nodes[2].inputs[1].dtype == np.int32
+    assert not done.notes
+
+
+def test_a_constant_index_becomes_narrow_and_one_that_does_not_fit_stays(parse, apply):
+    model = parse("""g (int64[4] x, float[4] z) => (float[1] y, bool[4] b)
+        <int64[1] i = {3}, int64 big = {4294967296}> {
+        y = Gather(z, i) b = Equal(x, big) }""")
+    inputs = {"x": np.array([2**32, 0, 1, 2]), "z": np.ones(4, np.float32)}
+    done = apply(model, NarrowIntegers(assume="inputs"), inputs=inputs)
+    gather, equal = done.model.graph.nodes
+    assert gather.inputs[1].dtype == np.int32
+    assert equal.inputs[1].dtype == np.int64
+
+
+@pytest.mark.parametrize("opset", [11, 13, 18])
+def test_the_end_of_a_slice_is_clamped(parse, apply, opset):
+    model = parse(
+        f"""g (float[6,4] x) => (float[M,4] y) <int64[1] s = {{{-FOREVER}}}, int64[1] e = {{{FOREVER}}},
+        int64[1] a = {{0}}, int64[1] t = {{2}}> {{ y = Slice(x, s, e, a, t) }}""",
+        opset,
+    )
+    done = apply(model, NarrowIntegers())
+    (node,) = done.model.graph.nodes
+    assert [t.dtype for t in node.inputs[1:]] == [np.int32] * 4
+    assert int(node.inputs[2].values[0]) == 2**31 - 1
+
+
+@pytest.mark.parametrize(
+    ("body", "output"),
+    [
+        ("c = Cast<to = 7>(i) y = Unsqueeze(c, z)", "int64[1,3] y"),  # an output of the graph keeps its dtype
+        ("s = Shape(f) n = Mul(s, two) y = ConstantOfShape(n)", "float[6] y"),  # a shape, and what computes it
+        ("c = Cast<to = 7>(f) y = Cast<to = 1>(c)", "float[3] y"),  # no range is known of it
+        ("d = Add(w, w) y = Cast<to = 1>(d)", "float[3] y"),  # nor of an input
+    ],
+)
+def test_what_must_stay_wide_stays(parse, apply, body, output):
+    model = parse(f"""g (int32[3] i, int64[3] w, float[3] f) => ({output})
+        <int64[1] z = {{0}}, int64[1] two = {{2}}> {{ {body} }}""")
+    done = apply(
+        model,
+        NarrowIntegers(),
+        inputs={"i": np.arange(3, dtype=np.int32), "w": np.array([2**40, 1, -5]), "f": np.array([1e12, 2, 3], "f4")},
+    )
+    assert not done.changes
+
+
+def test_a_value_needed_in_both_widths_is_converted_once(parse, apply):
+    model = parse("""g (float[N,2] x) => (float[K] p, float[M,2] q)
+        <float[9,2] t = {1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7,8,9},
+        int64 zero = {0}, int64 one = {1}, int64[1] axis = {0}, float f = {1}> {
+        s = Shape(x) n = Gather(s, zero) u = Unsqueeze(n, axis) p = ConstantOfShape(u)
+        r = Range(zero, n, one) k = Add(r, one) q = Gather(t, k) }""")
+    done = apply(model, NarrowIntegers())
+    assert done.ops.count("Cast") == 1
+    assert {node.op for node in done.model.graph.nodes for t in node.outputs if t.dtype == np.int32} >= {"Range", "Add"}
+    assert sorted(wide(done.model))[:3] == ["Gather", "Shape", "Unsqueeze"]
+
+
+def test_casts_between_the_widths_go(parse, apply):
+    model = parse("""g (int32[3] i, int64[3] k) => (float[3] y, bool[3] b) <float[4] t = {1,2,3,4}, int64 one = {1}> {
+        w = Cast<to = 7>(i) y = Gather(t, w)
+        p = Cast<to = 7>(i) a = Mul(p, one) e = Cast<to = 6>(a) b = Less(i, e) }""")
+    done = apply(model, NarrowIntegers(), inputs={"i": np.array([0, 3, 1], np.int32), "k": np.zeros(3, np.int64)})
+    assert done.ops == ["Gather", "Mul", "Less"]
+
+
+def test_sums_of_what_is_bounded_fit_until_they_do_not(parse, apply):
+    text = """g (int32[3] i) => (bool[3] y) <int64 big = {BIG}> {
+        w = Cast<to = 7>(i) h = Max(w, big) m = Min(h, big) a = Add(m, big) y = Less(a, w) }"""
+    inputs = {"i": np.array([-(2**31), 0, 2**31 - 1], np.int32)}
+    assert "Cast" not in apply(parse(text.replace("BIG", str(2**30 - 1))), NarrowIntegers(), inputs=inputs).ops
+    assert "Cast" in apply(parse(text.replace("BIG", str(2**30))), NarrowIntegers(), inputs=inputs).ops
+
+
+@pytest.mark.parametrize(("assume", "left"), [("nothing", 3), ("inputs", 2), ("all", 0)])
+def test_what_may_be_assumed(parse, apply, assume, left):
+    model = parse("""g (int64[3] m) => (float[3] y) <int64 one = {1}, int64 zero = {0}> {
+        a = Min(m, one) p = Cast<to = 1>(a) b = CumSum(m, zero) c = Mul(b, m) q = Cast<to = 1>(c) y = Add(p, q) }""")
+    done = apply(model, NarrowIntegers(assume=assume), inputs={"m": np.array([1, 2, 0])})
+    assert sum(op != "Cast" for op in wide(done.model) if op != "input") == left
+
+
+@pytest.mark.parametrize("choice", [True, False])
+def test_bodies_see_what_is_narrow_around_them(parse, apply, choice):
+    model = parse("""g (bool c, int64[3] i) => (float[3] y) <float[4] t = {1,2,3,4}, int64 one = {1}> {
+        n = Max(i, one) k = Min(n, one)
+        y = If(c) <then_branch = p () => (float[3] a) { q = Add(k, one) a = Gather(t, q) },
+                   else_branch = r () => (float[3] b) { v = Cast<to = 1>(k) b = Neg(v) }> }""")
+    done = apply(model, NarrowIntegers(assume="inputs"), inputs={"c": np.array(choice), "i": np.array([0, 1, 5])})
+    assert [op for op in wide(done.model) if op != "input"] == []
+
+
+def test_a_default_of_constant_of_shape(parse, apply):
+    model = parse("""g (float[N] x) => (float[N] y) <float[4] t = {1,2,3,4}> {
+        s = Shape(x) i = ConstantOfShape<value = int64[1] {2}>(s) y = Gather(t, i) }""")
+    done = apply(model, NarrowIntegers())
+    assert wide(done.model) == ["Shape"]
+
+
+# ------------------------------------------------------------------------------------------------ inputs
+
+
+def with_inputs(model, **options):
+    context = Context("narrow-integers")
+    NarrowIntegers(inputs=True, **options).run(model, context)
+    check(model)
+    return context
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+def test_the_host_converts_inputs(parse, opset):
+    model = parse(
+        """g (int64[N,3] ids, int64[N,3] mask) => (float[N,3] y) <float[4] t = {1,2,3,4}> {
+        e = Gather(t, ids) m = Cast<to = 1>(mask) y = Mul(e, m) }""",
+        opset,
+    )
+    before = clone(model)
+    context = with_inputs(model, assume="inputs")
+    assert {t.name: str(t.dtype) for t in model.graph.inputs} == {"ids": "int32", "mask": "int32"}
+    assert [node.op for node in model.graph.nodes] == ["Gather", "Cast", "Mul"]
+    assert not context.notes
+    inputs = {"ids": np.array([[0, 3, -1]]), "mask": np.array([[1, 0, 1]])}
+    np.testing.assert_array_equal(snapshot(model, inputs)["y"], snapshot(before, inputs)["y"])
+    assert not with_inputs(model, assume="inputs").changes
+
+
+def test_an_input_that_nothing_bounds_stays_and_a_note_says_so(parse):
+    model = parse(
+        "g (int64[3] ids, int64[3] mask) => (float[3] y) <float[4] t = {1,2,3,4}> "
+        "{ e = Gather(t, ids) m = Cast<to = 1>(mask) y = Mul(e, m) }"
+    )
+    context = with_inputs(model)
+    assert {t.name: str(t.dtype) for t in model.graph.inputs} == {"ids": "int32", "mask": "int64"}
+    assert "'mask' stays int64" in context.notes[0]
+
+
+def test_the_whole_pipeline_verifies_what_the_host_does(artifacts):
+    model = regraft.load(artifacts / "pytorch/bert-cls-eager-dynamo.onnx")
+    regraft.run(model, "fold-constants,narrow-integers{inputs=true,assume=inputs}", verify="each")
+    assert all(t.dtype == np.int32 for t in model.graph.inputs)
+
+
+# ------------------------------------------------------------------------------------------------ real exports
+
+
+@pytest.mark.parametrize("assume", ["nothing", "inputs", "all"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pytorch/bert-cls-eager-ts.onnx",
+        "pytorch/bert-cls-sdpa-dynamo.onnx",
+        "pytorch/distilbert-sdpa-ts.onnx",
+        "pytorch/transformers-4.25.1-bert-qa/model.onnx",
+        "tensorflow/tiny_seq32_op18.onnx",
+    ],
+)
+def test_real_exports(artifacts, apply, name, assume):
+    model = regraft.load(artifacts / name)
+    FoldConstants().run(model, Context())
+    ensure_types(model)
+    before = len(wide(model))
+    done = apply(model, NarrowIntegers(assume=assume))
+    assert done.changes
+    assert len(wide(done.model)) < before
+    inputs = make_inputs(model)
+    device = clone(model)
+    with_inputs(device, assume="inputs")
+    for key, value in snapshot(model, inputs).items():
+        np.testing.assert_array_equal(snapshot(device, inputs)[key], value)
+    assert not any(t.dtype == np.int64 for t in device.graph.inputs)
+
+
+# ------------------------------------------------------------------------------------------------ ONNX Runtime
+
+
+ARGUMENTS = {  # inputs: "x" is the integer, others are constants
+    **{op: ["x", "x"] for op in ("Add", "Sub", "Mul", "Div", "Mod", "Max", "Min", "Equal", "Less", "Greater")},
+    **{op: ["x", "x"] for op in ("LessOrEqual", "GreaterOrEqual", "Concat", "GatherElements")},
+    "Where": ["b", "x", "x"],
+    "Expand": ["x", [2, 3]],
+    "Reshape": ["x", [3, 2]],
+    "Tile": ["x", [1, 2]],
+    "Gather": ["x", "x"],
+    "GatherND": ["x", [[0], [1]]],
+    "Slice": ["x", "v", "v", "v"],
+    "Squeeze": ["x"],
+    "Unsqueeze": ["x", [0]],
+    "Range": ["s", "s", "s"],
+    "CumSum": ["x", "s"],
+    "ScatterElements": ["x", "x", "x"],
+    "ScatterND": ["x", [[0]], "w"],
+    "Clip": ["x", "s", "s"],
+    "Pad": ["x", [0, 0, 1, 1]],
+    "ConstantOfShape": [[2]],
+    "TopK": ["x", [1]],
+    "Compress": ["x", "c"],
+}
+SHAPES = {"x": [2, 3], "b": [2, 3], "s": [], "v": [1], "w": [1, 3], "c": [2]}
+
+
+@pytest.mark.parametrize("op", sorted(TAKES_INT32))
+@pytest.mark.parametrize("opset", [13, 18, 23])
+def test_onnx_runtime_has_every_operator_in_32_bits(op, opset):
+    schema = onnx.defs.get_schema(op, opset) if onnx.defs.has(op, opset) else None
+    if schema is None:
+        pytest.skip(f"opset {opset} has no {op}")
+    inputs, weights = [], []
+    for place, kind in enumerate(ARGUMENTS.get(op, ["x"])):
+        if isinstance(kind, list):
+            weights.append(onnx.numpy_helper.from_array(np.array(kind), f"i{place}"))
+        else:
+            code = TensorProto.BOOL if kind in "bc" else TensorProto.INT32
+            inputs.append(helper.make_tensor_value_info(f"i{place}", code, SHAPES[kind]))
+    attrs = {
+        "Cast": {"to": TensorProto.FLOAT},
+        "Concat": {"axis": 0},
+        "Compress": {"axis": 0},
+        "ConstantOfShape": {"value": helper.make_tensor("v", TensorProto.INT32, [1], [3])},
+        "Split": {"num_outputs": 2} if opset >= 18 else {},
+    }
+    outputs = ["o0", "o1"] if op in ("Split", "TopK") else ["o0"]
+    names = [f"i{place}" for place in range(len(inputs) + len(weights))]
+    node = helper.make_node(op, names, outputs, **attrs.get(op, {}))
+    graph = helper.make_graph([node], "g", inputs, [onnx.ValueInfoProto(name=name) for name in outputs], weights)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    Session(from_proto(onnx.shape_inference.infer_shapes(proto)))

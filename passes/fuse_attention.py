@@ -13,6 +13,7 @@ from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.regions.attention import Attention, find_attentions
 from regraft.regions.forms import Form, MaskForm, form_of, mask_of
+from regraft.regions.reads import read_elsewhere
 from regraft.rewriting import composite
 from regraft.rewriting.node_pass import put, remove_unread_makers
 from regraft.rewriting.rule_pass import ensure_types, rewritten
@@ -72,16 +73,9 @@ def _obstacle(found: Attention, edit: Editor, facts: Facts) -> str | None:
         return f"the operator takes no scale of {found.scale:g}"
     if found.context.op == "Attention" and (found.context.inputs[4:] or found.context.outputs[1:]):
         return "it has past or present keys and values"
-    inside = set(found.inner)
-    for node in found.inner[:-1]:
-        if node.op == "Cast" and facts[node.inputs[0]].code != facts[node.outputs[0]].code:
-            return "the Softmax is computed in another type"
-        if node.outputs[0] in edit.ends:
-            return f"'{node.outputs[0].name}' is an output of the graph too"
-        other = next((r for r in edit.readers(node.outputs[0]) if r not in inside and r.op != "Shape"), None)
-        if other is not None:
-            return f"'{node.outputs[0].name}' is read by {other.op} '{label(other)}' too"
-    return None
+    if any(n.op == "Cast" and facts[n.inputs[0]].code != facts[n.outputs[0]].code for n in found.inner[:-1]):
+        return "the Softmax is computed in another type"
+    return read_elsewhere((node.outputs[0] for node in found.inner[:-1]), set(found.inner), edit)
 
 
 def _is_done(found: Attention, form: Form, opset: int) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from regraft.ir.graph import Node, Tensor
+from regraft.regions.reads import needs_elements
 from regraft.regions.views import Axes, Axis, View, axes_of, is_weight, leaves, move, regroup, step, trace
 from regraft.shapes import Facts
 from regraft.shapes.dims import Dim
@@ -178,7 +179,7 @@ def _is_merged(axes: Axes, inside: Axes, transposed: bool) -> bool:
 
 def _next(tensor: Tensor, ends: Set[Tensor], facts: Facts) -> Node | None:
     """The only node that does something with the elements of `tensor`, where it only moves them."""
-    readers = [node for node in tensor.outputs if node.op not in ("Shape", "Size") or node.domain]
+    readers = [node for node in tensor.outputs if needs_elements(node, tensor)]
     if len(readers) != 1 or tensor in ends or readers[0].inputs[0] is not tensor:
         return None
     before = step(readers[0].outputs[0], facts)

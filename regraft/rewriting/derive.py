@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from regraft.ir.graph import Constant
+from regraft.ir import schema
+from regraft.ir.graph import Constant, Tensor
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array, Derived, Value
 from regraft.rewriting.term import Given, Term, op
@@ -41,10 +42,35 @@ def own_weight(value: Term, edit: Editor) -> Constant | None:
     return held if sum(1 for _ in edit.readers(held)) <= 1 else None
 
 
+class Products:
+    """Weights times factors, which may differ along axes; each made once, whoever else reads the weight."""
+
+    def __init__(self, edit: Editor):
+        self.edit = edit
+        self._made: dict[tuple[Tensor, bytes], Constant] = {}
+
+    def times(self, weight: Tensor, factor: Array) -> Constant | None:
+        """The constant `weight` times what broadcasts to its shape; None where it does not, or is no constant."""
+        while len(weight.inputs) == 1 and weight.inputs[0].op == "Identity":
+            weight = weight.inputs[0].inputs[0]
+        value = weight.lazy if isinstance(weight, Constant) else schema.constant_of(weight)
+        if not isinstance(value, Value | np.ndarray) or not _broadcasts(factor.shape, value.shape):
+            return None
+        key = (weight, factor.tobytes())
+        if key not in self._made:
+            product = Derived([value], lambda array: _times(array, factor), value.shape, value.dtype)
+            self._made[key] = self.edit.constant(product, f"{weight.name}/scaled")
+        return self._made[key]
+
+
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    return len(shape) <= len(to) and all(a in (1, b) for a, b in zip(shape[::-1], to[::-1], strict=False))
+
+
 def _derived(weight: Constant, compute: Callable[[Array], Array], shape: Sequence[int], edit: Editor) -> Term:
     return Given(edit.constant(Derived([weight.lazy], compute, shape, weight.dtype), weight.name))
 
 
-def _times(array: Array, factor: float) -> Array:
+def _times(array: Array, factor: float | Array) -> Array:
     wide = np.float64 if array.dtype.itemsize == 8 else np.float32
     return np.multiply(array, factor, dtype=wide).astype(array.dtype)

@@ -9,7 +9,22 @@ from regraft.ir.surgery import Editor
 
 ELEMENTWISE = frozenset(
     {
-        *("Abs", "Cast", "Ceil", "Cos", "Erf", "Exp", "Floor", "Identity", "IsInf", "IsNaN", "Log", "Neg", "Not"),
+        *(
+            "Abs",
+            "Cast",
+            "CastLike",
+            "Ceil",
+            "Cos",
+            "Erf",
+            "Exp",
+            "Floor",
+            "Identity",
+            "IsInf",
+            "IsNaN",
+            "Log",
+            "Neg",
+            "Not",
+        ),
         *("Reciprocal", "Relu", "Sigmoid", "Sign", "Sin", "Sqrt", "Tanh"),
         *("Add", "And", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Mean", "Min"),
         *("Mul", "Or", "Pow", "Sub", "Sum", "Where", "Xor"),

@@ -1,0 +1,284 @@
+"""The arithmetic of attention masks moves to the host; the device adds what it is given."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+
+from regraft import shapes
+from regraft.errors import PassError
+from regraft.ir.graph import Node, Tensor
+from regraft.ir.model import Model
+from regraft.ir.surgery import Editor
+from regraft.ir.weights import code_of
+from regraft.pipelines.options import option
+from regraft.pipelines.pass_ import Context, Pass, label
+from regraft.regions.bounds import ANYTHING, Bounds, Range, largest
+from regraft.regions.lookups import LAYOUT, SHAPE_ONLY
+from regraft.regions.mask import HIDING, Masking, Origin, find_maskings, origin
+from regraft.regions.sameness import Sameness
+from regraft.regions.uniform import Uniform
+from regraft.rewriting.node_pass import builder, remove_unread_makers
+from regraft.rewriting.term import Given, Term, op
+from regraft.shapes import Facts
+from regraft.splitting import cone, drop_inputs, take_sizes, to_host
+from regraft.verification.contract import interface
+
+Site = tuple[Masking, ...]
+"""Maskings one behind the other, the nearest to the Softmax first."""
+
+
+class ExternalizeMask(Pass):
+    """Let the host compute attention masks, and the device take them as an additive bias.
+
+    scores + (1 - m) · -3.4e38          →  scores + attention_bias[B, 1, 1, S]
+    scores + Where(visible, 0, -inf)    →  the same; [B, 1, S, S] where rows differ, as in a causal mask
+    Where(visible, scores, -3.4e38)     →  the same
+    Attention(q, k, v, mask)            →  Attention(q, k, v, attention_bias), always with rows
+
+    Whatever computes the mask goes to the host: Range, Expand, GatherND, comparisons, the clamp to `value`. It is one
+    input for all layers that mask alike. A mask over rows that are all the same loses them: the device broadcasts.
+    A learned position bias that is added to a mask stays on the device, and so does a mask that is a constant, or that
+    the caller gives as it is added. What asks the former inputs of the mask for their shape is given that of the bias;
+    a guard against NaN behind the Softmax goes, since the bias is finite.
+
+    The outputs are the same but for rows that hide everything; see `clamp-mask-value`.
+    """
+
+    name = "externalize-mask"
+    contract = interface
+    input: str = option("attention_bias", "name of the input that the device takes")
+    value: float = option(-10000.0, "what hides; below zero")
+    dtype: Literal["same", "float32", "float16"] = option("same", "of the input; same: as that of the scores")
+
+    def run(self, model: Model, context: Context) -> None:
+        if self.value > HIDING:
+            raise PassError(f"{self.name}: a mask of {self.value:g} does not hide; give {HIDING:g} or less")
+        shapes.infer(model)
+        every = find_maskings(model.graph)
+        sites = list(_sites(every, context))
+        if not sites:
+            context.note("no mask to move: none is computed from inputs or their shape")
+            return
+        sources = [origin(_read(masking)) for site in sites for masking in site]
+        _ask_inputs(sources, shapes.analyse(model), model, context)
+        biases = self._apply(sites, every, model, context)
+        shapes.infer(model)
+        facts = shapes.analyse(model)
+        known = {name: facts[bias].dims or () for name, bias in biases.items()}
+        inputs = [tensor for tensor in model.graph.inputs if tensor in cone(biases.values())[1]]
+        for name, given in to_host(model, biases, context, rule="mask").items():
+            idle = [tensor for tensor in inputs if all(node.op in SHAPE_ONLY for node in tensor.outputs)]
+            with Editor(model) as edit:
+                asking = dict.fromkeys(node for tensor in idle for node in tensor.outputs)
+                take_sizes(asking, given, known[name], facts, edit, context)
+        drop_inputs(model, inputs)
+        for tensor in dict.fromkeys(tensor for source in sources for tensor in source.inputs):
+            if tensor in model.graph.inputs:
+                context.note(f"input '{tensor.name}' stays on the device: {label(tensor.outputs[0])} reads it")
+
+    def _apply(
+        self, sites: Sequence[Site], every: Sequence[Masking], model: Model, context: Context
+    ) -> dict[str, Tensor]:
+        """Let every site add a bias; the biases, by the names of the inputs that they become."""
+        same, uniform = Sameness(), Uniform(model.opset)
+        made: dict[Hashable, Tensor] = {}
+        moved = {masking for site in sites for masking in site}
+        infinite = {m.softmax for m in every if m not in moved and not uniform.bounds(m.value).finite}
+        with Editor(model) as edit:
+            for site in sites:
+                axes = _alike(site, uniform)
+                key = (axes, *((same(_read(m)), m.kind, m.scores) for m in site))
+                if key not in made:
+                    made[key] = self._bias(site, axes, uniform.bounds, model, edit, context)
+                _add(site, made[key], model, edit, context)
+                if site[0].softmax not in infinite:
+                    _drop_guards(site[0].softmax, uniform.bounds, edit, context)
+        names = (self.input if number == 1 else f"{self.input}_{number}" for number in range(1, len(made) + 1))
+        return dict(zip(names, made.values(), strict=True))
+
+    def _bias(
+        self, site: Site, axes: tuple[int, ...], bounds: Bounds, model: Model, edit: Editor, context: Context
+    ) -> Tensor:
+        """What the maskings of `site` add up to, with 1 element along `axes`."""
+        node, added = site[0].node, list[Node]()
+        dtype = np.dtype(node.outputs[0].dtype)
+        target = dtype if self.dtype == "same" else np.dtype(self.dtype)
+        if -self.value > largest(target):
+            raise PassError(f"{self.name}: {target} cannot hold a mask of {self.value:g}; choose another value")
+        terms = [self._term(masking, axes, bounds) for masking in site]
+        total = functools.reduce(operator.add, terms)
+        if len(terms) > 1:
+            total = op.Max(total, self.value)
+        missing = len(node.outputs[0].shape or ()) - max(len(_read(masking).shape or ()) for masking in site)
+        if missing > 0:
+            total = op.Unsqueeze(total, axes=list(range(missing)))
+        if target != dtype:
+            total = op.Cast(total, to=code_of(target))
+        bias = builder(node, model.graph, edit, added, dtype)(total)
+        context.replaced([], added, rule="bias")
+        return bias
+
+    def _term(self, masking: Masking, axes: tuple[int, ...], bounds: Bounds) -> Term:
+        """What `masking` adds, no less than `value`."""
+        tensor = _read(masking)
+        term: Term = Given(tensor)
+        for axis in axes:
+            if -axis <= len(tensor.shape or ()) and (tensor.shape or ())[axis] != 1:
+                term = op.Gather(term, np.zeros(1, np.int64), axis=axis)
+        if masking.kind == "chosen" or tensor.dtype == np.bool_:
+            shown, hidden = (0.0, self.value) if masking.scores in (None, 1) else (self.value, 0.0)
+            return op.Where(term, shown, hidden)
+        if masking.kind == "subtracted":
+            term = -term
+        known = bounds(masking.value)
+        low = -known.high if masking.kind == "subtracted" else known.low
+        return term if known.finite and low >= self.value else op.Max(term, self.value)
+
+
+# ----------------------------------------------------------------------------------------------- what is to move
+
+
+def _sites(every: Sequence[Masking], context: Context) -> Iterator[Site]:
+    """The maskings that can move, those that follow each other directly together."""
+    bounds, notes = Bounds(), dict[str, None]()
+    site: Site = ()
+    for masking in (leaf for outer in every for leaf in _leaves(outer)):
+        reason = _reason_to_keep(masking, bounds)
+        if reason is not None:
+            notes[f"kept the mask '{_read(masking).name}': {reason}"] = None
+            continue
+        if site and (site[-1].scores is None or site[-1].node.inputs[site[-1].scores] is not masking.node.outputs[0]):
+            yield site
+            site = ()
+        site = (*site, masking)
+    if site:
+        yield site
+    for text in notes:
+        if not text.endswith(": "):
+            context.note(text)
+
+
+def _leaves(masking: Masking) -> Iterator[Masking]:
+    """`masking`, or where it is a sum that a learned bias is part of, those that add the other summands to it."""
+    node: Node | None = masking.value.inputs[0] if masking.value.inputs else None
+    is_sum = node is not None and node.op == "Add" and not node.domain and masking.kind == "added"
+    if node is None or not is_sum or not origin(masking.value).tables:
+        yield masking
+        return
+    for place in (0, 1):
+        yield from _leaves(Masking(node, place, 1 - place, masking.softmax))
+
+
+def _read(masking: Masking) -> Tensor:
+    """What tells which scores are hidden: the condition of a choice, or what is added, as it is before a Transpose."""
+    if masking.kind == "chosen":
+        condition: Tensor = masking.node.inputs[0]
+        return condition
+    value, transpose = masking.value, _transpose(masking)
+    return value if transpose is None else transpose.inputs[0]
+
+
+def _transpose(masking: Masking) -> Node | None:
+    """The Transpose between a mask and the scores, which stays on the device."""
+    node: Node | None = masking.value.inputs[0] if masking.value.inputs else None
+    return node if node is not None and node.op == "Transpose" and masking.kind != "chosen" else None
+
+
+def _reason_to_keep(masking: Masking, bounds: Bounds) -> str | None:
+    """Why a masking stays on the device: a text, empty if that goes without saying; None where it can move."""
+    source, known = origin(_read(masking)), bounds(masking.value)
+    if masking.kind == "chosen" and known.high > HIDING:
+        return f"what is chosen instead of scores is not known to be {HIDING:g} or less"
+    if masking.kind != "chosen" and source.tables:
+        return ""
+    if not source.inputs and not source.sizes:
+        return "it is a constant"
+    if known.is_one_number and known.low == 0:
+        return "it hides nothing; simplify-mask takes it out"
+    if masking.kind == "added" and known == ANYTHING and all(n.op in LAYOUT for n in source.nodes):
+        return "the caller gives it as it is added"
+    return None
+
+
+def _alike(site: Site, uniform: Uniform) -> tuple[int, ...]:
+    """The axes of a mask, but for the first, along which it does not vary and the scores have their size anyway."""
+    first, axes = site[0], set[int]()
+    out = first.node.outputs[0].shape
+    if out is None or (len(site) > 1 and any(map(_transpose, site))):
+        return ()
+    scores = out if first.scores is None else first.node.inputs[first.scores].shape or []
+    transpose = _transpose(first)
+    perm = list(range(len(out))) if transpose is None else transpose.attrs.get("perm", list(range(len(out)))[::-1])
+    for place, axis in enumerate(perm[: len(out)]):
+        behind = place - len(out)
+        fits = len(scores) == len(out) and scores[behind] == out[behind] is not None
+        if axis and fits and not (first.scores is None and behind == -2):  # ONNX Runtime's Attention wants each row
+            axes.add(axis - len(out))
+    for masking in site:
+        tensor = _read(masking)
+        axes &= uniform(tensor) | {axis for axis in axes if -axis > len(tensor.shape or ())}
+    return tuple(sorted(axes))
+
+
+def _ask_inputs(sources: Sequence[Origin], facts: Facts, model: Model, context: Context) -> None:
+    """Let the arithmetic of masks ask inputs for sizes, those first whose values it reads, instead of hidden states."""
+    computing = frozenset().union(*(source.nodes for source in sources))
+    asking = [
+        node
+        for node in dict.fromkeys(node for source in sources for node in source.sizes)
+        if node.inputs[0].inputs and node.inputs[0].inputs[0] not in computing
+    ]
+    read = dict.fromkeys(tensor for source in sources for tensor in source.inputs)
+    with Editor(model) as edit:
+        for tensor in dict.fromkeys((*read, *model.graph.inputs)):
+            left = [node for node in asking if node not in edit.dead]
+            take_sizes(left, tensor, facts[tensor].dims or (), facts, edit, context)
+        unread = [gone for node in asking if node in edit.dead for gone in remove_unread_makers(node, edit)]
+    if unread:
+        context.replaced(unread, rule="unread")
+
+
+# ----------------------------------------------------------------------------------------------- on the device
+
+
+def _add(site: Site, bias: Tensor, model: Model, edit: Editor, context: Context) -> None:
+    """Let `bias` be added where `site` masks."""
+    first, added, removed = site[0], list[Node](), list[Node]()
+    for masking in site[1:]:
+        edit.replace(masking.node.outputs[0], masking.node.inputs[masking.scores])
+        removed.append(masking.node)
+    node, transpose = first.node, _transpose(first)
+    out: Tensor = node.outputs[0]
+    term: Term = Given(bias)
+    if transpose is not None:
+        term = op.Transpose(term, perm=transpose.attrs.get("perm"))
+    if bias.dtype != out.dtype:
+        term = op.Cast(term, to=code_of(out.dtype))
+    build = builder(node, model.graph, edit, added)
+    if first.scores is None:
+        node.inputs[3] = build(term)
+    else:
+        total = build(Given(node.inputs[first.scores]) + term)
+        total.dtype, total.shape = out.dtype, out.shape
+        edit.replace(out, total)
+        removed.append(node)
+    for old in removed:
+        edit.remove(old)
+    unread = [gone for old in removed for gone in remove_unread_makers(old, edit)]
+    context.replaced([*removed, *unread], added or [node], rule=first.node.op)
+
+
+def _drop_guards(softmax: Node, bounds: Bounds, edit: Editor, context: Context) -> None:
+    """Take away Where(IsNaN(p), 0, p) of the probabilities p."""
+    p: Tensor = softmax.outputs[0]
+    for question in [node for node in edit.readers(p) if node.op == "IsNaN"]:
+        for guard in list(edit.readers(question.outputs[0])):
+            if guard.op == "Where" and guard.inputs[2] is p and bounds(guard.inputs[1]) == Range(0, 0):
+                edit.replace(guard.outputs[0], p)
+                edit.remove(guard)
+                context.replaced([guard, *remove_unread_makers(guard, edit)], rule="guard against NaN")

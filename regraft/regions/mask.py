@@ -1,0 +1,149 @@
+"""Where attention is masked: what is added to scores, or chosen instead of them, and does not depend on layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from regraft.ir import schema
+from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
+from regraft.ir.order import reads
+from regraft.regions.lookups import LAYOUT, SHAPE_ONLY
+from regraft.rewriting.matcher import is_constant
+
+PRODUCTS = frozenset({"MatMul", "Gemm", "Einsum", "Conv", "Attention", "MatMulInteger", "QLinearMatMul"})
+"""Operators that layers are made of, and masks are not."""
+
+HIDING = -1000.0
+"""What is added to a score, or chosen instead of it, hides it if it is no larger."""
+
+
+@dataclass(frozen=True, eq=False)
+class Masking:
+    """A node at which scores on their way to a Softmax meet a value that no layer computes: a mask, or a bias.
+
+    Attributes:
+        node: Add, Sub (the scores first), Where, or Attention.
+        place: which input of `node` is added, subtracted, or chosen instead of the scores.
+        scores: which input the scores are; None of Attention.
+        softmax: the Softmax, or `node` itself where that is Attention.
+    """
+
+    node: Node
+    place: int
+    scores: int | None
+    softmax: Node
+
+    @property
+    def kind(self) -> Literal["added", "subtracted", "chosen"]:
+        """What becomes of the value."""
+        return "chosen" if self.node.op == "Where" else "subtracted" if self.node.op == "Sub" else "added"
+
+    @property
+    def value(self) -> Tensor:
+        """What is added, subtracted, or chosen."""
+        tensor: Tensor = self.node.inputs[self.place]
+        return tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """What a value is computed from, up to where only shapes are asked for.
+
+    Attributes:
+        nodes: those that compute it.
+        inputs: graph inputs whose values it depends on.
+        sizes: the Shape and Size nodes among `nodes`: what they read is asked for its shape.
+        tables: constants in floats that hold more than what hides and what shows: learned biases, slopes.
+    """
+
+    nodes: frozenset[Node]
+    inputs: tuple[Tensor, ...]
+    sizes: tuple[Node, ...]
+    tables: tuple[Tensor, ...]
+
+
+def origin(tensor: Tensor) -> Origin:
+    """What `tensor` is computed from."""
+    nodes: dict[Node, None] = {}
+    starts: dict[Tensor, None] = {}
+    pending = [tensor]
+    while pending:
+        current = pending.pop()
+        if is_constant(current) or not current.inputs:
+            starts[current] = None
+            continue
+        for node in current.inputs:
+            if node not in nodes:
+                nodes[node] = None
+                pending += () if node.op in SHAPE_ONLY and not node.domain else reads(node)
+    return Origin(
+        frozenset(nodes),
+        tuple(t for t in starts if not is_constant(t) and not t.is_empty()),
+        tuple(node for node in nodes if node.op in SHAPE_ONLY and not node.domain),
+        tuple(t for t in starts if is_constant(t) and _is_table(t)),
+    )
+
+
+def _is_table(tensor: Tensor) -> bool:
+    if isinstance(tensor, Constant) and (tensor.size == 1 or np.dtype(tensor.dtype).kind in "biu"):
+        return False
+    values = schema.constant_of(tensor)
+    if values is None or values.size <= 1 or values.dtype.kind not in "fV":
+        return False
+    return not ((values == 0) | (values == 1) | (values <= HIDING)).all()
+
+
+def find_maskings(graph: AnyGraph) -> list[Masking]:
+    """The maskings of `graph`, Softmax after Softmax in its order, of each the nearest to it first."""
+    layered = computed_by_layers(graph)
+    found: list[Masking] = []
+    for node in graph.nodes:
+        kind = schema.kind(node)
+        if kind == "Softmax":
+            found += _before(node, layered)
+        elif kind == "Attention" and len(node.inputs) > 3 and not node.inputs[3].is_empty():
+            found += [Masking(node, 3, None, node)] if node.inputs[3] not in layered else []
+    return found
+
+
+def computed_by_layers(graph: AnyGraph) -> set[Tensor]:
+    """The values of `graph` that depend on a layer, more than by their shape."""
+    found: set[Tensor] = set()
+    for node in graph.nodes:
+        if node.op in SHAPE_ONLY and not node.domain:
+            continue
+        inputs = [tensor for tensor in reads(node) if not tensor.is_empty() and not is_constant(tensor)]
+        is_layer = schema.kind(node) in PRODUCTS or (node.domain and node.domain != schema.STAND_IN)
+        if (is_layer and inputs) or not found.isdisjoint(inputs):
+            found.update(node.outputs)
+    return found
+
+
+def _before(softmax: Node, layered: set[Tensor]) -> Iterator[Masking]:
+    """The maskings on the way back from `softmax` to the product that makes the scores."""
+    pending: list[Tensor] = [softmax.inputs[0]]
+    seen: set[Node] = set()
+    while pending:
+        tensor = pending.pop()
+        node = tensor.inputs[0] if tensor in layered and tensor.inputs else None
+        if node is None or node.domain or node in seen:
+            continue
+        seen.add(node)
+        if node.op in LAYOUT or node.op in ("Cast", "Dropout"):
+            pending.append(node.inputs[0])
+        elif node.op in ("Add", "Sub", "Mul", "Div", "Where"):
+            places = (1, 2) if node.op == "Where" else (0, 1)
+            scores = [place for place in places if node.inputs[place] in layered]
+            pending += [node.inputs[place] for place in scores]
+            if len(scores) == 1 and _masks(node, scores[0], layered):
+                yield Masking(node, sum(places) - scores[0], scores[0], softmax)
+
+
+def _masks(node: Node, scores: int, layered: set[Tensor]) -> bool:
+    if node.op == "Where":
+        return node.inputs[0] not in layered
+    return node.op == "Add" or (node.op == "Sub" and scores == 0)

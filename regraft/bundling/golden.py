@@ -83,9 +83,3 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
         for name, value in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, plain(value))
-
-
-def read_arrays(path: Path, dtypes: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The arrays of a golden file, in the dtypes given."""
-    with np.load(path) as archive:
-        return {name: array.astype((dtypes or {}).get(name, array.dtype)) for name, array in archive.items()}

@@ -12,13 +12,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from regraft.bundling.chain import write_stages
 from regraft.bundling.golden import Golden, make_golden
 from regraft.errors import ModelError
 from regraft.files.bundle import FORMAT, MANIFEST, interface, is_bundle, sums, write_models
 from regraft.files.saving import Layout
 from regraft.ir.model import Model
 from regraft.pipelines.report import Report
-from regraft.verification.inputs import Given
+from regraft.splitting.marks import ORDER
+from regraft.verification.inputs import Given, make_inputs
+from regraft.verification.runtime import Session
 
 REPORT = "report.json"
 
@@ -45,6 +48,8 @@ def write_bundle(
     layout: Layout = "auto",
 ) -> Golden | None:
     """Write `model`, with its host if it has one, to `folder`, which is new, empty, or a bundle that is replaced.
+
+    The stages of a model that `split-layers` has marked are written beside it.
 
     Args:
         original: the model before it was rewritten; golden vectors are made with it, and the result is held against
@@ -73,6 +78,9 @@ def write_bundle(
             said["contract"] = asdict(report.contract)
         if golden is not None:
             said |= {"golden": golden.write(new), "drift": golden.drift.to_dict()}
+        if ORDER in model.metadata:
+            fed = golden.device_inputs if golden else Session(model).device_inputs(make_inputs(model, seed=seed))
+            said["stages"] = write_stages(model, new, fed)
         files = sorted(path.relative_to(new).as_posix() for path in new.rglob("*") if path.is_file())
         said["files"] = sums(new, files)
         (new / MANIFEST).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")

@@ -182,3 +182,18 @@ def test_it_is_shown_with_its_host(bundle):
     said = json.loads(CliRunner().invoke(cli, ["show", str(bundle), "--json"]).stdout)
     assert said["host"]["operators"] == {"Gather": 1}
     assert said["feeds"] == ["words"]
+
+
+def test_the_stages_of_a_split_model_are_in_it(original, tmp_path):
+    model = clone(original)
+    report = regraft.run(model, "externalize-embeddings,split-layers")
+    write_bundle(model, tmp_path / "b", original=original, report=report)
+    said = json.loads((tmp_path / "b/manifest.json").read_text())
+    names = [stage["name"] for stage in said["stages"]["chain"]]
+    assert names[-3:] == ["layer.0", "layer.1", "head"]
+    for stage in said["stages"]["chain"]:
+        assert stage["model"] in said["files"]
+        with np.load(tmp_path / "b" / stage["golden"]["inputs"]) as given:
+            made = Session(tmp_path / "b" / stage["model"]).run(dict(given))
+        with np.load(tmp_path / "b" / stage["golden"]["outputs"]) as expected:
+            assert {name: value.tolist() for name, value in made.items()} == {n: expected[n].tolist() for n in expected}

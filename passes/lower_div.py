@@ -46,6 +46,7 @@ class LowerDiv(RulePass):
     """
 
     name = "lower-div"
+    notes_refusals = True
     divisors: Literal["all", "powers-of-two"] = option("all", "which divisors")
 
     @property

@@ -44,7 +44,7 @@ def types(x: Tensor) -> str | dict[str, Any]:
 
 
 class LowerErf(RulePass):
-    """Approximate Erf by operators that every target has.
+    """Approximate Erf by operators that more targets have.
 
     Erf(x)  →  Tanh(x · (1.1297 + 0.0998 · x²))                         form=tanh, within 2.81e-4
             →  sign · (1 - (a₁t + a₂t² + ... + a₅t⁵) · Exp(-x²)),       form=rational, within 6.2e-7
@@ -56,6 +56,7 @@ class LowerErf(RulePass):
     """
 
     name = "lower-erf"
+    notes_refusals = True
     form: Literal["tanh", "rational"] = option("rational", "which of the approximations above")
 
     @property

@@ -66,6 +66,7 @@ class LowerPow(RulePass):
     """
 
     name = "lower-pow"
+    notes_refusals = True
     contract = reassociation
 
     def rules(self) -> Sequence[Rule]:

@@ -46,6 +46,7 @@ class LowerReduceMean(RulePass):
     """
 
     name = "lower-reduce-mean"
+    notes_refusals = True
     contract = reassociation
     form: Literal["sum", "matmul"] = option("sum", "what it becomes")
     order: Literal["auto", "sum-first", "scale-first"] = option("auto", "what form=sum scales: the sum or the elements")

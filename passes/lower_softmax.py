@@ -49,6 +49,7 @@ class LowerSoftmax(RulePass):
     """
 
     name = "lower-softmax"
+    notes_refusals = True
     contract = reassociation
 
     def rules(self) -> Sequence[Rule]:

@@ -63,6 +63,7 @@ class LowerTrilu(RulePass):
     """
 
     name = "lower-trilu"
+    notes_refusals = True
     contract = exact
     form: Literal["where", "mul"] = option("where", "what it becomes")
 

@@ -41,11 +41,12 @@ class Found(NamedTuple):
 
 @dataclass
 class Miss:
-    """How far a match came, and what stopped it."""
+    """How far a match came, and what stopped it; `refused` where that was the rule's condition."""
 
     matched: int
     node: str
     reason: str
+    refused: bool = False
 
 
 @dataclass

@@ -77,6 +77,7 @@ def first_match(rule: Rule, root: Node, graph: AnyGraph, matcher: Matcher, edit:
     for found in matcher.match(rule.compiled, root):
         nodes = tuple(dict.fromkeys(found.nodes))
         reason = None if rule.shared else _read_elsewhere(nodes, edit)
+        refused = reason is None
         if reason is None:
             values = {**found.values, "out": root.outputs[0], "opset": graph.opset}
             verdict = call(rule.where, values) if rule.where is not None else True
@@ -86,7 +87,7 @@ def first_match(rule: Rule, root: Node, graph: AnyGraph, matcher: Matcher, edit:
                 return Match({**values, **verdict}, nodes, graph)
             reason = verdict if isinstance(verdict, str) else "the rule's condition does not hold"
         if matcher.misses is not None:
-            matcher.misses.append(Miss(rule.compiled.size, label(root), reason))
+            matcher.misses.append(Miss(rule.compiled.size, label(root), reason, refused))
     return None
 
 

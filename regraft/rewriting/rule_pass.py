@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,13 +16,18 @@ from regraft.ir.weights import Value, is_float
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.rewriting import composite
 from regraft.rewriting.build import Builder
-from regraft.rewriting.matcher import Matcher
+from regraft.rewriting.matcher import Matcher, Miss
 from regraft.rewriting.rule import Match, Rule, candidates, first_match, index_of
 from regraft.rewriting.term import Given, call
 
 
 class RulePass(Pass):
-    """A pass that applies the rules of `rules()`, each over the whole graph, in their order."""
+    """A pass that applies the rules of `rules()`, each over the whole graph, in their order.
+
+    With `notes_refusals` the report says of each place that a rule's condition refused why it stays.
+    """
+
+    notes_refusals: ClassVar[bool] = False
 
     def rules(self) -> Sequence[Rule]:
         """The rules; the largest pattern first where several can match at one place."""
@@ -36,8 +41,12 @@ class RulePass(Pass):
         ensure_types(model)
         with Editor(model) as edit:
             for graph in rewritten(model):
-                for rule, found in _matches(needed, graph, edit):
+                misses: list[Miss] | None = [] if self.notes_refusals else None
+                for rule, found in _matches(needed, graph, edit, misses):
                     _apply(rule, found, edit, context)
+                for miss in misses or ():
+                    if miss.refused:
+                        context.note(f"kept {miss.node}: {miss.reason}")
 
 
 def rewritten(model: Model) -> list[AnyGraph]:
@@ -55,10 +64,12 @@ def ensure_types(model: Model) -> None:
         shapes.infer(model)
 
 
-def _matches(rules: Sequence[Rule], graph: AnyGraph, edit: Editor) -> Iterator[tuple[Rule, Match]]:
+def _matches(
+    rules: Sequence[Rule], graph: AnyGraph, edit: Editor, misses: list[Miss] | None
+) -> Iterator[tuple[Rule, Match]]:
     index = index_of(graph)
     for rule in rules:
-        matcher = Matcher(graph)
+        matcher = Matcher(graph, misses)
         for root in candidates(rule, index):
             found = first_match(rule, root, graph, matcher, edit) if root not in edit.dead else None
             if found is not None:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 import regraft
 from regraft.passes.lower_reduce_mean import LowerReduceMean
-from regraft.rewriting.why import why
 from regraft.verification.verify import snapshot
 
 OPSETS = (11, 13, 17, 18, 20, 23)
@@ -62,7 +61,8 @@ def test_half_precision_does_not_overflow(parse, lower, opset):
     model = unranked(mean_model(parse, dtype="float16", opset=opset, shape="4,768"))
     x = np.random.default_rng(0).uniform(200, 400, (4, 768)).astype(np.float16)
     assert lower(model, LowerReduceMean(), {"x": x}).ops == ["Mul", "ReduceSum"]
-    assert np.isinf(x.sum(-1, dtype=np.float16)).all()
+    with np.errstate(over="ignore"):
+        assert np.isinf(x.sum(-1, dtype=np.float16)).all()
 
 
 @given(
@@ -102,7 +102,7 @@ def test_what_stays_and_why(parse, text, options, reason):
     context = regraft.Context()
     LowerReduceMean(**options).run(model, context)
     assert not context.changes
-    assert reason in why(model, LowerReduceMean(**options))[0].reason
+    assert reason in context.notes[0]
 
 
 def test_a_dynamic_dimension_beside_the_axes_does_not_matter(parse, lower):

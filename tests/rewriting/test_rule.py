@@ -262,3 +262,18 @@ def test_a_replacement_may_hold_a_weight_that_is_computed_while_saving():
     rewrite(model, Rule(lambda x: op.Neg(x), lambda x: x * value))
     (node,) = model.graph.nodes
     assert node.inputs[1].lazy is value
+
+
+def test_a_pass_may_note_what_its_conditions_refuse():
+    class Rewrite(RulePass):
+        name, notes_refusals = "rewrite", True
+
+        def rules(self):
+            return (Rule(lambda x: op.Neg(x), lambda x: x * -1.0, lambda x: x.name != "x" and "no, thanks"),)
+
+    model, context = model_of("out = Neg(x)"), Context("rewrite")
+    Rewrite().run(model, context)
+    assert [note.partition(": ")[2] for note in context.notes] == ["the rule's condition does not hold"]
+    model, context = model_of("n = Exp(x) out = Neg(n)"), Context("rewrite")
+    Rewrite().run(model, context)
+    assert [note.partition(": ")[2] for note in context.notes] == ["no, thanks"]

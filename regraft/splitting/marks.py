@@ -97,30 +97,42 @@ def names_of(model: Model) -> list[str]:
 def homes(graph: Graph, names: Sequence[str]) -> list[int | None]:
     """The stage of each node of `graph`, as the marks say; None where it depends on constants only.
 
-    A node without a mark is in the stage of what it reads. A node is never in a later stage than one that reads it.
+    A node without a mark is in the stage of what it reads; in that of what reads it, if what it reads is handed on to
+    there anyway. A node is never in a later stage than one that reads it.
 
     Raises:
         PassError: a mark is none of `names`.
     """
-    number = {name: stage for stage, name in enumerate(names)}
     free = _free(graph)
+    marks = [None if node in free else _mark(node, names) for node in graph.nodes]
+    inputs = [[t for t in reads(node) if not _is_known(t, free)] for node in graph.nodes]
     place = {node: i for i, node in enumerate(graph.nodes)}
-    makers = [[place[n] for t in reads(node) for n in t.inputs if n in place and n not in free] for node in graph.nodes]
+    makers = [[place[node] for t in tensors for node in t.inputs if node in place] for tensors in inputs]
     found: list[int | None] = []
-    for node, before in zip(graph.nodes, makers, strict=True):
-        name = node.metadata.get(STAGE)
-        if name is not None and name not in number:
-            raise PassError(f"node '{node.name}' is marked as of stage '{name}'; known: {', '.join(names)}")
-        known = [stage for i in before if (stage := found[i]) is not None]
-        found.append(None if node in free else number[name] if name is not None else max(known, default=len(names) - 1))
+    for node, stage, before in zip(graph.nodes, marks, makers, strict=True):
+        known = [found[i] or 0 for i in before]
+        found.append(None if node in free else max(known, default=len(names) - 1) if stage is None else stage)
+    handed_on = {(t, stage) for tensors, stage in zip(inputs, marks, strict=True) for t in tensors}
+    readers: list[set[int]] = [set() for _ in found]
+    outputs = set(graph.outputs)
     for i in reversed(range(len(found))):
+        stage = found[i]
+        if stage is None:
+            continue
+        later = min(readers[i], default=stage)
+        if marks[i] is None and len(readers[i]) == 1 and outputs.isdisjoint(graph.nodes[i].outputs):
+            stage = later if all((t, later) in handed_on for t in inputs[i]) else stage
+        found[i] = stage = min(stage, later)
         for maker in makers[i]:
-            found[maker] = _earlier(found[maker], found[i])
+            readers[maker].add(stage)
     return found
 
 
-def _earlier(stage: int | None, reader: int | None) -> int | None:
-    return stage if reader is None or stage is None else min(stage, reader)
+def _mark(node: Node, names: Sequence[str]) -> int | None:
+    name = node.metadata.get(STAGE)
+    if name is not None and name not in names:
+        raise PassError(f"node '{node.name}' is marked as of stage '{name}'; known: {', '.join(names)}")
+    return None if name is None else names.index(name)
 
 
 def _free(graph: Graph) -> set[Node]:

@@ -27,13 +27,12 @@ def power(x: Any, n: int) -> Term:
 def written(x: Any, exponent: float) -> Term:
     """x to a whole or half power; the inverse is taken first, so that nothing overflows that would not in Pow."""
     whole, half = divmod(abs(exponent), 1)
-    factors = [op.Sqrt(x)] if half else []
-    bases = [*factors, x]
+    base, root = x, op.Sqrt(x)
     if exponent < 0:
-        bases = [op.Reciprocal(base) for base in bases]
+        base, root = op.Reciprocal(base), op.Reciprocal(root)
     if not half:
-        return power(bases[-1], int(whole))
-    return power(bases[1], int(whole)) * bases[0] if whole else bases[0]
+        return power(base, int(whole))
+    return power(base, int(whole)) * root if whole else root
 
 
 def known_exponent(x: Tensor, e: Tensor) -> str | dict[str, Any]:

@@ -20,8 +20,8 @@ def power(x: Any, n: int) -> Term:
     """x to a whole power, by repeated squaring."""
     if n == 1:
         return x
-    root = power(x, n // 2)
-    return root * root * x if n % 2 else root * root
+    half = power(x, n // 2)
+    return half * half * x if n % 2 else half * half
 
 
 def written(x: Any, exponent: float) -> Term:

@@ -26,11 +26,11 @@ SENTENCE_EMBEDDING = "461"
 """The output that holds the mean of the token embeddings, float32 [batch, 384]."""
 
 
-class Session(Protocol):
-    """What `embed` needs of a runner; `onnxruntime.InferenceSession` has it."""
+class Runner(Protocol):
+    """What `embed` needs; `regraft.runtime.Session` has it."""
 
-    def run(self, output_names: Sequence[str], feeds: Mapping[str, np.ndarray], /) -> Sequence[Any]:
-        """Run the model and return the named outputs."""
+    def run(self, inputs: Mapping[str, np.ndarray], /) -> Mapping[str, Any]:
+        """The outputs by name."""
 
 
 def model_path() -> Path:
@@ -59,13 +59,13 @@ def encode(texts: Sequence[str]) -> dict[str, np.ndarray]:
     }
 
 
-def embed(session: Session, texts: Sequence[str]) -> np.ndarray:
+def embed(session: Runner, texts: Sequence[str]) -> np.ndarray:
     """Unit vectors that stand for the meaning of each text, float32 [texts, 384]."""
-    (means,) = session.run([SENTENCE_EMBEDDING], encode(texts))
+    means = session.run(encode(texts))[SENTENCE_EMBEDDING]
     return means / np.linalg.norm(means, axis=1, keepdims=True)
 
 
-def pair_similarities(session: Session) -> np.ndarray:
+def pair_similarities(session: Runner) -> np.ndarray:
     """The cosine similarity of each pair of PAIRS, float32 [pairs], from -1 to 1."""
     vectors = embed(session, sentences())
     return np.sum(vectors[0::2] * vectors[1::2], axis=1)

@@ -3,12 +3,12 @@ from __future__ import annotations
 from importlib import metadata
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from regraft.errors import ModelError
 from regraft.models import minilm
 from regraft.models.sentences import PAIRS, sentences
+from regraft.runtime import Session
 
 UNRELATED = 4
 
@@ -36,7 +36,7 @@ def session():
         minilm.tokenizer()
     except ModelError as error:
         pytest.skip(str(error))
-    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return Session(path)
 
 
 @pytest.mark.usefixtures("session")
@@ -56,7 +56,8 @@ def test_a_long_text_is_cut():
 
 def test_the_sentence_embedding_is_the_mean_of_the_tokens(session):
     feeds = minilm.encode(sentences())
-    tokens, means = session.run(["onnx::Shape_422", minilm.SENTENCE_EMBEDDING], feeds)
+    outputs = session.run(feeds)
+    tokens, means = outputs["onnx::Shape_422"], outputs[minilm.SENTENCE_EMBEDDING]
     mask = feeds["attention_mask"][..., None]
     np.testing.assert_allclose(means, (tokens * mask).sum(1) / mask.sum(1), atol=1e-6)
 

@@ -43,7 +43,7 @@ def demo(output: Path) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     click.echo(f"A sentence encoder that somebody else exported: {path.name}, {_facts(before)}.")
     after = _rewrite(path, recipe.SENTENCE_EMBEDDING, inputs, output)
-    _sides(before, after, output)
+    _sides(before, after)
     _diff(before, after)
     _similarities(recipe, path, output)
     _onnxruntime(path, inputs, output)
@@ -76,7 +76,7 @@ def _rewrite(path: Path, wanted: str, inputs: dict[str, Any], output: Path) -> M
     return model
 
 
-def _sides(before: Model, after: Model, output: Path) -> None:
+def _sides(before: Model, after: Model) -> None:
     from regraft.cli.output import count, size, table, title
     from regraft.inspection.show import summarize
 
@@ -86,11 +86,10 @@ def _sides(before: Model, after: Model, output: Path) -> None:
     rows = []
     for name, side in sides:
         takes = ", ".join(f"{port.name} {port.dtype}" for port in side.inputs)
-        operators = " ".join(side.operators)
-        rows.append((name, count(side.nodes, "node"), size(side.bytes), takes, operators))
-    table([row[:4] for row in rows], ("", "", "weights", "takes"), right=[1, 2])
-    for name, *_, operators in rows:
-        click.echo(f"{name}: {operators}")
+        rows.append((name, count(side.nodes, "node"), size(side.bytes), takes))
+    table(rows, ("", "", "weights", "takes"), right=[1, 2])
+    click.echo(f"the device runs {' '.join(device.operators)}")
+    click.echo(f"and no longer   {' '.join(name for name in sides[0][1].operators if name not in device.operators)}")
 
 
 def _diff(before: Model, after: Model) -> None:

@@ -1,4 +1,4 @@
-"""`convert-bf16`."""
+"""`convert-bf16`: bfloat16 where it is safe."""
 
 from __future__ import annotations
 
@@ -9,19 +9,26 @@ import numpy as np
 
 from regraft.pipelines.options import option
 from regraft.precision.half_pass import HalfPass
-from regraft.verification.contract import Contract, precision
+from regraft.verification.contract import precision
 
 
 class ConvertBf16(HalfPass):
-    """Compute in bfloat16 what is safe there, with the fewest casts."""
+    """Compute in bfloat16 what is safe there, with the fewest casts.
+
+        x -> MatMul(w) -> Softmax -> MatMul(v)        before, all in float32
+        Cast(x) -> MatMul(w₁₆) -> Cast -> Softmax -> Cast -> MatMul(v₁₆) -> Cast
+
+    As `convert-fp16`. The range is that of float32, so nothing overflows; but a value has 8 digits, not 11, and rounds
+    by 2⁻⁸: the 240 roundings of a 24-layer encoder add up to 0.06 of outputs of size 1, which the contract follows.
+
+    ONNX has bfloat16 for most operators from opset 13 on, for none before. ONNX Runtime has no kernels for it on a CPU,
+    where the result can be written but not verified.
+    """
 
     name = "convert-bf16"
+    contract = precision(8e-2, 8e-2)
     dtype = np.dtype(ml_dtypes.bfloat16)
     io: Literal["keep", "bf16"] = option("keep", "dtype of the inputs and outputs that are floats")
-
-    @property
-    def contract(self) -> Contract:
-        return precision(5e-2, 5e-2)
 
     @property
     def lowers_ends(self) -> bool:

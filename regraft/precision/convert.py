@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,9 @@ from regraft.pipelines.pass_ import Context
 from regraft.precision.extent import Limits
 from regraft.precision.support import SAYS_DTYPE
 from regraft.precision.unit import Slot, Unit
-from regraft.precision.units import SINGLE, is_constant
+from regraft.precision.units import INDIFFERENT, SINGLE, is_constant
 from regraft.rewriting import composite
+from regraft.rewriting.rule_pass import rewritten
 
 Reading = tuple[Unit, Slot]
 
@@ -63,6 +64,9 @@ class _Converter:
                 readers.setdefault(slot.tensor, []).append((unit, slot))
             if unit.lowered and unit.node is not None and not unit.border:
                 self.retarget(unit.node)
+        for slot in _indifferent(self.edit.model):
+            if slot.tensor in makers:
+                readers.setdefault(slot.tensor, []).append((makers[slot.tensor], slot))
         inputs = {}
         for tensor in dict.fromkeys((*makers, *readers)):
             maker, reading = makers.get(tensor), readers.get(tensor, [])
@@ -242,3 +246,11 @@ class _Converter:
         makers = dict.fromkeys(node for tensor in self.unread for node in tensor.inputs)
         for node in self.edit.remove_unread(n for n in makers if n.op in ("Cast", "Constant") and not n.domain):
             self.context.replaced([node], rule="cast" if node.op == "Cast" else "constant")
+
+
+def _indifferent(model: Model) -> Iterator[Slot]:
+    """What reads a value in whatever precision it is made."""
+    for graph in rewritten(model):
+        for node in graph.nodes:
+            if node.op in INDIFFERENT and not node.domain and node.inputs:
+                yield Slot(node, 0)

@@ -46,8 +46,8 @@ class Limits:
 
     @cached_property
     def bound(self) -> float:
-        """What clipped values become: the highest power of two. Up to it, one more of them can be added."""
-        return 2.0 ** math.floor(math.log2(self.largest))
+        """What clipped values become. Two such masks and a score can be added; a moderate score is rounded away."""
+        return 0.75 * 2.0 ** math.floor(math.log2(self.largest))
 
     @property
     def is_narrow(self) -> bool:
@@ -88,7 +88,7 @@ def unfit(units: Sequence[Unit], limits: Limits) -> dict[Tensor, str]:
 
 
 def _refused(constant: Tensor, limits: Limits) -> str:
-    """Why a constant cannot be held. One number that vanishes, as an epsilon, is missed; small ones among many are not."""
+    """Why a constant cannot be held. One number that vanishes, such as an epsilon, is missed; one of many is not."""
     low, high = extent(constant)
     size = max(abs(low), abs(high))
     if size > limits.largest:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from regraft.ir.calls import called_functions
 from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
+from regraft.ir.schema import STAND_IN
 from regraft.pipelines.pass_ import Context
 from regraft.precision import cut
 from regraft.precision.convert import convert
@@ -48,7 +51,12 @@ def carry_out(model: Model, decision: Decision, limits: Limits, context: Context
     lowered = [unit for unit in decision.units if unit.lowered and not unit.border]
     if any(unit.node is None and unit.graph is model.graph and unit.reads for unit in lowered):
         model.host = model.host or without_work(model)
+    refused = [unit.why for unit in decision.units if unit.cannot]
+    for why, count in Counter(refused).items():
+        context.note(f"kept {count} {'node' if count == 1 else 'nodes'} in 32 bits: {why}")
     inputs = convert(model, decision.units, decision.unfit, limits, context)
+    called = called_functions(model)
+    model.functions[:] = [f for f in model.functions if f in called or f.domain != STAND_IN]
     if inputs:
         to_host(model, inputs, context)
     values = sum(len(unit.writes) for unit in lowered)

@@ -31,6 +31,7 @@ class Unit:
         reads, writes: the 32-bit floats that change with the precision it computes in.
         lowered: whether that is half precision; None until it is decided.
         why: the reason, in a few words.
+        cannot: whether it must be in 32 bits because ONNX has no other, or because too little is known.
         clips: whether it takes values beyond the range of half precision as the largest that it has room for.
         border: whether it is a Cast between 32-bit floats and half precision that was there before: its work is drawn
             anew, so it counts as lowered.
@@ -42,6 +43,7 @@ class Unit:
     writes: list[Tensor] = field(default_factory=list)
     lowered: bool | None = None
     why: str = ""
+    cannot: bool = False
     clips: bool = False
     border: bool = False
 

@@ -17,7 +17,7 @@ from regraft.rewriting.rule_pass import rewritten
 
 SINGLE = np.dtype(np.float32)
 
-_INDIFFERENT = ("Constant", "Shape", "Size")
+INDIFFERENT = ("Constant", "Shape", "Size")
 """Operators for whose work the dtype does not matter."""
 
 
@@ -81,7 +81,7 @@ class _Collector:
             yield from self.bodies(node, graph)
         elif node.domain == schema.STAND_IN:
             yield Unit(node, graph, self.slots(node), list(node.outputs))
-        elif node.op not in _INDIFFERENT:
+        elif node.op not in INDIFFERENT:
             yield from self.operator(node, graph, opset)
 
     def operator(self, node: Node, graph: AnyGraph, opset: int) -> Iterator[Unit]:
@@ -110,7 +110,7 @@ class _Collector:
         rest = [Slot(node, i) for i in reads if i not in can.inputs]
         left = [node.outputs[i] for i in makes if i not in can.outputs]
         if rest or left:
-            yield Unit(node, graph, rest, left, False, lacks)
+            yield Unit(node, graph, rest, left, False, lacks, cannot=True)
 
     def is_cast_of_half(self, node: Node) -> bool:
         if node.op != "Cast":
@@ -118,7 +118,7 @@ class _Collector:
         return {self.types.dtype(node.inputs[0]), self.types.dtype(node.outputs[0])} == {SINGLE, self.half}
 
     def kept(self, node: Node, graph: AnyGraph, why: str) -> Iterator[Unit]:
-        yield Unit(node, graph, self.slots(node), list(node.outputs), False, why)
+        yield Unit(node, graph, self.slots(node), list(node.outputs), False, why, cannot=True)
         for body in subgraphs(node):
             yield Unit(None, body, [Slot(body, i) for i in range(len(body.outputs))], list(body.inputs), False, why)
 

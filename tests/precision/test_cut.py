@@ -1,0 +1,71 @@
+"""The cut: as few casts as any other way to settle the open units."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regraft.ir.graph import Graph, Variable
+from regraft.precision.cut import settle
+from regraft.precision.unit import Slot, Unit
+
+
+def make(wanted: Sequence[bool | None], edges: Sequence[tuple[int, int]]) -> list[Unit]:
+    """A unit for each entry of `wanted`, which makes a value, and reads those of others."""
+    values = [Variable(f"v{i}") for i in range(len(wanted))]
+    read: dict[int, list[Variable]] = {}
+    for start, end in edges:
+        read.setdefault(end, []).append(values[start])
+    units = []
+    for i, lowered in enumerate(wanted):
+        graph = Graph(outputs=read.get(i, []))
+        units.append(Unit(None, graph, [Slot(graph, k) for k in range(len(graph.outputs))], [values[i]], lowered))
+    return units
+
+
+def casts(units: Sequence[Unit], lowered: Sequence[bool | None]) -> int:
+    """The values that are made in one precision and read in another."""
+    place = {unit.writes[0]: i for i, unit in enumerate(units)}
+    crossing = {
+        slot.tensor for i, u in enumerate(units) for slot in u.reads if lowered[place[slot.tensor]] != lowered[i]
+    }
+    return len(crossing)
+
+
+@given(st.data())
+def test_no_other_choice_needs_fewer_casts(data):
+    count = data.draw(st.integers(1, 7))
+    wanted = data.draw(st.lists(st.sampled_from([True, False, None, None]), min_size=count, max_size=count))
+    pairs = [(i, j) for i in range(count) for j in range(i + 1, count)]
+    edges = data.draw(st.lists(st.sampled_from(pairs), unique=True)) if pairs else []
+    units = make(wanted, edges)
+    settle(units)
+    assert all(unit.lowered == want for unit, want in zip(units, wanted, strict=True) if want is not None)
+    choices = itertools.product(*([want] if want is not None else [True, False] for want in wanted))
+    found = [unit.lowered for unit in units]
+    costs = {choice: casts(units, choice) for choice in choices}
+    assert casts(units, found) == min(costs.values())
+    assert sum(map(bool, found)) == min(sum(c) for c, cost in costs.items() if cost == min(costs.values()))
+
+
+def test_time_grows_with_the_model():
+    def seconds(count: int) -> float:
+        wanted = [True if i % 7 == 0 else False if i % 5 == 0 else None for i in range(count)]
+        units = make(wanted, [(i, i + k) for i in range(count) for k in (1, 2) if i + k < count])
+        started = time.perf_counter()
+        settle(units)
+        return time.perf_counter() - started
+
+    seconds(1000)
+    assert seconds(20_000) < 40 * max(seconds(2000), 0.01)
+
+
+def test_a_long_chain_of_open_units_is_settled():
+    count = 5000
+    units = make([True, *[None] * count, False], [(i, i + 1) for i in range(count + 1)])
+    settle(units)
+    assert casts(units, [unit.lowered for unit in units]) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -17,19 +17,18 @@ from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass, label
-from regraft.regions.bounds import ANYTHING, Bounds, Range, largest
-from regraft.regions.lookups import LAYOUT, SHAPE_ONLY
-from regraft.regions.mask import HIDING, Masking, Origin, find_maskings, origin
+from regraft.regions.bounds import Bounds, Range, largest
+from regraft.regions.lookups import SHAPE_ONLY
+from regraft.regions.mask import Masking, find_maskings
+from regraft.regions.origin import HIDING, Origin, origin
 from regraft.regions.sameness import Sameness
+from regraft.regions.sites import Site, find_sites, rows_alike
 from regraft.regions.uniform import Uniform
 from regraft.rewriting.node_pass import builder, remove_unread_makers
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes import Facts
 from regraft.splitting import cone, drop_inputs, take_sizes, to_host
 from regraft.verification.contract import interface
-
-Site = tuple[Masking, ...]
-"""Maskings one behind the other, the nearest to the Softmax first."""
 
 
 class ExternalizeMask(Pass):
@@ -60,11 +59,12 @@ class ExternalizeMask(Pass):
             raise PassError(f"{self.name}: a mask of {self.value:g} does not hide; give {HIDING:g} or less")
         shapes.infer(model)
         every = find_maskings(model.graph)
-        sites = list(_sites(every, context))
+        sites, notes = find_sites(every)
+        context.notes += notes
         if not sites:
             context.note("no mask to move: none is computed from inputs or their shape")
             return
-        sources = [origin(_read(masking)) for site in sites for masking in site]
+        sources = [origin(masking.mask) for site in sites for masking in site]
         _ask_inputs(sources, shapes.analyse(model), model, context)
         biases = self._apply(sites, every, model, context)
         shapes.infer(model)
@@ -91,8 +91,8 @@ class ExternalizeMask(Pass):
         infinite = {m.softmax for m in every if m not in moved and not uniform.bounds(m.value).finite}
         with Editor(model) as edit:
             for site in sites:
-                axes = _alike(site, uniform)
-                key = (axes, *((same(_read(m)), m.kind, m.scores) for m in site))
+                axes = rows_alike(site, uniform)
+                key = (axes, *((same(m.mask), m.kind, m.scores) for m in site))
                 if key not in made:
                     made[key] = self._bias(site, axes, uniform.bounds, model, edit, context)
                 _add(site, made[key], model, edit, context)
@@ -114,7 +114,7 @@ class ExternalizeMask(Pass):
         total = functools.reduce(operator.add, terms)
         if len(terms) > 1:
             total = op.Max(total, self.value)
-        missing = len(node.outputs[0].shape or ()) - max(len(_read(masking).shape or ()) for masking in site)
+        missing = len(node.outputs[0].shape or ()) - max(len(masking.mask.shape or ()) for masking in site)
         if missing > 0:
             total = op.Unsqueeze(total, axes=list(range(missing)))
         if target != dtype:
@@ -125,7 +125,7 @@ class ExternalizeMask(Pass):
 
     def _term(self, masking: Masking, axes: tuple[int, ...], bounds: Bounds) -> Term:
         """What `masking` adds, no less than `value`."""
-        tensor = _read(masking)
+        tensor = masking.mask
         term: Term = Given(tensor)
         for axis in axes:
             if -axis <= len(tensor.shape or ()) and (tensor.shape or ())[axis] != 1:
@@ -138,91 +138,6 @@ class ExternalizeMask(Pass):
         known = bounds(masking.value)
         low = -known.high if masking.kind == "subtracted" else known.low
         return term if known.finite and low >= self.value else op.Max(term, self.value)
-
-
-# ----------------------------------------------------------------------------------------------- what is to move
-
-
-def _sites(every: Sequence[Masking], context: Context) -> Iterator[Site]:
-    """The maskings that can move, those that follow each other directly together."""
-    bounds, notes = Bounds(), dict[str, None]()
-    site: Site = ()
-    for masking in (leaf for outer in every for leaf in _leaves(outer)):
-        reason = _reason_to_keep(masking, bounds)
-        if reason is not None:
-            notes[f"kept the mask '{_read(masking).name}': {reason}"] = None
-            continue
-        if site and (site[-1].scores is None or site[-1].node.inputs[site[-1].scores] is not masking.node.outputs[0]):
-            yield site
-            site = ()
-        site = (*site, masking)
-    if site:
-        yield site
-    for text in notes:
-        if not text.endswith(": "):
-            context.note(text)
-
-
-def _leaves(masking: Masking) -> Iterator[Masking]:
-    """`masking`, or where it is a sum that a learned bias is part of, those that add the other summands to it."""
-    node: Node | None = masking.value.inputs[0] if masking.value.inputs else None
-    is_sum = node is not None and node.op == "Add" and not node.domain and masking.kind == "added"
-    if node is None or not is_sum or not origin(masking.value).tables:
-        yield masking
-        return
-    for place in (0, 1):
-        yield from _leaves(Masking(node, place, 1 - place, masking.softmax))
-
-
-def _read(masking: Masking) -> Tensor:
-    """What tells which scores are hidden: the condition of a choice, or what is added, as it is before a Transpose."""
-    if masking.kind == "chosen":
-        condition: Tensor = masking.node.inputs[0]
-        return condition
-    value, transpose = masking.value, _transpose(masking)
-    return value if transpose is None else transpose.inputs[0]
-
-
-def _transpose(masking: Masking) -> Node | None:
-    """The Transpose between a mask and the scores, which stays on the device."""
-    node: Node | None = masking.value.inputs[0] if masking.value.inputs else None
-    return node if node is not None and node.op == "Transpose" and masking.kind != "chosen" else None
-
-
-def _reason_to_keep(masking: Masking, bounds: Bounds) -> str | None:
-    """Why a masking stays on the device: a text, empty if that goes without saying; None where it can move."""
-    source, known = origin(_read(masking)), bounds(masking.value)
-    if masking.kind == "chosen" and known.high > HIDING:
-        return f"what is chosen instead of scores is not known to be {HIDING:g} or less"
-    if masking.kind != "chosen" and source.tables:
-        return ""
-    if not source.inputs and not source.sizes:
-        return "it is a constant"
-    if known.is_one_number and known.low == 0:
-        return "it hides nothing; simplify-mask takes it out"
-    if masking.kind == "added" and known == ANYTHING and all(n.op in LAYOUT for n in source.nodes):
-        return "the caller gives it as it is added"
-    return None
-
-
-def _alike(site: Site, uniform: Uniform) -> tuple[int, ...]:
-    """The axes of a mask, but for the first, along which it does not vary and the scores have their size anyway."""
-    first, axes = site[0], set[int]()
-    out = first.node.outputs[0].shape
-    if out is None or (len(site) > 1 and any(map(_transpose, site))):
-        return ()
-    scores = out if first.scores is None else first.node.inputs[first.scores].shape or []
-    transpose = _transpose(first)
-    perm = list(range(len(out))) if transpose is None else transpose.attrs.get("perm", list(range(len(out)))[::-1])
-    for place, axis in enumerate(perm[: len(out)]):
-        behind = place - len(out)
-        fits = len(scores) == len(out) and scores[behind] == out[behind] is not None
-        if axis and fits and not (first.scores is None and behind == -2):  # ONNX Runtime's Attention wants each row
-            axes.add(axis - len(out))
-    for masking in site:
-        tensor = _read(masking)
-        axes &= uniform(tensor) | {axis for axis in axes if -axis > len(tensor.shape or ())}
-    return tuple(sorted(axes))
 
 
 def _ask_inputs(sources: Sequence[Origin], facts: Facts, model: Model, context: Context) -> None:
@@ -252,7 +167,7 @@ def _add(site: Site, bias: Tensor, model: Model, edit: Editor, context: Context)
     for masking in site[1:]:
         edit.replace(masking.node.outputs[0], masking.node.inputs[masking.scores])
         removed.append(masking.node)
-    node, transpose = first.node, _transpose(first)
+    node, transpose = first.node, first.transpose
     out: Tensor = node.outputs[0]
     term: Term = Given(bias)
     if transpose is not None:

@@ -10,17 +10,17 @@ import numpy as np
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
-from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context
 from regraft.regions.bounds import Bounds
 from regraft.regions.broadcast import narrowed
-from regraft.rewriting.matcher import is_constant
+from regraft.regions.mask import shows_each_row
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass, ensure_types, rewritten
 from regraft.rewriting.term import Term, either, op
+from regraft.splitting import cone
 from regraft.verification.contract import exact
 
 
@@ -58,7 +58,7 @@ class SimplifyMask(RulePass):
                     if same is not None and _bypass(node, same, edit, narrower):
                         bypassed.append(node)
                         context.replaced([node], rule=node.op)
-            unread = edit.remove_unread(_before(bypassed))
+            unread = edit.remove_unread(cone(tensor for node in bypassed for tensor in node.inputs)[0])
         for tensor in narrower:
             tensor.shape = None
         if unread:
@@ -72,7 +72,7 @@ class SimplifyMask(RulePass):
             if softmax is None or schema.kind(softmax) != "Softmax":
                 return f"'{p.name}' is no Softmax"
             scores = softmax.inputs[0]
-            if self.assume_no_empty_rows or bounds(scores).finite or _shows_each_row(softmax, bounds, opset):
+            if self.assume_no_empty_rows or bounds(scores).finite or shows_each_row(softmax, bounds, opset):
                 return True
             return f"a row of '{scores.name}' may be minus infinity throughout; see assume-no-empty-rows"
 
@@ -84,17 +84,6 @@ class SimplifyMask(RulePass):
             Rule(_where_not, lambda c, a, b: op.Where(c, b, a), _is_truth, name="Where(Not)"),
             Rule(_inverted, lambda c: op.Not(c), _is_truth, name="negation in numbers"),
         )
-
-
-def _before(nodes: list[Node]) -> list[Node]:
-    """The nodes that `nodes` depend on."""
-    found: dict[Node, None] = {}
-    pending = list(nodes)
-    while pending:
-        makers = [maker for tensor in reads(pending.pop()) for maker in tensor.inputs if maker not in found]
-        found |= dict.fromkeys(makers)
-        pending += makers
-    return list(found)
 
 
 def _inverted(c: Any, code: Any) -> Term:
@@ -132,22 +121,6 @@ def _is_whole(m: Tensor) -> bool | str:
     kind = None if source.dtype is None else np.dtype(source.dtype)
     whole = kind is not None and (kind.kind == "b" or (kind.kind in "iu" and (source is m or kind.itemsize == 1)))
     return whole or f"'{m.name}' is not known to hold zeros and ones"
-
-
-def _shows_each_row(softmax: Node, bounds: Bounds, opset: int) -> bool:
-    """Whether the scores are masked by a constant that leaves a finite number in each row."""
-    scores: Tensor = softmax.inputs[0]
-    node: Node | None = scores.inputs[0] if scores.inputs else None
-    axis = schema.attribute(softmax, "axis", opset)
-    if node is None or node.op not in ("Add", "Where") or node.domain or scores.shape is None:
-        return False
-    axis -= len(scores.shape) if axis >= 0 else 0
-    first, second = node.inputs[:2] if is_constant(node.inputs[0]) else node.inputs[1::-1]
-    values = schema.constant_of(first) if bounds(second).finite and (opset >= 13 or axis == -1) else None
-    if values is None or -axis > values.ndim or (values == np.inf).any():
-        return False
-    shown = values if node.op == "Where" else np.isfinite(values)
-    return bool(shown.any(axis).all())
 
 
 def _same_but_broadcast(node: Node, bounds: Bounds) -> Tensor | None:

@@ -9,16 +9,14 @@ from typing import Literal
 import numpy as np
 
 from regraft.ir import schema
-from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
+from regraft.ir.graph import AnyGraph, Node, Tensor
 from regraft.ir.order import reads
+from regraft.regions.bounds import Bounds
 from regraft.regions.lookups import LAYOUT, SHAPE_ONLY
 from regraft.rewriting.matcher import is_constant
 
 PRODUCTS = frozenset({"MatMul", "Gemm", "Einsum", "Conv", "Attention", "MatMulInteger", "QLinearMatMul"})
 """Operators that layers are made of, and masks are not."""
-
-HIDING = -1000.0
-"""What is added to a score, or chosen instead of it, hides it if it is no larger."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,53 +46,17 @@ class Masking:
         tensor: Tensor = self.node.inputs[self.place]
         return tensor
 
+    @property
+    def transpose(self) -> Node | None:
+        """The Transpose that brings what is added into the layout of the scores."""
+        node: Node | None = self.value.inputs[0] if self.value.inputs else None
+        return node if node is not None and node.op == "Transpose" and self.kind != "chosen" else None
 
-@dataclass(frozen=True, eq=False)
-class Origin:
-    """What a value is computed from, up to where only shapes are asked for.
-
-    Attributes:
-        nodes: those that compute it.
-        inputs: graph inputs whose values it depends on.
-        sizes: the Shape and Size nodes among `nodes`: what they read is asked for its shape.
-        tables: constants in floats that hold more than what hides and what shows: learned biases, slopes.
-    """
-
-    nodes: frozenset[Node]
-    inputs: tuple[Tensor, ...]
-    sizes: tuple[Node, ...]
-    tables: tuple[Tensor, ...]
-
-
-def origin(tensor: Tensor) -> Origin:
-    """What `tensor` is computed from."""
-    nodes: dict[Node, None] = {}
-    starts: dict[Tensor, None] = {}
-    pending = [tensor]
-    while pending:
-        current = pending.pop()
-        if is_constant(current) or not current.inputs:
-            starts[current] = None
-            continue
-        for node in current.inputs:
-            if node not in nodes:
-                nodes[node] = None
-                pending += () if node.op in SHAPE_ONLY and not node.domain else reads(node)
-    return Origin(
-        frozenset(nodes),
-        tuple(t for t in starts if not is_constant(t) and not t.is_empty()),
-        tuple(node for node in nodes if node.op in SHAPE_ONLY and not node.domain),
-        tuple(t for t in starts if is_constant(t) and _is_table(t)),
-    )
-
-
-def _is_table(tensor: Tensor) -> bool:
-    if isinstance(tensor, Constant) and (tensor.size == 1 or np.dtype(tensor.dtype).kind in "biu"):
-        return False
-    values = schema.constant_of(tensor)
-    if values is None or values.size <= 1 or values.dtype.kind not in "fV":
-        return False
-    return not ((values == 0) | (values == 1) | (values <= HIDING)).all()
+    @property
+    def mask(self) -> Tensor:
+        """What tells which scores are hidden: the condition of a choice, or what is added, before its Transpose."""
+        source: Tensor = self.node.inputs[0] if self.kind == "chosen" else self.value
+        return source if self.transpose is None else self.transpose.inputs[0]
 
 
 def find_maskings(graph: AnyGraph) -> list[Masking]:
@@ -147,3 +109,19 @@ def _masks(node: Node, scores: int, layered: set[Tensor]) -> bool:
     if node.op == "Where":
         return node.inputs[0] not in layered
     return node.op == "Add" or (node.op == "Sub" and scores == 0)
+
+
+def shows_each_row(softmax: Node, bounds: Bounds, opset: int) -> bool:
+    """Whether the scores of `softmax` are masked by a constant that leaves a finite number in each row."""
+    scores: Tensor = softmax.inputs[0]
+    node: Node | None = scores.inputs[0] if scores.inputs else None
+    axis = schema.attribute(softmax, "axis", opset)
+    if node is None or node.op not in ("Add", "Where") or node.domain or scores.shape is None:
+        return False
+    axis -= len(scores.shape) if axis >= 0 else 0
+    first, second = node.inputs[:2] if is_constant(node.inputs[0]) else node.inputs[1::-1]
+    values = schema.constant_of(first) if bounds(second).finite and (opset >= 13 or axis == -1) else None
+    if values is None or -axis > values.ndim or (values == np.inf).any():
+        return False
+    shown = values if node.op == "Where" else np.isfinite(values)
+    return bool(shown.any(axis).all())

@@ -1,0 +1,83 @@
+"""Where masks could come from outside: the places at which scores meet what only inputs and shapes decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from regraft.ir.graph import Node
+from regraft.regions.bounds import ANYTHING, Bounds
+from regraft.regions.lookups import LAYOUT
+from regraft.regions.mask import Masking
+from regraft.regions.origin import HIDING, origin
+from regraft.regions.uniform import Uniform
+
+Site = tuple[Masking, ...]
+"""Maskings one directly behind the other, the nearest to the Softmax first."""
+
+
+def find_sites(every: Sequence[Masking]) -> tuple[list[Site], list[str]]:
+    """The maskings that what is given from outside can take the place of; and why others stay.
+
+    A mask that is summed up with a learned bias is taken by itself. A constant stays, and so does what the caller gives
+    as it is added.
+    """
+    bounds, notes = Bounds(), dict[str, None]()
+    sites: list[Site] = []
+    for masking in (leaf for outer in every for leaf in _leaves(outer)):
+        reason = _reason_to_keep(masking, bounds)
+        if reason is not None:
+            notes[f"kept the mask '{masking.mask.name}': {reason}"] = None
+            continue
+        last = sites[-1][-1] if sites else None
+        if last is not None and last.scores is not None and last.node.inputs[last.scores] is masking.node.outputs[0]:
+            sites[-1] = (*sites[-1], masking)
+        else:
+            sites.append((masking,))
+    return sites, [text for text in notes if not text.endswith(": ")]
+
+
+def _leaves(masking: Masking) -> Iterator[Masking]:
+    """`masking`, or where it is a sum that a learned bias is part of, those that add the other summands to it."""
+    node: Node | None = masking.value.inputs[0] if masking.value.inputs else None
+    is_sum = node is not None and node.op == "Add" and not node.domain and masking.kind == "added"
+    if node is None or not is_sum or not origin(masking.value).tables:
+        yield masking
+        return
+    for place in (0, 1):
+        yield from _leaves(Masking(node, place, 1 - place, masking.softmax))
+
+
+def _reason_to_keep(masking: Masking, bounds: Bounds) -> str | None:
+    """Why a masking stays on the device: a text, empty if that goes without saying; None where it can move."""
+    source, known = origin(masking.mask), bounds(masking.value)
+    if masking.kind == "chosen" and known.high > HIDING:
+        return f"what is chosen instead of scores is not known to be {HIDING:g} or less"
+    if masking.kind != "chosen" and source.tables:
+        return ""
+    if not source.inputs and not source.sizes:
+        return "it is a constant"
+    if known.is_one_number and known.low == 0:
+        return "it hides nothing; simplify-mask takes it out"
+    if masking.kind == "added" and known == ANYTHING and all(n.op in LAYOUT for n in source.nodes):
+        return "the caller gives it as it is added"
+    return None
+
+
+def rows_alike(site: Site, uniform: Uniform) -> tuple[int, ...]:
+    """The axes of a mask, but for the first, along which it does not vary and the scores have their size anyway."""
+    first, axes = site[0], set[int]()
+    out = first.node.outputs[0].shape
+    if out is None or (len(site) > 1 and any(masking.transpose for masking in site)):
+        return ()
+    scores = out if first.scores is None else first.node.inputs[first.scores].shape or []
+    transpose = first.transpose
+    perm = list(range(len(out))) if transpose is None else transpose.attrs.get("perm", list(range(len(out)))[::-1])
+    for place, axis in enumerate(perm[: len(out)]):
+        behind = place - len(out)
+        fits = len(scores) == len(out) and scores[behind] == out[behind] is not None
+        if axis and fits and not (first.scores is None and behind == -2):  # ONNX Runtime's Attention wants each row
+            axes.add(axis - len(out))
+    for masking in site:
+        tensor = masking.mask
+        axes &= uniform(tensor) | {axis for axis in axes if -axis > len(tensor.shape or ())}
+    return tuple(sorted(axes))

@@ -28,7 +28,7 @@ def test_the_demo_rewrites_verifies_and_compares(run, tmp_path):
     assert "3 × " in result.stdout
     assert result.stdout.count("times as fast") == 2
     assert float(re.search(r"largest difference of all 16 pairs: (\S+)", result.stdout)[1]) < 1e-3
-    assert max(map(len, result.stdout.splitlines())) <= 160
+    assert max(len(line) for line in result.stdout.splitlines() if str(tmp_path) not in line) <= 150
     model = regraft.load(out)
     assert [t.name for t in model.graph.inputs] == ["attention_mask", "hidden_states", "attention_bias"]
     kinds = {kind(node) for node in model.nodes()}

@@ -1,8 +1,8 @@
 """Whole hand-overs: the graph that a device wants, made from a raw model by one pipeline, and right.
 
 A BERT classifier for Inferentia 1 takes hidden states and a mask in float16 and has no lookup, Dropout, Where,
-LayerNormalization or Gelu. A BERT-large for it takes hidden states that the host has normalized in 32 bits, and computes
-attention and fully connected layers in float16, the rest in 32 bits.
+LayerNormalization or Gelu. A BERT-large for it takes hidden states that the host has normalized in 32 bits, and
+computes attention and fully connected layers in float16, the rest in 32 bits.
 """
 
 from __future__ import annotations

@@ -54,11 +54,14 @@ class FuseAttention(Pass):
                 self._fuse(found, graph, facts, edit, context)
 
     def _fuse(self, found: Attention, graph: AnyGraph, facts: Facts, edit: Editor, context: Context) -> None:
-        form, mask = form_of(found), mask_of(found, facts)
-        reason = next((text for text in (_obstacle(found, edit, facts), form, mask) if isinstance(text, str)), None)
-        if reason is not None:
-            context.note(f"kept {label(found.softmax)}: {reason}")
-        elif isinstance(form, Form) and not isinstance(mask, str) and not _is_done(found, form, graph.opset):
+        reason, form, mask = _obstacle(found, edit, facts), form_of(found), mask_of(found, facts)
+        if reason is not None or isinstance(form, str) or isinstance(mask, str):
+            if found.softmax.op == "Softmax":
+                context.note(
+                    f"kept {label(found.softmax)}: {reason or next(t for t in (form, mask) if isinstance(t, str))}"
+                )
+            return
+        if not _is_done(found, form, graph.opset):
             call = _operator if graph.opset >= OPERATOR_SINCE else _function
             root = found.result.values[form.place].inputs[0]
             added = put(root, [form.finish(call(found, form, mask, facts, edit))], graph, edit)

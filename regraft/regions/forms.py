@@ -70,7 +70,7 @@ def mask_of(found: Attention, facts: Facts) -> MaskForm | str | None:
 def _infinite(part: Bias | Mask, found: Attention, facts: Facts) -> Mask | None:
     """`part` as a choice between a score and -inf, if it is one.
 
-    A gate that is the condition itself makes 0 of every weight that is masked, and so -inf of the fill.
+    A gate that is the condition itself makes 0 of every weight that is masked: where a row is masked throughout, too.
     """
     if isinstance(part, Bias):
         maker = part.tensor.inputs[0] if part.tensor.inputs else None
@@ -82,7 +82,7 @@ def _infinite(part: Bias | Mask, found: Attention, facts: Facts) -> Mask | None:
         part = Mask(maker.inputs[0], numbers[0] == 0, -math.inf, part.swapped, part.rank)
     if not all(part.keeps and _root(gate) is _root(part.tensor) for gate in found.gates):
         return None
-    return part if found.gates or part.fill == -math.inf else None
+    return part if part.fill <= (VANISHING if found.gates else -math.inf) else None
 
 
 # ------------------------------------------------------------------------------------------------------- operands

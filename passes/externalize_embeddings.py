@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from regraft.ir.surgery import Editor
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.regions.embeddings import Embeddings, find_embeddings
-from regraft.regions.lookups import SHAPE_ONLY
+from regraft.regions.lookups import SAME_VALUES, SHAPE_ONLY
 from regraft.shapes import Facts, analyse, dims
 from regraft.shapes.dims import Dim
 from regraft.splitting import cone, drop_inputs, take_sizes, to_host
@@ -39,43 +40,82 @@ class ExternalizeEmbeddings(Pass):
         every = find_embeddings(model)
         if not every:
             context.note("no embeddings: no table is looked up by token ids")
-            return
         facts = analyse(model)
-        choosers: list[Tensor] = []
+        moves: dict[str, _Move] = {}
         for embeddings in every:
-            hidden = embeddings.total
-            if self.layer_norm and embeddings.normalized is None:
-                context.note(f"the host only sums '{hidden.name}': no LayerNormalization is all that reads it")
-            elif self.layer_norm and embeddings.normalized is not None:
-                hidden = embeddings.normalized
-            choosers += self._move(hidden, embeddings, facts, model, context)
-        _explain(dict.fromkeys(choosers), every, model, context)
+            hidden = self._hidden(embeddings, context)
+            known, sizes = facts[hidden].dims or (), facts[embeddings.ids].dims or ()
+            if len(sizes) != 2 or len(known) not in (2, 3):
+                context.note(f"kept the embeddings '{hidden.name}': they are not [B, S, H] for token ids [B, S]")
+                continue
+            if len(known) == 2 or (known[:2] == sizes[::-1] and known[:2] != sizes):
+                hidden = _in_rows(hidden, embeddings.ids, known, model, context)
+                known = (*sizes, known[-1])
+            hidden.shape = [dims.show(dim) for dim in known]
+            moves[f"{self.input}_{len(moves)}" if moves else self.input] = _Move(hidden, known, *cone([hidden]))
+        if moves:
+            _move(moves, facts, model, context)
+            for table in dict.fromkeys(lookup.table for embeddings in every for lookup in embeddings.lookups):
+                if table.outputs:
+                    context.note(f"table '{table.name}' stays on the device too: {label(table.outputs[0])} reads it")
 
-    def _move(
-        self, hidden: Tensor, embeddings: Embeddings, facts: Facts, model: Model, context: Context
-    ) -> list[Tensor]:
-        """Let the device take `hidden`. Returns the inputs whose values the lookups take."""
-        known, sizes = facts[hidden].dims or (), facts[embeddings.ids].dims or ()
-        if len(sizes) != 2 or len(known) not in (2, 3):
-            context.note(f"kept the embeddings '{hidden.name}': they are not [B, S, H] for token ids [B, S]")
-            return []
-        if len(known) == 2 or (known[:2] == sizes[::-1] and known[:2] != sizes):
-            hidden = _in_rows(hidden, embeddings.ids, known, model, context)
-            known = (*sizes, known[-1])
-        hidden.shape = [dims.show(dim) for dim in known]
-        nodes, starts = cone([hidden])
-        inputs = [tensor for tensor in model.graph.inputs if tensor in starts]
-        choosers = [tensor for tensor in inputs if any(n.op not in SHAPE_ONLY for n in _readers(tensor, nodes))]
-        given = to_host(model, {self.input: hidden}, context, rule="lookups")[self.input]
-        with Editor(model) as edit:
-            values = [*inputs, *(tensor for node in nodes for tensor in node.outputs)]
-            asking = dict.fromkeys(node for tensor in values for node in tensor.outputs)
-            take_sizes(asking, given, known, facts, edit, context)
-            left = edit.remove_unread(node for node in nodes if node in edit.home)
-        if left:
-            context.replaced(left, rule="unread")
-        drop_inputs(model, inputs)
-        return choosers
+    def _hidden(self, embeddings: Embeddings, context: Context) -> Tensor:
+        """What the device takes: the sum, or that normalized."""
+        if self.layer_norm and embeddings.normalized is not None:
+            return embeddings.normalized
+        if self.layer_norm:
+            context.note(f"the host only sums '{embeddings.total.name}': no LayerNormalization is all that reads it")
+        return embeddings.total
+
+
+class _Move(NamedTuple):
+    """A value [B, S, H] that goes to the host, its dimensions, and what computes it from which inputs and weights."""
+
+    hidden: Tensor
+    dims: Sequence[Dim]
+    nodes: list[Node]
+    starts: set[Tensor]
+
+
+def _move(moves: Mapping[str, _Move], facts: Facts, model: Model, context: Context) -> None:
+    """Feed the device by the names of `moves`, and take off it what it needs no more."""
+    nodes = dict.fromkeys(node for move in moves.values() for node in move.nodes)
+    inputs = [tensor for tensor in model.graph.inputs if any(tensor in move.starts for move in moves.values())]
+    choosers = [t for t in inputs if any(n.op not in SHAPE_ONLY for n in t.outputs if n in nodes)]
+    made = to_host(model, {name: move.hidden for name, move in moves.items()}, context, rule="lookups")
+    with Editor(model) as edit:
+        for name, move in moves.items():
+            values = [*(t for t in inputs if t in move.starts), *(t for node in move.nodes for t in node.outputs)]
+            laid_out = _readers(values, edit)
+            take_sizes(laid_out, made[name], move.dims, facts, edit, context)
+            nodes |= dict.fromkeys(laid_out)
+        left = edit.remove_unread(node for node in reversed(nodes) if node in edit.home)
+    if left:
+        context.replaced(left, rule="unread")
+    drop_inputs(model, inputs)
+    for tensor in choosers:
+        if tensor in model.graph.inputs:
+            context.note(f"input '{tensor.name}' stays on the device: {_use(tensor)}")
+
+
+def _use(tensor: Tensor) -> str:
+    """What `tensor` is still there for."""
+    reader = next((label(node) for node in tensor.outputs if node.op not in SHAPE_ONLY), "")
+    if reader or not tensor.outputs:
+        return f"{reader} reads it" if reader else "it is an output"
+    return "its sizes are read, which need not be those of the hidden states; set-shapes can say that they are"
+
+
+def _readers(values: Iterable[Tensor], edit: Editor) -> list[Node]:
+    """The nodes that read `values`, or those laid out otherwise."""
+    found: dict[Node, None] = {}
+    pending = list(values)
+    while pending:
+        for node in edit.readers(pending.pop()):
+            if node not in found:
+                found[node] = None
+                pending += node.outputs if node.op in SAME_VALUES else ()
+    return list(found)
 
 
 def _in_rows(hidden: Tensor, ids: Tensor, known: Sequence[Dim], model: Model, context: Context) -> Tensor:
@@ -98,18 +138,3 @@ def _in_rows(hidden: Tensor, ids: Tensor, known: Sequence[Dim], model: Model, co
     made: Tensor = rows.outputs[0]
     made.dtype = hidden.dtype
     return made
-
-
-def _readers(tensor: Tensor, nodes: Sequence[Node]) -> set[Node]:
-    return set(nodes).intersection(tensor.outputs)
-
-
-def _explain(choosers: Iterable[Tensor], every: Sequence[Embeddings], model: Model, context: Context) -> None:
-    """Say what stays on the device, though the host has it too, and why."""
-    for tensor in choosers:
-        if tensor in model.graph.inputs:
-            reader = f"{label(tensor.outputs[0])} reads it" if tensor.outputs else "it is an output"
-            context.note(f"input '{tensor.name}' stays on the device: {reader}")
-    for table in dict.fromkeys(lookup.table for embeddings in every for lookup in embeddings.lookups):
-        if table.outputs:
-            context.note(f"table '{table.name}' stays on the device too: {label(table.outputs[0])} reads it")

@@ -59,7 +59,7 @@ LOOKUPS = {  # `w` and `t`
 
 _CONSTANTS = """
 int64 i0 = {0}, int64 i1 = {1}, int64[1] zero = {0}, int64[1] one = {1}, int64[1] minus = {-1}, float two = {2},
-int64[3] batch = {1, -1, 4}, int64[1] width = {4}, int64[2] flat = {-1, 4}, int64 two_rows = {2},
+float unit = {1}, int64[3] batch = {1, -1, 4}, int64[1] width = {4}, int64[2] flat = {-1, 4}, int64 two_rows = {2},
 float[2] off_on = {0, 1}, int64[1,8] all = {0, 1, 2, 3, 4, 5, 6, 7}"""
 
 

@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,18 @@ from regraft.bundling.chain import write_stages
 from regraft.bundling.golden import Golden, make_golden
 from regraft.errors import ModelError
 from regraft.files.bundle import FORMAT, MANIFEST, interface, is_bundle, sums, write_models
+from regraft.files.convert import clone
 from regraft.files.saving import Layout
 from regraft.ir.model import Model
+from regraft.pipelines.manager import run
 from regraft.pipelines.report import Report
 from regraft.splitting.marks import ORDER
 from regraft.verification.inputs import Given, make_inputs
 from regraft.verification.runtime import Session
 
 REPORT = "report.json"
+TIDY = "fold-constants,eliminate-identity,eliminate-common-subexpressions,eliminate-dead-code"
+"""What the host's graph goes through: several passes may have moved the same nodes there."""
 
 
 def check_destination(folder: Path) -> None:
@@ -66,7 +70,7 @@ def write_bundle(
         VerificationError: the result breaks the contract of its pipeline.
     """
     check_destination(folder)
-    golden = None
+    model, golden = _tidied(model), None
     if original is not None:
         golden = make_golden(original, model, (report or Report("", "", "none")).contract, given, seed)
     with _replacing(folder) as new:
@@ -85,6 +89,16 @@ def write_bundle(
         said["files"] = sums(new, files)
         (new / MANIFEST).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
     return golden
+
+
+def _tidied(model: Model) -> Model:
+    """`model` with a host that computes nothing twice."""
+    if model.host is None or not model.host.feeds:
+        return model
+    front = clone(model.host.model)
+    run(front, TIDY)
+    front.metadata = {}
+    return Model(model.graph, model.header, model.metadata, model.path, replace(model.host, model=front))
 
 
 @contextlib.contextmanager

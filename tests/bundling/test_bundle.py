@@ -197,3 +197,15 @@ def test_the_stages_of_a_split_model_are_in_it(original, tmp_path):
             made = Session(tmp_path / "b" / stage["model"]).run(dict(given))
         with np.load(tmp_path / "b" / stage["golden"]["outputs"]) as expected:
             assert {name: value.tolist() for name, value in made.items()} == {n: expected[n].tolist() for n in expected}
+
+
+def test_the_host_computes_nothing_twice(original, tmp_path):
+    model = clone(original)
+    ensure_types(model)
+    tables = [n for n in model.graph.nodes if n.op == "Gather" and len(n.inputs[0].shape or ()) == 2]
+    for node in tables[:3]:
+        to_host(model, {node.name.split("/")[-2]: node.outputs[0]}, Context())
+    write_bundle(model, tmp_path / "b", original=original)
+    written = regraft.load(tmp_path / "b/host.onnx")
+    assert sum(node.op == "Shape" for node in written.graph.nodes) <= 1
+    assert [t.name for t in written.graph.outputs] == list(model.host.feeds.values())

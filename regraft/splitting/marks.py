@@ -7,7 +7,7 @@ keep the marks: what takes the place of a node gets its mark.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from regraft.errors import PassError
 from regraft.folding.fold import RANDOM
@@ -104,7 +104,8 @@ def homes(graph: Graph, names: Sequence[str]) -> list[int | None]:
         PassError: a mark is none of `names`.
     """
     free = _free(graph)
-    marks = [None if node in free else _mark(node, names) for node in graph.nodes]
+    numbers = {name: stage for stage, name in enumerate(names)}
+    marks = [None if node in free else _mark(node, numbers) for node in graph.nodes]
     inputs = [[t for t in reads(node) if not _is_known(t, free)] for node in graph.nodes]
     place = {node: i for i, node in enumerate(graph.nodes)}
     makers = [[place[node] for t in tensors for node in t.inputs if node in place] for tensors in inputs]
@@ -128,11 +129,11 @@ def homes(graph: Graph, names: Sequence[str]) -> list[int | None]:
     return found
 
 
-def _mark(node: Node, names: Sequence[str]) -> int | None:
+def _mark(node: Node, numbers: Mapping[str, int]) -> int | None:
     name = node.metadata.get(STAGE)
-    if name is not None and name not in names:
-        raise PassError(f"node '{node.name}' is marked as of stage '{name}'; known: {', '.join(names)}")
-    return None if name is None else names.index(name)
+    if name is not None and name not in numbers:
+        raise PassError(f"node '{node.name}' is marked as of stage '{name}'; known: {', '.join(numbers)}")
+    return None if name is None else numbers[name]
 
 
 def _free(graph: Graph) -> set[Node]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from regraft.files.convert import clone
+from regraft.ir.collector import paused
 from regraft.ir.model import Model
 from regraft.rewriting.rule_pass import ensure_types
 from regraft.splitting.cut import Cutter
@@ -34,6 +35,7 @@ class Stage:
     results: tuple[str, ...]
 
 
+@paused()
 def stages(model: Model) -> list[Stage]:
     """The stages of `model`, each after those that it reads from. Of a model with a host, those of the device.
 

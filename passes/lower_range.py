@@ -62,7 +62,7 @@ class LowerRange(Pass):
         ends = node.inputs[:2]
         if delta.dtype not in (np.int64, np.int32) or delta < 0 or not all(is_natural(t, facts) for t in ends):
             return "its limit is not known, and a Slice needs whole numbers that are not negative"
-        if not self.max_length:
+        if self.max_length <= 0:
             return "its limit is dynamic: fix it with set-shapes, or say how large it can be with max-length"
         table = np.arange(self.max_length, dtype=delta.dtype)
         places = (

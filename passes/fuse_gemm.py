@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from regraft.folding.noop import integers, maker
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.schema import constant_of
 from regraft.ir.surgery import Editor
+from regraft.rewriting.conditions import is_read_once
 from regraft.rewriting.node_pass import NodePass
 from regraft.rewriting.term import Given, Term, op
 from regraft.verification.contract import reassociation
@@ -29,7 +32,8 @@ class FuseGemm(NodePass):
     operators = frozenset({"Add", "MatMul"})
 
     def rewrite(self, node: Node, opset: int, edit: Editor) -> Term | None:
-        if opset < 7 or str(node.outputs[0].dtype) not in ("float16", "float32", "float64"):
+        dtype = node.outputs[0].dtype
+        if opset < 7 or dtype is None or np.dtype(dtype) not in (np.float16, np.float32, np.float64):
             return None
         attrs: dict[str, Any] = {}
         bias: Term | None = None
@@ -54,7 +58,7 @@ class FuseGemm(NodePass):
 def product_and_bias(add: Node, edit: Editor) -> tuple[Tensor, Tensor] | None:
     """The product of matrices, scaled or not, that only `add` reads, and what it adds, if Gemm can add that."""
     for product, bias in (add.inputs, add.inputs[::-1]):
-        if is_matrix_product(unscaled(product, edit)[0]) and _is_read_once(product, edit) and _fits(bias, product):
+        if is_matrix_product(unscaled(product, edit)[0]) and is_read_once(product, edit) and _fits(bias, product):
             return product, bias
     return None
 
@@ -62,9 +66,9 @@ def product_and_bias(add: Node, edit: Editor) -> tuple[Tensor, Tensor] | None:
 def unscaled(value: Tensor, edit: Editor) -> tuple[Tensor, float]:
     """What `value` is a multiple of, if nothing else reads that multiple, and the factor."""
     node = maker(value, "Mul")
-    for inner, factor in (node.inputs, node.inputs[::-1]) if node is not None and _is_read_once(value, edit) else ():
+    for inner, factor in (node.inputs, node.inputs[::-1]) if node is not None and is_read_once(value, edit) else ():
         number = constant_of(factor) if factor.shape is not None and len(factor.shape) == 0 else None
-        if number is not None and _is_read_once(inner, edit):
+        if number is not None and is_read_once(inner, edit):
             return inner, float(number)
     return value, 1.0
 
@@ -79,10 +83,6 @@ def _untransposed(value: Tensor) -> tuple[Tensor, bool]:
     if node is None or (integers(node, "perm", 7) or [1, 0]) != [1, 0]:
         return value, False
     return node.inputs[0], True
-
-
-def _is_read_once(value: Tensor, edit: Editor) -> bool:
-    return value not in edit.ends and sum(1 for _ in edit.readers(value)) == 1
 
 
 def _is_added_to(value: Tensor, edit: Editor) -> bool:

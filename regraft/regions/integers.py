@@ -7,6 +7,7 @@ of a Reshape), by an output of the graph, or for computing such a value. So the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
@@ -47,6 +48,9 @@ TAKES_INT32 = frozenset(
     | {"Squeeze", "Sub", "Tile", "TopK", "Transpose", "Trilu", "Unsqueeze", "Where"}
 )
 """Operators that ONNX Runtime has for int32 wherever it has them for int64."""
+
+_MARK = 2.0**62
+"""Numbers that are larger mean the end of an axis, and no number that is computed with."""
 
 _MOVES = ("Identity", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Transpose", "Expand", "Cast")
 
@@ -102,7 +106,7 @@ class Narrowing:
         self._bounds = Bounds(self._given(model, wide_inputs))
         for graph in walk(model.graph):  # forward, so that no chain is long
             for node in graph.nodes:
-                for tensor in node.outputs:
+                for tensor in filter(is_wide, node.outputs):
                     self._bounds(tensor)
         self._decide(model.graph)
         self.unbounded = [t for t in wide_inputs if not self.fits(t)]
@@ -111,9 +115,9 @@ class Narrowing:
 
     def fits(self, tensor: Tensor) -> bool:
         """Whether every element is a 32-bit integer."""
-        if self.assumed == "all" and not is_constant(tensor):
-            return True
         known = self._bounds(tensor)
+        if self.assumed == "all" and not is_constant(tensor):
+            return not any(_MARK <= abs(bound) < math.inf for bound in known[:2])
         return bool(NARROW.min <= known.low and known.high <= NARROW.max)
 
     def _given(self, model: Model, inputs: list[Tensor]) -> dict[Tensor, Range]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from regraft.ir.graph import Tensor
+from regraft.ir.surgery import Editor
 from regraft.ir.weights import is_float
 
 
@@ -30,3 +32,13 @@ def size_along(tensor: Tensor, axes: Sequence[int] | None) -> int | str:
         loose = ", ".join(str(size or "?") for size in sizes if not isinstance(size, int))
         return f"'{tensor.name}' has no fixed size there ({loose}); run set-shapes before"
     return math.prod(known)
+
+
+def readers_up_to(limit: int, tensor: Tensor, edit: Editor) -> int:
+    """How many nodes read `tensor`, counted up to `limit`."""
+    return sum(1 for _ in itertools.islice(edit.readers(tensor), limit))
+
+
+def is_read_once(tensor: Tensor, edit: Editor) -> bool:
+    """Whether one node reads `tensor`, in one place, and no graph gives it."""
+    return tensor not in edit.ends and readers_up_to(2, tensor, edit) == 1

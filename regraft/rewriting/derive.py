@@ -10,6 +10,7 @@ from regraft.ir import schema
 from regraft.ir.graph import Constant, Tensor
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array, Derived, Value
+from regraft.rewriting.conditions import readers_up_to
 from regraft.rewriting.term import Given, Term, op
 
 
@@ -39,7 +40,7 @@ def own_weight(value: Term, edit: Editor) -> Constant | None:
     held = value.value if isinstance(value, Given) else None
     if not isinstance(held, Constant) or not isinstance(held.lazy, Value | np.ndarray) or held in edit.ends:
         return None
-    return held if sum(1 for _ in edit.readers(held)) <= 1 else None
+    return held if readers_up_to(2, held, edit) <= 1 else None
 
 
 class Products:

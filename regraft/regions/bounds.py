@@ -125,7 +125,8 @@ def _within(range_: Range, tensor: Tensor) -> Range:
     if kind in "iu":
         limits = np.iinfo(np.dtype(tensor.dtype).name)
         known = [bound for bound in (range_.low, range_.high) if math.isfinite(bound)]
-        return range_ if all(limits.min <= bound <= limits.max for bound in known) else _of_dtype(tensor)
+        inside = all(float(limits.min) <= bound <= float(limits.max) for bound in known)
+        return range_ if inside else _of_dtype(tensor)
     if kind == "b":
         return Range(max(range_.low, 0), min(range_.high, 1))
     limit = largest(tensor.dtype)

@@ -146,6 +146,9 @@ def _flat_table(lookup: Lookup, edit: Editor) -> Tensor:
     if len(table.shape) == 2:
         return table
     values: Any = table.lazy if isinstance(table, Constant) else schema.constant_of(table)
+    if values is None:
+        reshape = edit.insert(table.inputs[0], "Reshape", [table, edit.constant(np.array(shape), "table_shape")])
+        return _typed(reshape, table.dtype, shape)
     return edit.constant(Derived([values], lambda array: array.reshape(shape), shape, table.dtype), table.name)
 
 

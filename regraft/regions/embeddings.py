@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from regraft.ir import schema
 from regraft.ir.graph import Graph, Node, Tensor, walk
 from regraft.ir.model import Model
-from regraft.regions.lookups import LAYOUT, SAME_VALUES, SHAPE_ONLY, Lookup, Lookups, Role
-from regraft.rewriting.matcher import drops_nothing, is_constant
+from regraft.regions.lookups import LAYOUT, SAME_VALUES, SHAPE_ONLY, Lookup, Lookups, Role, is_float
+from regraft.rewriting.matcher import drops_nothing
 from regraft.rewriting.rule_pass import ensure_types
 
 _ELEMENTWISE = frozenset(
@@ -124,7 +124,7 @@ class _Search:
         if node.domain or not parts:
             return []
         first, others = node.inputs[0], [tensor for tensor in node.inputs if tensor not in self.sums]
-        if node.op in LAYOUT or node.op == "Cast" or self._is_dropout(node):
+        if node.op in LAYOUT or node.op in ("Cast", "DequantizeLinear") or self._is_dropout(node):
             return [first] if first in self.sums else []
         if node.op in ("Add", "Sum"):
             return parts if all(map(self._is_constant, others)) else []
@@ -144,7 +144,7 @@ class _Search:
     def _is_hidden(self, tensor: Tensor) -> bool:
         """Whether `tensor` goes on as hidden states do. Rows that multiply others, as rotations do, are none."""
         inside = self._elementwise(tensor) | self.sums.keys()
-        return not any(node.op == "Mul" and node.outputs[0] not in inside for node in tensor.outputs)
+        return is_float(tensor) and not any(n.op == "Mul" and n.outputs[0] not in inside for n in tensor.outputs)
 
     # ------------------------------------------------------------------------------------------------ normalization
 
@@ -185,7 +185,7 @@ class _Search:
         )
 
     def _is_constant(self, tensor: Tensor) -> bool:
-        return is_constant(self.recognise.matcher.source(tensor)[0])
+        return self.recognise.is_fixed(self.recognise.matcher.source(tensor)[0])
 
     def _is_dropout(self, node: Node) -> bool:
         return node.op == "Dropout" and drops_nothing(node, self.graph.opset)

@@ -32,7 +32,8 @@ SHAPE_ONLY = frozenset({"Shape", "Size"})
 SAME_VALUES = LAYOUT | {"Cast", "Slice", "Tile", "Gather", "GatherElements"}
 """Operators that give values of their first input, some or all of them, in another shape or type."""
 
-_GIVEN, _COUNTED, _COMPUTED = 1, 2, 4  # values come from a graph input; by way of a CumSum; of arithmetic in floats
+_GIVEN, _COUNTED, _COMPUTED, _SIZED = 1, 2, 4, 8
+"""Values come from a graph input, by way of a CumSum, of arithmetic in floats; or from the shape of a graph input."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ class Lookup:
 
     Attributes:
         role: what chooses the rows; see above.
-        table: the constant, [rows, H]; also [1, rows, H] where it is sliced, or a summand itself.
+        table: of constants alone, [rows, H]; also [1, rows, H] where it is sliced, or a summand itself.
         index: what chooses the rows; None where they lie in the table in their order.
         node: the Gather, GatherND, MatMul or Slice; None where the table itself is a summand.
         output: the rows.
@@ -80,8 +81,8 @@ class Lookups:
             return None
         if node.op == "Slice":
             table = self._table(node.inputs[0], 2, 3)
-            hangs_on_shapes = not any(self._origins.get(tensor, 0) for tensor in node.inputs)
-            return Lookup("position", table, None, node, node.outputs[0]) if table and hangs_on_shapes else None
+            by_shape = all(self._origins.get(tensor, 0) in (0, _SIZED) for tensor in node.inputs)
+            return Lookup("position", table, None, node, node.outputs[0]) if table and by_shape else None
         if node.op in ("Gather", "GatherND"):
             axis = schema.attribute(node, "axis" if node.op == "Gather" else "batch_dims", self.graph.opset)
             table, index = self._table(node.inputs[0], 2) if not axis else None, node.inputs[1]
@@ -102,16 +103,22 @@ class Lookups:
         return Lookup("fixed" if is_row else "position", table, None, None, tensor)
 
     def _table(self, tensor: Tensor, *ranks: int) -> Tensor | None:
-        """The constant of floats that `tensor` is, if it has one of `ranks`."""
+        """The table that `tensor` is, of floats or quantized to bytes, if it has one of `ranks`."""
         source, _ = self.matcher.source(tensor)
-        fits = is_constant(source) and _is_float(source) and len(source.shape or ()) in ranks
-        return source if fits and (len(source.shape) == 2 or source.shape[0] == 1) else None
+        if source.dtype is None or len(source.shape or ()) not in ranks or not self.is_fixed(source):
+            return None
+        is_number = is_float(source) or np.dtype(source.dtype) in (np.int8, np.uint8)
+        return source if is_number and (len(source.shape) == 2 or source.shape[0] == 1) else None
+
+    def is_fixed(self, tensor: Tensor) -> bool:
+        """Whether `tensor` is computed of constants alone."""
+        return is_constant(tensor) or (bool(tensor.inputs) and not self._origins.get(tensor, 0))
 
     def _role(self, index: Tensor) -> Role | None:
         if self._is_uniform(index):
             return "fixed"
         origin = self._origins.get(index, 0)
-        if not origin or origin & _COUNTED:
+        if not origin & _GIVEN or origin & _COUNTED:
             return "position"
         return None if origin & _COMPUTED else "ids"
 
@@ -126,17 +133,19 @@ class Lookups:
 
     @cached_property
     def _origins(self) -> dict[Tensor, int]:
-        """Where values come from; nothing is said of those that hang on shapes and constants alone."""
+        """Where values come from; nothing is said of those that are computed of constants alone."""
         known: dict[Tensor, int] = dict.fromkeys(self.graph.inputs, _GIVEN)
         for node in self.graph.nodes:
             origin = 0
-            for tensor in () if node.op in SHAPE_ONLY else reads(node):
+            for tensor in reads(node):
                 origin |= known.get(tensor, 0)
             if not origin:
                 continue
-            if node.op == "CumSum":
+            if node.op in SHAPE_ONLY:
+                origin = _SIZED
+            elif node.op == "CumSum":
                 origin |= _COUNTED
-            elif node.op not in SAME_VALUES and _is_float(node.outputs[0]):
+            elif node.op not in SAME_VALUES and is_float(node.outputs[0]):
                 origin |= _COMPUTED
             known |= dict.fromkeys(node.outputs, origin)
         return known
@@ -149,5 +158,6 @@ def _made_by(tensor: Tensor, op: str) -> Node | None:
     return tensor.inputs[0] if tensor.inputs and tensor.inputs[0].op == op else None
 
 
-def _is_float(tensor: Tensor) -> bool:
+def is_float(tensor: Tensor) -> bool:
+    """Whether `tensor` holds floats, as far as is known."""
     return tensor.dtype is not None and np.dtype(tensor.dtype).kind not in "biuO"

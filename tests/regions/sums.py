@@ -32,6 +32,7 @@ POSITIONS = {  # what makes `p`, of the places 0, 1, 2, ... in the sequence
     "of the rows": "sizes = Shape(w) n = Gather(sizes, i1) index = Range(i0, n, i1) p = Gather(places, index)",
     "cut": f"{_LENGTH} p = Slice(places, zero, length)",
     "cut in a batch": f"{_LENGTH} p = Slice(cube, zero, length, one)",
+    "cut of what is computed": f"{_LENGTH} doubled = Mul(cube, two) p = Slice(doubled, zero, length, one)",
     "constant": "p = Identity(fixed)",
     "constant rows": "p = Identity(plane)",
 }
@@ -52,6 +53,8 @@ LOOKUPS = {  # `w` and `t`
         of_ids = Shape(ids) wanted = Concat<axis = 0>(of_ids, width) t = Reshape(type_rows, wanted)
         w = Gather(words, ids)""",
     "narrow": "narrow = Cast<to = 6>(ids) w = Gather(words, narrow) t = Gather(kinds, types)",
+    "computed": "table = Mul(words, two) w = Gather(table, ids) t = Gather(kinds, types)",
+    "bytes": "q = Gather(bytes, ids) w = DequantizeLinear(q, two) t = Gather(kinds, types)",
     "nested": """
         of_ids = Shape(ids) column = Concat<axis = 0>(of_ids, one) places_of = Reshape(ids, column)
         w = GatherND(words, places_of) t = Gather(kinds, types)""",
@@ -61,6 +64,7 @@ _CONSTANTS = """
 int64 i0 = {0}, int64 i1 = {1}, int64[1] zero = {0}, int64[1] one = {1}, int64[1] minus = {-1}, float two = {2},
 float unit = {1}, int64[3] batch = {1, -1, 4}, int64[1] width = {4}, int64[2] flat = {-1, 4}, int64 two_rows = {2},
 float[2] off_on = {0, 1}, int64[1,8] all = {0, 1, 2, 3, 4, 5, 6, 7}"""
+_BYTES = f"int8[{ROWS}, {WIDTH}] bytes = {{{', '.join(str(i % 11 - 5) for i in range(ROWS * WIDTH))}}}"
 
 
 def written(
@@ -74,7 +78,7 @@ def written(
     outputs = outputs.replace("S", str(length))
     text = f"""<ir_version: 10, opset_import: ["" : {opset}]>
     g (int64[B, {length}] ids, int64[B, {length}] types, float[B, {length}, 1] mask) => ({outputs})
-    <{_CONSTANTS}, {", ".join([*weights, *([more] if more else [])])}> {{ {body} }}"""
+    <{_CONSTANTS}, {", ".join([_BYTES, *weights, *([more] if more else [])])}> {{ {body} }}"""
     return from_proto(onnx.parser.parse_model(text))
 
 

@@ -62,7 +62,7 @@ class _Converter:
         for unit in units:
             for slot in unit.reads:
                 readers.setdefault(slot.tensor, []).append((unit, slot))
-            if unit.lowered and unit.node is not None and not unit.border:
+            if unit.lowered and unit.node is not None and unit.writes and not unit.border:
                 self.retarget(unit.node)
         for slot in _indifferent(self.edit.model):
             if slot.tensor in makers:

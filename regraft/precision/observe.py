@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 
+from regraft.errors import PassError
 from regraft.files.convert import clone
 from regraft.ir.graph import Node, Tensor, Variable
 from regraft.ir.model import Model
@@ -23,6 +25,7 @@ from regraft.rewriting.term import Given, Term, op
 from regraft.verification.runtime import Session
 
 _AT_A_TIME = 128
+_LARGEST = float(np.finfo(SINGLE).max)
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,13 @@ def observe(
         track: shows progress.
 
     Raises:
+        PassError: the opset is too old to tell what is not a number.
         RuntimeFailure: the model does not run on a sample.
     """
+    if model.opset < 9:
+        raise PassError(
+            f"opset {model.opset} has no IsNaN and no Where; run convert-opset{{version=9}} or newer before"
+        )
     fed = Session(model) if model.host is not None else None
     feeds = [sample if fed is None else fed.device_inputs(sample) for sample in samples]
     found: dict[str, Range] = {}
@@ -114,11 +122,11 @@ def _builder(edit: Editor, anchor: Node, opset: int) -> Builder:
 def _numbers(value: Term) -> Term:
     """Low, high, least, whether one is not a number, and whether one is infinite."""
     flat = op.Reshape(value, Given(np.array([-1], np.int64)))
-    nan, inf = op.IsNaN(flat), op.Equal(op.Abs(flat), float("inf"))
+    nan, inf = op.IsNaN(flat), op.Greater(op.Abs(flat), _LARGEST)
     finite = op.Where(op.Or(nan, inf), 0.0, flat)
     size = op.Abs(finite)
-    least = op.Where(op.Equal(size, 0.0), float("inf"), size)
-    flags = [op.Cast(flag, to=1) for flag in (nan, inf)]
+    least = op.Where(op.Cast(size, to=TensorProto.BOOL), size, float("inf"))
+    flags = [op.Cast(flag, to=TensorProto.FLOAT) for flag in (nan, inf)]
     parts = [_reduced("ReduceMin", finite), _reduced("ReduceMax", finite), _reduced("ReduceMin", least)]
     return op.Concat(*parts, *(_reduced("ReduceMax", flag) for flag in flags), axis=0)
 

@@ -23,7 +23,7 @@ PRODUCTS = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose", "Einsum", "Defo
 RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 
 KEPT = frozenset(
-    {"CumProd", "CumSum", "Cos", "Exp", "GlobalAveragePool", "GridSample", "GroupNormalization", "Hardmax"}
+    {"BitCast", "CumProd", "CumSum", "Cos", "Exp", "GlobalAveragePool", "GridSample", "GroupNormalization", "Hardmax"}
     | {"InstanceNormalization", "LRN", "LayerNormalization", "Log", "LogSoftmax", "LpNormalization", "LpPool"}
     | {"GlobalLpPool", "MeanVarianceNormalization", "NegativeLogLikelihoodLoss", "Pow", "RMSNormalization", "Range"}
     | {"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMean", "ReduceProd", "ReduceSum"}
@@ -85,7 +85,7 @@ class Policy:
             unit.settle(False, "keep-nodes")
         elif node in self.attention or kind == "Attention" or (node in layers and kind not in PRODUCTS):
             unit.clips = True
-        elif kind in KEPT:
+        elif kind in KEPT or node.attrs.get("reduction", "none") not in ("none", b"none"):
             unit.settle(False, f"{kind} needs the range or the digits")
 
     def _prefer(self, unit: Unit, node: Node, layers: Collection[Node]) -> None:

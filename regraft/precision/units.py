@@ -52,7 +52,7 @@ class _Collector:
                 units += self.node(node, inner, opsets.get(node.domain or "", 1))
         units += self.arguments.values()
         for i, tensor in enumerate(graph.outputs):
-            units.append(self.end([Slot(graph, i)], [], lower_ends and bool(tensor.inputs)))
+            units.append(self.end([Slot(graph, i)], [], lower_ends and bool(tensor.inputs) and not is_constant(tensor)))
         return [unit for unit in map(self.narrowed, units) if unit.reads or unit.writes]
 
     def end(self, reads: list[Slot], writes: list[Tensor], lowered: bool) -> Unit:
@@ -146,7 +146,7 @@ class _Collector:
             for i, tensor in enumerate(node.outputs):
                 yield Unit(None, graph, [Slot(branch, i) for branch in branches], [tensor])
             return
-        if node.op not in ("Loop", "Scan"):
+        if node.op not in ("Loop", "Scan") or graph.opset < 9:  # before, a Scan had batches
             yield from self.kept(node, graph, f"{node.op} has a body")
             return
         body, first = node.attrs["body"], 2 if node.op == "Loop" else 0  # a Loop counts and asks before its states

@@ -18,6 +18,8 @@ from regraft.ir.surgery import Editor
 from regraft.rewriting.derive import transposed
 from regraft.rewriting.term import Given, Term, op
 
+_ROW, _SUM, _COLUMN = "row", "sum", "column"
+
 
 @dataclass(frozen=True)
 class Operand:
@@ -130,14 +132,20 @@ def _product(a: Operand, b: Operand, kept: list[str], contracted: list[str], edi
 
 
 def _aligned(one: Operand, labels: Sequence[str], edit: Editor) -> Term:
-    """The axes of `one` in the order of `labels`, with axes of size 1 for those it lacks behind its first."""
+    """`one` with its axes in the order of `labels`, so that it broadcasts to all of them."""
     own = [label for label in labels if label in one.labels]
+    return _spread(one.ordered(own, edit).term, own, labels)
+
+
+def _spread(term: Term, own: Sequence[str], labels: Sequence[str]) -> Term:
+    """`term` with axes of size 1 for those of `labels` that it lacks; before its first, broadcasting adds them."""
     from_first = labels[labels.index(own[0]) :] if own else ()
-    return _unsqueezed(one.ordered(own, edit).term, [i for i, label in enumerate(from_first) if label not in own])
+    axes = [i for i, label in enumerate(from_first) if label not in own]
+    return op.Unsqueeze(term, axes=axes) if axes else term
 
 
 def _matrix_product(a: Operand, b: Operand, kept: list[str], contracted: list[str], edit: Editor) -> Operand:
-    """By MatMul: axes [both, lead_a, lead_b, row] of a result, and its columns."""
+    """By MatMul, whose result has the axes [both, lead_a, lead_b, row, column]."""
     sizes = _sizes(a, b)
     both = [label for label in kept if label in a.labels and label in b.labels]
     rows = [label for label in kept if label not in b.labels]
@@ -147,20 +155,17 @@ def _matrix_product(a: Operand, b: Operand, kept: list[str], contracted: list[st
     is_merged = bool(rows) and len(columns) > 1 and all(isinstance(sizes[label], int) for label in columns)
     lead_a, lead_b = rows[:-1], [] if is_merged else columns[:-1]
     column = columns[len(lead_b) :]
+    front = [*both, *lead_a, *lead_b]
+    # without a batch, MatMul takes a vector as one, and its axis does not come back
+    row_axis, column_axis = [_ROW] * bool(rows or both), [_COLUMN] * bool(columns or both)
     left = _merged(a, [*both, *rows], contracted, [], edit)
     right = _merged(b, [*both, *lead_b], contracted, column, edit)
-    front = len(both) + len(lead_a)
-    flat_a, flat_b = not rows and not both, not columns and not both  # a vector, which MatMul takes as one
-    ones = [] if flat_a else list(range(front, front + (len(lead_b) if front else 0)))
-    place = front + len(lead_b)
-    left = _unsqueezed(left, ones + ([] if rows or flat_a else [place if front else 0]))
-    ones = list(range(len(both), front)) if both else []
-    behind = len(ones) + len(both) + len(lead_b) + 1
-    right = _unsqueezed(right, ones + ([] if columns or flat_b else [behind]))
+    left = _spread(left, [*both, *lead_a, *([_ROW] if rows else []), _SUM], [*front, *row_axis, _SUM])
+    right = _spread(right, [*both, *lead_b, _SUM, *([_COLUMN] if columns else [])], [*front, _SUM, *column_axis])
     term: Term = left @ right
-    single = ([] if rows or flat_a else [place]) + ([] if columns or flat_b else [place + 1])
+    single = ([] if rows or not both else [len(front)]) + ([] if columns or not both else [len(front) + 1])
     term = op.Squeeze(term, axes=single) if single else term
-    labels = (*both, *lead_a, *lead_b, *rows[-1:], *column)
+    labels = (*front, *rows[-1:], *column)
     if is_merged:
         before = len(labels) - len(column)
         term = op.Reshape(term, shape=[0] * before + [sizes[label] for label in column])
@@ -183,10 +188,6 @@ def _count(one: Operand, labels: list[str]) -> int:
     """The product of sizes; -1 where one is not known."""
     known = [size for size in map(one.sizes.get, labels) if isinstance(size, int)]
     return math.prod(known) if len(known) == len(labels) else -1
-
-
-def _unsqueezed(term: Term, axes: list[int]) -> Term:
-    return op.Unsqueeze(term, axes=axes) if axes else term
 
 
 def _sizes(a: Operand, b: Operand) -> dict[str, Dim]:

@@ -184,14 +184,22 @@ def constants() -> dict[str, np.ndarray]:
     values["rows"] = np.broadcast_to(values["bias"], (2, 1, 5, 5)) + rng.normal(0, 1, (2, 1, 5, 5)).astype(np.float32)
     values["bias3"] = np.repeat(values["bias"].reshape(2, 1, 5), 2, axis=0)
     values["keep3"] = np.repeat(np.broadcast_to(keep.reshape(2, 1, 5), (2, 5, 5)), 2, axis=0).astype(np.float32)
+    values["keep_f"] = keep.astype(np.float32)
+    values["yes"] = np.array(True)
     values["places"] = rng.normal(0, 1, (1, 2, 5, 5)).astype(np.float32)
     values["before"] = np.tril(np.ones((1, 1, 5, 5), bool))
     return values
 
 
-_MASKS = ("keep", "keep_rows", "bias", "rows", "bias3", "keep3")
-_SHAPES = {"keep": "batch,1,1,5", "keep_rows": "batch,1,5,5", "bias": "batch,1,1,5", "rows": "batch,1,5,5"}
-_SHAPES |= {"bias3": "heads,1,5", "keep3": "heads,5,5"}
+MASKS = {
+    "keep": "bool[batch,1,1,5]",
+    "keep_f": "float[batch,1,1,5]",
+    "keep_rows": "bool[batch,1,5,5]",
+    "keep3": "float[heads,5,5]",
+    "bias": "float[batch,1,1,5]",
+    "rows": "float[batch,1,5,5]",
+    "bias3": "float[heads,1,5]",
+}
 
 
 def make(body: str, opset: int = 18, outputs: str = "float[batch,5,8] y") -> Model:
@@ -199,17 +207,13 @@ def make(body: str, opset: int = 18, outputs: str = "float[batch,5,8] y") -> Mod
     third = "Split<axis=2, split=[8,8,8]>(w)" if opset < 13 else "Split<axis=2>(w, thirds_of_24)"
     body = body.replace("SPLIT3(w)", third)
     used = set(re.findall(r"\w+", body))
-    masks = "".join(
-        f", {'bool' if n.startswith('keep') and n != 'keep3' else 'float'}[{_SHAPES[n]}] {n}"
-        for n in _MASKS
-        if n in used
-    )
+    masks = "".join(f", {kind} {name}" for name, kind in MASKS.items() if name in used)
     text = (
         f"""<ir_version: 8, opset_import: ["" : {opset}]> g (float[batch,5,8] x{masks}) => ({outputs}) {{ {body} }}"""
     )
     proto = onnx.parser.parse_model(text)
     for name, value in constants().items():
-        if name in used and name not in _MASKS:
+        if name in used and name not in MASKS:
             proto.graph.initializer.append(numpy_helper.from_array(value, name))
     return from_proto(proto)
 

@@ -30,8 +30,8 @@ class NarrowIntegers(Pass):
     `assume=all` of everything. What ONNX wants in 64 bits stays (the shape of a Reshape, what Shape and ArgMax give),
     and so does what computes it, the graph's outputs, and local functions.
 
-    With `inputs=true` the device takes its inputs as int32, and the host converts them. IPUs, MNN, LiteRT and RKNN have
-    no int64, or lack it in single operators.
+    With `inputs=true` the device takes its inputs as int32, and the host converts them. IPUs have no int64 (PopRT has
+    the same pass), and LiteRT lacks it in single operators.
     """
 
     name = "narrow-integers"

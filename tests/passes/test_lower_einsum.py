@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from regraft.files.convert import from_proto
+import regraft
+from regraft.files.convert import clone, from_proto
 from regraft.ir.structure import check
 from regraft.passes.lower_einsum import LowerEinsum
 from regraft.pipelines.pass_ import Context
-from regraft.verification.verify import snapshot
+from regraft.verification.contract import reassociation
+from regraft.verification.verify import make_inputs, snapshot
 
 OPSETS = (12, 13, 17, 18, 20, 23)
 
@@ -175,3 +177,15 @@ def test_bodies_are_rewritten_too(parse, apply):
         inputs={"c": np.array(True), "x": np.ones((2, 3), np.float32), "w": np.ones((3, 2), np.float32)},
     )
     assert not any(node.op == "Einsum" for node in done.model.nodes())
+
+
+@pytest.mark.parametrize("name", ["einsum-decoder-ts", "einsum-decoder-dynamo"])
+def test_attention_written_in_einsum(artifacts, name):
+    model = regraft.load(artifacts / f"pytorch/{name}.onnx")
+    before = clone(model)
+    ops, notes = lowered(model)
+    assert "Einsum" not in ops
+    assert not notes
+    inputs = make_inputs(before)
+    drift = reassociation.through(4).check(snapshot(before, inputs), snapshot(model, inputs))
+    assert drift.passed, str(drift)

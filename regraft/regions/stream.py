@@ -25,8 +25,8 @@ class Stream:
         nodes: those on the way, in order.
         place: the place of each.
         made: all values that are computed from `start`, and `start` itself.
-        cuts: the values that every path goes through, in order, `start` first: what is computed after one of them
-            knows `start` by it alone.
+        cuts: the values that every path to the last of the ends goes through, in order, `start` first: what is computed
+            after one of them knows `start` by it alone.
     """
 
     def __init__(self, graph: AnyGraph, start: Tensor, ends: Iterable[Tensor]):
@@ -43,7 +43,7 @@ class Stream:
 
     def _find_cuts(self, start: Tensor, ends: Set[Tensor]) -> Iterator[tuple[int, Tensor]]:
         last = {tensor: place for place, node in enumerate(self.nodes) for tensor in reads(node)}
-        last |= dict.fromkeys(ends, len(self.nodes))
+        last = dict.fromkeys(ends, len(self.nodes)) | last  # an end on the way to another is only handed out
         far = last.get(start, -1)  # the last place that reads what was made so far
         yield -1, start
         for place, node in enumerate(self.nodes):

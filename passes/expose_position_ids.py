@@ -119,7 +119,7 @@ def _default(lookup: Lookup, before: Node, edit: Editor) -> Tensor:
 def _look_up(lookup: Lookup, index: Tensor, embeddings: Embeddings, edit: Editor, context: Context) -> None:
     """Let `index` choose the rows, and add them as they are."""
     way = embeddings.way(lookup)
-    shape = [*index.shape, lookup.table.shape[-1]]
+    shape = [*index.shape, lookup.width]
     if lookup.node is not None and lookup.node.op == "Gather":
         lookup.node.inputs[1] = index
         lookup.output.shape = shape
@@ -142,7 +142,7 @@ def _look_up(lookup: Lookup, index: Tensor, embeddings: Embeddings, edit: Editor
 
 def _flat_table(lookup: Lookup, edit: Editor) -> Tensor:
     """The table as [rows, H]."""
-    table, shape = lookup.table, [lookup.rows, int(lookup.table.shape[-1])]
+    table, shape = lookup.table, [lookup.rows, lookup.width]
     if len(table.shape) == 2:
         return table
     values: Any = table.lazy if isinstance(table, Constant) else schema.constant_of(table)

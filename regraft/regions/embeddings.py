@@ -60,10 +60,15 @@ class Embeddings:
 
 
 def find_embeddings(model: Model) -> list[Embeddings]:
-    """The embeddings in the main graph, in its order; an encoder and a decoder have each their own."""
+    """The embeddings in the main graph, in its order; an encoder and a decoder have each their own.
+
+    All are as wide as those of the largest table: other lookups, of rotations for one, are no hidden states.
+    """
     ensure_types(model)
     search = _Search(model.graph)
-    return [found for total in search.totals() if (found := search.embeddings(total)) is not None]
+    every = [found for total in search.totals() if (found := search.embeddings(total)) is not None]
+    width = max(((lookup.rows, lookup.width) for found in every for lookup in found.by("ids")), default=(0, 0))[1]
+    return [found for found in every if all(lookup.width == width for lookup in found.lookups)]
 
 
 class _Search:
@@ -104,13 +109,16 @@ class _Search:
         while pending:
             tensor = pending.pop()
             (node,) = tensor.inputs
+            if node in nodes:
+                continue
             nodes.add(node)
             if tensor in self.lookups:
                 lookups[tensor] = self.lookups[tensor]
                 continue
             pending += self._summands(node)
             for other in node.inputs if node.op in ("Add", "Sum") else ():
-                if other not in self.sums and (lookup := self.recognise.of_constant(other)) is not None:
+                lookup = None if other in self.sums else self.recognise.of_constant(other)
+                if lookup is not None and lookup.width == (node.outputs[0].shape or [None])[-1]:
                     lookups[other] = lookup
         last = len(self.place)
         found = sorted(lookups.values(), key=lambda lookup: self.place[lookup.node] if lookup.node else last)
@@ -143,8 +151,9 @@ class _Search:
 
     def _is_hidden(self, tensor: Tensor) -> bool:
         """Whether `tensor` goes on as hidden states do. Rows that multiply others, as rotations do, are none."""
-        inside = self._elementwise(tensor) | self.sums.keys()
-        return is_float(tensor) and not any(n.op == "Mul" and n.outputs[0] not in inside for n in tensor.outputs)
+        inside = self._elementwise(tensor)
+        products = [node.outputs[0] for node in tensor.outputs if node.op == "Mul"]
+        return is_float(tensor) and all(t in inside or t in self.sums or t.shape == tensor.shape for t in products)
 
     # ------------------------------------------------------------------------------------------------ normalization
 

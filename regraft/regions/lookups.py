@@ -60,6 +60,11 @@ class Lookup:
         return int(self.table.shape[-2])
 
     @property
+    def width(self) -> int:
+        """How wide the rows are."""
+        return int(self.table.shape[-1])
+
+    @property
     def chooser(self) -> str:
         """The name of what the index is made of, along the first inputs of its nodes."""
         tensor = self.index

@@ -123,6 +123,31 @@ def test_rows_that_are_laid_out_otherwise_behind_the_sum_are_taken_before():
     assert only(model).total.name == "x"
 
 
+@pytest.mark.parametrize("gate", ["z = Mul(x, mask)", "z = Mul(mask, x)"])
+def test_rows_that_a_mask_makes_zero_behind_the_sum(gate):
+    found = only(embedded(rest=f"{gate} y = MatMul(z, weight)"))
+    assert found.total.name == "x"
+
+
+def test_a_number_that_is_added_is_no_table():
+    body = "w = Gather(words, ids) x = Add(w, shift) y = MatMul(x, weight)"
+    found = only(written(body, more="float[1, 1, 1] shift = {1}"))
+    assert (roles(found), found.total.name) == (["ids"], "x")
+
+
+def test_a_sum_that_is_doubled_again_and_again():
+    body = "x0 = Gather(words, ids) " + " ".join(f"x{i + 1} = Add(x{i}, x{i})" for i in range(40))
+    found = only(written(f"{body} y = MatMul(x40, weight)"))
+    assert len(found.nodes) == 41
+
+
+def test_lookups_of_another_width_are_none():
+    body = """w = Gather(words, ids) y = MatMul(w, weight) r = Gather(angles, types) c = Cos(r) s = ReduceSum(c)
+    z = Add(y, s)"""
+    found = only(written(body, outputs="float[B, S, 4] z", more="float[2, 3] angles = {1, 2, 3, 4, 5, 6}"))
+    assert found.total.name == "w"
+
+
 def test_an_encoder_and_a_decoder():
     body = "e = Gather(words, ids) d = Gather(words, types) f = MatMul(e, weight) g = MatMul(d, weight) y = Add(f, g)"
     assert [found.total.name for found in find_embeddings(written(body))] == ["e", "d"]
@@ -143,7 +168,8 @@ def test_a_constant_of_equal_rows_is_fixed(row):
 @pytest.mark.parametrize(
     "body",
     [
-        "c = Gather(words, ids) y = Mul(c, mask)",  # as the cosines of rotary positions
+        "c = Gather(words, ids) f = Shape(c) g = Concat<axis = 0>(one, f) h = Reshape(c, g) m = Expand(mask, heads) "
+        "r = Mul(h, m) y = ReduceMax<keepdims = 0>(r, zero)",  # as the cosines of rotary positions
         "y = MatMul(mask, row)",
         "f = Cast<to = 1>(ids) g = Exp(f) i = Cast<to = 7>(g) y = Gather(words, i)",  # chosen by what was computed
         "s = Shape(ids) n = Gather(s, i1) i = Range(i0, n, i1) p = Gather(places, i) y = Add(p, mask)",
@@ -151,7 +177,8 @@ def test_a_constant_of_equal_rows_is_fixed(row):
     ],
 )
 def test_what_is_no_embedding(body):
-    model = written(body, more="float[1, 4] row = {1, 2, 3, 4}", outputs="float[?, ?, ?] y")
+    more = "float[1, 4] row = {1, 2, 3, 4}, int64[4] heads = {2, 1, 1, 1}"
+    model = written(body, opset=18, more=more, outputs="float[?, ?, ?] y")
     assert find_embeddings(model) == []
 
 

@@ -6,6 +6,7 @@ What a caller gives in floats may be anything, -inf in a mask too.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -24,6 +25,9 @@ LARGEST = 1 << 22
 
 ACTIVATION = 1e4
 """No value that a layer computes is taken to be larger."""
+
+_WRAPPING = frozenset({"Add", "Sum", "Sub", "Neg", "Mul", "Abs"})
+"""Operators whose result, of integers without bounds, may be of another sign."""
 
 _FAR = 48  # steps back from a value: without an end to them, long chains would take quadratic time
 
@@ -57,14 +61,16 @@ class Bounds:
     """The bounds of values, each found out once: `Bounds()(tensor)`; `given` are those known from elsewhere."""
 
     def __init__(self, given: Mapping[Tensor, Range] | None = None) -> None:
-        self._known: dict[Tensor, Range] = dict(given or {})
+        self._known: dict[Tensor, Range] = {}
+        self._given = given or {}
 
     def __call__(self, tensor: Tensor) -> Range:
         return self._of(tensor, _FAR)
 
     def _of(self, tensor: Tensor, steps: int) -> Range:
         if tensor not in self._known:
-            self._known[tensor] = self._find(tensor, steps)
+            known, given = self._find(tensor, steps), self._given.get(tensor, UNKNOWN)
+            self._known[tensor] = Range(max(known.low, given.low), min(known.high, given.high), known.finite)
         return self._known[tensor]
 
     def _find(self, tensor: Tensor, steps: int) -> Range:
@@ -77,17 +83,13 @@ class Bounds:
         if rule is None or not steps or tensor is not node.outputs[0]:
             return _of_dtype(tensor)
         inputs = [self._of(t, steps - 1) for t in node.inputs if not t.is_empty()]
+        if node.op in _WRAPPING and not _is_float(tensor) and any(map(math.isinf, itertools.chain(*inputs))):
+            return _of_dtype(tensor)
         return _within(rule(node, *inputs), tensor)
 
 
 def _of_dtype(tensor: Tensor) -> Range:
-    if tensor.dtype is None or np.dtype(tensor.dtype).kind not in "biu":
-        return UNKNOWN
-    kind = np.dtype(tensor.dtype)
-    if kind.kind == "b":
-        return TRUTH
-    limits = np.iinfo(kind.name)
-    return Range(float(limits.min), float(limits.max)) if kind.itemsize < 8 else UNKNOWN
+    return TRUTH if tensor.dtype is not None and np.dtype(tensor.dtype).kind == "b" else UNKNOWN
 
 
 def _is_float(tensor: Tensor) -> bool:
@@ -102,7 +104,9 @@ def _of_constant(tensor: Tensor) -> Range:
         return ANYTHING
     if _is_float(tensor):
         values = values.astype(np.float64)
-    low, high = float(values.min()), float(values.max())
+        low, high = float(values.min()), float(values.max())
+    else:
+        low, high = int(values.min()), int(values.max())
     return ANYTHING if math.isnan(low) else Range(low, high, math.isfinite(low) and math.isfinite(high))
 
 
@@ -125,8 +129,7 @@ def _within(range_: Range, tensor: Tensor) -> Range:
     if kind in "iu":
         limits = np.iinfo(np.dtype(tensor.dtype).name)
         known = [bound for bound in (range_.low, range_.high) if math.isfinite(bound)]
-        inside = all(float(limits.min) <= bound <= float(limits.max) for bound in known)
-        return range_ if inside else _of_dtype(tensor)
+        return range_ if all(limits.min <= bound <= limits.max for bound in known) else UNKNOWN
     if kind == "b":
         return Range(max(range_.low, 0), min(range_.high, 1))
     limit = largest(tensor.dtype)

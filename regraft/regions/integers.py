@@ -7,7 +7,6 @@ of a Reshape), by an output of the graph, or for computing such a value. So the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
@@ -49,7 +48,7 @@ TAKES_INT32 = frozenset(
 )
 """Operators that ONNX Runtime has for int32 wherever it has them for int64."""
 
-_MARK = 2.0**62
+_MARK = 2**62
 """Numbers that are larger mean the end of an axis, and no number that is computed with."""
 
 _MOVES = ("Identity", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Transpose", "Expand", "Cast")
@@ -64,6 +63,10 @@ class Group(NamedTuple):
 
 def is_wide(tensor: Tensor) -> bool:
     return bool(tensor.dtype is not None and tensor.dtype == np.int64)
+
+
+def _is_short(tensor: Tensor) -> bool:
+    return tensor.dtype is not None and np.dtype(tensor.dtype).kind in "iu" and np.dtype(tensor.dtype).itemsize < 8
 
 
 def groups(node: Node, opset: int) -> Iterator[Group]:
@@ -117,11 +120,11 @@ class Narrowing:
         """Whether every element is a 32-bit integer."""
         known = self._bounds(tensor)
         if self.assumed == "all" and not is_constant(tensor):
-            return not any(_MARK <= abs(bound) < math.inf for bound in known[:2])
+            return bool(known.high > -_MARK and known.low < _MARK)
         return bool(NARROW.min <= known.low and known.high <= NARROW.max)
 
     def _given(self, model: Model, inputs: list[Tensor]) -> dict[Tensor, Range]:
-        """The ranges of values that are indices, and of the inputs if those are assumed to fit."""
+        """The ranges of indices, of casts from shorter integers, and of the inputs if those are assumed to fit."""
         given = dict.fromkeys(inputs if self.assumed != "nothing" else (), Range(NARROW.min, NARROW.max))
         for graph in walk(model.graph):
             for node in graph.nodes:
@@ -129,6 +132,9 @@ class Narrowing:
                     rows = node.inputs[0].shape[node.attrs.get("axis", 0)]
                     if isinstance(rows, int):
                         given |= dict.fromkeys(_handed_on(node.inputs[1]), Range(-rows, rows - 1))
+                elif node.op == "Cast" and not node.domain and is_wide(node.outputs[0]) and _is_short(node.inputs[0]):
+                    limits = np.iinfo(np.dtype(node.inputs[0].dtype).name)
+                    given.setdefault(node.outputs[0], Range(int(limits.min), int(limits.max)))
         return given
 
     def _decide(self, graph: AnyGraph) -> None:

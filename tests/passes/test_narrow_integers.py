@@ -147,6 +147,13 @@ def test_a_default_of_constant_of_shape(parse, apply):
     assert wide(done.model) == ["Shape"]
 
 
+def test_a_sum_that_may_wrap_has_no_sign(parse, apply):
+    model = parse("""g (int64[3] x) => (float[3] y) <int64 zero = {0}, int64 ten = {10}> {
+        a = Max(x, zero) b = Add(a, a) c = Min(b, ten) d = Abs(x) e = Min(d, ten) f = Add(c, e) y = Cast<to = 1>(f) }""")
+    done = apply(model, NarrowIntegers(), inputs={"x": np.array([2**62, -(2**63), 3])})
+    assert not done.changes
+
+
 # ------------------------------------------------------------------------------------------------ inputs
 
 

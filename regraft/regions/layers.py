@@ -37,7 +37,8 @@ class Layer:
 def find_layers(graph: AnyGraph, attentions: Sequence[Attention]) -> list[Layer] | str:
     """The layers around `attentions`, all those of `graph`, in order; else why there are none."""
     if not attentions:
-        return "no attention was found"
+        by_einsum = any(node.op == "Einsum" and not node.domain for node in graph.nodes)
+        return "no attention was found" + ("; run lower-einsum before" if by_einsum else "")
     last = attentions[-1].context
     after = Stream(graph, last.outputs[0], graph.outputs)
     ends = after.made.intersection(graph.outputs)

@@ -12,6 +12,7 @@ from regraft.ir.model import Model
 from regraft.rewriting.rule_pass import ensure_types
 from regraft.splitting.cut import Cutter
 from regraft.splitting.marks import ORDER, homes, names_of
+from regraft.splitting.piece import keep
 from regraft.verification.runtime import RuntimeFailure, Session
 
 
@@ -39,17 +40,18 @@ class Stage:
 def stages(model: Model) -> list[Stage]:
     """The stages of `model`, each after those that it reads from. Of a model with a host, those of the device.
 
-    What depends on constants only is in every stage that reads it.
+    What depends on constants only is in every stage that reads it; what no output needs is in none.
 
     Raises:
         PassError: the model has no marks, or one that is none of its stages.
         GraphError: the type of a value between two stages is not known.
     """
+    names = names_of(model)
     whole = clone(model.device)
-    ensure_types(whole)
-    names = names_of(whole)
-    cutter = Cutter(whole, homes(whole.graph, names))
     del whole.metadata[ORDER]
+    keep(whole, whole.graph.outputs)
+    ensure_types(whole)
+    cutter = Cutter(whole, homes(whole.graph, names))
     return [_stage(cutter, number, names) for number in cutter.numbers]
 
 

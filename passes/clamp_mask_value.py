@@ -48,8 +48,8 @@ class ClampMaskValue(Pass):
     of it.
 
     The outputs are the same, since exp(-10000) is 0 beside any score that shows, as long as scores lie thousands
-    apart from `value`. Not so in rows that hide everything: with -inf these are NaN, with the least finite number
-    equal weights; afterwards they are the weights that the scores have without mask.
+    apart from `value`. Not so in rows in which everything is hidden by what is added: with -inf these are NaN, with
+    the least finite number equal weights; afterwards they are the weights that the scores have without mask.
     """
 
     name = "clamp-mask-value"

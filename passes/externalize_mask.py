@@ -78,8 +78,9 @@ class ExternalizeMask(Pass):
                 take_sizes(asking, given, known[name], facts, edit, context)
         drop_inputs(model, inputs)
         for tensor in dict.fromkeys(tensor for source in sources for tensor in source.inputs):
-            if tensor in model.graph.inputs:
-                context.note(f"input '{tensor.name}' stays on the device: {label(tensor.outputs[0])} reads it")
+            readers = [label(node) for node in tensor.outputs if node.op not in SHAPE_ONLY]
+            if readers and tensor in model.graph.inputs:
+                context.note(f"input '{tensor.name}' stays on the device: {readers[0]} reads it")
 
     def _apply(
         self, sites: Sequence[Site], every: Sequence[Masking], model: Model, context: Context

@@ -80,6 +80,8 @@ def computed_by_layers(graph: AnyGraph) -> set[Tensor]:
             continue
         inputs = [tensor for tensor in reads(node) if not tensor.is_empty() and not is_constant(tensor)]
         is_layer = schema.kind(node) in PRODUCTS or (node.domain and node.domain != schema.STAND_IN)
+        if node.op == "Einsum" and len(node.inputs) == 1:  # a sum, or another order of axes
+            is_layer = False
         if (is_layer and inputs) or not found.isdisjoint(inputs):
             found.update(node.outputs)
     return found

@@ -55,7 +55,7 @@ def _reason_to_keep(masking: Masking, bounds: Bounds) -> str | None:
     if masking.kind != "chosen" and source.tables:
         return ""
     if not source.inputs and not source.sizes:
-        return "it is a constant"
+        return "it is a constant" if known.low <= HIDING or masking.kind == "chosen" else ""
     if known.is_one_number and known.low == 0:
         return "it hides nothing; simplify-mask takes it out"
     if masking.kind == "added" and known == ANYTHING and all(n.op in LAYOUT for n in source.nodes):

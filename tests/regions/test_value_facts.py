@@ -1,0 +1,212 @@
+"""Bounds and uniform axes of values: what is claimed holds for what ONNX Runtime computes, whatever the graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import helper, numpy_helper
+
+from regraft import shapes
+from regraft.files.convert import from_proto
+from regraft.regions.bounds import Bounds
+from regraft.regions.sameness import Sameness
+from regraft.regions.uniform import Uniform
+from regraft.verification.verify import snapshot
+
+KINDS = {"f": onnx.TensorProto.FLOAT, "b": onnx.TensorProto.BOOL, "i": onnx.TensorProto.INT64}
+SHAPES = [(), (4,), (3, 1), (1, 3, 4), (2, 1, 4), (2, 3, 4), (2, 1, 1)]
+NUMBERS = {
+    "f": [0.0, 1.0, -1.0, 0.5, -1e4, 1e30, float(np.finfo(np.float32).min), -np.inf],
+    "b": [0, 1],
+    "i": [0, 1, -1, 7, 1 << 40],
+}
+ELEMENTWISE = [  # operator, types of its operands, type of its result
+    *[(op, "ff", "f") for op in ("Add", "Sub", "Mul", "Max", "Min")],
+    *[(op, "f", "f") for op in ("Neg", "Abs")],
+    *[(op, "ii", "i") for op in ("Add", "Sub", "Mul", "Max", "Min")],
+    ("Neg", "i", "i"),
+    *[(op, "bb", "b") for op in ("And", "Or")],
+    ("Not", "b", "b"),
+    *[(op, "ii", "b") for op in ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")],
+    *[(op, "ff", "b") for op in ("Less", "GreaterOrEqual")],
+    *[("Where", f"b{kind * 2}", kind) for kind in "fi"],
+    *[("Cast", a, b) for a, b in ("bf", "bi", "if", "ib", "fb")],
+]
+
+
+@dataclass
+class Drawn:
+    """A graph that grows, value by value."""
+
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    constants: list[onnx.TensorProto] = field(default_factory=list)
+    values: list[tuple[str, str, tuple[int, ...]]] = field(default_factory=list)  # name, kind, shape
+
+    def add(self, op: str, inputs: list[str], kind: str, shape: tuple[int, ...], **attrs: object) -> None:
+        name = f"v{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, inputs, [name], **attrs))
+        self.values.append((name, kind, shape))
+
+    def constant(self, array: np.ndarray) -> str:
+        self.constants.append(numpy_helper.from_array(array, f"c{len(self.constants)}"))
+        return self.constants[-1].name
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> Drawn:
+    graph = Drawn(values=[("mask", "b", (2, 1, 4)), ("length", "i", (3, 1))])
+    for kind in "fbi":
+        shape = draw(st.sampled_from(SHAPES))
+        numbers = draw(st.lists(st.sampled_from(NUMBERS[kind]), min_size=2, max_size=2))
+        array = np.resize(np.array(numbers), shape).astype(helper.tensor_dtype_to_np_dtype(KINDS[kind]))
+        graph.values.append((graph.constant(array), kind, shape))
+    for _ in range(draw(st.integers(1, 9))):
+        if draw(st.booleans()):
+            _compute(draw, graph)
+        else:
+            _move(draw, graph)
+    return graph
+
+
+def _compute(draw: st.DrawFn, graph: Drawn) -> None:
+    op, wanted, kind = draw(st.sampled_from(ELEMENTWISE))
+    operands = [draw(st.sampled_from([v for v in graph.values if v[1] == k])) for k in wanted]
+    try:
+        shape = np.broadcast_shapes(*(shape for _, _, shape in operands))
+    except ValueError:
+        return
+    graph.add(op, [name for name, _, _ in operands], kind, shape, **({"to": KINDS[kind]} if op == "Cast" else {}))
+
+
+def _move(draw: st.DrawFn, graph: Drawn) -> None:
+    name, kind, shape = draw(st.sampled_from(graph.values))
+    op = draw(st.sampled_from(["Transpose", "Unsqueeze", "Reshape", "Expand", "Gather", "Slice", "Concat"]))
+    rank = len(shape)
+    axis = draw(st.integers(0, max(rank - 1, 0)))
+    if op == "Transpose" and rank:
+        perm = draw(st.permutations(range(rank)))
+        graph.add(op, [name], kind, tuple(shape[i] for i in perm), perm=perm)
+    elif op == "Unsqueeze":
+        graph.add(op, [name, graph.constant(np.array([axis]))], kind, (*shape[:axis], 1, *shape[axis:]))
+    elif op == "Reshape" and rank:
+        new = (*shape[:axis], int(np.prod(shape[axis:])))
+        graph.add(op, [name, graph.constant(np.array(new))], kind, new)
+    elif op == "Expand":
+        new = np.broadcast_shapes(shape, tuple(3 if dim == 1 else 1 for dim in shape))
+        graph.add(op, [name, graph.constant(np.array(new, np.int64))], kind, new)
+    elif op == "Gather" and rank:
+        index = draw(st.sampled_from([np.array([0]), np.array([[0, 0]]), np.array(0)]))
+        new = (*shape[:axis], *index.shape, *shape[axis + 1 :])
+        graph.add(op, [name, graph.constant(index)], kind, new, axis=axis)
+    elif op == "Slice" and rank:
+        bounds = [graph.constant(np.array([n])) for n in (0, 2, axis)]
+        graph.add(op, [name, *bounds], kind, (*shape[:axis], min(shape[axis], 2), *shape[axis + 1 :]))
+    elif op == "Concat" and rank:
+        graph.add(op, [name, name], kind, (*shape[:axis], 2 * shape[axis], *shape[axis + 1 :]), axis=axis)
+
+
+def _model(graph: Drawn):
+    kinds = {name: KINDS[kind] for name, kind, _ in graph.values}
+    outputs = [helper.make_tensor_value_info(n.output[0], kinds[n.output[0]], None) for n in graph.nodes]
+    inputs = [
+        helper.make_tensor_value_info(name, kinds[name], shape)
+        for name, shape in (("mask", [2, 1, 4]), ("length", [3, 1]))
+    ]
+    proto = helper.make_graph(graph.nodes, "g", inputs, outputs, graph.constants)
+    model = from_proto(helper.make_model(proto, opset_imports=[helper.make_opsetid("", 18)], ir_version=9))
+    shapes.infer(model)
+    return model
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(graphs(), st.integers(0, 3))
+def test_what_is_claimed_holds(graph, seed):
+    if not graph.nodes:
+        return
+    model = _model(graph)
+    random = np.random.default_rng(seed)
+    inputs = {"mask": random.integers(0, 2, (2, 1, 4)).astype(bool), "length": random.integers(-9, 9, (3, 1))}
+    values = snapshot(model, inputs)
+    bounds, uniform = Bounds(), Uniform(18)
+    for node in model.graph.nodes:
+        tensor = node.outputs[0]
+        value, known = np.asarray(values[tensor.name]), bounds(tensor)
+        if known.finite:
+            assert np.isfinite(value).all(), (tensor.name, known)
+            number = value.astype(np.float64)
+            slack = 1e-6 * np.abs(number)
+            assert (number >= known.low - slack).all(), (tensor.name, known, value)
+            assert (number <= known.high + slack).all(), (tensor.name, known, value)
+        for axis in uniform(tensor):
+            first = value.take([0], axis)
+            assert ((value == first) | ((value != value) & (first != first))).all(), (tensor.name, axis, value)
+
+
+# ------------------------------------------------------------------------------------------------ what masks need
+
+
+def last(text: str):
+    """The last value of a graph that is written as text."""
+    model = from_proto(onnx.parser.parse_model(f'<ir_version: 9, opset_import: ["" : 20]> {text}'))
+    shapes.infer(model)
+    return model.graph.nodes[-1].outputs[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "expected"),
+    [
+        ("bool", "v = Range(n0, length, n1) out = GreaterOrEqual(v, n0)", (1, 1)),
+        ("bool", "v = Range(n1, length, n1) out = LessOrEqual(v, n0)", (0, 0)),
+        ("bool", "v = Range(n0, length, n1) out = GreaterOrEqual(v, n1)", (0, 1)),
+        ("float", "v = Cast<to=1>(c) w = Sub(one, v) out = Mul(w, far)", (-1e4, 0)),
+        ("float", "v = Cast<to=1>(c) w = Sub(v, one) out = Mul(w, far)", (0, 1e4)),
+        ("float", "out = Where(c, one, far)", (-1e4, 1)),
+        ("float", "t = Where(yes, one, far) out = Add(t, far)", (-9999, -9999)),
+    ],
+)
+def test_bounds_of_mask_arithmetic(kind, body, expected):
+    found = Bounds()(
+        last(
+            f"""g (bool[2,4] c, int64 length) => ({kind}[] out) <int64 n0 = {{0}}, int64 n1 = {{1}}, float one = {{1}},
+            float far = {{-10000}}, bool yes = {{1}}> {{ {body} }}"""
+        )
+    )
+    assert (found.low, found.high, found.finite) == (*expected, True)
+
+
+@pytest.mark.parametrize("body", ["out = Add(x, far)", "t = Add(far, far) out = Mul(t, far)", "out = Where(c, x, far)"])
+def test_what_may_be_infinite(body):
+    text = "g (bool[2,4] c, float[2,4] x) => (float[] out) <float far = {-3.4e38}>"
+    assert not Bounds()(last(f"{text} {{ {body} }}")).finite
+
+
+@pytest.mark.parametrize(
+    ("body", "axes"),
+    [
+        ("out = Expand(c, square)", {-3, -2}),
+        ("e = Expand(c, square) out = And(e, causal)", {-3}),
+        ("e = Expand(c, square) out = Transpose<perm=[0,1,3,2]>(e)", {-3, -1}),
+        ("e = Expand(c, square) r = Reshape(e, heads) out = Not(r)", {-2}),
+        ("out = And(c, causal)", {-3}),
+    ],
+)
+def test_uniform_axes_of_masks(body, axes):
+    text = f"""g (bool[2,1,1,4] c) => (bool[] out) <int64[4] square = {{2, 3, 4, 4}}, int64[3] heads = {{6, 4, 4}},
+     bool[4,4] causal = {{1,0,0,0, 1,1,0,0, 1,1,1,0, 1,1,1,1}}> {{ {body} }}"""
+    assert Uniform(20)(last(text)) == axes
+
+
+def test_same_arithmetic_of_the_same_is_the_same():
+    text = """g (bool[2,4] c) => (float[2,4] out) <float zero = {0}, float nought = {0}, float far = {-10000}> {
+    a = Where(c, zero, far) b = Where(c, nought, far) d = Where(c, far, zero) e = Cast<to=1>(c)
+    out = Sum(a, b, d, e) }"""
+    a, b, d, e = last(text).inputs[0].inputs
+    same = Sameness()
+    assert same(a) == same(b)
+    assert len({same(t) for t in (a, d, e)}) == 3

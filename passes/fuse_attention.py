@@ -11,7 +11,7 @@ from regraft.ir.graph import AnyGraph
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass, label
-from regraft.regions.attention import Attention, find_attentions
+from regraft.regions.attention import Attention, look_at
 from regraft.regions.forms import Form, MaskForm, form_of, mask_of
 from regraft.regions.reads import read_elsewhere
 from regraft.rewriting import composite
@@ -48,10 +48,13 @@ class FuseAttention(Pass):
             return
         ensure_types(model)
         facts = analyse(model)
-        places = [(found, graph) for graph in rewritten(model) for found in find_attentions(graph, facts)]
+        places = [(*item, graph) for graph in rewritten(model) for item in look_at(graph, facts).items()]
         with Editor(model) as edit:
-            for found, graph in reversed(places):  # what is read by a later one is then still there
-                self._fuse(found, graph, facts, edit, context)
+            for node, found, graph in reversed(places):  # what is read by a later one is then still there
+                if isinstance(found, Attention):
+                    self._fuse(found, graph, facts, edit, context)
+                elif "; run " in found:
+                    context.note(f"kept {label(node)}: {found}")
 
     def _fuse(self, found: Attention, graph: AnyGraph, facts: Facts, edit: Editor, context: Context) -> None:
         reason, form, mask = _obstacle(found, edit, facts), form_of(found), mask_of(found, facts)

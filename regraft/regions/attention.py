@@ -21,7 +21,7 @@ from regraft.regions.views import is_weight
 from regraft.shapes import Facts
 from regraft.shapes.dims import Dim
 
-__all__ = ["Attention", "Bias", "Mask", "Operand", "Result", "attention_at", "find_attentions"]
+__all__ = ["Attention", "Bias", "Mask", "Operand", "Result", "find_attentions", "look_at"]
 
 STARTS = ("Softmax", "Attention")
 """The operators at which attention is looked for."""
@@ -128,27 +128,28 @@ def find_attentions(graph: AnyGraph, facts: Facts | None = None) -> list[Attenti
         facts: what `shapes.analyse` knows; without, what the graph declares is believed, and numbers that are computed
             from shapes are not known.
     """
-    return [found for node in candidates(graph) if not isinstance(found := attention_at(node, graph, facts), str)]
+    return [found for found in look_at(graph, facts).values() if not isinstance(found, str)]
 
 
-def candidates(graph: AnyGraph) -> list[Node]:
-    """The nodes of `graph` at which attention can be."""
-    return [node for node in graph.nodes if schema.kind(node) in STARTS]
+def look_at(graph: AnyGraph, facts: Facts | None = None) -> dict[Node, Attention | str]:
+    """Each node of `graph` at which attention can be, and the attention, or why there is none."""
+    facts, ends = Facts() if facts is None else facts, set(graph.outputs)
+    return {node: _at(node, graph.opset, ends, facts) for node in graph.nodes if schema.kind(node) in STARTS}
 
 
-def attention_at(node: Node, graph: AnyGraph, facts: Facts | None = None) -> Attention | str:
+def _at(node: Node, opset: int, ends: Set[Tensor], facts: Facts) -> Attention | str:
     """The attention whose Softmax, or operator, `node` is; else why there is none."""
-    facts = Facts() if facts is None else facts
-    ends = set(graph.outputs)
     if schema.kind(node) == "Attention":
-        return _operator(node, graph.opset, ends, facts)
-    last = _keys_last(node, graph.opset, facts)
+        return _operator(node, opset, ends, facts)
+    last = _keys_last(node, opset, facts)
     if last is None:
         return "its axis is not one of the last two"
     scores = find_scores(node, last, facts)
     if scores is None:
         return "no MatMul makes what it reads"
-    context = find_context(node, last, graph.opset, facts)
+    if scores.product.op == "Einsum":
+        return "an Einsum makes what it reads; run lower-einsum before"
+    context = find_context(node, last, opset, facts)
     if context is None:
         return "no MatMul sums its result over the same axis"
     return _written_out(node, scores, context, ends, facts)

@@ -41,7 +41,7 @@ class Scores(NamedTuple):
     """What becomes of the product of queries and keys until the Softmax.
 
     Attributes:
-        product: the MatMul.
+        product: the MatMul, or an Einsum in its place.
         factor: the scale.
         keys_last: whether the product is `[.., queries, keys]`, not `[.., keys, queries]`.
         nodes: from the product to before the Softmax, in order.
@@ -75,7 +75,7 @@ class Context(NamedTuple):
 
 
 def find_scores(softmax: Node, keys_last: bool, facts: Facts) -> Scores | None:
-    """The way back from `softmax` to a MatMul; None where there is none."""
+    """The way back from `softmax` to a product; None where there is none."""
     start = Scores(softmax, keys_last=keys_last)
     return next(_back(softmax.inputs[0], start, facts, _CHOICES), None)
 
@@ -90,7 +90,7 @@ def _back(tensor: Tensor, found: Scores, facts: Facts, choices: int) -> Iterator
     if node is None or node.domain or len(found.nodes) > _FAR or choices < 0:
         return
     found = found._replace(nodes=(node, *found.nodes))
-    if node.op == "MatMul":
+    if node.op in ("MatMul", "Einsum"):
         yield found._replace(product=node)
     elif node.op in ("Add", "Sub", "Where"):
         for source, more in _chosen(node, found, facts):

@@ -8,7 +8,7 @@ import pytest
 import regraft
 from regraft import shapes
 from regraft.files.convert import from_proto
-from regraft.regions.attention import attention_at, find_attentions
+from regraft.regions.attention import find_attentions, look_at
 from regraft.regions.projection import Projection, find_projection
 from tests.regions.attention_forms import FORMS, MERGED, OPERATORS, make
 
@@ -162,7 +162,7 @@ def test_a_softmax_that_is_none_and_why(name):
     if name == "widened by a mask":
         model.graph.outputs[0].shape = None
     (softmax,) = (node for node in model.graph.nodes if node.op == "Softmax")
-    said = attention_at(softmax, model.graph, shapes.analyse(model))
+    said = look_at(model.graph, shapes.analyse(model))[softmax]
     assert isinstance(said, str)
     assert reason in said
     assert found_in(model) == []
@@ -172,7 +172,15 @@ def test_rank_that_is_not_known_is_said():
     text = """<ir_version: 8, opset_import: ["" : 18, "other" : 1]> g (float[2,4,4] x) => (float[2,4,4] y) {
         q = other.Unknown(x) s = MatMul(q, x) p = Softmax<axis=-1>(s) y = MatMul(p, x) }"""
     model = from_proto(onnx.parser.parse_model(text))
-    assert "infer-shapes" in attention_at(model.graph.nodes[2], model.graph, shapes.analyse(model))
+    (said,) = look_at(model.graph, shapes.analyse(model)).values()
+    assert "infer-shapes" in said
+
+
+def test_einsums_are_to_be_lowered(artifacts):
+    model = regraft.load(artifacts / "pytorch/einsum-decoder-dynamo.onnx")
+    assert all("lower-einsum" in said for said in look_at(model.graph, shapes.analyse(model)).values())
+    regraft.run(model, "lower-einsum")
+    assert [each.heads for each in found_in(model)] == [4, 4]
 
 
 def test_attention_in_a_branch():

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from regraft.files.convert import clone
 from regraft.ir.collector import paused
 from regraft.ir.model import Model
@@ -90,8 +92,14 @@ def steps(chain: Iterable[Stage], inputs: Mapping[str, Any]) -> Iterator[Step]:
             made = Session(stage.model).run(given)
         except RuntimeFailure as error:
             raise RuntimeFailure(f"stage '{stage.name}': {error}") from error
+        made = {name: _own(value) for name, value in made.items()}
         values |= made
         yield Step(stage, given, made)
+
+
+def _own(value: Any) -> Any:
+    """A copy: as long as an array of ONNX Runtime lives, so does all memory that its session took."""
+    return value.copy() if isinstance(value, np.ndarray) else value
 
 
 def run_chain(chain: Iterable[Stage], inputs: Mapping[str, Any]) -> dict[str, Any]:

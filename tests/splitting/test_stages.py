@@ -22,7 +22,7 @@ from regraft.ir.weights import Stored
 from regraft.pipelines.pass_ import STAGE
 from regraft.regions.stream import Stream
 from regraft.splitting.marks import ORDER
-from regraft.splitting.stages import Stage, run_chain, stages
+from regraft.splitting.stages import Stage, run_chain, stages, steps
 from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import RuntimeFailure
 from regraft.verification.verify import snapshot
@@ -211,6 +211,13 @@ def test_a_type_that_is_not_known_is_said() -> None:
     model = parse("g (float[2] x) => (float[2] z) { a = local.Magic (x)  z = Neg (a) }", first="a", second="z")
     with pytest.raises(GraphError, match="the type of 'a', which goes from one part to another, is not known"):
         stages(model)
+
+
+def test_what_a_stage_makes_does_not_keep_its_session() -> None:
+    chain = stages(parse(TWO, first="a b s", second="c z"))
+    x = np.ones(3, np.float32)
+    for step in steps(chain, {"x": x, "y": x}):
+        assert all(value.flags.owndata for value in step.made.values())
 
 
 def test_a_missing_input_is_said_with_its_stage() -> None:

@@ -39,10 +39,12 @@ def apply_pass(model: Model, one: Pass, *, inputs: dict[str, Any] | None = None,
     before, context = clone(like or model), Context(one.name)
     one.run(model, context)
     check(model)
+    if model.host is not None:
+        check(model.host.model)
     if inputs is None:
         inputs = make_inputs(before)
     old = snapshot(before, inputs)
-    new = snapshot(model, {t.name: inputs[t.name] for t in model.graph.inputs if t.name in inputs})
+    new = snapshot(model, {t.name: inputs[t.name] for t in model.inputs if t.name in inputs})
     assert list(new) == [name for name in old if name in new]
     for name, value in new.items():
         expected, found = np.asarray(old[name]), np.asarray(value)

@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 
 import regraft
-from regraft.files.convert import clone
 from regraft.ir.graph import Constant
 from regraft.ir.structure import check
 from regraft.passes.expose_position_ids import ExposePositionIds
 from regraft.pipelines.pass_ import Context
-from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import Session
 from regraft.verification.verify import snapshot
 from tests.regions.sums import LENGTH, POSITIONS, SUMS, WEIGHTS, WIDTH, embedded, feeds, written
@@ -21,23 +19,10 @@ SEEN = [name for name, (roles, _) in EXPORTS.items() if "position" in roles]
 OPSETS = (11, 13, 17, 18, 20, 23)
 
 
-def expose(model, inputs=None, **options) -> Context:
-    """Run the pass; every bit of the outputs stays, and a second run does nothing."""
-    before, context = clone(model), Context("expose-position-ids")
-    one = ExposePositionIds(**options)
-    one.run(model, context)
-    check(model)
-    if model.host is not None:
-        check(model.host.model)
-    inputs = inputs or make_inputs(before)
-    old, new = snapshot(before, inputs), snapshot(model, inputs)
-    assert list(old) == list(new)
-    for name, value in old.items():
-        assert np.asarray(value).tobytes() == np.asarray(new[name]).tobytes(), name
-    again = Context()
-    one.run(clone(model), again)
-    assert not again.changes
-    return context
+@pytest.fixture
+def expose(apply):
+    """Runs the pass; returns what it noted."""
+    return lambda model, inputs=None, **options: apply(model, ExposePositionIds(**options), inputs=inputs).notes
 
 
 def signature(model) -> dict[str, tuple[str, list]]:
@@ -48,14 +33,14 @@ def signature(model) -> dict[str, tuple[str, list]]:
 
 
 @pytest.mark.parametrize("name", [name for name in SEEN if "train" not in name])
-def test_every_export(artifacts, name):
+def test_every_export(artifacts, name, expose):
     model = regraft.load(artifacts / name)
     before = signature(model)
-    context = expose(model)
+    notes = expose(model)
     after = signature(model)
     assert {k: v for k, v in after.items() if k != "position_ids"} == before
     assert after["position_ids"] == ("int64", before["input_ids"][1])
-    assert context.notes == []
+    assert notes == []
     assert list(model.host.feeds) == ["position_ids"]
     assert "CumSum" not in {node.op for node in model.graph.nodes}
 
@@ -77,13 +62,13 @@ def test_a_model_that_trains(artifacts):
         ("pytorch/vit-ts.onnx", "no table"),
     ],
 )
-def test_where_there_is_nothing_to_expose(artifacts, name, said):
+def test_where_there_is_nothing_to_expose(artifacts, name, said, expose):
     model = regraft.load(artifacts / name)
     before = signature(model)
-    context = expose(model)
+    notes = expose(model)
     assert signature(model) == before
     assert model.host is None
-    (note,) = context.notes
+    (note,) = notes
     assert said in note
 
 
@@ -92,7 +77,7 @@ POPRT = {  # the nodes that Graphcore's preparation of this model takes out by n
 }
 
 
-def test_what_the_script_of_graphcore_does(artifacts):
+def test_what_the_script_of_graphcore_does(artifacts, expose):
     path = artifacts / "pytorch/transformers-4.25.1-bert-qa/model.onnx"
     before, model = regraft.load(path), regraft.load(path)
     expose(model)
@@ -111,7 +96,7 @@ def test_what_the_script_of_graphcore_does(artifacts):
         np.testing.assert_allclose(value, reference[f"out_{name}"], rtol=1e-4, atol=1e-5)
 
 
-def test_the_length_that_the_mask_reads_stays(artifacts):
+def test_the_length_that_the_mask_reads_stays(artifacts, expose):
     model = regraft.load(artifacts / "pytorch/bert-cls-eager-ts.onnx")
     made_of_length = {node.name for node in model.graph.nodes if node.op == "Range"}
     expose(model)
@@ -131,7 +116,7 @@ def device_alone(model, position_ids):
 
 @pytest.mark.parametrize("opset", OPSETS)
 @pytest.mark.parametrize("position", POSITIONS)
-def test_every_form_takes_other_positions(position, opset):
+def test_every_form_takes_other_positions(position, opset, expose):
     model = embedded(position, opset=opset)
     expose(model, feeds())
     length = LENGTH if "constant" in position else "S"
@@ -153,7 +138,7 @@ def test_every_form_takes_other_positions(position, opset):
 @pytest.mark.parametrize("total", SUMS)
 @pytest.mark.parametrize("lookups", ["gather", "hot", "narrow", "nested"])
 @pytest.mark.parametrize("position", ["rows in a batch", "cut", "constant"])
-def test_every_sum(total, lookups, position):
+def test_every_sum(total, lookups, position, expose):
     model = embedded(position, total, lookups)
     expose(model)
     assert "position_ids" in signature(model)
@@ -162,13 +147,13 @@ def test_every_sum(total, lookups, position):
 
 @pytest.mark.parametrize("dtype", ["int32", "int64"])
 @pytest.mark.parametrize("position", ["slice", "constant", "counted"])
-def test_its_name_and_dtype(dtype, position):
+def test_its_name_and_dtype(dtype, position, expose):
     model = embedded(position)
     expose(model, dtype=dtype, input="places_of")
     assert signature(model)["places_of"][0] == dtype
 
 
-def test_the_dtype_that_the_model_has():
+def test_the_dtype_that_the_model_has(expose):
     position = "shape = Shape(ids) n = Gather(shape, i1) m = Cast<to = 6>(n) index = Range(j0, m, j1)"
     body = f"{position} p = Gather(places, index) w = Gather(words, ids) x = Add(w, p) y = MatMul(x, weight)"
     model = written(body, more="int32 j0 = {0}, int32 j1 = {1}")
@@ -176,7 +161,7 @@ def test_the_dtype_that_the_model_has():
     assert signature(model)["position_ids"][0] == "int32"
 
 
-def test_two_tables_of_one_index_share_the_input():
+def test_two_tables_of_one_index_share_the_input(expose):
     body = """shape = Shape(ids) n = Gather(shape, i1) index = Range(i0, n, i1) p = Gather(places, index)
     w = Gather(words, ids) q = Gather(words, index) a = Add(w, p) x = Add(q, a) y = MatMul(x, weight)"""
     model = written(body)
@@ -185,7 +170,7 @@ def test_two_tables_of_one_index_share_the_input():
     assert [node.inputs[1].name for node in model.graph.nodes if node.op == "Gather"].count("position_ids") == 2
 
 
-def test_an_encoder_and_a_decoder_have_each_their_own():
+def test_an_encoder_and_a_decoder_have_each_their_own(expose):
     one = "shape{0} = Shape({1}) n{0} = Gather(shape{0}, i1) r{0} = Range(i0, n{0}, i1) p{0} = Gather(places, r{0})"
     one += " w{0} = Gather(words, {1}) x{0} = Add(w{0}, p{0}) m{0} = MatMul(x{0}, weight) "
     model = written(one.format("a", "ids") + one.format("b", "types") + "y = Add(ma, mb)")
@@ -193,7 +178,7 @@ def test_an_encoder_and_a_decoder_have_each_their_own():
     assert [name for name in signature(model) if "position" in name] == ["position_ids", "position_ids_1"]
 
 
-def test_the_host_looks_no_rows_up_for_their_shape():
+def test_the_host_looks_no_rows_up_for_their_shape(expose):
     model = embedded("of the rows")
     expose(model)
     assert not [
@@ -201,25 +186,25 @@ def test_the_host_looks_no_rows_up_for_their_shape():
     ]
 
 
-def test_exchanged_axes_are_left_alone_and_said():
+def test_exchanged_axes_are_left_alone_and_said(expose):
     body = """shape = Shape(ids) n = Gather(shape, i1) index = Range(i0, n, i1) rows = Gather(places, index)
     p = Reshape(rows, column) w = Gather(words, ids) turned = Transpose<perm = [1, 0, 2]>(w) x = Add(turned, p)
     back = Transpose<perm = [1, 0, 2]>(x) y = MatMul(back, weight)"""
     model = written(body, more="int64[3] column = {-1, 1, 4}")
-    context = expose(model)
+    notes = expose(model)
     assert model.host is None
-    (note,) = context.notes
+    (note,) = notes
     assert "axes" in note
 
 
-def test_a_table_that_is_cut_in_its_width_too_is_left_alone():
+def test_a_table_that_is_cut_in_its_width_too_is_left_alone(expose):
     body = """shape = Shape(ids) length = Slice(shape, one, twice) ends = Concat<axis = 0>(length, width)
     starts = Identity(zeros) p = Slice(places, starts, ends) w = Gather(words, ids) x = Add(w, p)
     y = MatMul(x, weight)"""
     model = written(body, more="int64[2] zeros = {0, 0}, int64[1] twice = {2}")
-    context = expose(model)
+    notes = expose(model)
     assert model.host is None
-    assert "cut" in context.notes[0]
+    assert "cut" in notes[0]
 
 
 def test_the_pipeline_verifies_it(artifacts):

@@ -16,9 +16,14 @@ from regraft.regions.views import Axes, Axis, View, axes_of, is_weight, leaves, 
 from regraft.shapes import Facts
 from regraft.shapes.dims import Dim
 
-_HANDED_ON = frozenset({"Split", "Slice", "Gather", "Cast"})
-_ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div"})
-_FAR = 32  # nodes between a projection and the product at most
+_THROUGH = dict.fromkeys(
+    ("Split", "Slice", "Gather", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Expand", "Flatten"), 1
+)
+_THROUGH |= dict.fromkeys(("Identity", "Dropout", "Transpose", "LayerNormalization", "RMSNormalization"), 1)
+_THROUGH |= dict.fromkeys(("ReduceMean", "Sqrt", "Reciprocal", "Neg"), 1)
+_THROUGH |= dict.fromkeys(("Add", "Sub", "Mul", "Div", "Pow", "Concat"), 4)
+"""Operators between a layer and a product, and how many of their first inputs hold data."""
+_FAR = 64  # values between a layer and a product at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +35,8 @@ class Operand:
         view: `tensor` as its source, which holds the heads in another order, rearranged and scaled.
         layouts: the layout of each of `view.values`.
         heads, head_dim: sizes; None where they are not known.
-        projection: the MatMul or Gemm that makes it; None where it is no plain projection. Queries, keys and values
-            have the same one where it makes all three.
+        projection: the MatMul or Gemm that it is computed from; None where that is not one. Queries, keys and values
+            have the same one where it makes all three. `projection.find_projection` tells the columns.
     """
 
     tensor: Tensor
@@ -140,7 +145,7 @@ def _operand(tensor: Tensor, transposed: bool, view: View, inside: Axes, facts: 
     letters = _letters(inside, transposed)
     layouts = tuple(_layout(axes, letters) for axes in view.axes)
     heads, head_dim = _size(letters, "n"), _size(letters, "d")
-    return Operand(tensor, transposed, view, layouts, heads, head_dim, _projection(view.source, facts))
+    return Operand(tensor, transposed, view, layouts, heads, head_dim, _projection(view.source))
 
 
 def _letters(axes: Axes, transposed: bool) -> dict[Axis, str]:
@@ -186,21 +191,20 @@ def _next(tensor: Tensor, ends: Set[Tensor], facts: Facts) -> Node | None:
     return readers[0] if before is not None and before[0] is tensor and before[1] == 1 else None
 
 
-def _projection(tensor: Tensor, facts: Facts) -> Node | None:
-    """The MatMul or Gemm that `tensor` comes from through a bias, a scale, and what takes one of several parts."""
-    for _ in range(_FAR):
-        node = tensor.inputs[0] if len(tensor.inputs) == 1 else None
+def _projection(tensor: Tensor) -> Node | None:
+    """The one linear layer that `tensor` is computed from, through biases, scales, norms, rotations and parts."""
+    layers: dict[Node, None] = {}
+    seen: dict[Tensor, None] = {tensor: None}
+    pending = [tensor]
+    while pending:
+        maker = pending.pop().inputs
+        node: Node | None = maker[0] if len(maker) == 1 else None
         if node is None or node.domain:
-            return None
-        if node.op in ("MatMul", "Gemm"):
-            return node
-        before = step(tensor, facts)
-        if before is not None:
-            tensor = before[0]
-        elif node.op in _HANDED_ON:
-            tensor = node.inputs[0]
-        elif node.op in _ELEMENTWISE and any(is_weight(t) for t in node.inputs):
-            tensor = next((t for t in node.inputs if not is_weight(t)), node.inputs[0])
-        else:
-            return None
-    return None
+            continue
+        if node.op in ("MatMul", "Gemm") and is_weight(node.inputs[1]):
+            layers[node] = None
+        elif node.op in _THROUGH and len(seen) < _FAR:
+            data = [t for t in node.inputs[: _THROUGH[node.op]] if t not in seen and not is_weight(t)]
+            seen.update(dict.fromkeys(data))
+            pending += data
+    return next(iter(layers)) if len(layers) == 1 else None

@@ -143,8 +143,10 @@ _INTEGERS = {
     "none": [1],
     "at0": [0],
     "at1": [1],
+    "at2": [2],
     "at4": [4],
     "axis1": [1],
+    "axis3": [3],
     "at8": [8],
     "at16": [16],
     "at24": [24],
@@ -185,6 +187,7 @@ def constants() -> dict[str, np.ndarray]:
     values["bias3"] = np.repeat(values["bias"].reshape(2, 1, 5), 2, axis=0)
     values["keep3"] = np.repeat(np.broadcast_to(keep.reshape(2, 1, 5), (2, 5, 5)), 2, axis=0).astype(np.float32)
     values["keep_f"] = keep.astype(np.float32)
+    values["turns"] = rng.normal(0, 1, (1, 1, 5, 4)).astype(np.float32)
     values["yes"] = np.array(True)
     values["places"] = rng.normal(0, 1, (1, 2, 5, 5)).astype(np.float32)
     values["before"] = np.tril(np.ones((1, 1, 5, 5), bool))

@@ -133,6 +133,15 @@ def test_the_columns_of_a_merged_layer(form):
         assert all(part.is_whole for part in parts)
 
 
+def test_the_layer_before_a_rotation():
+    turn = "a0 = Slice(q, at0, at2, axis3) a1 = Slice(q, at2, at4, axis3) a2 = Neg(a1) a3 = Concat<axis=3>(a2, a0) "
+    turn += "a4 = Mul(q, turns) a5 = Mul(a3, turns) qt = Add(a4, a5) s = MatMul(qt, kt) "
+    body = FORMS["eager"].replace("s = MatMul(q, kt) ", turn)
+    (each,) = found_in(make(body, 18))
+    assert each.q.layouts == ("b n s d",)
+    assert [node.outputs[0].name for node in each.projections] == ["q0", "k0", "v0"]
+
+
 # ------------------------------------------------------------------------------------------------ what is none
 
 NONE = {

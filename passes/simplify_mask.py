@@ -31,6 +31,7 @@ class SimplifyMask(RulePass):
     Expand(m, shape)             →  m              where all that read it broadcast it, or it has that shape
     m ∧ true, m ∨ false          →  m              true and false may be computed: Range(0, n) >= 0
     Where(true, a, b)            →  a              the same
+    Softmax(x + 0)               →  Softmax(x)     the same: a mask that hides nothing
     Where(¬c, a, b)              →  Where(c, b, a)
     Where(c, 1, 0)               →  Cast(c), or c itself; Where(c, 0, 1) the same of ¬c
     1 - (1 - m)                  →  m              of whole numbers
@@ -54,7 +55,7 @@ class SimplifyMask(RulePass):
         with Editor(model) as edit:
             for graph in rewritten(model):
                 for node in reversed(list(edit.alive(graph))):  # readers first: they may let what they read be narrower
-                    same = _same_but_broadcast(node, bounds)
+                    same = _same_but_broadcast(node, bounds, edit)
                     if same is not None and _bypass(node, same, edit, narrower):
                         bypassed.append(node)
                         context.replaced([node], rule=node.op)
@@ -123,19 +124,25 @@ def _is_whole(m: Tensor) -> bool | str:
     return whole or f"'{m.name}' is not known to hold zeros and ones"
 
 
-def _same_but_broadcast(node: Node, bounds: Bounds) -> Tensor | None:
+def _same_but_broadcast(node: Node, bounds: Bounds, edit: Editor) -> Tensor | None:
     """The value that `node` gives, in a shape that may be narrower."""
-    if node.domain or node.op not in ("Expand", "And", "Or", "Where"):
+    if node.domain or node.op not in ("Expand", *_NEUTRAL, "Where"):
         return None
     if node.op == "Expand":
         first: Tensor = node.inputs[0]
         return first
+    out: Tensor = node.outputs[0]
+    if node.op == "Add" and (out in edit.ends or any(schema.kind(reader) != "Softmax" for reader in edit.readers(out))):
+        return None  # x + 0 is not -0 where x is; a Softmax does not tell them apart
     known = [bounds(tensor) for tensor in node.inputs]
     if node.op == "Where":
         chosen: Tensor = node.inputs[1 if known[0].low else 2]
         return chosen if known[0].is_one_number else None
-    neutral = 1.0 if node.op == "And" else 0.0
+    neutral = _NEUTRAL[node.op]
     return next((node.inputs[1 - i] for i in (0, 1) if known[i].is_one_number and known[i].low == neutral), None)
+
+
+_NEUTRAL = {"And": 1.0, "Or": 0.0, "Add": 0.0}
 
 
 def _bypass(node: Node, same: Tensor, edit: Editor, narrower: set[Tensor]) -> bool:

@@ -61,4 +61,4 @@ def _is_table(tensor: Tensor) -> bool:
     values = schema.constant_of(tensor)
     if values is None or values.size <= 1 or values.dtype.kind not in "fV":
         return False
-    return not ((values == 0) | (values == 1) | (values <= HIDING)).all()
+    return not (np.isin(values, (-1, 0, 1)) | (values <= HIDING)).all()

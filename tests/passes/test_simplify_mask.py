@@ -156,6 +156,12 @@ NARROW = {  # body: the operators that stay
         ["Shape", "Squeeze", "Range", "Unsqueeze", "GreaterOrEqual", "And", "Where"],
     ),
     "Or of what is never": ("m = Or(c, no) out = Where(m, x, zero)", ["Where"]),
+    "a mask that hides nothing": (
+        "v = Where(yes, zero, far) y = Add(x, v) s = Softmax<axis=-1>(y) out = Where(c, s, zero)",
+        ["Softmax", "Where"],
+    ),
+    "zero added to something else": ("y = Add(x, zero) out = Where(c, y, zero)", ["Add", "Where"]),
+    "an output of that": ("n = Neg(x) out = Add(n, zero)", ["Neg", "Add"]),
     "Where of a truth": ("v = Where(yes, x, zero) out = Neg(v)", ["Neg"]),
 }
 

@@ -87,11 +87,11 @@ class _Converter:
 
     def kept(self, tensor: Tensor, reading: Sequence[Reading]) -> None:
         """A 32-bit float: what is lowered reads it through one Cast; an output of the model that is lowered is it."""
-        wanting = [(unit, slot) for unit, slot in reading if unit.lowered]
-        clipping = [slot for unit, slot in wanting if unit.clips and tensor in self.unfit]
-        if clipping:
-            self.give(clipping, self.cast(self.clip(tensor), self.half))
-        fitting = [(unit, slot) for unit, slot in wanting if slot not in clipping]
+        fitting = [(unit, slot) for unit, slot in reading if unit.lowered]
+        if tensor in self.unfit and any(unit.clips for unit, _ in fitting):
+            clipped = self.cast(self.clip(tensor), self.half)
+            self.give([slot for unit, slot in fitting if unit.clips], clipped)
+            fitting = [(unit, slot) for unit, slot in fitting if not unit.clips]
         if any(slot.holder is self.main for _, slot in fitting):
             wide = self.stand_in(tensor, SINGLE)
             self.cast(wide, self.half, tensor)
@@ -228,7 +228,7 @@ class _Converter:
             fill = np.zeros(1, np.float32) if given is None else given.values
             node.attrs["value"] = Constant("value", fill.astype(self.half))
         elif attribute is not None:
-            node.attrs[attribute] = self.half if attribute == "to" else code_of(self.half)
+            node.attrs[attribute] = code_of(self.half)
         elif node.op == "Attention":
             node.attrs.setdefault("softmax_precision", code_of(SINGLE))
 

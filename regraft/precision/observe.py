@@ -108,6 +108,9 @@ def _observing(model: Model, names: Sequence[str]) -> Model:
             output.dtype, output.shape = SINGLE, [5]
             outputs.append(output)
     graph.outputs = outputs
+    # ONNX Runtime works from the last node that nobody reads to the first: so each value is reduced when it is made
+    last = dict.fromkeys(output.inputs[0] for output in reversed(outputs))
+    graph.nodes[:] = [*(node for node in graph.nodes if node not in last), *last]
     return copy
 
 

@@ -23,7 +23,8 @@ PRODUCTS = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose", "Einsum", "Defo
 RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 
 KEPT = frozenset(
-    {"BitCast", "CumProd", "CumSum", "Cos", "Exp", "GlobalAveragePool", "GridSample", "GroupNormalization", "Hardmax"}
+    {"BitCast", "CumProd", "CumSum", "Cos", "DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"}
+    | {"Exp", "GlobalAveragePool", "GridSample", "GroupNormalization", "Hardmax"}
     | {"InstanceNormalization", "LRN", "LayerNormalization", "Log", "LogSoftmax", "LpNormalization", "LpPool"}
     | {"GlobalLpPool", "MeanVarianceNormalization", "NegativeLogLikelihoodLoss", "Pow", "RMSNormalization", "Range"}
     | {"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMean", "ReduceProd", "ReduceSum"}

@@ -43,7 +43,7 @@ def main() -> None:
         size = source.stat().st_size
         for converter in present:
             settle(source, target)
-            result = run(converter.command(str(source), str(target)), Limits())
+            result = run(converter.command(str(source), str(target)), Limits(options.seconds))
             rows.append(_row(converter, result, target, size))
             print(rows[-1], flush=True)
     table.write(options.out, "fp16", f"BERT-large, {size / 1e9:.2f} GB, to float16", rows, {"bytes": size})
@@ -69,6 +69,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", action="append", help="a converter's function name; may be repeated")
     parser.add_argument("--out", type=Path, default=Path("benchmarks-out"))
     parser.add_argument("--scratch", type=Path, help="a folder with 3 GB free; default: the system's")
+    parser.add_argument("--seconds", type=float, default=Limits.seconds, help="limit of one run")
     return parser.parse_args()
 
 

@@ -11,14 +11,17 @@ import numpy as np
 import pytest
 
 import regraft
-from regraft.errors import PassError
+from regraft.errors import ModelError, PassError
 from regraft.files.convert import clone
-from regraft.ir.graph import Constant, Node, walk
+from regraft.ir.graph import Constant, Node, Variable, walk
 from regraft.ir.model import Model
 from regraft.ir.structure import check
+from regraft.models import minilm
+from regraft.models.sentences import sentences
 from regraft.passes.convert_fp16 import ConvertFp16
 from regraft.pipelines.pass_ import Context
 from regraft.verification.inputs import make_inputs
+from regraft.verification.runtime import Session
 from regraft.verification.verify import snapshot
 
 FLOAT, HALF = 1, 10
@@ -127,6 +130,29 @@ def test_weights_are_read_when_they_are_saved_and_not_before(artifacts, tmp_path
     saved = regraft.load(tmp_path / "half.onnx")
     inputs = make_inputs(saved)
     assert snapshot(saved, inputs)["logits"].tobytes() == snapshot(model, inputs)["logits"].tobytes()
+
+
+def test_the_demo_model_keeps_its_similarities():
+    try:
+        path = minilm.model_path()
+        feeds = minilm.encode(sentences())
+    except ModelError as error:
+        pytest.skip(str(error))
+    old = minilm.pair_similarities(Session(path))
+    model = convert(regraft.load(path), feeds, rtol=0, atol=3e-3)
+    assert np.abs(minilm.pair_similarities(Session(model)) - old).max() < 5e-4
+
+
+def test_weights_that_share_their_bytes_share_them_in_half(artifacts, tmp_path):
+    model = regraft.load(artifacts / "pytorch/bert-cls-eager-dynamo.onnx")
+    weight = next(t for n in model.graph.nodes if n.op == "MatMul" for t in n.inputs if isinstance(t, Constant))
+    twin = Constant("twin", weight.lazy)
+    node = next(n for n in model.graph.nodes if weight in n.inputs)
+    tied = Node("MatMul", "tied", None, [node.inputs[0], twin], [Variable("extra", np.float32)])
+    model.graph.nodes.append(tied)
+    model.graph.outputs.append(tied.outputs[0])
+    convert(model)
+    assert weight.lazy is twin.lazy
 
 
 # ---------------------------------------------------------------------------------------------------- islands

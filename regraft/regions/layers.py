@@ -46,7 +46,10 @@ def find_layers(graph: AnyGraph, attentions: Sequence[Attention]) -> list[Layer]
     if start is None:
         return f"the hidden state is not added to what the first attention, at '{_name(attentions[0])}', gives"
     stream = Stream(graph, start, ends)
-    return _layers(stream, attentions)
+    astray = next((a for a in attentions if a.context not in stream.place or a.query not in stream.made), None)
+    if astray is not None:
+        return f"attention '{_name(astray)}' does not follow the first"
+    return _layers(stream, _groups(stream, attentions))
 
 
 def _start(graph: AnyGraph, attention: Attention, ends: set[Tensor]) -> Tensor | None:
@@ -75,38 +78,42 @@ def _floats(node: Node) -> list[Tensor]:
     return [t for t in node.inputs if t.dtype is not None and is_float(t.dtype) and not is_weight(t)]
 
 
-def _layers(stream: Stream, attentions: Sequence[Attention]) -> list[Layer] | str:
+def _groups(stream: Stream, attentions: Sequence[Attention]) -> list[list[Attention]]:
+    """The attentions of each layer: one that computes with itself begins the next."""
     groups: list[list[Attention]] = []
     for attention in attentions:
-        if attention.context not in stream.place or attention.query not in stream.made:
-            return f"attention '{_name(attention)}' does not follow the first"
-        follows = not groups or stream.first_cut(groups[-1][-1].context) < stream.first_cut(attention.context)
-        if follows and attention.key in stream.made:
-            groups.append([attention])
-        else:
+        is_beside = groups and stream.first_cut(groups[-1][-1].context) == stream.first_cut(attention.context)
+        if is_beside or attention.key not in stream.made:
             groups[-1].append(attention)
+        else:
+            groups.append([attention])
+    return groups
+
+
+def _layers(stream: Stream, groups: Sequence[Sequence[Attention]]) -> list[Layer] | str:
     layers: list[Layer] = []
     start, tail = 0, None
-    for number, group in enumerate(groups):
-        following = groups[number + 1][0].context if number + 1 < len(groups) else None
-        limit = len(stream.cuts) - 1 if following is None else stream.first_cut(following) - 1
+    for group, following in zip(groups, [*groups[1:], None], strict=True):
+        limit = len(stream.cuts) - 1 if following is None else stream.first_cut(following[0].context) - 1
         attended = stream.first_cut(group[-1].context)
         if attended > limit:
             return f"no value holds all that follows attention '{_name(group[-1])}'"
         middle = next((cut for cut in range(attended, limit) if stream.has_product(cut)), None)
         added = attended if middle is None else middle + 1
-        if following is None:
-            end = _end(stream, added, tail if tail is not None else 0 if middle is None else middle - attended)
-        else:
+        if following is not None:
             end, tail = limit, limit - added
-        middle_value = None if middle is None else stream.cuts[middle]
-        layers.append(Layer(tuple(group), stream.cuts[start], middle_value, stream.cuts[end]))
+        elif tail is not None:
+            end = _end(stream, added, tail)
+        else:
+            end = added if middle is None else _end(stream, added, middle - attended)
+        between = None if middle is None else stream.cuts[middle]
+        layers.append(Layer(tuple(group), stream.cuts[start], between, stream.cuts[end]))
         start = end
     return layers
 
 
 def _end(stream: Stream, added: int, tail: int) -> int:
-    """The cut at the end of the last layer, as far behind the last sum as in the layers before: what normalizes it."""
+    """The cut at the end of the last layer, as far behind the last sum as behind others: what normalizes it."""
     end = added
     while end < min(added + tail, len(stream.cuts) - 1) and not stream.has_product(end):
         end += 1

@@ -57,7 +57,7 @@ class FuseAttention(Pass):
                     context.note(f"kept {label(node)}: {found}")
 
     def _fuse(self, found: Attention, graph: AnyGraph, facts: Facts, edit: Editor, context: Context) -> None:
-        reason, form, mask = _obstacle(found, edit, facts), form_of(found), mask_of(found, facts)
+        reason, form, mask = _obstacle(found, edit, facts), form_of(found, facts), mask_of(found, facts)
         if reason is not None or isinstance(form, str) or isinstance(mask, str):
             if found.softmax.op == "Softmax":
                 context.note(

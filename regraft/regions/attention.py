@@ -140,7 +140,7 @@ def look_at(graph: AnyGraph, facts: Facts | None = None) -> dict[Node, Attention
 def _at(node: Node, opset: int, ends: Set[Tensor], facts: Facts) -> Attention | str:
     """The attention whose Softmax, or operator, `node` is; else why there is none."""
     if schema.kind(node) == "Attention":
-        return _operator(node, opset, ends, facts)
+        return _operator(node, ends, facts)
     last = _keys_last(node, opset, facts)
     if last is None:
         return "its axis is not one of the last two"
@@ -159,8 +159,8 @@ def _written_out(softmax: Node, scores: Scores, context: Context, ends: Set[Tens
     first, second = scores.product.inputs
     queries, keys = (first, second) if scores.keys_last else (second, first)
     values = context.product.inputs[1 - context.place]
-    if any(map(is_weight, (queries, keys, values))):
-        return "an operand of the products is constant: this is a layer, not attention"
+    if is_weight(keys) or is_weight(values):
+        return "keys or values are constant: this is a layer, not attention"
     backwards = context.place == 1
     q = find_operand(queries, not scores.keys_last, facts)
     k = find_operand(keys, scores.keys_last, facts)
@@ -182,8 +182,7 @@ def _written_out(softmax: Node, scores: Scores, context: Context, ends: Set[Tens
     )
 
 
-def _operator(node: Node, opset: int, ends: Set[Tensor], facts: Facts) -> Attention | str:
-    opset = opset if node.domain is None else 23
+def _operator(node: Node, ends: Set[Tensor], facts: Facts) -> Attention | str:
     heads, kv_heads = (node.attrs.get(name) for name in ("q_num_heads", "kv_num_heads"))
     operands: list[Operand | None] = []
     for tensor, count in zip(node.inputs[:3], (heads, kv_heads, kv_heads), strict=True):

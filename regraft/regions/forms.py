@@ -39,8 +39,10 @@ class Form(NamedTuple):
     finish: Callable[[Term], Term]
 
 
-def form_of(found: Attention) -> Form | str:
+def form_of(found: Attention, facts: Facts) -> Form | str:
     """With the heads side by side where they come so, else with heads apart; else why it can be neither."""
+    if _repeats(found, facts):
+        return "its queries, keys and values are of different batches or heads, and one is repeated for the others"
     return _packed(found) or _apart(found) or "the heads of an operand cannot be told from the batch"
 
 
@@ -86,6 +88,16 @@ def _infinite(part: Bias | Mask, found: Attention, facts: Facts) -> Mask | None:
 
 
 # ------------------------------------------------------------------------------------------------------- operands
+
+
+def _repeats(found: Attention, facts: Facts) -> bool:
+    """Whether a product broadcasts in a way that the operator does not: it repeats heads of keys and values only."""
+    q, k, v = (facts[operand.tensor].dims or () for operand in (found.q, found.k, found.v))
+    heads = slice(-3, -2) if len(q) == 4 else slice(0, 0)
+    if k[heads] != v[heads] or (k[heads] != q[heads] and q[heads] == (1,)):
+        return True
+    batches = [shape[: -3 if len(q) == 4 else -2] for shape in (q, k, v)]
+    return any(1 in sizes and set(sizes) != {1} for sizes in zip(*batches, strict=True))
 
 
 def _packed(found: Attention) -> Form | None:

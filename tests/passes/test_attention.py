@@ -245,6 +245,50 @@ def test_what_stays_and_why(case, opset):
     assert reason in note
 
 
+BROADCAST = {
+    "queries of one batch": ("1,3,4,8", "2,3,5,8", "2,3,5,8", False),
+    "keys of one batch": ("2,3,4,8", "1,3,5,8", "2,3,5,8", False),
+    "queries of one head": ("2,1,4,8", "2,3,5,8", "2,3,5,8", False),
+    "keys of one head, values of three": ("2,3,4,8", "2,1,5,8", "2,3,5,8", False),
+    "keys and values of one head": ("2,3,4,8", "2,1,5,8", "2,1,5,8", True),
+    "no heads": ("2,4,8", "2,5,8", "2,5,6", True),
+    "no heads, one batch": ("1,4,8", "2,5,8", "2,5,6", False),
+}
+
+
+@pytest.mark.parametrize("case", BROADCAST)
+@pytest.mark.parametrize("opset", [18, 23])
+def test_products_that_broadcast(case, opset):
+    *operands, fits = BROADCAST[case]
+    perm = "0,2,1" if "no heads" in case else "0,1,3,2"
+    given = ", ".join(f"float[{shape}] {name}" for shape, name in zip(operands, "qkv", strict=True))
+    text = f"""<ir_version: 8, opset_import: ["" : {opset}]> g ({given}) => (y)
+    {{ kt = Transpose<perm=[{perm}]>(k) s = MatMul(q, kt) p = Softmax<axis=-1>(s) y = MatMul(p, v) }}"""
+    proto = onnx.parser.parse_model(text)
+    proto.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT
+    model = from_proto(proto)
+    rng = np.random.default_rng(1)
+    shapes = {name: [int(d) for d in shape.split(",")] for shape, name in zip(operands, "qkv", strict=True)}
+    inputs = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    before = snapshot(clone(model), inputs)
+    notes = apply(model, FuseAttention())
+    assert kinds(model).count("Attention") == fits
+    assert fits or "repeated" in notes[0]
+    assert_equal(before, model, inputs)
+    apply(model, LowerAttention())
+    assert_equal(before, model, inputs)
+
+
+@pytest.mark.parametrize("form", OPERATORS)
+def test_operators_of_opset_24(form):
+    model = make(OPERATORS[form], 24)
+    inputs = inputs_of(model)
+    before = snapshot(clone(model), inputs)
+    apply(model, FuseAttention(), LowerAttention())
+    assert "Attention" not in kinds(model)
+    assert_equal(before, model, inputs)
+
+
 @pytest.mark.parametrize("extra", ["softcap=2.0", "qk_matmul_output_mode=1"])
 def test_what_is_not_written_out(extra):
     body = OPERATORS["heads side by side"].replace("scale=0.5", f"scale=0.5, {extra}")

@@ -12,13 +12,17 @@ import onnx
 import pytest
 
 import regraft
+from regraft.bundling import write_bundle
 from regraft.bundling.chain import write_stages
 from regraft.bundling.weights import file_name
 from regraft.errors import PassError
+from regraft.files.bundle import check_sums
+from regraft.files.convert import clone
 from regraft.ir.graph import Constant
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.models import bert
+from regraft.splitting.stages import stages
 from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import Session
 
@@ -156,6 +160,27 @@ def test_a_model_that_is_not_split_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PassError, match="run split-layers"):
         write_stages(bert.build(), tmp_path, {})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("pipeline", ["split-layers", "externalize-embeddings,split-layers{per=block}"])
+def test_a_bundle_holds_the_stages_of_the_device(artifacts: Path, tmp_path: Path, pipeline: str) -> None:
+    original = regraft.load(artifacts / "pytorch/bert-qa-eager-dynamo.onnx")
+    model = clone(original)
+    regraft.run(model, f"fold-constants,{pipeline}")
+    write_bundle(model, tmp_path / "bundle", original=original)
+    manifest = json.loads((tmp_path / "bundle/manifest.json").read_text())
+    check_sums(tmp_path / "bundle")
+    chain = manifest["stages"]["chain"]
+    named = [path for stage in chain for path in (stage["model"], *stage["golden"].values())]
+    assert set(named) <= set(manifest["files"])
+    fed, made = (arrays(tmp_path / "bundle" / manifest["golden"][what]) for what in ("device_inputs", "outputs"))
+    values = dict(fed)
+    for stage in chain:
+        given = {port["name"]: values[port["name"]] for port in stage["inputs"]}
+        values |= Session(tmp_path / "bundle" / stage["model"]).run(given)
+    for output, value in made.items():
+        np.testing.assert_array_equal(values[output], value)
+    assert [stage.name for stage in stages(regraft.load(tmp_path / "bundle"))] == [stage["name"] for stage in chain]
 
 
 @pytest.mark.slow

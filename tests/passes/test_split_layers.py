@@ -127,6 +127,15 @@ def test_before_and_after_other_passes(name: str, pipeline: str) -> None:
     assert all("Softmax" in ops for ops in (operators[0], operators[half]))
 
 
+@pytest.mark.parametrize("name", ["pytorch/bert-cls-eager-ts.onnx", "pytorch/gpt2-sdpa-ts.onnx"])
+def test_half_precision_adds_no_values_between_stages(name: str) -> None:
+    model, inputs, _ = load(name)
+    chain = split(model, "fold-constants,split-layers,convert-fp16")
+    assert_chain_equals(chain, clone(model), inputs, atol=2e-3)  # ONNX Runtime computes across a cut in float32
+    assert [len(stage.sources) for stage in chain[1:3]] == [2, 2]
+    assert any(t.dtype == np.float16 for node in chain[1].model.graph.nodes for t in node.inputs)
+
+
 @pytest.mark.parametrize(
     ("pipeline", "first"),
     [

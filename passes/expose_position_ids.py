@@ -88,11 +88,17 @@ def _reason_to_keep(lookup: Lookup, embeddings: Embeddings) -> str:
         return f"they choose by {lookup.node.op}"
     if lookup.index is not None and len(lookup.index.shape or [None] * 3) > 2:
         return f"'{lookup.index.name}' has more than two dimensions"
-    if any(node.op == "Transpose" for node in embeddings.nodes):
-        return "axes are exchanged between the lookups and the sum"
+    if _is_turned(embeddings):
+        return "axes are exchanged between the token ids and the sum"
     if lookup.node is not None and lookup.node.op == "Slice" and not _cuts_rows(lookup.node, lookup):
         return "more than its rows is cut"
     return ""
+
+
+def _is_turned(embeddings: Embeddings) -> bool:
+    """Whether the sum may not be [B, S, H]."""
+    ids, rows = embeddings.ids.shape, (embeddings.total.shape or [None])[:2]
+    return any(node.op == "Transpose" for node in embeddings.nodes) or (None not in (*ids, *rows) and ids != rows)
 
 
 def _cuts_rows(node: Node, lookup: Lookup) -> bool:

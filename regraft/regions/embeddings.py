@@ -29,7 +29,7 @@ class Embeddings:
 
     Attributes:
         lookups: its summands, in the order of the graph, constants last.
-        ids: the token ids, [B, S], on their way to the largest table.
+        ids: the token ids, [B, S], that choose the rows of the largest table.
         total: the sum, [B, S, H] wherever the graph has it in that layout.
         normalized: the LayerNormalization of `total`; None where none follows, or `total` is read beside it.
         nodes: those from the lookups to `total`, in the order of the graph.
@@ -213,8 +213,11 @@ def _idle(graph: Graph, ends: Collection[Tensor]) -> set[Node]:
 
 
 def _token_ids(lookups: Iterable[Lookup]) -> Tensor | None:
-    """What chooses the rows of the largest table, where it has two dimensions."""
+    """What chooses the rows of the largest table where it has two dimensions: the input, if those are the same."""
     tensor = max((lookup for lookup in lookups if lookup.role == "ids"), key=lambda lookup: lookup.rows).index
-    while tensor is not None and len(tensor.shape or ()) != 2:
+    flat: list[Tensor] = []
+    while tensor is not None:
+        flat += [tensor] if len(tensor.shape or ()) == 2 else []
         tensor = tensor.inputs[0].inputs[0] if tensor.inputs and tensor.inputs[0].inputs else None
-    return tensor
+    sizes = [sorted(map(str, ids.shape)) for ids in flat]
+    return None if not flat else flat[-1] if sizes[0] == sizes[-1] and "None" not in sizes[0] else flat[0]

@@ -186,9 +186,16 @@ def test_the_host_looks_no_rows_up_for_their_shape(expose):
     ]
 
 
-def test_exchanged_axes_are_left_alone_and_said(expose):
-    body = """shape = Shape(ids) n = Gather(shape, i1) index = Range(i0, n, i1) rows = Gather(places, index)
-    p = Reshape(rows, column) w = Gather(words, ids) turned = Transpose<perm = [1, 0, 2]>(w) x = Add(turned, p)
+TURNED = {
+    "rows": "w = Gather(words, ids) turned = Transpose<perm = [1, 0, 2]>(w)",
+    "ids": "i = Transpose(ids) turned = Gather(words, i)",
+}
+
+
+@pytest.mark.parametrize("turned", TURNED)
+def test_exchanged_axes_are_left_alone_and_said(turned, expose):
+    body = f"""shape = Shape(ids) n = Gather(shape, i1) index = Range(i0, n, i1) rows = Gather(places, index)
+    p = Reshape(rows, column) {TURNED[turned]} x = Add(turned, p)
     back = Transpose<perm = [1, 0, 2]>(x) y = MatMul(back, weight)"""
     model = written(body, more="int64[3] column = {-1, 1, 4}")
     notes = expose(model)

@@ -59,7 +59,7 @@ def test_every_export(artifacts, name):
     assert (found.normalized is not None) == normalized
     assert len(found.total.shape) == 3
     assert found.total.shape[:2] == found.ids.shape
-    assert found.ids.name == "input_ids" or found.ids.inputs[0].op == "Reshape"
+    assert found.ids.name == "input_ids"
 
 
 @pytest.mark.parametrize("name", ["pytorch/vit-dynamo.onnx", "pytorch/vit-ts.onnx"])
@@ -146,6 +146,23 @@ def test_lookups_of_another_width_are_none():
     z = Add(y, s)"""
     found = only(written(body, outputs="float[B, S, 4] z", more="float[2, 3] angles = {1, 2, 3, 4, 5, 6}"))
     assert found.total.name == "w"
+
+
+IDS = {  # what chooses the rows: and what the token ids are then
+    "i = Transpose(ids)": "ids",
+    "i = Reshape(ids, batch)": "ids",
+    "s = Slice(ids, zero, one, one) i = Identity(s)": "i",
+    "three = Reshape(ids, pairs) i = Reshape(three, rows_of)": "ids",
+}
+
+
+@pytest.mark.parametrize("made", IDS)
+def test_the_token_ids_are_the_input_where_they_have_its_sizes(made):
+    more = "int64[3] pairs = {-1, 2, 3}, int64[2] rows_of = {-1, 6}"
+    found = only(
+        written(f"{made} w = Gather(words, i) r = Reshape(w, batch) y = MatMul(r, weight)", length=6, more=more)
+    )
+    assert found.ids.name == IDS[made]
 
 
 def test_an_encoder_and_a_decoder():

@@ -100,6 +100,42 @@ def vit(attention: str) -> torch.nn.Module:
     return hf.ViTForImageClassification._from_config(config, attn_implementation=attention)
 
 
+class Block(torch.nn.Module):
+    """A layer of a decoder with merged projections, Einsum and a triangular mask, as many write it by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before_attention, self.before_mlp = torch.nn.LayerNorm(HIDDEN), torch.nn.LayerNorm(HIDDEN)
+        self.qkv, self.out = torch.nn.Linear(HIDDEN, 3 * HIDDEN), torch.nn.Linear(HIDDEN, HIDDEN)
+        self.wide, self.narrow = torch.nn.Linear(HIDDEN, 64), torch.nn.Linear(64, HIDDEN)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        batch, sequence, _ = x.shape
+        merged = self.qkv(self.before_attention(x)).view(batch, sequence, 3, HEADS, HIDDEN // HEADS)
+        q, k, v = merged.unbind(2)
+        scores = torch.einsum("bqhd,bkhd->bhqk", q, k) / (HIDDEN // HEADS) ** 0.5
+        visible = torch.tril(torch.ones(sequence, sequence)) > 0
+        weights = scores.masked_fill(~visible, float("-inf")).softmax(-1)
+        x = x + self.out(torch.einsum("bhqk,bkhd->bqhd", weights, v).flatten(2))
+        return x + self.narrow(torch.nn.functional.gelu(self.wide(self.before_mlp(x)), approximate="tanh"))
+
+
+class Decoder(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.positions = torch.nn.Embedding(VOCABULARY, HIDDEN), torch.nn.Embedding(POSITIONS, HIDDEN)
+        self.blocks = torch.nn.Sequential(*(Block() for _ in range(LAYERS)))
+        self.norm = torch.nn.LayerNorm(HIDDEN)
+
+    def forward(self, input_ids: torch.Tensor) -> tuple[torch.Tensor]:
+        x = self.words(input_ids) + self.positions(torch.arange(input_ids.shape[1]))
+        return (self.norm(self.blocks(x)) @ self.words.weight.T,)
+
+
+def decoder(_: str) -> torch.nn.Module:
+    return Decoder()
+
+
 TEXT = ("input_ids", "attention_mask")
 TYPED = (*TEXT, "token_type_ids")
 EXPORTERS = {"ts": False, "dynamo": True}
@@ -115,6 +151,7 @@ FIXTURES = {
         for name, recipe in {
             "t5-encoder": (t5_encoder, TEXT, "last_hidden_state", "eager"),
             "vit": (vit, ("pixel_values",)),
+            "einsum-decoder": (decoder, ("input_ids",)),
         }.items()
         for exporter, dynamo in EXPORTERS.items()
     },

@@ -18,6 +18,7 @@ from regraft.ir.weights import code_of
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.regions.bounds import Bounds, Range, largest
+from regraft.regions.gates import Gates
 from regraft.regions.lookups import SHAPE_ONLY
 from regraft.regions.mask import Masking, find_maskings
 from regraft.regions.origin import HIDING, Origin, origin
@@ -42,8 +43,8 @@ class ExternalizeMask(Pass):
     Whatever computes the mask goes to the host: Range, Expand, GatherND, comparisons, the clamp to `value`. It is one
     input for all layers that mask alike. A mask over rows that are all the same loses them: the device broadcasts.
     A learned position bias that is added to a mask stays on the device, and so does a mask that is a constant, or that
-    the caller gives as it is added. What asks the former inputs of the mask for their shape is given that of the bias;
-    a guard against NaN behind the Softmax goes, since the bias is finite.
+    the caller gives as it is added. What asks the former inputs of the mask for their shape is given that of the bias.
+    Behind the Softmax a guard against NaN goes, and a product with the mask: what is hidden has the weight 0 already.
 
     The outputs are the same but for rows that hide everything; see `clamp-mask-value`.
     """
@@ -87,6 +88,7 @@ class ExternalizeMask(Pass):
     ) -> dict[str, Tensor]:
         """Let every site add a bias; the biases, by the names of the inputs that they become."""
         same, uniform = Sameness(), Uniform(model.opset)
+        gates = Gates(same, uniform.bounds)
         made: dict[Hashable, Tensor] = {}
         moved = {masking for site in sites for masking in site}
         infinite = {m.softmax for m in every if m not in moved and not uniform.bounds(m.value).finite}
@@ -96,9 +98,10 @@ class ExternalizeMask(Pass):
                 key = (axes, *((same(m.mask), m.kind, m.scores) for m in site))
                 if key not in made:
                     made[key] = self._bias(site, axes, uniform.bounds, model, edit, context)
-                _add(site, made[key], model, edit, context)
-                if site[0].softmax not in infinite:
-                    _drop_guards(site[0].softmax, uniform.bounds, edit, context)
+                idle = [] if site[0].softmax in infinite else _guards(site[0].softmax, gates, edit)
+                _drop(idle, site[0].softmax, edit, context)
+                _drop(_gated(site, gates, edit), site[0].softmax, edit, context)
+                _add(site, made[key], gates, model, edit, context)
         names = (self.input if number == 1 else f"{self.input}_{number}" for number in range(1, len(made) + 1))
         return dict(zip(names, made.values(), strict=True))
 
@@ -162,8 +165,8 @@ def _ask_inputs(sources: Sequence[Origin], facts: Facts, model: Model, context: 
 # ----------------------------------------------------------------------------------------------- on the device
 
 
-def _add(site: Site, bias: Tensor, model: Model, edit: Editor, context: Context) -> None:
-    """Let `bias` be added where `site` masks."""
+def _add(site: Site, bias: Tensor, gates: Gates, model: Model, edit: Editor, context: Context) -> None:
+    """Let `bias` be added where `site` masks, to scores that no gate makes zero first."""
     first, added, removed = site[0], list[Node](), list[Node]()
     for masking in site[1:]:
         edit.replace(masking.node.outputs[0], masking.node.inputs[masking.scores])
@@ -179,7 +182,11 @@ def _add(site: Site, bias: Tensor, model: Model, edit: Editor, context: Context)
     if first.scores is None:
         node.inputs[3] = build(term)
     else:
-        total = build(Given(node.inputs[first.scores]) + term)
+        scores = node.inputs[first.scores]
+        free = gates.without(scores, first) if len(site) == 1 else None
+        if free is not None and free.shape == scores.shape and None not in (free.shape or [None]):
+            scores = free
+        total = build(Given(scores) + term)
         total.dtype, total.shape = out.dtype, out.shape
         edit.replace(out, total)
         removed.append(node)
@@ -189,12 +196,31 @@ def _add(site: Site, bias: Tensor, model: Model, edit: Editor, context: Context)
     context.replaced([*removed, *unread], added or [node], rule=first.node.op)
 
 
-def _drop_guards(softmax: Node, bounds: Bounds, edit: Editor, context: Context) -> None:
-    """Take away Where(IsNaN(p), 0, p) of the probabilities p."""
+def _guards(softmax: Node, gates: Gates, edit: Editor) -> list[Node]:
+    """What makes 0 of probabilities p that are NaN: Where(IsNaN(p), 0, p)."""
     p: Tensor = softmax.outputs[0]
-    for question in [node for node in edit.readers(p) if node.op == "IsNaN"]:
-        for guard in list(edit.readers(question.outputs[0])):
-            if guard.op == "Where" and guard.inputs[2] is p and bounds(guard.inputs[1]) == Range(0, 0):
-                edit.replace(guard.outputs[0], p)
-                edit.remove(guard)
-                context.replaced([guard, *remove_unread_makers(guard, edit)], rule="guard against NaN")
+    questions = [node for node in edit.readers(p) if node.op == "IsNaN"]
+    readers = [reader for question in questions for reader in edit.readers(question.outputs[0])]
+    return [
+        node
+        for node in readers
+        if node.op == "Where" and node.inputs[2] is p and gates.bounds(node.inputs[1]) == Range(0, 0)
+    ]
+
+
+def _gated(site: Site, gates: Gates, edit: Editor) -> list[Node]:
+    """What makes 0 of probabilities that are 0, since their scores are hidden."""
+    p: Tensor = site[0].softmax.outputs[0]
+    return [
+        node
+        for node in dict.fromkeys(edit.readers(p))
+        if node.outputs and any(gates.without(node.outputs[0], masking) is p for masking in site)
+    ]
+
+
+def _drop(nodes: Sequence[Node], softmax: Node, edit: Editor, context: Context) -> None:
+    """Let those that read `nodes` read the probabilities."""
+    for node in nodes:
+        edit.replace(node.outputs[0], softmax.outputs[0])
+        edit.remove(node)
+        context.replaced([node, *remove_unread_makers(node, edit)], rule="idle")

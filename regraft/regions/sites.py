@@ -69,13 +69,15 @@ def rows_alike(site: Site, uniform: Uniform) -> tuple[int, ...]:
     out = first.node.outputs[0].shape
     if out is None or (len(site) > 1 and any(masking.transpose for masking in site)):
         return ()
-    scores = out if first.scores is None else first.node.inputs[first.scores].shape or []
+    if first.scores is None:  # the Attention operator of ONNX Runtime wants a mask of all queries and keys
+        return tuple(axis for axis in uniform(first.mask) if axis == -3)
+    scores = first.node.inputs[first.scores].shape or []
     transpose = first.transpose
     perm = list(range(len(out))) if transpose is None else transpose.attrs.get("perm", list(range(len(out)))[::-1])
     for place, axis in enumerate(perm[: len(out)]):
         behind = place - len(out)
         fits = len(scores) == len(out) and scores[behind] == out[behind] is not None
-        if axis and fits and not (first.scores is None and behind == -2):  # ONNX Runtime's Attention wants each row
+        if axis and fits:
             axes.add(axis - len(out))
     for masking in site:
         tensor = masking.mask

@@ -14,6 +14,7 @@ from regraft.passes.clamp_mask_value import ClampMaskValue
 from regraft.pipelines.pass_ import Context
 from regraft.verification.contract import reassociation
 from regraft.verification.verify import make_inputs, snapshot
+from tests.passes.constants import with_constants
 
 EXPORTS = {  # how many constants are beyond the value
     "pytorch/bert-cls-eager-dynamo.onnx": 1,
@@ -77,12 +78,7 @@ def attention(parse, body: str, opset: int = 20, fill: float = -3e38):
     text = f"""g (bool[1,2,3] c, float[1,2,3] q, float[1,3,3] k) => (float[1,2,3] out)
     <float zero = {{0}}, float one = {{1}}, float half = {{0.5}}, float far = {{-3e38}}, float high = {{3e38}},
      int64[1] axis = {{0}}, int64[3] shape = {{1, 2, 3}}> {{ s = MatMul(q, k) {body} out = Softmax<axis=-1>(x) }}"""
-    model = parse(text, opset)
-    for node in model.graph.nodes:
-        for tensor in node.inputs:
-            if tensor.name in ("far", "high"):
-                tensor.values = np.array(fill if tensor.name == "far" else -fill, np.float32)
-    return model
+    return with_constants(parse(text, opset), far=fill, high=-fill)
 
 
 @pytest.mark.parametrize("fill", [-np.inf, float(np.finfo(np.float32).min), -1e18, -1e9])
@@ -180,8 +176,7 @@ def test_a_value_that_the_type_cannot_hold_is_not_used(parse):
     text = """g (bool[1,3] c, float16[1,3] q, float16[3,3] k) => (float16[1,3] out)
     <float16 zero = {0}, float16 far = {0}>
     { s = MatMul(q, k) m = Where(c, zero, far) x = Add(s, m) out = Softmax(x) }"""
-    model = parse(text)
-    model.graph.nodes[1].inputs[2].values = np.array(-np.inf, np.float16)
+    model = with_constants(parse(text), far=-np.inf)
     context = apply(model, value=-1e6)
     assert not context.changes
     assert "cannot hold" in context.notes[0]

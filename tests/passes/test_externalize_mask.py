@@ -18,6 +18,7 @@ from regraft.verification.contract import interface
 from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import Session
 from regraft.verification.verify import snapshot
+from tests.passes.constants import with_constants
 
 ROWS, CAUSAL = (1, 1), (1, "S")
 EXPORTS = {  # file: the second and third dimension of the bias, and what the mask needed that the device still has
@@ -158,12 +159,7 @@ def attention(parse, body: str, opset: int = 20, fill: float = -3e38):
      float[3,1,1] learned = {{0.5, -0.25, 1}}, float[1,4] constant = {{0, 0, 0, -10000}},
      bool[4,4] causal = {{1,0,0,0, 1,1,0,0, 1,1,1,0, 1,1,1,1}}, bool[4,4] eye = {{1,0,0,0, 0,1,0,0, 0,0,1,0, 0,0,0,1}}>
     {{ u = Unsqueeze(mask, axes) s = MatMul(q, k) {body} out = Softmax<axis=-1>(x) }}"""
-    model = parse(text, opset)
-    for node in model.graph.nodes:
-        for tensor in node.inputs:
-            if tensor.name in ("far", "high"):
-                tensor.values = np.array(fill if tensor.name == "far" else -fill, np.float32)
-    return model
+    return with_constants(parse(text, opset), far=fill, high=-fill)
 
 
 def given(seed: int = 0):
@@ -186,6 +182,44 @@ def test_forms(parse, name, fill):
     assert not moved(split).changes
 
 
+GATED = {  # a mask that multiplies too, before the Softmax or behind it
+    "chosen, and behind": ("f = Cast<to=1>(u) c = Cast<to=9>(u) x = Where(c, s, far)", "Mul(p, f)"),
+    "added, and behind": ("f = Cast<to=1>(u) i = Sub(one, f) b = Mul(i, far) x = Add(s, b)", "Mul(f, p)"),
+    "masked_fill twice": ("c = Cast<to=9>(u) h = Not(c) x = Where(h, far, s)", "Where(h, zero, p)"),
+    "chosen twice": ("c = Cast<to=9>(u) b = Where(c, zero, far) x = Add(s, b)", "Where(c, p, zero)"),
+    "arithmetic": ("f = Cast<to=1>(u) g = Mul(s, f) i = Sub(one, f) b = Mul(i, far) x = Add(g, b)", "Identity(p)"),
+}
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_gates_that_say_the_same(parse, name):
+    before, behind = GATED[name]
+    text = f"""g (bool[2,4] mask, float[2,3,4,4] q, float[2,3,4,4] k) => (float[2,3,4,4] out)
+    <float zero = {{0}}, float one = {{1}}, float far = {{-1e18}}, int64[2] axes = {{1, 2}}>
+    {{ u = Unsqueeze(mask, axes) s = MatMul(q, k) {before} p = Softmax<axis=-1>(x) out = {behind} }}"""
+    model = parse(text)
+    split = clone(model)
+    moved(split)
+    assert [n.op for n in split.graph.nodes if n.op != "Identity"] == ["MatMul", "Add", "Softmax"]
+    assert [tensor.name for tensor in split.graph.inputs] == ["q", "k", "attention_bias"]
+    inputs = given() | {"mask": given()["mask"] == 1}
+    assert interface.check(snapshot(model, inputs), snapshot(split, inputs)).passed
+    assert not moved(split).changes
+
+
+@pytest.mark.parametrize("behind", ["Mul(p, i)", "Mul(p, w)", "Where(c, zero, p)", "Where(c, p, one)"])
+def test_gates_that_say_something_else_stay(parse, behind):
+    text = f"""g (bool[2,4] mask, float[2,1,1,4] w, float[2,3,4,4] q, float[2,3,4,4] k) => (float[2,3,4,4] out)
+    <float zero = {{0}}, float one = {{1}}, float far = {{-1e18}}, int64[2] axes = {{1, 2}}>
+    {{ c = Unsqueeze(mask, axes) f = Cast<to=1>(c) i = Sub(one, f) s = MatMul(q, k) x = Where(c, s, far)
+       p = Softmax<axis=-1>(x) out = {behind} }}"""
+    model = parse(text)
+    split = clone(model)
+    moved(split)
+    inputs = given() | {"mask": given()["mask"] == 1, "w": np.full((2, 1, 1, 4), 0.5, np.float32)}
+    assert interface.check(snapshot(model, inputs), snapshot(split, inputs)).passed
+
+
 @pytest.mark.parametrize("opset", [13, 15, 17, 18, 21, 23])
 def test_opsets(parse, opset):
     model = attention(parse, FORMS["Where(c, 0, far)"], opset)
@@ -199,8 +233,7 @@ def test_minus_infinity_and_the_guard_behind_it(parse):
     <float zero = {0}, float far = {-1}, int64[2] axes = {1, 2}>
     { u = Unsqueeze(mask, axes) c = Cast<to=9>(u) b = Where(c, zero, far) s = MatMul(q, k) x = Add(s, b)
       p = Softmax<axis=-1>(x) n = IsNaN(p) out = Where(n, zero, p) }"""
-    model = parse(text)
-    model.graph.nodes[2].inputs[2].values = np.array(-np.inf, np.float32)
+    model = with_constants(parse(text), far=-np.inf)
     split = clone(model)
     moved(split)
     assert [node.op for node in split.graph.nodes] == ["MatMul", "Add", "Softmax"]

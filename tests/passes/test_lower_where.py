@@ -14,6 +14,7 @@ from regraft.pipelines.pass_ import Context
 from regraft.rewriting.why import why
 from regraft.verification.contract import exact
 from regraft.verification.verify import make_inputs, snapshot
+from tests.passes.constants import with_constants
 
 MIN = float(np.finfo(np.float32).min)
 ARTIFACTS = [
@@ -126,15 +127,6 @@ def test_half_precision(parse, dtype, least):
         np.testing.assert_array_equal(results(after, c=C), results(before, c=C))
 
 
-def minus_infinity(model):
-    """`model`, where the constant `inf` is; the text of a graph has no infinities."""
-    for node in model.graph.nodes:
-        for tensor in node.inputs:
-            if tensor.name == "inf":
-                tensor.values = np.array(-np.inf, np.float32)
-    return model
-
-
 NO_NUMBERS = {
     "-inf": "out = Where(c, zero, inf)",
     "NaN guard": "r = Relu(x) n = IsNaN(r) out = Where(n, zero, r)",
@@ -147,7 +139,9 @@ NO_NUMBERS = {
 @pytest.mark.parametrize("body", NO_NUMBERS.values(), ids=NO_NUMBERS)
 def test_what_may_be_infinite_stays_and_why_says_so(parse, body):
     constants = f"<float zero = {{0}}, float least = {{{MIN}}}, float inf = {{-1}}>"
-    model = minus_infinity(parse(f"g (bool[1,4] c, float[1,4] x) => (float[1,4] out) {constants} {{ {body} }}"))
+    model = with_constants(
+        parse(f"g (bool[1,4] c, float[1,4] x) => (float[1,4] out) {constants} {{ {body} }}"), inf=-np.inf
+    )
     ops = [node.op for node in model.graph.nodes]
     reasons = [miss.reason for miss in why(model, LowerWhere())]
     LowerWhere().run(model, Context())
@@ -158,7 +152,7 @@ def test_what_may_be_infinite_stays_and_why_says_so(parse, body):
 
 def test_minus_infinity_becomes_the_least_finite_number_if_that_is_asked_for(parse):
     text = "g (bool[1,4] c) => (float[1,4] out) <float zero = {0}, float inf = {-1}> { out = Where(c, zero, inf) }"
-    model = minus_infinity(parse(text))
+    model = with_constants(parse(text), inf=-np.inf)
     LowerWhere(infinite="finite").run(model, Context())
     assert "Where" not in {node.op for node in model.graph.nodes}
     np.testing.assert_array_equal(results(model, c=C), np.where(C, 0, MIN).astype(np.float32))

@@ -13,6 +13,7 @@ from regraft.pipelines.pass_ import Context
 from regraft.rewriting.why import why
 from regraft.verification.inputs import make_inputs
 from regraft.verification.verify import snapshot
+from tests.passes.constants import with_constants
 
 MIN = float(np.finfo(np.float32).min)
 EXPORTS = {  # what stays of the guards, of Expand and of And: (as written, if no row is empty)
@@ -47,12 +48,7 @@ SCORES = np.array([[[0.5, -1, 2], [3, 0.25, 1]]], np.float32)
 
 def attention(parse, body: str, constants: str = CONSTANTS, opset: int = 20):
     text = f"g (bool[1,2,3] c, float[1,2,3] q, float[1,3,3] k) => (float[1,2,3] out) {constants} {{ {body} {GUARD} }}"
-    model = parse(text, opset)
-    for node in model.graph.nodes:
-        for tensor in node.inputs:
-            if tensor.name == "inf":
-                tensor.values = np.array(-np.inf, np.float32)
-    return model
+    return with_constants(parse(text, opset), inf=-np.inf)
 
 
 FINITE = {
@@ -101,8 +97,7 @@ def test_the_option_matters_for_empty_rows_only(parse):
 def test_a_constant_mask_is_read(parse, apply, row, stays):
     constants = f"<float zero = {{0}}, float[2,3] m = {{0, 0, 0, {', '.join(map(str, row))}}}>"
     model = attention(parse, "s = MatMul(q, k) x = Add(s, m)", constants)
-    mask = next(t for node in model.graph.nodes for t in node.inputs if t.name == "m")
-    mask.values = np.where(mask.values < 0, -np.inf, 0).astype(np.float32)
+    with_constants(model, m=[[0, 0, 0], np.where(np.array(row) < 0, -np.inf, 0)])
     inputs = {"c": ROWS, "q": SCORES, "k": np.eye(3, dtype=np.float32)[None]}
     assert ("IsNaN" in apply(model, SimplifyMask(), inputs=inputs).ops) == stays
 
@@ -112,7 +107,7 @@ def test_the_least_number_of_half_precision_leaves_no_room_for_scores(parse, lea
     text = "g (bool[1,2,3] c, float16[1,2,3] q, float16[1,3,3] k) => (float16[1,2,3] out)"
     constants = "<float16 zero = {0}, float16 least = {0}>"
     model = parse(f"{text} {constants} {{ m = Where(c, zero, least) s = MatMul(q, k) x = Add(s, m) {GUARD} }}")
-    model.graph.nodes[0].inputs[2].values = np.array(least, np.float16)
+    with_constants(model, least=least)
     SimplifyMask().run(model, Context())
     assert ("IsNaN" in {node.op for node in model.graph.nodes}) == stays
 

@@ -110,22 +110,22 @@ def homes(graph: Graph, names: Sequence[str]) -> list[int | None]:
     place = {node: i for i, node in enumerate(graph.nodes)}
     makers = [[place[node] for t in tensors for node in t.inputs if node in place] for tensors in inputs]
     found: list[int | None] = []
-    for node, stage, before in zip(graph.nodes, marks, makers, strict=True):
-        known = [found[i] or 0 for i in before]
-        found.append(None if node in free else max(known, default=len(names) - 1) if stage is None else stage)
-    handed_on = {(t, stage) for tensors, stage in zip(inputs, marks, strict=True) for t in tensors}
-    readers: list[set[int]] = [set() for _ in found]
+    for node, mark, before in zip(graph.nodes, marks, makers, strict=True):
+        latest = max((found[i] or 0 for i in before), default=len(names) - 1)
+        found.append(None if node in free else latest if mark is None else mark)
+    handed_on = {(tensor, mark) for tensors, mark in zip(inputs, marks, strict=True) for tensor in tensors}
+    wanted: list[set[int]] = [set() for _ in found]  # the stages that read what each node makes
     outputs = set(graph.outputs)
     for i in reversed(range(len(found))):
         stage = found[i]
         if stage is None:
             continue
-        later = min(readers[i], default=stage)
-        if marks[i] is None and len(readers[i]) == 1 and outputs.isdisjoint(graph.nodes[i].outputs):
-            stage = later if all((t, later) in handed_on for t in inputs[i]) else stage
-        found[i] = stage = min(stage, later)
+        first = min(wanted[i], default=stage)
+        is_moved = marks[i] is None and len(wanted[i]) == 1 and outputs.isdisjoint(graph.nodes[i].outputs)
+        if first < stage or (is_moved and all((tensor, first) in handed_on for tensor in inputs[i])):
+            found[i] = stage = first
         for maker in makers[i]:
-            readers[maker].add(stage)
+            wanted[maker].add(stage)
     return found
 
 

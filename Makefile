@@ -24,6 +24,8 @@ lint: .venv/lint
 bench: .venv/bench
 	$(BIN)/python -m tests.benchmarks.large --out benchmarks-out
 	$(BIN)/python -m tests.benchmarks.scale
+	$(BIN)/python -m tests.benchmarks.fp16 --out benchmarks-out
+	$(BIN)/python -m tests.benchmarks.fp16_accuracy --out benchmarks-out
 
 clean:
 	rm -rf .venv .demo benchmarks-out build *.egg-info
@@ -32,7 +34,7 @@ clean:
 .venv/demo: EXTRAS = demo
 .venv/test: EXTRAS = demo,test
 .venv/lint: EXTRAS = demo,test,lint
-.venv/bench: EXTRAS = bench
+.venv/bench: EXTRAS = demo,bench
 
 .venv/demo .venv/test .venv/lint .venv/bench: pyproject.toml
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv

@@ -167,21 +167,19 @@ def read(path: str | os.PathLike[str], model: Model, limits: Limits, lower_ends:
             raise PassError(f"{path}: '{first}' and '{name}' must have one precision: they are made together")
         unit.settle(lowered, "the plan")
         unit.clips = lowered
-    return Decision(units, _unfit(units, named, given, limits))
+    decision = Decision(units, _unfit(units, named, given, limits))
+    cut.settle(units)
+    return decision
 
 
 def _unfit(
     units: Sequence[Unit], named: Mapping[str, Named], given: Mapping[str, Mapping[str, Any]], limits: Limits
 ) -> dict[Tensor, str]:
-    """What must be clipped: where a row has a range, that decides."""
+    """What must be clipped: what the graph says, and what was seen."""
     found = unfit(units, limits)
     for name, (tensor, _) in named.items():
-        row = given[name]
-        if "low" in row:
-            found.pop(tensor, None)
-            if max(-row["low"], row["high"]) > limits.largest:
-                found[tensor] = "was seen to be too large"
-    cut.settle(units)
+        if max(-given[name].get("low", 0.0), given[name].get("high", 0.0)) > limits.largest:
+            found[tensor] = "was seen to be too large"
     return found
 
 

@@ -17,7 +17,7 @@ from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass, label
-from regraft.regions.bounds import Bounds, Range, largest
+from regraft.regions.bounds import Bounds, largest
 from regraft.regions.gates import Gates
 from regraft.regions.lookups import SHAPE_ONLY
 from regraft.regions.mask import Masking, find_maskings
@@ -71,7 +71,8 @@ class ExternalizeMask(Pass):
         shapes.infer(model)
         facts = shapes.analyse(model)
         known = {name: facts[bias].dims or () for name, bias in biases.items()}
-        inputs = [tensor for tensor in model.graph.inputs if tensor in cone(biases.values())[1]]
+        _, starts = cone(biases.values())
+        inputs = [tensor for tensor in model.graph.inputs if tensor in starts]
         for name, given in to_host(model, biases, context, rule="mask").items():
             idle = [tensor for tensor in inputs if all(node.op in SHAPE_ONLY for node in tensor.outputs)]
             with Editor(model) as edit:
@@ -95,12 +96,12 @@ class ExternalizeMask(Pass):
         with Editor(model) as edit:
             for site in sites:
                 axes = rows_alike(site, uniform)
-                key = (axes, *((same(m.mask), m.kind, m.scores) for m in site))
+                key = (axes, _layout(site), *((same(m.mask), m.kind, m.kind == "chosen" and m.scores) for m in site))
                 if key not in made:
                     made[key] = self._bias(site, axes, uniform.bounds, model, edit, context)
-                idle = [] if site[0].softmax in infinite else _guards(site[0].softmax, gates, edit)
-                _drop(idle, site[0].softmax, edit, context)
-                _drop(_gated(site, gates, edit), site[0].softmax, edit, context)
+                if site[0].softmax not in infinite:
+                    _drop(gates.guards(site[0].softmax, edit), site[0].softmax, edit, context)
+                _drop(gates.behind(site, edit), site[0].softmax, edit, context)
                 _add(site, made[key], gates, model, edit, context)
         names = (self.input if number == 1 else f"{self.input}_{number}" for number in range(1, len(made) + 1))
         return dict(zip(names, made.values(), strict=True))
@@ -142,6 +143,12 @@ class ExternalizeMask(Pass):
         known = bounds(masking.value)
         low = -known.high if masking.kind == "subtracted" else known.low
         return term if known.finite and low >= self.value else op.Max(term, self.value)
+
+
+def _layout(site: Site) -> tuple[int, str]:
+    """Rank and type of the scores."""
+    out = site[0].node.outputs[0]
+    return len(out.shape or ()), str(out.dtype)
 
 
 def _ask_inputs(sources: Sequence[Origin], facts: Facts, model: Model, context: Context) -> None:
@@ -194,28 +201,6 @@ def _add(site: Site, bias: Tensor, gates: Gates, model: Model, edit: Editor, con
         edit.remove(old)
     unread = [gone for old in removed for gone in remove_unread_makers(old, edit)]
     context.replaced([*removed, *unread], added or [node], rule=first.node.op)
-
-
-def _guards(softmax: Node, gates: Gates, edit: Editor) -> list[Node]:
-    """What makes 0 of probabilities p that are NaN: Where(IsNaN(p), 0, p)."""
-    p: Tensor = softmax.outputs[0]
-    questions = [node for node in edit.readers(p) if node.op == "IsNaN"]
-    readers = [reader for question in questions for reader in edit.readers(question.outputs[0])]
-    return [
-        node
-        for node in readers
-        if node.op == "Where" and node.inputs[2] is p and gates.bounds(node.inputs[1]) == Range(0, 0)
-    ]
-
-
-def _gated(site: Site, gates: Gates, edit: Editor) -> list[Node]:
-    """What makes 0 of probabilities that are 0, since their scores are hidden."""
-    p: Tensor = site[0].softmax.outputs[0]
-    return [
-        node
-        for node in dict.fromkeys(edit.readers(p))
-        if node.outputs and any(gates.without(node.outputs[0], masking) is p for masking in site)
-    ]
 
 
 def _drop(nodes: Sequence[Node], softmax: Node, edit: Editor, context: Context) -> None:

@@ -1,19 +1,23 @@
-"""Masks that multiply: ones where a mask that is added or chosen shows, zeros where it hides."""
+"""What masks once more: products with ones where a mask shows and zeros where it hides, guards against NaN."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from regraft.ir.graph import Node, Tensor
+from regraft.ir.surgery import Editor
 from regraft.regions.bounds import Bounds
 from regraft.regions.mask import Masking
 from regraft.regions.origin import HIDING
 from regraft.regions.sameness import Sameness
+from regraft.regions.sites import Site
 
 Truth = tuple[Tensor, bool]
 """A condition, or numbers that are cast from or to one, and whether it is the other way round."""
 
 
 class Gates:
-    """Finds the gates that say what a masking says: without them the same scores show, and with the same weights."""
+    """Finds the products and choices that say what a masking says: without them the probabilities are the same."""
 
     def __init__(self, same: Sameness, bounds: Bounds):
         self.same, self.bounds = same, bounds
@@ -31,15 +35,40 @@ class Gates:
                     return kept
         if node.op == "Where":
             for place in (1, 2):
-                other = self.bounds(node.inputs[3 - place])
-                if other.is_one_number and other.low == 0 and self._agree(node.inputs[0], place == 1, shown):
+                if self._is_zero(node.inputs[3 - place]) and self._agree(node.inputs[0], place == 1, shown):
                     kept = node.inputs[place]
                     return kept
         return None
 
+    def behind(self, site: Site, edit: Editor) -> list[Node]:
+        """What makes 0 of probabilities that are 0, since a masking of `site` hides their scores."""
+        p: Tensor = site[0].softmax.outputs[0]
+        return [
+            node
+            for node in dict.fromkeys(edit.readers(p))
+            if any(self.without(node.outputs[0], masking) is p for masking in site)
+        ]
+
+    def guards(self, softmax: Node, edit: Editor) -> list[Node]:
+        """What makes 0 of probabilities p that are NaN: Where(IsNaN(p), 0, p)."""
+        p: Tensor = softmax.outputs[0]
+        questions = [node for node in edit.readers(p) if node.op == "IsNaN"]
+        return [
+            node
+            for question in questions
+            for node in edit.readers(question.outputs[0])
+            if node.op == "Where" and node.inputs[2] is p and self._is_zero(node.inputs[1])
+        ]
+
+    def _is_zero(self, tensor: Tensor) -> bool:
+        known = self.bounds(tensor)
+        return known.is_one_number and known.low == 0
+
     def _agree(self, gate: Tensor, keeps: bool, shown: Truth) -> bool:
+        """Whether `gate`, of zeros and ones, is 1 where `shown` says so."""
         tensor, turned = _stripped(gate, not keeps)
-        return turned == shown[1] and self.same(tensor) == self.same(shown[0])
+        whole = tensor.dtype is not None and np.dtype(tensor.dtype).kind in "biu"
+        return whole and turned == shown[1] and self.same(tensor) == self.same(shown[0])
 
     def _shown(self, masking: Masking) -> Truth | None:
         """The condition under which `masking` shows a score."""
@@ -49,7 +78,7 @@ class Gates:
         if node is None or node.domain or masking.kind == "subtracted":
             return None
         if node.op == "Where":
-            zeros = [self.bounds(tensor).is_one_number and not self.bounds(tensor).low for tensor in node.inputs[1:]]
+            zeros = [self._is_zero(tensor) for tensor in node.inputs[1:]]
             hides = [self.bounds(tensor).high <= HIDING for tensor in node.inputs[1:]]
             if (zeros[0] and hides[1]) or (zeros[1] and hides[0]):
                 return _stripped(node.inputs[0], not zeros[0])

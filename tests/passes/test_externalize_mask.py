@@ -207,11 +207,12 @@ def test_gates_that_say_the_same(parse, name):
     assert not moved(split).changes
 
 
-@pytest.mark.parametrize("behind", ["Mul(p, i)", "Mul(p, w)", "Where(c, zero, p)", "Where(c, p, one)"])
+@pytest.mark.parametrize("behind", ["Mul(p, i)", "Mul(p, w)", "Mul(p, v)", "Where(c, zero, p)", "Where(c, p, one)"])
 def test_gates_that_say_something_else_stay(parse, behind):
     text = f"""g (bool[2,4] mask, float[2,1,1,4] w, float[2,3,4,4] q, float[2,3,4,4] k) => (float[2,3,4,4] out)
     <float zero = {{0}}, float one = {{1}}, float far = {{-1e18}}, int64[2] axes = {{1, 2}}>
-    {{ c = Unsqueeze(mask, axes) f = Cast<to=1>(c) i = Sub(one, f) s = MatMul(q, k) x = Where(c, s, far)
+    {{ c = Unsqueeze(mask, axes) f = Cast<to=1>(c) i = Sub(one, f) v = Sigmoid(w) s = MatMul(q, k)
+       x = Where(c, s, far)
        p = Softmax<axis=-1>(x) out = {behind} }}"""
     model = parse(text)
     split = clone(model)
@@ -258,8 +259,9 @@ def test_a_value_that_does_not_hide_is_refused(parse, value, dtype):
 
 
 def test_layers_that_mask_alike_share_one_input(parse):
+    summands = ["b0, s0", "s1, b1", "s2, b2"]
     layers = "".join(
-        f"c{i} = Cast<to=9>(u) b{i} = Where(c{i}, zero, far) x{i} = Add(s{i}, b{i}) p{i} = Softmax<axis=-1>(x{i})"
+        f"c{i} = Cast<to=9>(u) b{i} = Where(c{i}, zero, far) x{i} = Add({summands[i]}) p{i} = Softmax<axis=-1>(x{i})"
         f" s{i + 1} = MatMul(p{i}, k) "
         for i in range(3)
     )

@@ -12,6 +12,7 @@ from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.regions.attention import Attention, look_at
+from regraft.regions.bounds import largest
 from regraft.regions.forms import Form, MaskForm, form_of, mask_of
 from regraft.regions.reads import read_elsewhere
 from regraft.rewriting import composite
@@ -37,7 +38,8 @@ class FuseAttention(Pass):
 
     As the operator is defined, a row that is masked with -inf throughout gives 0, and a NaN in the inputs is handed on.
     PyTorch's exports guard the Softmax by IsNaN, and so give 0 for both; where there is no guard both gave NaN. ONNX
-    Runtime's operator takes the least finite number in a mask for -inf: a row of it gives 0 there, not the mean.
+    Runtime's operator takes the least finite number in a mask for -inf: a mask that may hold it is raised to a quarter
+    of it.
     """
 
     name = "fuse-attention"
@@ -57,7 +59,9 @@ class FuseAttention(Pass):
                     context.note(f"kept {label(node)}: {found}")
 
     def _fuse(self, found: Attention, graph: AnyGraph, facts: Facts, edit: Editor, context: Context) -> None:
-        reason, form, mask = _obstacle(found, edit, facts), form_of(found, facts), mask_of(found, facts)
+        is_operator = graph.opset >= OPERATOR_SINCE
+        reason, form = _obstacle(found, edit, facts), form_of(found, facts)
+        mask = mask_of(found, facts, _floor(found) if is_operator else -math.inf)
         if reason is not None or isinstance(form, str) or isinstance(mask, str):
             if found.softmax.op == "Softmax":
                 context.note(
@@ -65,7 +69,7 @@ class FuseAttention(Pass):
                 )
             return
         if not _is_done(found, form, graph.opset):
-            call = _operator if graph.opset >= OPERATOR_SINCE else _function
+            call = _operator if is_operator else _function
             root = found.result.values[form.place].inputs[0]
             added = put(root, [form.finish(call(found, form, mask, facts, edit))], graph, edit)
             context.replaced([root, *remove_unread_makers(root, edit)], added, found.softmax.op)
@@ -82,6 +86,11 @@ def _obstacle(found: Attention, edit: Editor, facts: Facts) -> str | None:
     if any(n.op == "Cast" and facts[n.inputs[0]].code != facts[n.outputs[0]].code for n in found.inner[:-1]):
         return "the Softmax is computed in another type"
     return read_elsewhere((node.outputs[0] for node in found.inner[:-1]), set(found.inner), edit)
+
+
+def _floor(found: Attention) -> float:
+    """The least number that finite masks may hold, so that the sum of two is not the least that there is."""
+    return -math.inf if found.output.dtype is None else -largest(found.output.dtype) / 4
 
 
 def _is_done(found: Attention, form: Form, opset: int) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 
 from regraft.ir.graph import Tensor
 from regraft.regions.attention import Attention, Operand
+from regraft.regions.bounds import Bounds
 from regraft.regions.numbers import number
 from regraft.regions.scores import Bias, Mask
 from regraft.rewriting.term import Given, Term, op
@@ -53,8 +54,12 @@ class MaskForm(NamedTuple):
     chooses: bool
 
 
-def mask_of(found: Attention, facts: Facts) -> MaskForm | str | None:
-    """The mask of the operator, None where there is none; a text says why it can be no mask."""
+def mask_of(found: Attention, facts: Facts, floor: float = -math.inf) -> MaskForm | str | None:
+    """The mask of the operator, None where there is none; a text says why it can be no mask.
+
+    Args:
+        floor: finite numbers below are raised to it.
+    """
     if found.score_gates:
         return f"'{found.score_gates[0].name}' is multiplied with the scores"
     if len(found.parts) == 1 and (mask := _infinite(found.parts[0], found, facts)) is not None:
@@ -65,7 +70,7 @@ def mask_of(found: Attention, facts: Facts) -> MaskForm | str | None:
     small = next((mask.fill for mask in found.masks if mask.fill > VANISHING), None)
     if small is not None:
         return f"scores that are masked become {small:g}, which is not small enough to be added instead"
-    terms = [_added(part, found, facts) for part in found.parts]
+    terms = [_added(part, found, facts, floor) for part in found.parts]
     return MaskForm(reduce(operator.add, terms), False) if terms else None
 
 
@@ -182,12 +187,15 @@ def _in_order(value: Term, layout: str, wanted: str) -> Term:
 # ----------------------------------------------------------------------------------------------------------- masks
 
 
-def _added(part: Bias | Mask, found: Attention, facts: Facts) -> Term:
+def _added(part: Bias | Mask, found: Attention, facts: Facts, floor: float) -> Term:
     if isinstance(part, Bias):
         value: Term = Given(part.tensor)
         value = value if part.factor == 1 else value * part.factor
+        known = Bounds()(part.tensor)
+        value = op.Max(value, floor) if known.finite and known.low * part.factor < floor else value
         return _as_scores(value, part, found, facts)
-    chosen = (0.0, part.fill) if part.keeps else (part.fill, 0.0)
+    fill = max(part.fill, floor) if part.fill > -math.inf else part.fill
+    chosen = (0.0, fill) if part.keeps else (fill, 0.0)
     return op.Where(_as_scores(Given(part.tensor), part, found, facts), *chosen)
 
 

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 import regraft
 from regraft.files.convert import clone, from_proto
+from regraft.ir.graph import Constant
 from regraft.ir.schema import kind
 from regraft.ir.structure import check
 from regraft.ir.weights import Derived
@@ -148,15 +149,28 @@ ONCE = [(name, 0) for name in EXPORTS] + [(name, 23) for name in EXPORTS if any(
 def test_exports_keep_their_outputs(name, opset, artifacts):
     model = regraft.load(artifacts / name)
     apply(model, StripDropout())
+    sharpen(model)
     if opset:
         regraft.run(model, f"convert-opset{{version={opset}}}")
     inputs = make_inputs(model)
+    for mask in (value for key, value in inputs.items() if "mask" in key and value.ndim == 2):
+        mask[0] = 0  # a row without a token
     before = snapshot(clone(model), inputs)
+    assert not any(np.isnan(value).any() for value in before.values())
     assert apply(model, FuseAttention()) == []
     assert kinds(model).count("Attention") == 2
     assert_equal(before, model, inputs, places=2)
     assert apply(model, LowerAttention()) == []
     assert_equal(before, model, inputs, places=4)
+
+
+def sharpen(model) -> None:
+    """Draw the weights so that no Softmax is flat; those of the fixtures are so small that any scale would pass."""
+    rng = np.random.default_rng(0)
+    layers = [node for node in model.graph.nodes if node.op in ("MatMul", "Gemm")]
+    weights = dict.fromkeys(t for node in layers for t in node.inputs if isinstance(t, Constant) and len(t.shape) == 2)
+    for weight in weights:
+        weight.values = rng.normal(0, 2 / np.sqrt(weight.shape[0]), weight.shape).astype(np.float32)
 
 
 # ------------------------------------------------------------------------------------------------ masked throughout
@@ -183,10 +197,7 @@ def test_a_row_that_is_masked_throughout(form, opset):
     if form == "filled where masked":  # without a guard it was NaN
         before = {"y": np.nan_to_num(before["y"])}
     apply(model, FuseAttention())
-    if opset < 23 or ALL[form] or form == "causal fill and bias":
-        assert_equal(before, model, inputs)
-    else:  # ONNX Runtime takes the least number for -inf
-        assert not snapshot(model, inputs)["y"][1].any()
+    assert_equal(before, model, inputs)
     apply(model, LowerAttention())
     assert_equal(before, model, inputs)
     if ALL[form]:
@@ -452,6 +463,7 @@ def test_a_mask_that_is_multiplied_too_stays():
 def test_the_scale_of_exports(name, artifacts):
     model = regraft.load(artifacts / name)
     apply(model, StripDropout(), FoldConstants())
+    sharpen(model)
     inputs = make_inputs(model)
     before = snapshot(clone(model), inputs)
     assert apply(model, FoldAttentionScale()) == []

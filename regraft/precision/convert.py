@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,12 +27,12 @@ _LARGE = 1024  # bytes from which on a weight is converted while it is saved
 
 
 def convert(
-    model: Model, units: Sequence[Unit], unfit: Collection[Tensor], limits: Limits, context: Context
+    model: Model, units: Sequence[Unit], unfit: Mapping[Tensor, str], limits: Limits, context: Context
 ) -> dict[str, Variable]:
     """Lower the units that are to be lowered.
 
     Args:
-        unfit: values that are clipped before they are lowered.
+        unfit: values that are clipped before they are lowered, with the reason.
 
     Returns:
         For each input of the main graph that is to be in half precision, by name, the value that is; it stands behind
@@ -47,7 +47,7 @@ def convert(
 
 
 class _Converter:
-    def __init__(self, model: Model, edit: Editor, unfit: Collection[Tensor], limits: Limits, context: Context):
+    def __init__(self, model: Model, edit: Editor, unfit: Mapping[Tensor, str], limits: Limits, context: Context):
         self.edit, self.unfit, self.limits, self.context = edit, unfit, limits, context
         self.half = limits.dtype
         self.starts: dict[Tensor, AnyGraph] = {t: graph for graph in model.graphs() for t in graph.inputs}
@@ -216,6 +216,7 @@ class _Converter:
         output = Variable(self.edit.name(f"{tensor.name}_clipped"), SINGLE, tensor.shape)
         node = self.edit.insert(anchor, "Clip", inputs, None, [output])
         self.context.replaced([], [node], "clip")
+        self.context.note(f"'{tensor.name}' {self.unfit[tensor]}: clipped to ±{bound:g} where it is lowered")
         return output
 
     def retarget(self, node: Node) -> None:

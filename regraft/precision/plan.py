@@ -87,25 +87,16 @@ def make(
     limits = Limits(np.dtype(getattr(ml_dtypes, dtype, dtype)))
     units = collect(model, limits.dtype)
     inside = {tensor for node in model.graph.nodes for tensor in node.outputs}
-    named = name_values(units)
-    seen = observe(model, [name for name, (tensor, _) in named.items() if tensor in inside], samples)
-    policy = make_policy(model, mode, (), ())
-    too_large = _beyond({named[name][0]: found for name, found in seen.items()}, limits, margin)
-    return _rows(decide(model, limits, policy, False, too_large), seen, dtype)
+    tensors = [tensor for tensor, _ in name_values(units).values() if tensor in inside]
+    ranges = observe(model, [tensor.name for tensor in tensors], samples)
+    seen = {tensor: ranges[tensor.name] for tensor in tensors}
+    decision = decide(model, limits, make_policy(model, mode, (), ()), False, _beyond(seen, limits, margin))
+    return [_row(name, tensor, unit, seen, dtype) for name, (tensor, unit) in name_values(decision.units).items()]
 
 
-def _rows(decision: Decision, seen: Mapping[str, Range], half: str) -> list[Row]:
-    """What was decided, and seen, in the order of the graph."""
-    return [
-        Row(
-            name,
-            unit.node.op if unit.node is not None else "body",
-            half if unit.lowered else _SINGLE,
-            unit.why,
-            seen.get(name),
-        )
-        for name, (_, unit) in name_values(decision.units).items()
-    ]
+def _row(name: str, tensor: Tensor, unit: Unit, seen: Mapping[Tensor, Range], half: str) -> Row:
+    op = unit.node.op if unit.node is not None else "body"
+    return Row(name, op, half if unit.lowered else _SINGLE, unit.why, seen.get(tensor))
 
 
 def _beyond(seen: Mapping[Tensor, Range], limits: Limits, margin: float) -> dict[Tensor, str]:
@@ -125,7 +116,7 @@ def write(path: str | os.PathLike[str], rows: Sequence[Row], half: str, pass_nam
     Raises:
         PassError: the disk refuses.
     """
-    lines = [_HEAD.format(half=half, pass_name=pass_name), f"dtype = {json.dumps(half)}", "values = ["]
+    lines = [_HEAD.format(half=half, pass_name=pass_name), f"dtype = {_text(half)}", "values = ["]
     lines += [f"  {{{', '.join(f'{key} = {text}' for key, text in _fields(row).items())}}}," for row in rows]
     try:
         Path(path).write_text("\n".join([*lines, "]", ""]), encoding="utf-8")
@@ -134,12 +125,17 @@ def write(path: str | os.PathLike[str], rows: Sequence[Row], half: str, pass_nam
 
 
 def _fields(row: Row) -> dict[str, str]:
-    fields = {"name": json.dumps(row.name), "precision": json.dumps(row.precision)}
+    fields = {"name": _text(row.name), "precision": _text(row.precision)}
     if row.seen is not None:
         fields |= {key: f"{getattr(row.seen, key):.6g}" for key in ("low", "high", "least")}
         fields |= {key: "true" for key in ("nan", "inf") if getattr(row.seen, key)}
     numbers = {key: text + ".0" if text.lstrip("-").isdigit() else text for key, text in fields.items()}
-    return {**numbers, "op": json.dumps(row.op), "why": json.dumps(row.why)}
+    return {**numbers, "op": _text(row.op), "why": _text(row.why)}
+
+
+def _text(text: str) -> str:
+    """A basic string of TOML: as JSON writes it, but that no character is escaped as two."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def read(path: str | os.PathLike[str], model: Model, limits: Limits, lower_ends: bool) -> Decision:
@@ -157,6 +153,7 @@ def read(path: str | os.PathLike[str], model: Model, limits: Limits, lower_ends:
             what = "has no row for" if name in named else "names"
             rest = "" if name in named else ", which this model does not have"
             raise PassError(f"{path} was made for another model: it {what} '{name}'{rest}; make the plan anew")
+    bad = _unfit(units, named, given, limits)
     followed: dict[Unit, str] = {}
     for name, (_, unit) in named.items():
         lowered = given[name]["precision"] == half
@@ -167,9 +164,8 @@ def read(path: str | os.PathLike[str], model: Model, limits: Limits, lower_ends:
             raise PassError(f"{path}: '{first}' and '{name}' must have one precision: they are made together")
         unit.settle(lowered, "the plan")
         unit.clips = lowered
-    decision = Decision(units, _unfit(units, named, given, limits))
     cut.settle(units)
-    return decision
+    return Decision(units, bad)
 
 
 def _unfit(
@@ -194,8 +190,13 @@ def _load(path: str | os.PathLike[str], half: str) -> dict[str, dict[str, Any]]:
     if content.get("dtype") != half:
         raise PassError(f"{path} is no plan for {half}: its dtype is {content.get('dtype')!r}")
     found: dict[str, dict[str, Any]] = {}
-    for row in content.get("values", ()):
-        name, precision = row.get("name"), row.get("precision")
+    rows = content.get("values")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and "name" in row for row in rows):
+        raise PassError(f"{path} is no plan: it has no list 'values' of rows with names")
+    for row in rows:
+        name, precision = row["name"], row.get("precision")
+        if not all(isinstance(row.get(key, 0.0), int | float) for key in ("low", "high")):
+            raise PassError(f"{path}: low and high of '{name}' must be numbers")
         if precision not in (half, _SINGLE):
             raise PassError(f'{path}: the precision of \'{name}\' is {precision!r}; write "{half}" or "{_SINGLE}"')
         found[name] = row

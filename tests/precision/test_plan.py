@@ -129,3 +129,30 @@ def test_what_has_no_half_cannot_be_planned_so(tmp_path):
     plan.write(tmp_path / "plan.toml", rows, "float16", "convert-fp16")
     with pytest.raises(PassError, match=r"'r' cannot be float16: Range has no float16 in opset 17"):
         regraft.run(model, f"convert-fp16{{plan={tmp_path / 'plan.toml'}}}")
+
+
+def test_names_of_any_script_survive(tmp_path):
+    model = parse()
+    value = next(t for node in model.graph.nodes for t in node.outputs if t.name == "h")
+    value.name = 'größe "😀" \\ \x7f\n'
+    plan.write(tmp_path / "plan.toml", list(make(clone(model), X).values()), "float16", "convert-fp16")
+    regraft.run(model, f"convert-fp16{{plan={tmp_path / 'plan.toml'}}}")
+    assert {str(np.dtype(t.dtype)) for node in model.graph.nodes for t in node.outputs} == {"float16", "float32"}
+
+
+def test_a_mask_that_was_not_needed_in_the_data_is_clipped_all_the_same(artifacts, tmp_path):
+    model = regraft.load(artifacts / "pytorch/vit-dynamo.onnx")
+    rows = plan.make(clone(model), [make_inputs(model)], mode="attention")
+    plan.write(tmp_path / "plan.toml", rows, "float16", "convert-fp16")
+    regraft.run(model, f"convert-fp16{{plan={tmp_path / 'plan.toml'}}}")
+    assert [node.op for node in model.graph.nodes].count("Clip") == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["values = 1", "values = [1]", 'values = [{name = "h", precision = "float16", low = "x"}]']
+)
+def test_a_file_of_another_form_is_refused(tmp_path, text):
+    path = tmp_path / "plan.toml"
+    path.write_text(f'dtype = "float16"\n{text}\n')
+    with pytest.raises(PassError, match=r"is no plan: |must be numbers"):
+        regraft.run(parse(), f"convert-fp16{{plan={path}}}")

@@ -78,17 +78,20 @@ def groups(node: Node, opset: int) -> Iterator[Group]:
         if "tensor(int32)" not in constraint.allowed_type_strs:
             continue
         inputs, outputs = (
-            tuple(
-                place
+            {
+                place: tensor
                 for place, tensor in enumerate(tensors)
-                if formal
-                and formal[min(place, len(formal) - 1)].type_str == constraint.type_param_str
-                and is_wide(tensor)
-            )
+                if formal and formal[min(place, len(formal) - 1)].type_str == constraint.type_param_str
+            }
             for tensors, formal in ((node.inputs, known.inputs), (node.outputs, known.outputs))
         )
-        if inputs or outputs:
-            yield Group(inputs, outputs)
+        alike = [*inputs.values(), *outputs.values()]
+        index_of_pad = node.op == "Pad" and not outputs  # ONNX Runtime reads these as int64, whatever they are
+        if any(tensor.name and tensor.dtype is None for tensor in alike) or index_of_pad:
+            continue
+        group = Group(*(tuple(p for p, tensor in side.items() if is_wide(tensor)) for side in (inputs, outputs)))
+        if group.inputs or group.outputs:
+            yield group
 
 
 class Narrowing:

@@ -132,6 +132,22 @@ def test_the_end_of_an_axis_is_no_number_to_assume_anything_of(parse, apply):
     assert apply(model, NarrowIntegers(assume="all")).model.graph.nodes[-1].inputs[2].dtype == np.int64
 
 
+def test_the_axes_of_pad_stay_as_onnx_runtime_reads_them(parse, apply):
+    model = parse("""g (float[2] x) => (float[4] y) <int64[2] pads = {1, 1}, int64[1] axes = {0}> {
+        y = Pad(x, pads, , axes) }""")
+    done = apply(model, NarrowIntegers())
+    assert [str(t.dtype) for t in done.model.graph.nodes[0].inputs if t.name and t.dtype == np.int64] == ["int64"] * 2
+
+
+def test_beside_a_value_of_unknown_type_nothing_becomes_narrow(parse):
+    model = parse("""g (int64[2] s) => (int64[n] y) <int64 zero = {0}, int64[2] i = {0, 1}> {
+        k = Gather(s, i) f = local.First(k) r = Range(zero, f, zero) y = Identity(r) }""")
+    model.graph.nodes[1].outputs[0].dtype = None
+    NarrowIntegers(assume="all").run(model, Context())
+    (ranged,) = (node for node in model.graph.nodes if node.op == "Range")
+    assert {t.dtype for t in ranged.inputs} == {None, np.dtype(np.int64)}
+
+
 @pytest.mark.parametrize("choice", [True, False])
 def test_bodies_see_what_is_narrow_around_them(parse, apply, choice):
     model = parse("""g (bool c, int64[3] i) => (float[3] y) <float[4] t = {1,2,3,4}, int64 one = {1}> {

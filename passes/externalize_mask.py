@@ -27,7 +27,7 @@ from regraft.regions.sites import Site, find_sites, rows_alike
 from regraft.regions.uniform import Uniform
 from regraft.rewriting.node_pass import builder, remove_unread_makers
 from regraft.rewriting.term import Given, Term, op
-from regraft.shapes import Facts
+from regraft.shapes import Facts, dims
 from regraft.splitting import cone, drop_inputs, take_sizes, to_host
 from regraft.verification.contract import interface
 
@@ -68,9 +68,10 @@ class ExternalizeMask(Pass):
         sources = [origin(masking.mask) for site in sites for masking in site]
         _ask_inputs(sources, shapes.analyse(model), model, context)
         biases = self._apply(sites, every, model, context)
-        shapes.infer(model)
         facts = shapes.analyse(model)
         known = {name: facts[bias].dims or () for name, bias in biases.items()}
+        for name, bias in biases.items():
+            bias.shape = [dims.show(dim) for dim in known[name]]
         _, starts = cone(biases.values())
         inputs = [tensor for tensor in model.graph.inputs if tensor in starts]
         for name, given in to_host(model, biases, context, rule="mask").items():
@@ -125,6 +126,7 @@ class ExternalizeMask(Pass):
         if target != dtype:
             total = op.Cast(total, to=code_of(target))
         bias = builder(node, model.graph, edit, added, dtype)(total)
+        bias.dtype = target
         context.replaced([], added, rule="bias")
         return bias
 

@@ -155,12 +155,14 @@ def _where(node: Node, condition: Range, yes: Range, no: Range) -> Range:
 
 
 def _cast(node: Node, first: Range, *like: Range) -> Range:
-    dtype = node.outputs[0].dtype
-    to = node.attrs.get("to", 0 if dtype is None else code_of(dtype))
+    to = node.attrs.get("to", node.outputs[0].dtype)
+    if to is None or isinstance(to, Node.AttributeRef):
+        return UNKNOWN if first.finite else ANYTHING
+    to = code_of(to)
     if to == TensorProto.BOOL:
         zero = first.low <= 0 <= first.high
         return Range(1, 1) if not zero else Range(0, 0) if first == Range(0, 0) else TRUTH
-    if to and dtype_from_onnx(to).kind in "iu":
+    if dtype_from_onnx(to).kind in "iu":
         low, high = (math.trunc(bound) if math.isfinite(bound) else bound for bound in first[:2])
         return Range(low, high) if first.finite else UNKNOWN
     return first

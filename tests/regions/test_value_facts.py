@@ -180,6 +180,12 @@ def test_bounds_of_mask_arithmetic(kind, body, expected):
     assert (found.low, found.high, found.finite) == (*expected, True)
 
 
+def test_a_cast_to_a_type_that_numpy_names():
+    cast = last("g (int64[2,4] x) => (float[] out) { b = Cast<to=9>(x) out = Cast<to=1>(b) }").inputs[0]
+    cast.attrs["to"] = np.float32
+    assert Bounds()(cast.outputs[0])[:2] == (0, 1)
+
+
 @pytest.mark.parametrize("body", ["out = Add(x, far)", "t = Add(far, far) out = Mul(t, far)", "out = Where(c, x, far)"])
 def test_what_may_be_infinite(body):
     text = "g (bool[2,4] c, float[2,4] x) => (float[] out) <float far = {-3.4e38}>"

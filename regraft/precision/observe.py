@@ -33,7 +33,7 @@ class Range:
     """What was seen of a value.
 
     Attributes:
-        low, high: the smallest and the largest finite element.
+        low, high: the smallest and the largest finite element; infinite, and the wrong way round, where there is none.
         least: the smallest magnitude but zero; infinite where all were zero.
         nan, inf: whether there was one.
     """
@@ -46,8 +46,8 @@ class Range:
 
     @property
     def size(self) -> float:
-        """The largest finite magnitude."""
-        return max(abs(self.low), abs(self.high))
+        """The largest finite magnitude; 0 where there was no element."""
+        return max(abs(self.low), abs(self.high)) if self.low <= self.high else 0.0
 
     def __or__(self, other: Range) -> Range:
         """What was seen in both."""
@@ -90,7 +90,7 @@ def observe(
 
 def _range(numbers: Array) -> Range:
     low, high, least, nan, inf = numbers.tolist()
-    return Range(low, high, least, bool(nan), bool(inf))
+    return Range(low, high, least, nan > 0, inf > 0)
 
 
 def _observing(model: Model, names: Sequence[str]) -> Model:

@@ -49,6 +49,14 @@ def test_what_is_not_a_number_and_what_is_infinite_is_seen():
     assert (seen.low, seen.high, seen.least, seen.nan, seen.inf) == (-3, 0, 1, True, True)
 
 
+def test_a_value_without_elements_has_no_range():
+    model = parse("g (float[N, 4] x) => (float[N, 4] y) { y = Neg (x) }")
+    seen = observe(model, ["y"], [{"x": np.zeros((0, 4), np.float32)}])["y"]
+    assert (seen.size, seen.nan, seen.inf) == (0, False, False)
+    both = observe(model, ["y"], [{"x": np.zeros((n, 4), np.float32)} for n in (0, 1)])["y"]
+    assert (both.low, both.high) == (0, 0)
+
+
 def test_every_value_of_an_artifact_is_observed(artifacts):
     rows = plan.make(
         regraft.load(model := artifacts / "pytorch/bert-cls-eager-ts.onnx"), [make_inputs(regraft.load(model))]

@@ -42,11 +42,14 @@ TAKES_INT32 = frozenset(
         "Equal",
     }
     | {"Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Greater", "GreaterOrEqual", "Identity", "Less"}
-    | {"LessOrEqual", "Max", "Min", "Mod", "Mul", "Neg", "NonZero", "Pad", "Range", "ReduceMax", "ReduceMin"}
+    | {"LessOrEqual", "Max", "Min", "Mod", "Mul", "Neg", "NonZero", "Pad", "ReduceMax", "ReduceMin"}
     | {"ReduceProd", "ReduceSum", "Reshape", "ScatterElements", "ScatterND", "Shape", "Sign", "Size", "Slice", "Split"}
     | {"Squeeze", "Sub", "Tile", "TopK", "Transpose", "Trilu", "Unsqueeze", "Where"}
 )
-"""Operators that ONNX Runtime has for int32 wherever it has them for int64."""
+"""Operators that ONNX Runtime has for int32 wherever it has them for int64.
+
+Range is none: what its limit takes from a Shape counts as int64 in shape inference, with a Cast between too.
+"""
 
 _MARK = 2**62
 """Numbers that are larger mean the end of an axis, and no number that is computed with."""

@@ -225,6 +225,14 @@ def _min(node: Node, *ranges: Range) -> Range:
     return Range(min(r.low for r in ranges), min(r.high for r in ranges), all(r.finite for r in ranges))
 
 
+def _clip(node: Node, a: Range, *limits: Range) -> Range:
+    """Infinities count as such: NaN would stay."""
+    if len(limits) < 2 or len(node.inputs) > 3 or any(tensor.is_empty() for tensor in node.inputs):
+        return Range(finite=a.finite)
+    low, high = limits
+    return Range(min(max(a.low, low.low), high.low), min(max(a.high, low.high), high.high), a.finite)
+
+
 def _compare(holds: Callable[[Range, Range], bool], fails: Callable[[Range, Range], bool]) -> Rule:
     def rule(node: Node, a: Range, b: Range) -> Range:
         if not (a.finite and b.finite):
@@ -273,6 +281,7 @@ RULES: dict[str, Rule] = {
     "Abs": _abs,
     "Max": _max,
     "Min": _min,
+    "Clip": _clip,
     "Not": lambda node, a: Range(1 - a.high, 1 - a.low),
     "And": _min,
     "Or": _max,

@@ -9,23 +9,8 @@ from regraft.ir.surgery import Editor
 
 ELEMENTWISE = frozenset(
     {
-        *(
-            "Abs",
-            "Cast",
-            "CastLike",
-            "Ceil",
-            "Cos",
-            "Erf",
-            "Exp",
-            "Floor",
-            "Identity",
-            "IsInf",
-            "IsNaN",
-            "Log",
-            "Neg",
-            "Not",
-        ),
-        *("Reciprocal", "Relu", "Sigmoid", "Sign", "Sin", "Sqrt", "Tanh"),
+        *("Abs", "Cast", "Ceil", "Clip", "Cos", "Erf", "Exp", "Floor", "Identity", "IsInf", "IsNaN", "Log", "Neg"),
+        *("Not", "Reciprocal", "Relu", "Sigmoid", "Sign", "Sin", "Sqrt", "Tanh"),
         *("Add", "And", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Mean", "Min"),
         *("Mul", "Or", "Pow", "Sub", "Sum", "Where", "Xor"),
     }

@@ -36,6 +36,7 @@ ELEMENTWISE = [  # operator, types of its operands, type of its result
     *[(op, "ii", "b") for op in ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")],
     *[(op, "ff", "b") for op in ("Less", "GreaterOrEqual")],
     *[("Where", f"b{kind * 2}", kind) for kind in "fi"],
+    ("Clip", "fff", "f"),
     *[("Cast", a, b) for a, b in ("bf", "bi", "if", "ib", "fb")],
 ]
 
@@ -77,6 +78,9 @@ def graphs(draw: st.DrawFn) -> Drawn:
 def _compute(draw: st.DrawFn, graph: Drawn) -> None:
     op, wanted, kind = draw(st.sampled_from(ELEMENTWISE))
     operands = [draw(st.sampled_from([v for v in graph.values if v[1] == k])) for k in wanted]
+    if op == "Clip":  # its bounds are scalars
+        bounds = sorted(draw(st.lists(st.sampled_from(NUMBERS["f"]), min_size=2, max_size=2)))
+        operands = [operands[0], *((graph.constant(np.array(bound, np.float32)), "f", ()) for bound in bounds)]
     try:
         shape = np.broadcast_shapes(*(shape for _, _, shape in operands))
     except ValueError:

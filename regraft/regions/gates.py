@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from regraft.ir.graph import Node, Tensor
+from regraft.ir import schema
+from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.surgery import Editor
-from regraft.regions.bounds import Bounds
+from regraft.regions.bounds import LARGEST, Bounds
+from regraft.regions.lookups import LAYOUT
 from regraft.regions.mask import Masking
 from regraft.regions.origin import HIDING
 from regraft.regions.sameness import Sameness
 from regraft.regions.sites import Site
+from regraft.rewriting.matcher import is_constant
+
+_FAR = 12  # steps back from a gate
 
 Truth = tuple[Tensor, bool]
 """A condition, or numbers that are cast from or to one, and whether it is the other way round."""
@@ -67,8 +72,7 @@ class Gates:
     def _agree(self, gate: Tensor, keeps: bool, shown: Truth) -> bool:
         """Whether `gate`, of zeros and ones, is 1 where `shown` says so."""
         tensor, turned = _stripped(gate, not keeps)
-        whole = tensor.dtype is not None and np.dtype(tensor.dtype).kind in "biu"
-        return whole and turned == shown[1] and self.same(tensor) == self.same(shown[0])
+        return turned == shown[1] and self.same(tensor) == self.same(shown[0]) and _is_whole(tensor, _FAR)
 
     def _shown(self, masking: Masking) -> Truth | None:
         """The condition under which `masking` shows a score."""
@@ -97,3 +101,20 @@ def _stripped(tensor: Tensor, turned: bool) -> Truth:
         turned ^= tensor.inputs[0].op == "Not"
         tensor = tensor.inputs[0].inputs[0]
     return tensor, turned
+
+
+def _is_whole(tensor: Tensor, steps: int) -> bool:
+    """Whether `tensor` holds whole numbers, of whatever type."""
+    if tensor.dtype is not None and np.dtype(tensor.dtype).kind in "biu":
+        return True
+    if is_constant(tensor):
+        values = schema.constant_of(tensor) if not isinstance(tensor, Constant) or tensor.size <= LARGEST else None
+        return values is not None and bool((values == np.round(values)).all())
+    node: Node | None = tensor.inputs[0] if tensor.inputs else None
+    if node is None or node.domain or not steps:
+        return False
+    if node.op in LAYOUT or node.op == "Cast":
+        return _is_whole(node.inputs[0], steps - 1)
+    if node.op in ("Add", "Sub", "Mul"):
+        return all(_is_whole(operand, steps - 1) for operand in node.inputs)
+    return False

@@ -185,6 +185,10 @@ def test_forms(parse, name, fill):
 GATED = {  # a mask that multiplies too, before the Softmax or behind it
     "chosen, and behind": ("f = Cast<to=1>(u) c = Cast<to=9>(u) x = Where(c, s, far)", "Mul(p, f)"),
     "added, and behind": ("f = Cast<to=1>(u) i = Sub(one, f) b = Mul(i, far) x = Add(s, b)", "Mul(f, p)"),
+    "ones in numbers": (
+        "f = Cast<to=1>(u) g = Expand(f, square) c = Cast<to=9>(g) x = Where(c, s, far)",
+        "Mul(p, g)",
+    ),
     "masked_fill twice": ("c = Cast<to=9>(u) h = Not(c) x = Where(h, far, s)", "Where(h, zero, p)"),
     "chosen twice": ("c = Cast<to=9>(u) b = Where(c, zero, far) x = Add(s, b)", "Where(c, p, zero)"),
     "arithmetic": ("f = Cast<to=1>(u) g = Mul(s, f) i = Sub(one, f) b = Mul(i, far) x = Add(g, b)", "Identity(p)"),
@@ -195,7 +199,8 @@ GATED = {  # a mask that multiplies too, before the Softmax or behind it
 def test_gates_that_say_the_same(parse, name):
     before, behind = GATED[name]
     text = f"""g (bool[2,4] mask, float[2,3,4,4] q, float[2,3,4,4] k) => (float[2,3,4,4] out)
-    <float zero = {{0}}, float one = {{1}}, float far = {{-1e18}}, int64[2] axes = {{1, 2}}>
+    <float zero = {{0}}, float one = {{1}}, float far = {{-1e18}}, int64[2] axes = {{1, 2}},
+     int64[4] square = {{1, 3, 4, 1}}>
     {{ u = Unsqueeze(mask, axes) s = MatMul(q, k) {before} p = Softmax<axis=-1>(x) out = {behind} }}"""
     model = parse(text)
     split = clone(model)

@@ -1,4 +1,1 @@
-"""Source frameworks, one a file: each turns a model of that framework into an ONNX model.
-
-Empty so far: `regraft.load` opens ONNX files.
-"""
+"""Source frameworks, one a file or a package: each turns a model of that framework into an ONNX model."""

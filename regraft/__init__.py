@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from regraft.pipelines.options import Bytes, Shapes, option
     from regraft.pipelines.pass_ import Context, Pass
     from regraft.pipelines.pipeline import Pipeline
+    from regraft.pipelines.source import open_source
     from regraft.rewriting.rule import Rule
     from regraft.rewriting.rule_pass import RulePass
     from regraft.rewriting.term import constant, either, number, op
@@ -38,6 +39,7 @@ _HOMES = {
     **dict.fromkeys(("Bytes", "Shapes", "option"), "pipelines.options"),
     **dict.fromkeys(("Context", "Pass"), "pipelines.pass_"),
     "Pipeline": "pipelines.pipeline",
+    "open_source": "pipelines.source",
     "Rule": "rewriting.rule",
     "RulePass": "rewriting.rule_pass",
     "why": "rewriting.why",
@@ -67,6 +69,7 @@ __all__ = [
     "load",
     "number",
     "op",
+    "open_source",
     "option",
     "precision",
     "reassociation",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from regraft.errors import PipelineError, RegraftError, UnknownNameError
+from regraft.pipelines.frontend import Frontend
 from regraft.pipelines.pass_ import Pass
 
 T = TypeVar("T")
@@ -88,7 +89,7 @@ def _origin(entry: EntryPoint) -> str:
 
 
 passes: Registry[type[Pass]] = Registry("pass", "passes", Pass)
-frontends: Registry[Any] = Registry("frontend", "frontends")
+frontends: Registry[type[Frontend]] = Registry("frontend", "frontends", Frontend)
 targets: Registry[Any] = Registry("target", "targets")
 models: Registry[Any] = Registry("model", "models")
 

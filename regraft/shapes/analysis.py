@@ -40,11 +40,15 @@ class Walker:
         """Walk `graph`; what is known of its outputs."""
         versions = schema.versions(graph)
         for node in graph.nodes:
-            made = self._node(node, versions.get(node.domain or "", 1), attrs)
-            missing = [UNKNOWN] * (len(node.outputs) - len(made))
-            for tensor, fact in zip(node.outputs, [*made, *missing], strict=False):
-                self._put(tensor, fact)
+            self.node(node, versions.get(node.domain or "", 1), attrs)
         return [self.facts[t] for t in graph.outputs]
+
+    def node(self, node: Node, opset: int, attrs: dict[str, Any]) -> None:
+        """Note what is known of the outputs of `node`; `opset` is that of its domain."""
+        made = self._node(node, opset, attrs)
+        missing = [UNKNOWN] * (len(node.outputs) - len(made))
+        for tensor, fact in zip(node.outputs, [*made, *missing], strict=False):
+            self._put(tensor, fact)
 
     def body(self, graph: Graph, inputs: list[Fact], attrs: dict[str, Any]) -> list[Fact]:
         """What a body gives for `inputs`."""

@@ -1,0 +1,63 @@
+"""The frontend `onnx`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+
+from regraft.files.bundle import is_bundle
+from regraft.files.loading import load
+from regraft.ir.model import Model
+from regraft.pipelines.frontend import Frontend, FrontendError, ImportOptions
+
+_FIRST_FIELD, _IR_VERSIONS = 0x08, range(3, 64)
+"""How a file begins that an exporter wrote: the IR version, a small number."""
+
+
+class Onnx(Frontend):
+    """ONNX files, folders with one, and bundles.
+
+    A model whose IR version or operator set the installed onnx does not know is refused: nothing could be said of what
+    its operators mean.
+    """
+
+    name = "onnx"
+    formats = "an .onnx file, a folder with one, a bundle"
+
+    def accepts(self, source: Path) -> bool:
+        if source.is_dir():
+            return is_bundle(source) or bool(_models(source))
+        if source.suffix == ".onnx":
+            return True
+        with source.open("rb") as file:
+            start = file.read(2)
+        return len(start) == 2 and start[0] == _FIRST_FIELD and start[1] in _IR_VERSIONS
+
+    def read(self, source: Path, options: ImportOptions) -> Model:
+        if source.is_dir() and not is_bundle(source):
+            source = _only(source)
+        model = load(source)
+        _check_versions(model, source)
+        return model
+
+
+def _models(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.onnx") if path.is_file())
+
+
+def _only(folder: Path) -> Path:
+    found = _models(folder)
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(path.name for path in found)
+    raise FrontendError(f"{folder} holds {f'several models: {names}; name one' if found else 'no .onnx file'}")
+
+
+def _check_versions(model: Model, source: Path) -> None:
+    """Refuse what the installed onnx is too old for."""
+    known = f"onnx {onnx.__version__}, which is installed, reads up to"
+    if model.header.ir_version > onnx.IR_VERSION:
+        raise FrontendError(f"{source} has IR version {model.header.ir_version}; {known} {onnx.IR_VERSION}")
+    if model.opset > onnx.defs.onnx_opset_version():
+        raise FrontendError(f"{source} has opset {model.opset}; {known} {onnx.defs.onnx_opset_version()}")

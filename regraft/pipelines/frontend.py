@@ -1,0 +1,68 @@
+"""The base of every frontend: what reads a model of a source framework, and what a user may ask of it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from regraft.errors import RegraftError
+from regraft.pipelines.options import Dims
+
+if TYPE_CHECKING:
+    from regraft.ir.model import Model
+
+
+class FrontendError(RegraftError):
+    """A source that is no model which a frontend reads, or an option that does not fit it."""
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """How a source is to be read; each frontend says which of these it takes.
+
+    Attributes:
+        shapes: shapes of inputs by name; a dimension is a number, a name, or None where nothing is said.
+        opset: version of ONNX's operator set. Every frontend takes it: what it does not write is converted.
+    """
+
+    shapes: Mapping[str, Dims] = field(default_factory=dict)
+    opset: int | None = None
+
+    def given(self) -> list[str]:
+        """The names of the options that were given."""
+        default = ImportOptions()
+        return [f.name for f in fields(self) if getattr(self, f.name) != getattr(default, f.name)]
+
+
+class Frontend:
+    """Reads the models of a source framework.
+
+    A subclass has a `name`, a docstring whose first line is its help, and imports its framework when it reads, so that
+    listing and recognising work without.
+
+    Attributes:
+        formats: what it reads, in a few words.
+        extra: the extra of this package that brings the framework; empty where none is needed.
+        options: names of the `ImportOptions` that it takes, `opset` aside.
+    """
+
+    name: ClassVar[str] = ""
+    formats: ClassVar[str] = ""
+    extra: ClassVar[str] = ""
+    options: ClassVar[frozenset[str]] = frozenset()
+
+    def accepts(self, source: Path) -> bool:
+        """Whether `source`, which exists, looks like what this frontend reads; reads a few bytes at most."""
+        raise NotImplementedError(f"frontend '{self.name}' has no accepts")
+
+    def read(self, source: Path, options: ImportOptions) -> Model:
+        """The model at `source`. Raises a RegraftError where it cannot be read."""
+        raise NotImplementedError(f"frontend '{self.name}' has no read")
+
+    @classmethod
+    def help(cls) -> str:
+        """The first line of the docstring."""
+        return (inspect.cleandoc(cls.__doc__ or "").splitlines() or [""])[0]

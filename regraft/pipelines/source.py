@@ -1,0 +1,75 @@
+"""Open a model of any source framework: the frontend is recognised from what the source is."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+
+from regraft.errors import ModelError
+from regraft.ir.model import Model
+from regraft.opset.plan import apply, plan
+from regraft.pipelines.frontend import Frontend, FrontendError, ImportOptions
+from regraft.pipelines.registry import frontends
+
+_SHOWN = 5
+
+
+def open_source(
+    source: str | os.PathLike[str], frontend: str | None = None, options: ImportOptions | None = None
+) -> Model:
+    """The model at `source`, a file or a folder of any framework that a frontend reads.
+
+    Args:
+        frontend: the name of the frontend; recognised where it is not given.
+        options: how to read it.
+
+    Raises:
+        ModelError: nothing is there, or it is broken.
+        FrontendError: no frontend knows the source, or several do; an option that it does not take; its framework
+            is not installed.
+    """
+    path, options = Path(source), options or ImportOptions()
+    if not path.exists():
+        raise ModelError(f"cannot read {path}: No such file or directory")
+    chosen = frontends.load(frontend)() if frontend is not None else _recognise(path)
+    if refused := [name for name in options.given() if name != "opset" and name not in chosen.options]:
+        takes = ", ".join(sorted({*chosen.options, "opset"}))
+        raise FrontendError(f"{path}: frontend '{chosen.name}' takes no {' and no '.join(refused)}; it takes {takes}")
+    model = _read(chosen, path, options)
+    if options.opset is not None:
+        apply(model, plan(model, options.opset))
+    return model
+
+
+def _recognise(path: Path) -> Frontend:
+    known = [frontends.load(name)() for name in frontends.names()]
+    found = [frontend for frontend in known if frontend.accepts(path)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = " and ".join(frontend.name for frontend in found)
+        raise FrontendError(f"{path} looks like a model for the frontends {names}; say which by --frontend")
+    formats = "; ".join(f"{frontend.name}: {frontend.formats}" for frontend in known)
+    raise FrontendError(f"{path} is {_what(path)}, which no frontend knows. What there is: {formats or 'no frontend'}")
+
+
+def _what(path: Path) -> str:
+    """What is at `path`, in a few words."""
+    if path.is_file():
+        return f"a file of {path.stat().st_size} bytes" if path.stat().st_size else "an empty file"
+    entries = sorted(os.listdir(path))
+    shown = ", ".join(itertools.islice(entries, _SHOWN)) + (", ..." if len(entries) > _SHOWN else "")
+    return f"a folder with {shown}" if entries else "an empty folder"
+
+
+def _read(frontend: Frontend, path: Path, options: ImportOptions) -> Model:
+    try:
+        return frontend.read(path, options)
+    except ModuleNotFoundError as error:
+        if not frontend.extra:
+            raise
+        raise FrontendError(
+            f"frontend '{frontend.name}' needs {error.name}, which is not installed: "
+            f"pip install 'regraft[{frontend.extra}]'"
+        ) from error

@@ -32,8 +32,10 @@ def find_files(source: Path) -> Files:
     if source.suffix in (PARAMS, EMBEDDINGS):
         params = source.with_suffix(PARAMS)
         symbol = _symbol(params)
-    else:
+    elif source.suffix == ".json":
         symbol, params = source, _params(source)
+    else:
+        raise FrontendError(f"{source} is neither a symbol.json nor a .params file of MXNet")
     embeddings = params.with_suffix(EMBEDDINGS)
     return Files(symbol, (params, embeddings) if embeddings.is_file() else (params,))
 

@@ -6,6 +6,7 @@ A command's module imports click only; what it works with is imported when it ru
 from __future__ import annotations
 
 import importlib
+import keyword
 import os
 import sys
 import traceback
@@ -18,7 +19,20 @@ import click
 from regraft.cli.parameters import debug
 from regraft.errors import RegraftError, UnknownNameError
 
-COMMANDS = ("rewrite", "run", "verify", "diff", "show", "bench", "why", "precision-plan", "passes", "targets", "demo")
+COMMANDS = (
+    "rewrite",
+    "import",
+    "run",
+    "verify",
+    "diff",
+    "show",
+    "bench",
+    "why",
+    "precision-plan",
+    "passes",
+    "targets",
+    "demo",
+)
 """In the order of `regraft --help`."""
 
 TROUBLE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
@@ -40,7 +54,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module = name.replace("-", "_")
+        module = name.replace("-", "_") + "_" * keyword.iskeyword(name)
         command: click.Command = getattr(importlib.import_module(f"regraft.cli.{module}"), module)
         return command
 

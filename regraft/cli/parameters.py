@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import click
 
 if TYPE_CHECKING:
     from regraft.ir.model import Model
+    from regraft.pipelines.options import Dims
     from regraft.verification.inputs import Given
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -42,8 +44,56 @@ def _load(ctx: click.Context, parameter: click.Parameter, value: tuple[Path, ...
 
 
 def model_argument(name: str = "model") -> Callable[[F], F]:
-    """The path of an ONNX file."""
+    """The path of a model: an ONNX file, a bundle, or what a frontend reads."""
     return click.argument(name, type=PATH)
+
+
+class SourceOptions(NamedTuple):
+    """What `source_options` give."""
+
+    frontend: str | None = None
+    shape: tuple[str, ...] = ()
+
+    def open(self, path: Path, opset: int | None = None) -> Model:
+        """The model at `path`."""
+        from regraft.pipelines.frontend import ImportOptions
+        from regraft.pipelines.source import open_source
+
+        return open_source(path, self.frontend, ImportOptions(_shapes(self.shape), opset))
+
+
+def source_options(function: F) -> F:
+    """How a model of another framework is read; gives `source`, a SourceOptions."""
+
+    @functools.wraps(function)
+    def call(*arguments: Any, frontend: str | None, shape: tuple[str, ...], **rest: Any) -> Any:
+        return function(*arguments, source=SourceOptions(frontend, shape), **rest)
+
+    return _frontend(_shape(cast(F, call)))
+
+
+def _shapes(texts: tuple[str, ...]) -> Mapping[str, Dims]:
+    from regraft.pipelines.options import Shapes, kind_of
+
+    pairs = dict(text.rpartition("=")[::2] for text in texts)
+    if bad := next((text for text in texts if not text.rpartition("=")[0]), None):
+        raise click.UsageError(f"--shape '{bad}' is not NAME=SHAPE, as in input=8x64")
+    try:
+        shapes: Mapping[str, Dims] = kind_of(Shapes).read(pairs)
+    except ValueError as error:
+        raise click.UsageError(f"--shape: {error}") from error
+    return shapes
+
+
+_frontend = click.option(
+    "--frontend", metavar="NAME", help="What reads the model.  [default: recognised; see 'regraft import --list']"
+)
+_shape = click.option(
+    "--shape",
+    metavar="INPUT=SHAPE",
+    multiple=True,
+    help="The shape of an input that the source does not say, INPUT=batchx64.  [repeatable]",
+)
 
 
 debug = click.option(

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regraft.cli.parameters import PATH, command, given, inputs, load, model_argument, seed
+from regraft.cli.parameters import (
+    PATH,
+    SourceOptions,
+    command,
+    given,
+    inputs,
+    load,
+    model_argument,
+    seed,
+    source_options,
+)
 
 if TYPE_CHECKING:
     from regraft.files.saving import Layout
@@ -25,6 +35,7 @@ HEAD, RIGHT = ("pass", "time", "nodes", "", "changes"), (1, 2, 3)
     "regraft rewrite model.onnx -o better.onnx",
     "regraft rewrite model.onnx -o model.onnx --pipeline 'strip-dropout,fold-constants{max-bytes=1MiB}'",
     "regraft rewrite model.onnx -o better.onnx --verify each --dump-dir steps --report report.json",
+    "regraft rewrite mxnet-model -o better.onnx --shape data0=batchx64 --shape data1=batchx64 --shape data2=batch",
     "regraft rewrite model.onnx -o bundle --pipeline 'externalize-embeddings,externalize-mask,convert-fp16'",
 )
 @model_argument()
@@ -60,6 +71,7 @@ HEAD, RIGHT = ("pass", "time", "nodes", "", "changes"), (1, 2, 3)
 @click.option("--timing", is_flag=True, help="Print time and memory of each pass.")
 @click.option("--report", type=PATH, help="Write what each pass did, as JSON.")
 @click.option("--no-golden", is_flag=True, help="Run nothing for a bundle: no golden vectors, no check against MODEL.")
+@source_options
 @inputs
 @seed
 @load
@@ -74,10 +86,13 @@ def rewrite(
     timing: bool,
     report: Path | None,
     no_golden: bool,
+    source: SourceOptions,
     inputs: tuple[str, ...],
     seed: int,
 ) -> None:
     """Run a pipeline of passes on a model and write the result.
+
+    MODEL is an ONNX file, a bundle, or a model of another framework; see 'regraft import'.
 
     With an error, or a result that is not what the passes promise, nothing is written. With --pipeline and --target
     both, the pipeline runs and the target checks the result.
@@ -86,7 +101,6 @@ def rewrite(
     a manifest that says how they belong together, the report, and golden inputs and outputs, made by running both.
     """
     from regraft.bundling import check_destination, write_bundle
-    from regraft.files.loading import load
     from regraft.files.saving import save
     from regraft.pipelines import manager
     from regraft.pipelines.pipeline import Pipeline
@@ -97,7 +111,7 @@ def rewrite(
     bundle = output.is_dir() or not output.suffix
     if bundle:
         check_destination(output)
-    loaded = load(model)
+    loaded = source.open(model)
     passes = Pipeline.read(chosen.pipeline_for(loaded) if pipeline is None else pipeline)
     known = given(loaded, inputs) if inputs else None
     done = manager.run(
@@ -115,7 +129,7 @@ def rewrite(
         done.write(report)
     golden = None
     if bundle:
-        original = None if no_golden else manager.reference_for(load(model), passes)
+        original = None if no_golden else manager.reference_for(source.open(model), passes)
         golden = write_bundle(loaded, output, original=original, report=done, given=known, seed=seed, layout=layout)
     else:
         save(loaded, output, layout)

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from regraft.cli.parameters import PATH, as_json, command, given, inputs, model_argument, seed
+from regraft.cli.parameters import (
+    PATH,
+    SourceOptions,
+    as_json,
+    command,
+    given,
+    inputs,
+    model_argument,
+    seed,
+    source_options,
+)
 
 if TYPE_CHECKING:
     from regraft.ir.model import Model
@@ -26,6 +36,7 @@ SHOWN = 6
 @click.option("--text", metavar="TEXT", multiple=True, help="A sentence of the batch to run on.  [repeatable]")
 @click.option("--tokenizer", type=PATH, help="For --text: a saved tokenizer's folder, a tokenizer.json or a vocab.txt.")
 @click.option("-o", "--output", type=PATH, metavar="FILE.npz", help="Write the outputs there.")
+@source_options
 @as_json
 def run(
     model: Path,
@@ -34,22 +45,22 @@ def run(
     text: tuple[str, ...],
     tokenizer: Path | None,
     output: Path | None,
+    source: SourceOptions,
     as_json: bool,
 ) -> None:
     """Run a model file, or a bundle's host and device together, in ONNX Runtime.
 
     A bundle takes the inputs that its model had at first, and gives its outputs.
     """
-    from regraft.files.bundle import check_sums
-    from regraft.files.loading import load
+    from regraft.files.bundle import check_sums, is_bundle
     from regraft.verification.runtime import Session
 
     if output is not None and output.suffix != ".npz":
         raise click.UsageError(f"the outputs go to a .npz file, not {output}")
     if bool(text) != (tokenizer is not None):
         raise click.UsageError("--text and --tokenizer belong together")
-    loaded = load(model)
-    if model.is_dir():
+    loaded = source.open(model)
+    if is_bundle(model):
         check_sums(model)
     results = Session(loaded, optimize=True).run(_feeds(loaded, inputs, seed, text, tokenizer))
     if output is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from regraft.cli.parameters import as_json, command, model_argument
+from regraft.cli.parameters import SourceOptions, as_json, command, model_argument, source_options
 
 if TYPE_CHECKING:
     from regraft.inspection.show import Summary
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 @command("regraft show model.onnx", "regraft show model.onnx --graph | grep Gelu", "regraft show model.onnx --json")
 @model_argument()
 @click.option("--graph", is_flag=True, help="List the nodes, one a line, like a program.")
+@source_options
 @as_json
-def show(model: Path, graph: bool, as_json: bool) -> None:
+def show(model: Path, graph: bool, source: SourceOptions, as_json: bool) -> None:
     """Show what is in a model: inputs, outputs, operators, weights, and what was done to it.
 
     Only the header is read, so a file of any size answers at once.
     """
-    from regraft.files.loading import load
     from regraft.inspection.show import summarize
 
-    loaded = load(model)
+    loaded = source.open(model)
     if graph:
         from regraft.inspection.listing import listing
 

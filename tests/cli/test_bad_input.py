@@ -104,7 +104,9 @@ def test_no_such_file(fails, tmp_path, command):
 
 
 def test_a_folder(fails, tmp_path):
-    assert "is a folder" in fails("rewrite", tmp_path)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    assert "is an empty folder, which no frontend knows" in fails("rewrite", folder)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,3 @@ class ConvertBf16(HalfPass):
     contract = precision(8e-2, 8e-2)
     dtype = np.dtype(ml_dtypes.bfloat16)
     io: Literal["keep", "bf16"] = option("keep", "dtype of the inputs and outputs that are floats")
-
-    @property
-    def lowers_ends(self) -> bool:
-        return self.io == "bf16"

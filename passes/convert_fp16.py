@@ -38,7 +38,3 @@ class ConvertFp16(HalfPass):
     contract = precision(1e-2, 1e-2)
     dtype = np.dtype(np.float16)
     io: Literal["keep", "fp16"] = option("keep", "dtype of the inputs and outputs that are floats")
-
-    @property
-    def lowers_ends(self) -> bool:
-        return self.io == "fp16"

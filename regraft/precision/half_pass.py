@@ -22,23 +22,19 @@ class HalfPass(Pass):
 
     dtype: ClassVar[np.dtype[Any]]
     mode: Mode = option("full", "all that is safe, or products only, or attention and fully connected layers")
+    io: str = option("keep", "dtype of the inputs and outputs that are floats")
     keep_ops: tuple[str, ...] = option((), "operators that stay in 32 bits")
     keep_nodes: tuple[str, ...] = option((), "nodes that stay in 32 bits, by name or pattern")
     plan: str = option("", "a file that `regraft precision-plan` made, which decides instead")
 
     def run(self, model: Model, context: Context) -> None:
         ensure_types(model)
-        limits = Limits(self.dtype)
+        limits, lower_ends = Limits(self.dtype), self.io != "keep"
         if self.plan:
             if self.shown_options().keys() - {"plan", "io"}:
                 raise PassError(f"{self.name}: a plan decides by itself; leave out mode, keep-ops and keep-nodes")
-            decision = read(self.plan, model, limits, self.lowers_ends)
+            decision = read(self.plan, model, limits, lower_ends)
         else:
             policy = make_policy(model, self.mode, self.keep_ops, self.keep_nodes)
-            decision = decide(model, limits, policy, self.lowers_ends)
+            decision = decide(model, limits, policy, lower_ends)
         carry_out(model, decision, limits, context)
-
-    @property
-    def lowers_ends(self) -> bool:
-        """Whether the model's inputs and outputs are lowered too."""
-        raise NotImplementedError(f"pass '{self.name}' does not say what becomes of inputs and outputs")

@@ -93,7 +93,7 @@ class Contestant(NamedTuple):
         """The command that does the work in a process of its own."""
         if self.work is cp:
             return ["cp", source, target]
-        return [sys.executable, "-m", "tests.benchmarks.contestants", self.work.__name__, source, target]
+        return [sys.executable, "-m", self.work.__module__, self.work.__name__, source, target]
 
     def version(self) -> str | None:
         """The installed version; "" without a package, None where it is absent."""

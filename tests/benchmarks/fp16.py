@@ -14,7 +14,8 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks import table
-from tests.benchmarks.halving import CONVERTERS, Converter
+from tests.benchmarks.contestants import Contestant
+from tests.benchmarks.halving import CONVERTERS
 from tests.benchmarks.measure import Limits, Run, run, settle
 
 _MAKE = """
@@ -35,7 +36,9 @@ onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvi
 
 def main() -> None:
     options = _options()
-    present = [c for c in CONVERTERS if c.is_there() and (not options.only or c.work.__name__ in options.only)]
+    present = [
+        c for c in CONVERTERS if c.version() is not None and (not options.only or c.work.__name__ in options.only)
+    ]
     rows = []
     with tempfile.TemporaryDirectory(prefix="regraft-fp16-", dir=options.scratch) as folder:
         source, target = Path(folder, "large.onnx"), Path(folder, "half.onnx")
@@ -49,8 +52,8 @@ def main() -> None:
     table.write(options.out, "fp16", f"BERT-large, {size / 1e9:.2f} GB, to float16", rows, {"bytes": size})
 
 
-def _row(converter: Converter, result: Run, target: Path, size: int) -> table.Row:
-    row: table.Row = {"converter": converter.title()}
+def _row(converter: Contestant, result: Run, target: Path, size: int) -> table.Row:
+    row: table.Row = {"converter": f"{converter.name} ({converter.version()})"}
     if result.failure:
         return {**row, "note": result.failure}
     checked = subprocess.run([sys.executable, "-c", _CHECK, target], capture_output=True, text=True)

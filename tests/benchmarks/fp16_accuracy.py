@@ -24,7 +24,8 @@ from regraft.models.sentences import sentences
 from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import Session
 from tests.benchmarks import table
-from tests.benchmarks.halving import CONVERTERS, Converter
+from tests.benchmarks.contestants import Contestant
+from tests.benchmarks.halving import CONVERTERS
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 Arrays = Mapping[str, Any]
@@ -39,7 +40,7 @@ def main() -> None:
         row: table.Row = {"model": name}
         expected = [Session(path).run(sample) for sample in samples]
         for converter in CONVERTERS:
-            if converter.is_there():
+            if converter.version() is not None:
                 row[f"{converter.name}: max, rms, 1 - cosine"] = measure(converter, path, samples, expected)
         rows.append(row)
         print(row, flush=True)
@@ -55,7 +56,7 @@ def _models(seeds: int) -> Iterator[tuple[str, Path, list[Arrays]]]:
             yield str(path.relative_to(ARTIFACTS)), path, [make_inputs(model, seed=seed) for seed in range(seeds)]
 
 
-def measure(converter: Converter, path: Path, samples: Sequence[Arrays], expected: Sequence[Arrays]) -> str:
+def measure(converter: Contestant, path: Path, samples: Sequence[Arrays], expected: Sequence[Arrays]) -> str:
     """The three numbers, or what is wrong with the converted model."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, "half.onnx")

@@ -7,9 +7,8 @@ them, so that a process holds only what it measures.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from importlib import metadata
-from typing import NamedTuple
+
+from tests.benchmarks.contestants import Contestant
 
 
 def regraft_full(source: str, target: str) -> None:
@@ -47,35 +46,12 @@ def onnxruntime(source: str, target: str) -> None:
     onnx.save(float16.convert_float_to_float16(onnx.load(source), keep_io_types=True), target)
 
 
-class Converter(NamedTuple):
-    """A name for the table, the package that must be installed, and the work."""
-
-    name: str
-    package: str
-    work: Callable[[str, str], None]
-
-    def command(self, source: str, target: str) -> list[str]:
-        """The command that does the work in a process of its own."""
-        return [sys.executable, "-m", "tests.benchmarks.halving", self.work.__name__, source, target]
-
-    def title(self) -> str:
-        """The name and the installed version."""
-        return f"{self.name} ({metadata.version(self.package)})"
-
-    def is_there(self) -> bool:
-        """Whether its package is installed."""
-        try:
-            return bool(metadata.version(self.package))
-        except metadata.PackageNotFoundError:
-            return False
-
-
 CONVERTERS = (
-    Converter("onnxconverter-common: float16", "onnxconverter-common", onnxconverter_common),
-    Converter("ONNX Runtime: transformers.float16", "onnxruntime", onnxruntime),
-    Converter("regraft: convert-fp16", "regraft", regraft_full),
-    Converter("regraft: mode=attention", "regraft", regraft_attention),
-    Converter("regraft: mode=matmul", "regraft", regraft_matmul),
+    Contestant("onnxconverter-common: float16", "onnxconverter-common", onnxconverter_common),
+    Contestant("ONNX Runtime: transformers.float16", "onnxruntime", onnxruntime),
+    Contestant("regraft: convert-fp16", "regraft", regraft_full),
+    Contestant("regraft: mode=attention", "regraft", regraft_attention),
+    Contestant("regraft: mode=matmul", "regraft", regraft_matmul),
 )
 
 

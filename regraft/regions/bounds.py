@@ -148,6 +148,10 @@ def _union(node: Node, *ranges: Range) -> Range:
     return Range(min(r.low for r in ranges), max(r.high for r in ranges), all(r.finite for r in ranges))
 
 
+def _union_with_zero(node: Node, *ranges: Range) -> Range:
+    return _union(node, Range(0, 0), *ranges)
+
+
 def _where(node: Node, condition: Range, yes: Range, no: Range) -> Range:
     if condition.is_one_number:
         return yes if condition.low else no
@@ -265,7 +269,8 @@ Rule = Callable[..., Range]
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("Identity", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Transpose", "Expand", "Tile"), _moved),
     **dict.fromkeys(("Slice", "Gather", "GatherND", "GatherElements", "Split"), _moved),
-    **dict.fromkeys(("Concat",), _union),
+    **dict.fromkeys(("Concat", "ScatterND", "ScatterElements"), _union),
+    **dict.fromkeys(("Pad", "Trilu"), _union_with_zero),
     **dict.fromkeys(("Shape", "ArgMax", "ArgMin"), lambda node, a: SIZE),
     "Size": lambda node, a: NATURAL,
     **dict.fromkeys(("Softmax", "Sigmoid"), lambda node, a: Range(0, 1, a.finite)),

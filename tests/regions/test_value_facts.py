@@ -190,9 +190,18 @@ def test_a_cast_to_a_type_that_numpy_names():
     assert Bounds()(cast.outputs[0])[:2] == (0, 1)
 
 
-@pytest.mark.parametrize("body", ["out = Add(x, far)", "t = Add(far, far) out = Mul(t, far)", "out = Where(c, x, far)"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "out = Add(x, far)",
+        "t = Add(far, far) out = Mul(t, far)",
+        "out = Where(c, x, far)",
+        "out = Pad(x, pads)",
+        "out = Trilu(x)",
+    ],
+)
 def test_what_may_be_infinite(body):
-    text = "g (bool[2,4] c, float[2,4] x) => (float[] out) <float far = {-3.4e38}>"
+    text = "g (bool[2,4] c, float[2,4] x) => (float[] out) <float far = {-3.4e38}, int64[4] pads = {0, 0, 0, 1}>"
     assert not Bounds()(last(f"{text} {{ {body} }}")).finite
 
 

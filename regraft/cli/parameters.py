@@ -53,13 +53,14 @@ class SourceOptions(NamedTuple):
 
     frontend: str | None = None
     shape: tuple[str, ...] = ()
+    more: Mapping[str, Any] = {}
 
     def open(self, path: Path, opset: int | None = None) -> Model:
         """The model at `path`."""
         from regraft.pipelines.frontend import ImportOptions
         from regraft.pipelines.source import open_source
 
-        return open_source(path, self.frontend, ImportOptions(_shapes(self.shape), opset))
+        return open_source(path, self.frontend, ImportOptions(_shapes(self.shape), opset, **self.more))
 
 
 def source_options(function: F) -> F:
@@ -67,9 +68,13 @@ def source_options(function: F) -> F:
 
     @functools.wraps(function)
     def call(*arguments: Any, frontend: str | None, shape: tuple[str, ...], **rest: Any) -> Any:
-        return function(*arguments, source=SourceOptions(frontend, shape), **rest)
+        more = {name: rest.pop(name) for name in _MORE}
+        return function(*arguments, source=SourceOptions(frontend, shape, more), **rest)
 
-    return _frontend(_shape(cast(F, call)))
+    decorated = cast(F, call)
+    for option in (*reversed(_MORE.values()), _shape, _frontend):
+        decorated = option(decorated)
+    return decorated
 
 
 def _shapes(texts: tuple[str, ...]) -> Mapping[str, Dims]:
@@ -94,6 +99,22 @@ _shape = click.option(
     multiple=True,
     help="The shape of an input that the source does not say, INPUT=batchx64.  [repeatable]",
 )
+_MORE = {
+    "task": click.option("--task", metavar="NAME", help="What the model is for.  [default: what the source says]"),
+    "style": click.option(
+        "--style",
+        type=click.Choice(["faithful", "accelerator"]),
+        help="As the source has it, or with an explicit mask and positions.  [default: faithful]",
+    ),
+    "exporter": click.option(
+        "--exporter", type=click.Choice(["dynamo", "torchscript"]), help="Of torch.  [default: dynamo]"
+    ),
+    "attention": click.option(
+        "--attention", type=click.Choice(["eager", "sdpa"]), help="Its form.  [default: the framework's]"
+    ),
+    "trust": click.option("--trust", is_flag=True, help="Let the framework run code that the source may hold."),
+}
+"""Options of frontends, each a field of ImportOptions."""
 
 
 debug = click.option(

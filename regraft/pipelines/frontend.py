@@ -26,10 +26,20 @@ class ImportOptions:
     Attributes:
         shapes: shapes of inputs by name; a dimension is a number, a name, or None where nothing is said.
         opset: version of ONNX's operator set. Every frontend takes it: what it does not write is converted.
+        task: what the model is for, such as "masked-lm".
+        style: "faithful" to the source, or as an "accelerator" likes it.
+        exporter: which of the framework's exporters.
+        attention: which of the framework's forms of attention.
+        trust: let the framework run code that the source may hold, as a pickle does.
     """
 
     shapes: Mapping[str, Dims] = field(default_factory=dict)
     opset: int | None = None
+    task: str | None = None
+    style: str | None = None
+    exporter: str | None = None
+    attention: str | None = None
+    trust: bool = False
 
     def given(self) -> list[str]:
         """The names of the options that were given."""

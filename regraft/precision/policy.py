@@ -16,6 +16,7 @@ from regraft.precision.unit import Unit
 from regraft.precision.units import is_constant
 from regraft.regions.attention import find_attentions
 from regraft.rewriting.rule_pass import rewritten
+from regraft.shapes import analyse
 
 Mode = Literal["full", "matmul", "attention"]
 
@@ -133,6 +134,7 @@ def make_policy(model: Model, mode: Mode, keep_ops: Collection[str], keep_nodes:
     """The policy with the attention of `model` in it, where the mode asks for that."""
     attention: set[Node] = set()
     if mode == "attention":
+        facts = analyse(model)
         for graph in rewritten(model):
-            attention.update(node for found in find_attentions(graph) for node in found.nodes)
+            attention.update(node for found in find_attentions(graph, facts) for node in found.nodes)
     return Policy(mode, frozenset(keep_ops), tuple(keep_nodes), frozenset(attention))

@@ -234,7 +234,9 @@ def _clip(node: Node, a: Range, *limits: Range) -> Range:
     if len(limits) < 2 or len(node.inputs) > 3 or any(tensor.is_empty() for tensor in node.inputs):
         return Range(finite=a.finite)
     low, high = limits
-    return Range(min(max(a.low, low.low), high.low), min(max(a.high, low.high), high.high), a.finite)
+    reaches = (low.finite or low.high == -INF) and (high.finite or high.low == INF)  # an infinite limit is none
+    ends = min(max(a.low, low.low), high.low), min(max(a.high, low.high), high.high)
+    return Range(*ends, a.finite and reaches)
 
 
 def _compare(holds: Callable[[Range, Range], bool], fails: Callable[[Range, Range], bool]) -> Rule:

@@ -36,23 +36,27 @@ class Call:
         self._tensors, self._facts = operands, facts
 
     def __getitem__(self, place: int) -> Term:
-        if not 0 <= place < len(self._tensors):
-            raise self.error(f"has {len(self._tensors)} operands, and {place + 1} are needed")
-        return Given(self._tensors[place])
+        return Given(self._tensor(place))
 
     def __len__(self) -> int:
         return len(self._tensors)
 
     def dims(self, place: int) -> tuple[Dim, ...]:
         """The shape of an operand."""
-        known = self._facts[self._tensors[place]].dims
+        tensor = self._tensor(place)
+        known = self._facts[tensor].dims
         if known is None:
-            raise self.error(f"the rank of '{self._tensors[place].name}' is not known")
+            raise self.error(f"the rank of '{tensor.name}' is not known")
         return known
 
     def dtype(self, place: int = 0) -> np.dtype[Any]:
         """The dtype of an operand; float32 where there is none."""
         return np.dtype(self._tensors[place].dtype if place < len(self._tensors) else np.float32)
+
+    def _tensor(self, place: int) -> Tensor:
+        if place >= len(self._tensors):
+            raise self.error(f"has {len(self._tensors)} operands, and {place + 1} are needed")
+        return self._tensors[place]
 
     def axis(self, name: str, default: int, rank: int) -> int:
         """An axis, counted from the front."""

@@ -63,7 +63,7 @@ class Emitter:
             self._own = False
             return result
         if isinstance(term, Given) and isinstance(term.value, np.ndarray):
-            return self._store(term.value, name)
+            return self._store(term.value, f"{name}/value")
         return builder(term)
 
     def graph(self, name: str, inputs: list[Variable], outputs: list[Tensor]) -> Graph:

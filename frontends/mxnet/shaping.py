@@ -172,7 +172,9 @@ def shape_array(call: Call) -> Term:
 
 @converts("gather_nd")
 def gather_nd(call: Call) -> Term:
-    rank = len(call.dims(1))
+    depth, rank = call.dims(1)[0], len(call.dims(1))
+    if not isinstance(depth, int):
+        raise call.error("how many axes it looks up is not fixed; fix the first dimension of the indices")
     places = op.Transpose(call[1], perm=[*range(1, rank), 0])
     return op.GatherND(call[0], call.cast(places, 1, np.int64))
 

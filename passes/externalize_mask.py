@@ -60,7 +60,7 @@ class ExternalizeMask(Pass):
             raise PassError(f"{self.name}: a mask of {self.value:g} does not hide; give {HIDING:g} or less")
         shapes.infer(model)
         every = find_maskings(model.graph)
-        sites, notes = find_sites(every)
+        sites, notes = find_sites(every, model.graph.outputs)
         context.notes += notes
         if not sites:
             context.note("no mask to move: none is computed from inputs or their shape")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
-from regraft.ir.graph import Node
+from regraft.ir.graph import Node, Tensor
 from regraft.regions.bounds import ANYTHING, Bounds
-from regraft.regions.lookups import LAYOUT
+from regraft.regions.lookups import LAYOUT, SHAPE_ONLY
 from regraft.regions.mask import Masking
 from regraft.regions.origin import HIDING, origin
 from regraft.regions.uniform import Uniform
@@ -15,16 +15,20 @@ Site = tuple[Masking, ...]
 """Maskings one directly behind the other, the nearest to the Softmax first."""
 
 
-def find_sites(every: Sequence[Masking]) -> tuple[list[Site], list[str]]:
+def find_sites(every: Sequence[Masking], ends: Collection[Tensor] = ()) -> tuple[list[Site], list[str]]:
     """The maskings that what is given from outside can take the place of; and why others stay.
 
     A mask that is summed up with a learned bias is taken by itself. A constant stays, and so does what the caller gives
-    as it is added.
+    as it is added, and what masks scores that are not for a Softmax alone.
+
+    Args:
+        ends: the outputs of the graph.
     """
     bounds, notes = Bounds(), dict[str, None]()
     sites: list[Site] = []
-    for masking in (leaf for outer in every for leaf in _leaves(outer)):
+    for whole, masking in ((one, leaf) for one in every for leaf in _leaves(one)):
         reason = _reason_to_keep(masking, bounds)
+        reason = _shown(whole, ends) if reason is None else reason
         if reason is not None:
             notes[f"kept the mask '{masking.mask.name}': {reason}"] = None
             continue
@@ -60,6 +64,18 @@ def _reason_to_keep(masking: Masking, bounds: Bounds) -> str | None:
         return "it hides nothing; simplify-mask takes it out"
     if masking.kind == "added" and known == ANYTHING and all(n.op in LAYOUT for n in source.nodes):
         return "the caller gives it as it is added"
+    return None
+
+
+def _shown(masking: Masking, ends: Collection[Tensor]) -> str | None:
+    """Where masked scores are seen, other than by their Softmax: there a hidden one would show as another number."""
+    if masking.scores is None:
+        values = masking.node.outputs[3:]
+        return next((f"masked scores are given as '{t.name}'" for t in values if t in ends or t.outputs), None)
+    for tensor in (masking.node.outputs[0], masking.softmax.inputs[0]):
+        readers = {node for node in tensor.outputs if node.op not in SHAPE_ONLY}
+        if tensor in ends or len(readers) > 1:
+            return f"the masked scores '{tensor.name}' are not for a Softmax alone"
     return None
 
 

@@ -334,6 +334,16 @@ def test_a_mask_that_something_else_reads_stays_an_input_too(parse):
     assert interface.check(old, new).passed
 
 
+def test_scores_that_are_given_out_keep_their_mask(parse):
+    text = """g (int64[2,4] mask, float[2,3,4,4] q, float[2,3,4,4] k) => (float[2,3,4,4] out, float[2,3,4,4] x)
+    <float zero = {0}, float far = {-1e9}, int64[2] axes = {1, 2}>
+    { u = Unsqueeze(mask, axes) c = Cast<to=9>(u) b = Where(c, zero, far) s = MatMul(q, k) x = Add(s, b)
+      out = Softmax<axis=-1>(x) }"""
+    model = parse(text)
+    assert "'x' are not for a Softmax alone" in moved(model).notes[0]
+    assert model.host is None
+
+
 @pytest.mark.parametrize("mask", ["c", "b"])
 def test_the_attention_operator(parse, mask):
     added = "b = Where(c, zero, far)" if mask == "b" else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -106,8 +107,8 @@ def _operator(found: Attention, form: Form, mask: MaskForm | None, facts: Facts,
     attrs = {name: value for name, value in kept.items() if name in ("is_causal", "softcap", "softmax_precision")}
     if form.packed:
         attrs |= {"q_num_heads": found.q.heads, "kv_num_heads": found.k.heads}
-    rows = None if mask is None else _with_rows(mask.term, found, form, facts)
-    return op.Attention(form.q, form.k, form.v, rows, scale=form.scale, **attrs)
+    full = None if mask is None else _full(mask.term, found, form, facts)
+    return op.Attention(form.q, form.k, form.v, full, scale=form.scale, **attrs)
 
 
 def _function(found: Attention, form: Form, mask: MaskForm | None, facts: Facts, edit: Editor) -> Term:
@@ -119,15 +120,20 @@ def _function(found: Attention, form: Form, mask: MaskForm | None, facts: Facts,
     return call
 
 
-def _with_rows(mask: Term, found: Attention, form: Form, facts: Facts) -> Term:
-    """`mask` with a row for each query: the operator broadcasts, ONNX Runtime's does not along this axis."""
-    size = (facts[found.query].dims or (None, None))[-1 if found.q.transposed else -2]
-    for part in found.parts:
-        shape = facts[part.tensor].dims or ()
-        if len(shape) > 1 and shape[-1 if part.swapped else -2] == size:
-            return mask
-    if isinstance(size, int):
-        return op.Expand(mask, np.array([1, 1, size, 1]))
-    axis = 1 if form.packed else 2
-    places = op.Shape(form.q, start=axis, end=axis + 1)
-    return op.Expand(mask, op.Concat(np.array([1, 1]), places, np.array([1]), axis=0))
+def _full(mask: Term, found: Attention, form: Form, facts: Facts) -> Term:
+    """`mask` with a number for each query and key: ONNX Runtime does not broadcast it along these axes."""
+    sizes: list[Any] = [np.array([1]), np.array([1])]
+    for operand, term, axis in ((found.q, form.q, -2), (found.k, form.k, -1)):
+        size = (facts[operand.tensor].dims or (None, None))[-1 if operand.transposed else -2]
+        shapes = ((part.swapped, facts[part.tensor].dims or ()) for part in found.parts)
+        if any(len(shape) > 1 and shape[-3 - axis if swapped else axis] == size for swapped, shape in shapes):
+            sizes.append(np.array([1]))
+        elif isinstance(size, int):
+            sizes.append(np.array([size]))
+        else:
+            place = 1 if form.packed else 2
+            sizes.append(op.Shape(term, start=place, end=place + 1))
+    if all(isinstance(size, np.ndarray) for size in sizes):
+        whole = np.concatenate(sizes)
+        return mask if (whole == 1).all() else op.Expand(mask, whole)
+    return op.Expand(mask, op.Concat(*sizes, axis=0))

@@ -113,6 +113,11 @@ _MORE = {
         "--attention", type=click.Choice(["eager", "sdpa"]), help="Its form.  [default: the framework's]"
     ),
     "trust": click.option("--trust", is_flag=True, help="Let the framework run code that the source may hold."),
+    "signature": click.option("--signature", metavar="NAME", help="Of a SavedModel.  [default: serving_default]"),
+    "tag": click.option("--tag", metavar="TAG,...", help="Of a SavedModel's graph.  [default: serve]"),
+    "drop_unused_inputs": click.option(
+        "--drop-unused-inputs", is_flag=True, help="Leave out inputs that nothing reads."
+    ),
 }
 """Options of frontends, each a field of ImportOptions."""
 

@@ -92,7 +92,7 @@ def splice(header: bytes, sizes: list[int]) -> list[Piece]:
 
     def fill(walk: _Walk, start: int, stop: int) -> list[Piece] | None:
         kept, index = b"", None
-        for number, _, begin, value, end in walk.fields(start, stop):
+        for number, _, begin, value, end in fields(walk.buffer, start, stop):
             if number == _EXTERNAL:
                 index = int(header[value:end].partition(_SLOT.encode())[2])
             elif number != _LOCATION:
@@ -117,6 +117,53 @@ def slot(tensor: onnx.TensorProto) -> int | None:
     return None
 
 
+def fields(buffer: Buffer, start: int, stop: int) -> Iterator[tuple[int, int, int, int, int]]:
+    """(number, wire type, start of the field, start of its value, end) of each field of a message, in order.
+
+    Raises:
+        ModelError: the bytes are not protobuf, or end too early.
+    """
+    at = start
+    while at < stop:
+        begin = at
+        tag, at = read_varint(buffer, at, stop)
+        wire = tag & 7
+        value = at
+        if wire == _BYTES:
+            length, value = read_varint(buffer, at, stop)
+            at = value + length
+        elif wire == _VARINT:
+            while at < stop and buffer[at] & 0x80:
+                at += 1
+            at += 1
+        elif wire == _FIXED32:
+            at += 4
+        elif wire == _FIXED64:
+            at += 8
+        else:
+            raise ModelError(f"not an ONNX model: no protobuf field at byte {begin}")
+        if at > stop:
+            raise ModelError(f"truncated: the field at byte {begin} ends at byte {at}, the data at {stop}")
+        yield tag >> 3, wire, begin, value, at
+
+
+def read_varint(buffer: Buffer, at: int, stop: int) -> tuple[int, int]:
+    """The number at `at`, and where it ends.
+
+    Raises:
+        ModelError: none ends before `stop`.
+    """
+    result = shift = 0
+    while at < stop and shift < 64:
+        byte = buffer[at]
+        at += 1
+        result |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return result, at
+        shift += 7
+    raise ModelError(f"not an ONNX model, or truncated: no number at byte {at}")
+
+
 @dataclass
 class _Walk:
     buffer: Buffer
@@ -128,7 +175,7 @@ class _Walk:
             raise ModelError(f"not an ONNX model: messages nested more than {_DEPTH} deep at byte {start}")
         pieces: list[Piece] = []
         done = start
-        for number, wire, begin, value, end in self.fields(start, stop):
+        for number, wire, begin, value, end in fields(self.buffer, start, stop):
             child = message.fields.get(number)
             if child is None or wire != _BYTES or not self.visit(value, end):
                 continue
@@ -141,47 +188,11 @@ class _Walk:
         pieces.append(self.buffer[done:stop])
         return pieces
 
-    def fields(self, start: int, stop: int) -> Iterator[tuple[int, int, int, int, int]]:
-        """(number, wire type, start of the field, start of its value, end) of each field in order."""
-        buffer, at = self.buffer, start
-        while at < stop:
-            begin = at
-            tag, at = self._read_varint(at, stop)
-            wire = tag & 7
-            value = at
-            if wire == _BYTES:
-                length, value = self._read_varint(at, stop)
-                at = value + length
-            elif wire == _VARINT:
-                while at < stop and buffer[at] & 0x80:
-                    at += 1
-                at += 1
-            elif wire == _FIXED32:
-                at += 4
-            elif wire == _FIXED64:
-                at += 8
-            else:
-                raise ModelError(f"not an ONNX model: no protobuf field at byte {begin}")
-            if at > stop:
-                raise ModelError(f"truncated: the field at byte {begin} ends at byte {at}, the data at {stop}")
-            yield tag >> 3, wire, begin, value, at
-
-    def _read_varint(self, at: int, stop: int) -> tuple[int, int]:
-        result = shift = 0
-        while at < stop and shift < 64:
-            byte = self.buffer[at]
-            at += 1
-            result |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return result, at
-            shift += 7
-        raise ModelError(f"not an ONNX model, or truncated: no number at byte {at}")
-
 
 def _strip_tensor(walk: _Walk, start: int, stop: int) -> list[Piece] | None:
     kept = b""
     payload: list[tuple[int, int]] = []
-    for number, wire, begin, value, end in walk.fields(start, stop):
+    for number, wire, begin, value, end in fields(walk.buffer, start, stop):
         if number in _PLAIN and wire == _BYTES and end - value >= LARGE:
             payload.append((value, end - value))
         elif number in (_FLOATS, _DOUBLES) or end - begin >= LARGE:

@@ -31,6 +31,9 @@ class ImportOptions:
         exporter: which of the framework's exporters.
         attention: which of the framework's forms of attention.
         trust: let the framework run code that the source may hold, as a pickle does.
+        signature: the name of what is read, where the source has several.
+        tag: the tags of the graph that is read, as in "serve" or "serve,gpu", where the source has several.
+        drop_unused_inputs: leave out the inputs that no output needs.
     """
 
     shapes: Mapping[str, Dims] = field(default_factory=dict)
@@ -40,6 +43,9 @@ class ImportOptions:
     exporter: str | None = None
     attention: str | None = None
     trust: bool = False
+    signature: str | None = None
+    tag: str | None = None
+    drop_unused_inputs: bool = False
 
     def given(self) -> list[str]:
         """The names of the options that were given."""

@@ -25,24 +25,28 @@ class Emitter:
     """The graph under construction, in the default domain at `opset`.
 
     Args:
-        reserved: names that inputs and parameters will have.
+        variables: the names of inputs and parameters.
+        operations: the names that terms will have.
     """
 
-    def __init__(self, opset: int, reserved: Iterable[str]):
+    def __init__(self, opset: int, variables: Iterable[str], operations: Iterable[str]):
         self.opset = opset
         self.nodes: list[Node] = []
         self.facts = Facts()
         self._walker = Walker(Model(Graph(opset=opset)), self.facts)
-        self._taken = set(reserved)
+        self._taken = set(variables)
+        self._promised = {n for name in operations for n in (name, output_name(name))} - self._taken
         self._next: Counter[str] = Counter()
         self._constants: dict[tuple[Any, ...], Constant] = {}
         self._made: dict[tuple[Any, ...], Tensor] = {}
         self._own = False  # whether the node to come is the term's own
 
-    def name(self, hint: str) -> str:
-        """`hint`, or near it where that is taken."""
+    def name(self, hint: str, own: bool = False) -> str:
+        """`hint`, or near it where that is taken, or promised to a term and this is no term's own name."""
         name = hint
-        while name in self._taken:
+        if own:
+            self._promised.discard(name)
+        while name in self._taken or name in self._promised:
             self._next[hint] += 1
             name = f"{hint}_{self._next[hint]}"
         self._taken.add(name)
@@ -93,8 +97,8 @@ class Emitter:
         key = (op, *map(id, inputs), repr(attrs))
         if key in self._made and not self._own:
             return self._made[key]
-        name = self.name(stem if self._own else f"{stem}/{op}")
-        node = Node(op, name, attrs, inputs, [Variable(self.name(f"{name}_output"))], domain)
+        name = self.name(stem if self._own else f"{stem}/{op}", self._own)
+        node = Node(op, name, attrs, inputs, [Variable(self.name(output_name(name), self._own))], domain)
         node.metadata.update(metadata)
         self.nodes.append(node)
         self._walker.node(node, self.opset, {})
@@ -104,7 +108,8 @@ class Emitter:
         fact = self.facts[output]
         output.dtype = dtype_from_onnx(fact.code)
         output.shape = None if fact.dims is None else [dims.show(dim) for dim in fact.dims]
-        return self._made.setdefault(key, output)
+        self._made.setdefault(key, output)
+        return output
 
     def _store(self, values: Array | Value, hint: str) -> Constant:
         """A constant; the same one for equal values."""
@@ -113,3 +118,8 @@ class Emitter:
         if key not in self._constants:
             self._constants[key] = Constant(self.name(hint), values)
         return self._constants[key]
+
+
+def output_name(node: str) -> str:
+    """What MXNet calls the output of a node."""
+    return f"{node}_output"

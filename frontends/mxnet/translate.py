@@ -18,7 +18,7 @@ from regraft.rewriting.term import Given, op
 
 from . import elementwise, linear, sequences, shaping
 from .call import Call
-from .emitter import Emitter
+from .emitter import Emitter, output_name
 from .params import DTYPES
 from .symbol import VARIABLE, Edge, Node, Symbol
 from .table import CONVERTERS
@@ -57,7 +57,11 @@ def translate(symbol: Symbol, arrays: Mapping[str, Value], shapes: Mapping[str, 
 class _Translation:
     def __init__(self, symbol: Symbol, arrays: Mapping[str, Value], shapes: Mapping[str, Dims], opset: int):
         self.symbol, self.arrays, self.shapes = symbol, arrays, shapes
-        self.emitter = Emitter(opset, (node.name for node in symbol.nodes if node.op == VARIABLE))
+        self.emitter = Emitter(
+            opset,
+            variables=(node.name for node in symbol.nodes if node.op == VARIABLE),
+            operations=(node.name for node in symbol.nodes if node.op != VARIABLE),
+        )
         self.values: list[Tensor | None] = []  # by node; None for a range whose length its reader says
         self.inputs: list[Variable] = []
         self.heads: set[Tensor] = set()
@@ -145,7 +149,7 @@ class _Translation:
         """The output that a head names; it is called as MXNet calls it."""
         node = self.symbol.nodes[edge[0]]
         tensor = self.operand(node, edge)
-        if tensor in self.heads or tensor.name != f"{node.name}_output":
+        if tensor in self.heads or tensor.name != output_name(node.name):
             origin = {"mxnet.op": node.op, "mxnet.node": node.name}
             tensor = self.emitter.build(op.Identity(Given(tensor)), node.name, np.dtype(np.float32), origin)
         assert isinstance(tensor, Variable)

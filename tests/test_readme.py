@@ -26,10 +26,11 @@ OWN_PASS, API = (text for kind, text in BLOCKS if kind == "python")
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, artifacts) -> Path:
-    """A folder with `model.onnx` and `my_passes.py`, and a registry that forgets."""
+    """A folder with `model.onnx`, `mxnet-bert` and `my_passes.py`, and a registry that forgets."""
     monkeypatch.setattr(registry, "_added", {})
     monkeypatch.chdir(tmp_path)
     shutil.copy(artifacts / "pytorch/transformers-4.25.1-bert-qa/model.onnx", tmp_path / "model.onnx")
+    shutil.copytree(artifacts / "mxnet/gn0.10.0-classifier", tmp_path / "mxnet-bert")
     (tmp_path / "my_passes.py").write_text(OWN_PASS)
     return tmp_path
 

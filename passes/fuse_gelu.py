@@ -19,6 +19,11 @@ def erf_form(x: Any) -> Term:
     return 0.5 * x * (1.0 + op.Erf(x / math.sqrt(2.0)))
 
 
+def erfc_form(x: Any) -> Term:
+    """TensorFlow's, where Erfc(z) is 1 - Erf(z)."""
+    return 0.5 * x * (1.0 - op.Erf(either(op.Neg(x) / math.sqrt(2.0), x / -math.sqrt(2.0))))
+
+
 def tanh_form(x: Any) -> Term:
     """google-research/bert and GPT-2's gelu_new; also with x taken out of the inner bracket."""
     square, cube = either(x**2.0, x * x), either(x**3.0, x * x * x)
@@ -35,6 +40,7 @@ class FuseGelu(RulePass):
     """Recognise Gelu, exact or approximated by tanh, however it is written.
 
     x · ½ · (1 + Erf(x / √2))                          →  Gelu(x)
+    x · ½ · (1 - Erf(-x / √2))                         →  Gelu(x)
     x · ½ · (1 + Tanh(√(2/π) · (x + 0.044715 · x³)))   →  Gelu(x, approximate="tanh")
 
     in any order and bracketing. Below opset 20, which brought the operator, the result is a call of the local function
@@ -47,6 +53,7 @@ class FuseGelu(RulePass):
     def rules(self) -> Sequence[Rule]:
         return (
             Rule(erf_form, lambda x: op.Gelu(x), name="erf"),
+            Rule(erfc_form, lambda x: op.Gelu(x), name="erfc"),
             Rule(tanh_form, lambda x: op.Gelu(x, approximate="tanh"), name="tanh"),
             Rule(call, call, is_function, name="function"),
         )

@@ -47,10 +47,11 @@ def shifted(x: Any, axes: Any, eps: Any, bias: Any) -> Term:
 
 
 def affine(x: Any, axes: Any, eps: Any, scale: Any, bias: Any) -> Term:
-    """PyTorch's form, and that of TensorFlow's batch normalization: x · s + (bias - E[x] · s)."""
+    """PyTorch's form, and that of TensorFlow's batch normalization: x · s + (bias - E[x] · s); Keras has -E[x]."""
     _, _, inverse = _statistics(x, axes, eps)
-    factor = inverse * scale
-    return either(scaled(x, axes, eps, scale) + bias, x * factor + (bias - _mean(x, axes) * factor))
+    factor, mean = inverse * scale, _mean(x, axes)
+    offset = either(bias - mean * factor, bias + op.Neg(mean) * factor)
+    return either(scaled(x, axes, eps, scale) + bias, x * factor + offset)
 
 
 def normalized_axis(x: Tensor, axes: Any) -> int | str:

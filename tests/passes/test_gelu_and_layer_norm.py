@@ -119,6 +119,24 @@ def test_every_operand_order_of_the_erf_form(bracket, order, left_first):
     check_contract(reassociation, model, rewritten, make_inputs(model), 1)
 
 
+@pytest.mark.parametrize(
+    "inner",
+    [
+        "n = Neg(x) d = Div(n, root2)",
+        "n = Neg(x) d = Mul(invroot2, n)",
+        "d = Div(x, minusroot2)",
+    ],
+)
+@pytest.mark.parametrize("order", ["p = Mul(half, x) out = Mul(p, b)", "p = Mul(b, half) out = Mul(x, p)"])
+def test_every_writing_of_the_erfc_form(inner, order):
+    numbers = CONSTANTS[:-1] + ", float invroot2={0.70710677}, float minusroot2={-1.4142135}>"
+    model = elementwise(f"{inner} e = Erf(d) b = Sub(one, e) {order}", initializers=numbers)
+    rewritten = clone(model)
+    assert apply(rewritten, FuseGelu()) == [1]
+    assert [kind(n) for n in rewritten.graph.nodes] == ["Gelu"]
+    check_contract(reassociation, model, rewritten, make_inputs(model), 1)
+
+
 INNER = {
     "pow": "k = Pow(x, three) m = Mul(c, k) a = Add(x, m) t = Mul(s, a)",
     "product": "q = Mul(x, x) k = Mul(q, x) m = Mul(k, c) a = Add(m, x) t = Mul(a, s)",
@@ -147,6 +165,7 @@ def test_every_writing_of_the_tanh_form(inner, outer, opset):
     [
         ("d = Div(x, two) e = Erf(d) b = Add(e, one) p = Mul(x, b) out = Mul(p, half)", "0.5"),
         ("d = Div(x, root2) e = Erf(d) b = Add(e, two) p = Mul(x, b) out = Mul(p, half)", "constant 1"),
+        ("d = Div(x, root2) e = Erf(d) b = Sub(one, e) p = Mul(x, b) out = Mul(p, half)", ""),
         ("d = Div(x, root2) e = Erf(d) b = Add(e, one) n = Neg(x) p = Mul(n, b) out = Mul(p, half)", ""),
         ("d = Div(x, root2) e = Erf(d) b = Add(e, one) p = Mul(x, b) q = Mul(p, half) out = Add(q, b)", "read by"),
         (
@@ -299,6 +318,12 @@ CENTRED = "m = ReduceMean<axes=[-1]>(x) d = Sub(x, m) p = Pow(d, two) v = Reduce
             "inverse root as a power",
             "a = Add(v, e) r = Pow(a, h) n = Mul(r, d) out = Mul(n, w)",
             "float h={-0.5}, float[4] w={1,2,3,4}",
+        ),
+        (
+            "Keras's",
+            "a = Add(v, e) q = Sqrt(a) r = Reciprocal(q) s = Mul(r, w) y = Mul(x, s) n = Neg(m) o = Mul(n, s) "
+            "t = Add(o, b) out = Add(y, t)",
+            "float[4] w={1,2,3,4}, float[4] b={1,0,0,1}",
         ),
         (
             "one over the root",

@@ -211,7 +211,7 @@ def _values(what: Meaning, shape: tuple[int, ...], port: Port, random: np.random
         case "bias":
             return (_mask(shape, random) - 1) * 1e4
         case "length":
-            return random.integers(1, SEQUENCE + 1, shape)
+            return random.integers(1, (what.rows or SEQUENCE) + 1, shape)
         case "integer":
             wide = port.dtype == np.uint8  # pixels; else what is a label, a flag and an index alike
             return random.integers(0, 256 if wide else 2, shape)

@@ -50,7 +50,7 @@ _NAMES: tuple[tuple[str, Kind], ...] = (
 
 @dataclass(frozen=True)
 class Meaning:
-    """What an input means; `rows` bounds an index, a segment or a position: it is below."""
+    """What an input means; `rows` bounds an index, a segment or a position, which are below, and a length."""
 
     kind: Kind
     rows: int | None = None
@@ -62,17 +62,22 @@ def meaning(variable: Variable, port: Port) -> Meaning:
     uses = list(_uses(variable))
     named = next((kind for pattern, kind in _NAMES if re.search(pattern, port.name.lower())), None)
     rank = len(port.shape) if port.shape is not None else 2
-    if dtype is None or dtype.kind not in "biuO":
-        if named == "mask" and rank >= 2:
-            return Meaning("bias" if any(node.op in ("Add", "Sum") for node, _ in uses) else "mask")
-        return Meaning("float")
+    is_float = dtype is None or dtype.kind not in "biuO"
+    if is_float and named == "mask" and rank >= 2:
+        return Meaning("bias" if any(node.op in ("Add", "Sum") for node, _ in uses) else "mask")
     if dtype == np.object_:
         return Meaning("string")
-    rows = [r for r in (_rows(node, place) for node, place in uses) if r]
+    rows = [r for r in (_rows(node, place) for node, place in uses) if r]  # of floats too: MXNet's ids are floats
     if rows:
         bound = min(rows)
         guess: Kind = "index" if bound > _SEGMENTS else "segment"
         return Meaning(named if named in ("position", "segment") else guess, bound)
+    counted = [_shape(node.inputs[0]) for node, place in uses if node.op == "Less" and place == 1]
+    if rank == 1 and counted and named in (None, "length"):
+        sizes = [dim for shape in counted for dim in shape or () if isinstance(dim, int)]
+        return Meaning("length", max(sizes, default=None))
+    if is_float or dtype is None:
+        return Meaning("float")
     if rank >= 2 and (named == "mask" or any((node.op, place) in _MASKING for node, place in uses)):
         return Meaning("mask")
     if dtype.kind == "b":

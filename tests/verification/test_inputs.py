@@ -97,6 +97,25 @@ def test_indices_stay_in_their_table(through: list[str], name: str) -> None:
     assert values.max() == 29
 
 
+def test_indices_that_are_floats_stay_in_their_table() -> None:
+    """As MXNet has them."""
+    gather = [node("Cast", "x", out="whole", to=INT), node("Gather", "table", "whole")]
+    ids = make(model_with({"x": (FLOAT, [40, 8])}, *gather, table=np.zeros((30, 4), np.float32)))["x"]
+    assert ids.dtype == np.float32
+    assert (ids == np.floor(ids)).all()
+    assert 20 < ids.max() < 30
+    assert ids.min() == 0
+
+
+@pytest.mark.parametrize("dtype", [INT, FLOAT])
+def test_lengths_are_known_by_the_positions_before_them(dtype: int) -> None:
+    steps = np.arange(7, dtype=np.int64 if dtype == INT else np.float32).reshape(7, 1)
+    reshape = node("Reshape", "x", "shape", out="row")
+    less = node("Less", "steps", "row")
+    model = model_with({"x": (dtype, [200])}, reshape, less, steps=steps, shape=np.array([1, -1]))
+    assert set(make(model)["x"]) == set(range(1, 8))
+
+
 def test_the_smallest_table_and_its_axis_count() -> None:
     look_ups = [node("Gather", "wide", "x", out="a", axis=1), node("Gather", "long", "x", out="b")]
     tables = {"wide": np.zeros((4, 20), np.float32), "long": np.zeros((50, 4), np.float32)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from onnx import TensorProto, helper
@@ -102,10 +102,9 @@ class _Translation:
         """The shape of an input, as it is given or as the graph says; None where neither does."""
         if node.name in self.shapes:
             return self.shapes[node.name]
-        written = node.attrs.get("__shape__")
-        if written is None:
+        if "__shape__" not in node.attrs:
             return None
-        said = Call(node, (), self.emitter.facts, self.emitter.opset).ints("__shape__")
+        said = self.call(node).ints("__shape__")
         return tuple(dim if dim > 0 else f"{node.name}_{axis}" for axis, dim in enumerate(said)) or None
 
     def variable(self, node: Node) -> Tensor:
@@ -114,7 +113,7 @@ class _Translation:
             return Constant(node.name, self.arrays[node.name])
         shape = self.shape(node)
         assert shape is not None
-        dtype = DTYPES.get(int(node.attrs.get("__dtype__", 0)), TensorProto.FLOAT)
+        dtype = DTYPES.get(self.call(node).int("__dtype__", 0), TensorProto.FLOAT)
         self.inputs.append(Variable(node.name, dtype_from_onnx(dtype), list(shape)))
         return self.inputs[-1]
 
@@ -139,9 +138,13 @@ class _Translation:
             value = self.values[index] = self.convert(self.symbol.nodes[index], known[:1])
         return value
 
+    def call(self, node: Node, operands: Sequence[Tensor] = ()) -> Call:
+        """`node` as a converter sees it."""
+        return Call(node, operands, self.emitter.facts, self.emitter.opset)
+
     def convert(self, node: Node, operands: list[Tensor]) -> Tensor:
         """Have the node's converter write it."""
-        call = Call(node, operands, self.emitter.facts, self.emitter.opset)
+        call = self.call(node, operands)
         origin = {"mxnet.op": node.op, "mxnet.node": node.name}
         return self.emitter.build(CONVERTERS[node.op](call), node.name, call.dtype(), origin)
 

@@ -7,6 +7,7 @@ import json
 import struct
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ from regraft.ir.graph import Constant
 from regraft.ir.weights import Stored
 from regraft.pipelines.frontend import FrontendError, ImportOptions
 from regraft.verification.runtime import Session
-from tests.frontends.symbols import OLDEST, V1, V2, V3, Net, every_dtype, params
+from tests.frontends.symbols import DTYPES, OLDEST, V1, V2, V3, Net, every_dtype, params
 
 SHAPES = ImportOptions({"x": ("batch", 4)})
 
@@ -226,6 +227,19 @@ def test_a_shape_that_the_graph_says(tmp_path):
     model = regraft.open_source(net.save(tmp_path))
     assert (model.inputs[0].shape, model.inputs[0].dtype) == (["x_0", 4], np.float16)
     assert (model.outputs[0].shape, model.outputs[0].dtype) == (["x_0", 4], np.float16)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_a_model_in_another_precision(tmp_path, dtype):
+    to = getattr(ml_dtypes, dtype, dtype)
+    net = Net()
+    x = net("elemwise_add", net.input("x", __dtype__=str(DTYPES[dtype])), net.param("c", np.ones(4, to)))
+    net("_mul_scalar", x, name="half", scalar=0.5)
+    model = regraft.open_source(net.save(tmp_path), options=ImportOptions({"x": (4,)}))
+    assert model.outputs[0].dtype == np.dtype(to)
+    loaded = regraft.load(regraft.save(model, tmp_path / "out.onnx"))
+    constants = [t.values for n in loaded.graph.nodes for t in n.inputs if isinstance(t, Constant)]
+    assert [(str(c.dtype), float(c.flat[0])) for c in constants] == [(dtype, 1), (dtype, 0.5)]
 
 
 def test_a_shape_of_no_input(tmp_path):

@@ -30,7 +30,7 @@ def open_source(
             is not installed.
     """
     path, options = Path(source), options or ImportOptions()
-    if not path.exists():
+    if not os.path.exists(path):
         raise ModelError(f"cannot read {path}: No such file or directory")
     chosen = frontends.load(frontend)() if frontend is not None else _recognise(path)
     if refused := [name for name in options.given() if name != "opset" and name not in chosen.options]:
@@ -44,7 +44,10 @@ def open_source(
 
 def _recognise(path: Path) -> Frontend:
     known = [frontends.load(name)() for name in frontends.names()]
-    found = [frontend for frontend in known if frontend.accepts(path)]
+    try:
+        found = [frontend for frontend in known if frontend.accepts(path)]
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}") from error
     if len(found) == 1:
         return found[0]
     if found:

@@ -88,6 +88,21 @@ def test_nothing_there(tmp_path):
         regraft.open_source(tmp_path / "nowhere")
 
 
+def test_a_name_that_is_no_path(tmp_path):
+    for name in ("x" * 10_000, "zero\0byte"):
+        with pytest.raises(ModelError, match="No such file or directory"):
+            regraft.open_source(tmp_path / name)
+
+
+def test_a_file_that_may_not_be_read(model, monkeypatch):
+    def refuse(self: Onnx, source: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Onnx, "accepts", refuse)
+    with pytest.raises(ModelError, match=r"cannot read .*\.onnx: Permission denied"):
+        regraft.open_source(model)
+
+
 @pytest.mark.parametrize(
     ("names", "what"),
     [

@@ -32,7 +32,7 @@ clean:
 
 # Installed again when the dependencies may have changed; the sources are used where they lie.
 .venv/demo: EXTRAS = demo
-.venv/test: EXTRAS = demo,test
+.venv/test: EXTRAS = demo,test,torch
 .venv/lint: EXTRAS = demo,test,lint
 .venv/bench: EXTRAS = demo,bench
 

@@ -1,0 +1,30 @@
+"""Calls into torch: without what it prints, and what went wrong in a line."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what torch and the modules that are traced warn of and print: what counts is the check."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    printed = StringIO()
+    try:
+        with warnings.catch_warnings(), redirect_stdout(printed), redirect_stderr(printed):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+def reason(error: BaseException) -> str:
+    """The first line of what was wrong at first."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,120 @@
+"""The graph of a signature: calls of functions put in place of their bodies, and nothing but what the outputs need.
+
+A TF2 model is a graph of calls; TF1's has none. Order that is not data (control inputs) is dropped: the operators of a
+frozen model have no side effects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+
+Node = Any  # NodeDef: TensorFlow's messages carry no types
+Nodes = dict[str, Node]
+
+
+class Place(NamedTuple):
+    """Output number `output` of a node."""
+
+    node: str
+    output: int = 0
+
+    @classmethod
+    def of(cls, text: str) -> Place:
+        """What a node names as its input: `name` or `name:output`."""
+        node, _, output = text.partition(":")
+        return cls(node, int(output or 0))
+
+    def __str__(self) -> str:
+        return f"{self.node}:{self.output}" if self.output else self.node
+
+
+def needed(nodes: Nodes, names: Iterable[str], control: bool = False) -> Nodes:
+    """The named ones of `nodes` and all that they read, in the order of `nodes`.
+
+    With `control` also what has to run before them.
+    """
+    pending, found = list(names), set()
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found.add(name)
+            pending += [
+                Place.of(text.removeprefix("^")).node for text in nodes[name].input if control or text[0] != "^"
+            ]
+    return {name: node for name, node in nodes.items() if name in found}
+
+
+def inline(nodes: Nodes, functions: dict[str, Any]) -> dict[Place, Place]:
+    """Put the bodies of functions in place of their calls in `nodes`, at any depth.
+
+    A node keeps the name that it has in its function, or gets that of the call before it where that name is taken.
+    Returns what stands for the outputs of the calls.
+    """
+    instead: dict[Place, Place] = {}
+    while calls := [node for node in nodes.values() if node.op in CALLS]:
+        for call in calls:
+            del nodes[call.name]
+            _put_body(call, functions[call.attr["f"].func.name], nodes, instead)
+    for node in nodes.values():
+        read = [str(resolve(Place.of(text), instead)) for text in node.input if text[0] != "^"]
+        del node.input[:]
+        node.input.extend(read)
+    return instead
+
+
+def resolve(place: Place, instead: dict[Place, Place]) -> Place:
+    """What stands for `place` in the end."""
+    while place in instead:
+        place = instead[place]
+    return place
+
+
+def _put_body(call: Node, function: Any, nodes: Nodes, instead: dict[Place, Place]) -> None:
+    arguments = [Place.of(text) for text in call.input if text[0] != "^"]
+    given = dict(zip((argument.name for argument in function.signature.input_arg), arguments, strict=True))
+    names: dict[str, str] = {}
+    for node in function.node_def:
+        names[node.name] = name = _free(node.name, call.name, nodes)
+        nodes[name] = type(node)()
+        nodes[name].CopyFrom(node)
+        nodes[name].name = name
+    ends = {node.name: dict(_ends(node)) for node in function.node_def}
+
+    def place(text: str) -> Place:
+        """Inside a function an output is `node:name:index`, and an argument `name`."""
+        node, _, rest = text.partition(":")
+        if not rest:
+            return given[node]
+        name, _, index = rest.partition(":")
+        return Place(names[node], ends[node][name] + int(index))
+
+    for node in function.node_def:
+        copy = nodes[names[node.name]]
+        del copy.input[:]
+        copy.input.extend(str(place(text)) for text in node.input if text[0] != "^")
+    for index, output in enumerate(function.signature.output_arg):
+        instead[Place(call.name, index)] = place(function.ret[output.name])
+
+
+def _free(name: str, call: str, nodes: Nodes) -> str:
+    while name in nodes:
+        name = f"{call}/{name}"
+    return name
+
+
+def _ends(node: Node) -> Iterator[tuple[str, int]]:
+    """The named outputs of a node, each with the number of its first tensor."""
+    from tensorflow.python.framework import op_def_registry
+
+    start = 0
+    for output in op_def_registry.get(node.op).output_arg:
+        yield output.name, start
+        if output.number_attr:
+            start += node.attr[output.number_attr].i
+        elif output.type_list_attr:
+            start += len(node.attr[output.type_list_attr].list.type)
+        else:
+            start += 1

@@ -41,12 +41,14 @@ class Call:
     def __len__(self) -> int:
         return len(self._tensors)
 
-    def dims(self, place: int) -> tuple[Dim, ...]:
-        """The shape of an operand."""
+    def dims(self, place: int, rank: int | None = None) -> tuple[Dim, ...]:
+        """The shape of an operand, which must be of `rank` where that is given."""
         tensor = self._tensor(place)
         known = self._facts[tensor].dims
         if known is None:
             raise self.error(f"the rank of '{tensor.name}' is not known")
+        if rank not in (None, len(known)):
+            raise self.error(f"'{tensor.name}' has {len(known)} dimensions, not {rank}")
         return known
 
     def dtype(self, place: int = 0) -> np.dtype[Any]:
@@ -60,8 +62,15 @@ class Call:
 
     def axis(self, name: str, default: int, rank: int) -> int:
         """An axis, counted from the front."""
-        axis = self.int(name, default)
-        if not -rank <= axis < rank:
+        return self._from_front(name, self.int(name, default), rank)
+
+    def axes(self, name: str, default: Any, rank: int) -> Any:
+        """Axes, counted from the front, or the default."""
+        axes = self.ints(name, default)
+        return axes if axes is default else [self._from_front(name, axis, rank) for axis in axes]
+
+    def _from_front(self, name: str, axis: int | None, rank: int) -> int:
+        if axis is None or not -rank <= axis < rank:
             raise self.error(f"attribute {name}={axis} is none of {rank} axes")
         return axis % rank
 

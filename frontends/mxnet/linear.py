@@ -34,7 +34,7 @@ def batch_dot(call: Call) -> Term:
 
 @converts("_contrib_div_sqrt_dim")
 def div_sqrt_dim(call: Call) -> Term:
-    width = call.dims(0)[-1]
+    width = (None, *call.dims(0))[-1]
     if not isinstance(width, int):
         raise call.error("the last dimension of its operand is not fixed; fix it by the shapes of the inputs")
     return call[0] / math.sqrt(width)
@@ -45,8 +45,8 @@ def _projected(call: Call, which: int) -> Term:
 
     The operand is `[sequence, batch, heads · 3 · width]`: for each head its query, key and value.
     """
-    heads, sequence, total = call.int("heads"), call.dims(0)[0], call.dims(0)[-1]
-    if not isinstance(total, int) or total % (3 * heads):
+    heads, (sequence, _, total) = call.int("heads"), call.dims(0, 3)
+    if not isinstance(total, int) or heads < 1 or total % (3 * heads):
         raise call.error(f"its operand of {total} columns is not 3 times {heads} heads of one width")
     width = total // heads // 3
     apart = op.Transpose(op.Reshape(call[0], np.array([0, -1, heads, 3, width])), perm=[3, 1, 2, 0, 4])
@@ -64,7 +64,7 @@ def attention_scores(call: Call) -> Term:
 @converts("_contrib_interleaved_matmul_selfatt_valatt")
 def attention_values(call: Call) -> Term:
     """Weights times values, as `[sequence, batch, heads · width]`."""
-    heads, (sequence, *_, total) = call.int("heads"), call.dims(0)
+    heads, (sequence, _, total) = call.int("heads"), call.dims(0, 3)
     product = op.Reshape(call[1] @ _projected(call, 2), lengths(call, [-1, heads, sequence, total // heads // 3]))
     return op.Reshape(op.Transpose(product, perm=[2, 0, 1, 3]), np.array([0, 0, -1]))
 

@@ -9,7 +9,7 @@ import numpy as np
 from regraft.rewriting.term import Term, op, term
 from regraft.shapes.dims import Dim
 
-from .call import Call
+from .call import REQUIRED, Call
 from .codes import reshaped
 from .table import converts
 
@@ -89,8 +89,7 @@ def flatten(call: Call) -> Term:
 @converts("transpose")
 def transpose(call: Call) -> Term:
     rank = len(call.dims(0))
-    axes = call.ints("axes", None) or tuple(reversed(range(rank)))
-    return op.Transpose(call[0], perm=[axis % rank for axis in axes])
+    return op.Transpose(call[0], perm=call.axes("axes", None, rank) or list(reversed(range(rank))))
 
 
 @converts("expand_dims")
@@ -100,10 +99,10 @@ def expand_dims(call: Call) -> Term:
 
 @converts("squeeze")
 def squeeze(call: Call) -> Term:
-    axes = call.ints("axis", None)
+    axes = call.axes("axis", None, len(call.dims(0)))
     if axes is None:
         axes = [i for i, dim in enumerate(call.dims(0)) if dim == 1]
-    return op.Squeeze(call[0], axes=[axis % len(call.dims(0)) for axis in axes])
+    return op.Squeeze(call[0], axes=axes)
 
 
 @converts("Concat", "concat")
@@ -153,8 +152,10 @@ def _sliced(x: Term, dim: Dim, axis: int, places: slice) -> Term:
 @converts("broadcast_axis", "broadcast_axes")
 def broadcast_axis(call: Call) -> Term:
     target = np.ones(len(call.dims(0)), np.int64)
-    for axis, length in zip(call.ints("axis"), call.ints("size"), strict=True):
-        target[axis] = length
+    axes, sizes = call.axes("axis", REQUIRED, len(target)), call.ints("size")
+    if len(axes) != len(sizes):
+        raise call.error(f"{len(axes)} axes and {len(sizes)} sizes")
+    target[axes] = sizes
     return op.Expand(call[0], target)
 
 
@@ -182,8 +183,7 @@ def gather_nd(call: Call) -> Term:
 @converts("mean", "sum", "max", "min")
 def reduce(call: Call) -> Term:
     rank, name = len(call.dims(0)), {"mean": "Mean", "sum": "Sum", "max": "Max", "min": "Min"}[call.node.op]
-    given = call.ints("axis", None)
-    axes = [axis % rank for axis in given] if given else list(range(rank))
+    axes = call.axes("axis", None, rank) or list(range(rank))
     if call.flag("exclude"):
         axes = [axis for axis in range(rank) if axis not in axes]
     return getattr(op, f"Reduce{name}")(call[0], axes=axes, keepdims=int(call.flag("keepdims")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 import shutil
@@ -21,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.S)
 COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines() if line.startswith("regraft ")]
+OF_TORCH = [command for command in COMMANDS if "huggingface" in command]
 OWN_PASS, API = (text for kind, text in BLOCKS if kind == "python")
 
 
@@ -38,8 +40,23 @@ def folder(tmp_path, monkeypatch, artifacts) -> Path:
 def test_every_command_runs(folder):
     assert len(COMMANDS) > 8
     for command in COMMANDS:
-        result = CliRunner().invoke(cli, shlex.split(command)[1:])
-        assert result.exit_code == (1 if command.startswith("regraft diff") else 0), (command, result.output)
+        if command not in OF_TORCH:
+            check(command)
+
+
+def test_commands_of_torch_run(folder):
+    pytest.importorskip("onnxscript", reason="torch's exporter needs onnxscript, which is not installed")
+    pytest.importorskip("torch", reason="torch is not installed")
+    importlib.import_module("tests.frontends.small").small("bert").save_pretrained(folder / "huggingface-bert")
+    assert OF_TORCH
+    for command in OF_TORCH:
+        check(command)
+
+
+def check(command: str) -> None:
+    """Run a command; 'diff' finds a difference."""
+    result = CliRunner().invoke(cli, shlex.split(command)[1:])
+    assert result.exit_code == (1 if command.startswith("regraft diff") else 0), (command, result.output)
 
 
 def test_the_pass_has_ten_lines_and_works(folder):

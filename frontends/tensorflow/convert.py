@@ -117,6 +117,11 @@ def _to_onnx(
         with tf.Graph().as_default():
             tf.import_graph_def(graph, name="")
             graph = tf_loader.tf_optimize(inputs, outputs, graph)
+        for node in graph.node:
+            if node.op == "VariableV2":  # not before: TensorFlow would allocate what a placeholder can be fed
+                node.op = "Placeholder"
+                for name in set(node.attr) - {"dtype", "shape"}:
+                    del node.attr[name]
         with tf.Graph().as_default() as imported:
             tf.import_graph_def(graph, name="")
             converted = tfonnx.process_tf_graph(

@@ -22,7 +22,16 @@ def constant(name: str, value: Any, dtype: int) -> Node:
 
 def placeholder(port: Port) -> Node:
     """An input."""
-    node = node_def_pb2.NodeDef(name=port.place.node, op="Placeholder")
+    return _of_shape("Placeholder", port)
+
+
+def variable(port: Port) -> Node:
+    """A variable that is read as a tensor."""
+    return _of_shape("VariableV2", port)
+
+
+def _of_shape(op: str, port: Port) -> Node:
+    node = node_def_pb2.NodeDef(name=port.place.node, op=op)
     node.attr["dtype"].type = port.dtype
     if port.shape is None:
         node.attr["shape"].shape.unknown_rank = True

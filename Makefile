@@ -26,15 +26,16 @@ bench: .venv/bench
 	$(BIN)/python -m tests.benchmarks.scale
 	$(BIN)/python -m tests.benchmarks.fp16 --out benchmarks-out
 	$(BIN)/python -m tests.benchmarks.fp16_accuracy --out benchmarks-out
+	$(BIN)/python -m tests.benchmarks.saved_model --out benchmarks-out
 
 clean:
 	rm -rf .venv .demo benchmarks-out build *.egg-info
 
 # Installed again when the dependencies may have changed; the sources are used where they lie.
 .venv/demo: EXTRAS = demo
-.venv/test: EXTRAS = demo,test,torch
+.venv/test: EXTRAS = demo,test,tensorflow,torch
 .venv/lint: EXTRAS = demo,test,lint
-.venv/bench: EXTRAS = demo,bench
+.venv/bench: EXTRAS = demo,bench,tensorflow
 
 .venv/demo .venv/test .venv/lint .venv/bench: pyproject.toml
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from regraft.files.wire import LARGE
 from regraft.ir.weights import Stored
 from regraft.pipelines.frontend import FrontendError
 
@@ -23,8 +24,8 @@ from .signature import Port
 VARIABLES = ("Variable", "VariableV2", "VarHandleOp")
 _ASSIGN = ("Assign", "AssignVariableOp")
 _GATHERS = {"ResourceGather": "GatherV2", "ResourceGatherNd": "GatherNd"}
-_KNOWN_AT_ONCE = (3, 4, 5, 6, 9, 10)
-"""Data types of variables that may say shapes or choose branches: integers and truths."""
+_DECIDING = (3, 4, 5, 6, 9, 10)
+"""Data types of variables that may say shapes or choose branches: integers and truths. Large ones do not."""
 
 
 def restored(nodes: Nodes) -> dict[str, str]:
@@ -51,7 +52,7 @@ def take_out(nodes: Nodes, names: Mapping[str, str], values: Mapping[str, Stored
     Raises:
         FrontendError: a variable has no value in the checkpoint, or is used in a way that is not known.
     """
-    variables = {name for name, node in nodes.items() if node.op in VARIABLES}
+    variables = [name for name, node in nodes.items() if node.op in VARIABLES]
     missing = sorted(name for name in variables if names.get(name, name) not in values)
     if missing:
         raise FrontendError(
@@ -108,9 +109,9 @@ def _gather(node: Node, nodes: Nodes) -> None:
 
 
 def _fill(node: Node, value: Stored) -> bool:
-    """Make a variable a VariableV2, or a constant where its value may decide about shapes; whether the former."""
+    """Make a variable a VariableV2, or a constant where its value may decide; whether the former."""
     dtype = next(code for code, onnx in DTYPES.items() if onnx == value.header.data_type)
-    if dtype in _KNOWN_AT_ONCE:
+    if dtype in _DECIDING and value.nbytes < LARGE:
         node.CopyFrom(constant(node.name, value.load(), dtype))
         return False
     node.CopyFrom(variable(Port(Place(node.name), dtype, value.shape)))

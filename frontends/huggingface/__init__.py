@@ -18,7 +18,7 @@ from regraft.pipelines.frontend import Frontend, FrontendError, ImportOptions
 from regraft.pipelines.options import Dims
 
 from . import accelerator
-from .examples import SIZES, fixed_sizes, input_axes, make_example
+from .examples import example_sizes, fixed_sizes, input_axes, make_example
 from .tasks import load_model
 
 STYLES = ("faithful", "accelerator")
@@ -88,11 +88,15 @@ def from_model(
         raise FrontendError("style 'accelerator' has eager attention; leave --attention out")
     axes = input_axes(model, style)
     sizes = fixed_sizes(axes, shapes or {})
-    examples = [make_example(model, axes, size | sizes, seed) for seed, size in enumerate(SIZES)]
+    examples = [make_example(model, axes, size, seed) for seed, size in enumerate(example_sizes(model, sizes))]
     dynamic = {name: {axis: dim for axis, dim in dims.items() if dim not in sizes} for name, dims in axes.items()}
     with _attention(model, "eager" if explicit else attention), _without_cache(model):
-        forward = accelerator.forward_of(model) if explicit else None
-        return export_module(model, examples, dynamic, exporter, opset, forward)
+        if not explicit:
+            return export_module(model, examples, dynamic, exporter, opset)
+        try:
+            return export_module(model, examples, dynamic, exporter, opset, accelerator.forward_of(model))
+        except FrontendError as error:
+            raise FrontendError(f"{error}; style 'faithful' may do") from error
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from regraft.pipelines.frontend import FrontendError
+
 HIDDEN = -10_000.0
 """What is added to the scores of padding: its exponential is 0, and half precision holds it."""
 
@@ -13,7 +15,12 @@ def forward_of(model: Any) -> Callable[..., Any]:
     """What computes the same as the model, whose attention takes the bias [batch, 1, 1 or sequence, sequence].
 
     It is the model's own `forward`, called with the bias for a mask: transformers hands four dimensions on as they are.
+
+    Raises:
+        FrontendError: some layers see a window of the sequence, which shows in long sequences only.
     """
+    if windows := _windows(model.config):
+        raise FrontendError(f"style 'accelerator' has one mask for all layers, {type(model).__name__} has {windows}")
     inner = model.forward
     causal = any(getattr(part, "is_causal", False) is True for part in model.modules())
 
@@ -26,6 +33,13 @@ def forward_of(model: Any) -> Callable[..., Any]:
         return inner(attention_mask=(1.0 - visible) * HIDDEN, **inputs)
 
     return forward
+
+
+def _windows(config: Any) -> str:
+    """What layers see less than the whole sequence by, in words; empty where none does."""
+    kinds = {*(getattr(config, "layer_types", None) or ())} - {"full_attention"}
+    sizes = [name for name in ("sliding_window", "attention_chunk_size") if getattr(config, name, None)]
+    return ", ".join([*sorted(kinds), *sizes])
 
 
 def _earlier(length: Any) -> Any:

@@ -57,13 +57,19 @@ def fixed_sizes(axes: Mapping[str, Mapping[int, str]], shapes: Mapping[str, Dims
     return sizes
 
 
+def example_sizes(model: Any, fixed: Mapping[str, int]) -> list[dict[str, int]]:
+    """Sizes to export and to check with, no longer than the model has positions for."""
+    longest = getattr(model.config, "max_position_embeddings", None) or max(sizes[SEQUENCE] for sizes in SIZES)
+    return [{**sizes, SEQUENCE: min(sizes[SEQUENCE], longest), **fixed} for sizes in SIZES]
+
+
 def make_example(model: Any, names: Mapping[str, Any], sizes: Mapping[str, int], seed: int) -> dict[str, Any]:
     """Inputs of the given sizes: ids inside the vocabulary, the first row full, the others ended by padding."""
     import torch
 
     random = torch.Generator().manual_seed(seed)
     config = model.config
-    batch, sequence = sizes[BATCH], min(sizes[SEQUENCE], getattr(config, "max_position_embeddings", sizes[SEQUENCE]))
+    batch, sequence = sizes[BATCH], sizes[SEQUENCE]
     if "pixel_values" in names:
         height, width = _pair(getattr(config, "image_size", _IMAGE))
         channels = getattr(config, "num_channels", _CHANNELS)

@@ -109,6 +109,25 @@ def test_accelerator_style_hides_what_comes_later(small: Make, torch: Any) -> No
     assert np.abs(logits[0, 6:] - logits[1, 6:]).max() > 0.1
 
 
+def test_accelerator_style_refuses_windows(torch: Any) -> None:
+    import transformers as hf
+
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
+    config = hf.MistralConfig(**sizes, num_key_value_heads=2, vocab_size=100, sliding_window=64)
+    with pytest.raises(FrontendError, match=r"MistralModel has .*sliding_window; style 'faithful' may do"):
+        from_model(hf.MistralModel(config), style="accelerator")
+
+
+def test_accelerator_style_is_checked_against_the_model_itself(torch: Any) -> None:
+    import transformers as hf
+
+    sizes = {"d_model": 32, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "vocab_size": 100}
+    layers = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 4, "decoder_attention_heads": 4}
+    torch.manual_seed(0)
+    with pytest.raises(FrontendError, match=r"something else than torch: .* at the worst.*style 'faithful' may do"):
+        from_model(hf.BartModel(hf.BartConfig(**sizes, **layers)), style="accelerator", exporter="torchscript")
+
+
 def test_scopes_of_torchscript_are_names_of_nodes(small: Make) -> None:
     model = from_model(small("bert"), exporter="torchscript")
     assert any(node.name.startswith("/bert/encoder/layer.1/attention/self/") for node in model.graph.nodes)
@@ -188,6 +207,7 @@ def test_shape_of_one_input_fixes_all(folder: Path) -> None:
         ({"exporter": "caffe"}, "no exporter named 'caffe'"),
         ({"style": "accelerator", "attention": "sdpa"}, "has eager attention"),
         ({"shapes": {"ids": (1, 8)}}, "no input named 'ids' to shape"),
+        ({"shapes": {"input_ids": (1, 65)}}, "does not take the example inputs: "),
         ({"shapes": {"input_ids": (8,)}}, "has the dimensions batch x sequence"),
         ({"shapes": {"input_ids": (2, 8), "attention_mask": (1, 8)}}, "two sizes of 'batch': 2 and 1"),
     ],

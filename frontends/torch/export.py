@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from regraft.errors import UnknownNameError
+from regraft.errors import RegraftError, UnknownNameError
 from regraft.files.loading import load
 from regraft.ir.model import Model
 from regraft.pipelines.frontend import FrontendError
@@ -52,11 +52,19 @@ def export_module(
     if exporter not in OPSETS:
         raise UnknownNameError("exporter", exporter, OPSETS)
     names, what = list(examples[0]), type(module).__name__
+    for name, value in examples[0].items():
+        if not isinstance(value, torch.Tensor):
+            raise FrontendError(
+                f"example input '{name}' is a {type(value).__name__}; only tensors are inputs of a model"
+            )
     with _inference(module), quiet():
         try:
             expected = [named_outputs(module(**example)) for example in examples]
-        except (TypeError, ValueError, RuntimeError, IndexError) as error:
+        except RegraftError:
+            raise
+        except Exception as error:  # whatever the module's code raises
             raise FrontendError(f"{what} does not take the example inputs: {reason(error)}") from error
+        _check_precision(what, *module.parameters(), *expected[0].values())
         inner = forward or module.forward
 
         def positional(*values: Any) -> tuple[Any, ...]:
@@ -101,6 +109,7 @@ def export_program(program: Any, opset: int | None = None) -> Model:
     example = dict(zip(program.graph_signature.user_inputs, leaves, strict=True))
     with quiet():
         expected = named_outputs(program.module()(*positional, **by_name))
+        _check_precision("the program", *program.parameters(), *expected.values())
 
         def write(path: Path) -> None:
             torch.onnx.export(
@@ -161,6 +170,17 @@ def _checked(
 
 def _array(tensor: Any) -> Any:
     return tensor.detach().cpu().numpy()
+
+
+def _check_precision(what: str, *tensors: Any) -> None:
+    """Refuse half precision, which ONNX Runtime does not compute everywhere, so that nothing could be checked."""
+    import torch
+
+    for tensor in tensors:
+        if tensor.dtype in (torch.float16, torch.bfloat16):
+            raise FrontendError(
+                f"{what} computes in {tensor.dtype}; export it in float32, by float(), and let a pass lower it"
+            )
 
 
 def _output_axes(examples: Sequence[Tensors], expected: Sequence[Tensors], axes: Axes) -> dict[str, dict[int, str]]:

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import regraft
+from regraft.cli import cli
 from regraft.errors import RegraftError
 from regraft.frontends.torch import from_module
 from regraft.pipelines.frontend import FrontendError, ImportOptions
@@ -62,6 +64,14 @@ def test_opset_is_as_near_as_the_exporter_writes(
     assert from_module(module, inputs, exporter=exporter, opset=asked).opset == written
 
 
+def failing(torch: Any) -> Any:
+    class Fails(torch.nn.Module):
+        def forward(self, x: Any) -> Any:
+            return {}["word"]
+
+    return Fails()
+
+
 def test_example_that_does_not_fit(module: Any, torch: Any) -> None:
     with pytest.raises(FrontendError, match="does not take the example inputs: mat1 and mat2"):
         from_module(module, (torch.randn(3, 5), torch.randn(1)))
@@ -69,8 +79,19 @@ def test_example_that_does_not_fit(module: Any, torch: Any) -> None:
         from_module(module, [torch.randn(3, 4)] * 3)
     with pytest.raises(FrontendError, match="axes name 'z'"):
         from_module(module, (torch.randn(3, 4), torch.randn(1)), axes={"z": {0: "batch"}})
+    with pytest.raises(FrontendError, match="example input 'scale' is a float"):
+        from_module(module, {"x": torch.randn(3, 4), "scale": 2.0})
+    with pytest.raises(FrontendError, match="does not take the example inputs: 'word'"):
+        from_module(failing(torch), [torch.ones(3)])
     with pytest.raises(RegraftError, match="no exporter named 'jit'"):
         from_module(module, (torch.randn(3, 4), torch.randn(1)), exporter="jit")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_module_in_half_precision(module: Any, inputs: tuple[Any, Any], torch: Any, dtype: str) -> None:
+    lower = getattr(torch, dtype)
+    with pytest.raises(FrontendError, match=rf"Scaled computes in torch.{dtype}; export it in float32"):
+        from_module(module.to(lower), [tensor.to(lower) for tensor in inputs])
 
 
 def test_branch_on_a_value_is_refused_or_found(torch: Any, capfd: pytest.CaptureFixture[str]) -> None:
@@ -138,6 +159,15 @@ def test_pickle_is_named_and_not_read(
                 archive.writestr(member, bomb)
     with pytest.raises(FrontendError, match=f"{name} is {kind}.*torch.export.save"):
         regraft.open_source(path, options=ImportOptions(trust=trust))
+
+
+def test_command_takes_no_pickle(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(pickle.dumps(Bomb()))
+    result = CliRunner().invoke(cli, ["import", str(path), "-o", str(tmp_path / "model.onnx"), "--trust"])
+    assert isinstance(result.exception, SystemExit)
+    assert "weights.pth is a pickle" in result.stderr
+    assert not (tmp_path / "model.onnx").exists()
 
 
 def test_exported_program_is_not_read_without_trust(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Rewrite ONNX graphs for the compiler that refuses them, prove the result equal, show what changed.
 
 What belongs here is the core, by package: the model in memory (`ir`) and in files (`files`), patterns and rules
-(`rewriting`), passes and their manager (`pipelines`), shapes, folding and opsets, `verification`, `inspection` and the
-command line (`cli`). The core knows no pass, frontend or target by name: it finds them through `pipelines.registry`.
+(`rewriting`), passes and their manager (`pipelines`), shapes, folding and opsets, the parts of transformers that passes
+ask for (`regions`), half `precision`, the work of host and device (`splitting`, `bundling`, `runtime`), `verification`,
+`inspection` and the command line (`cli`). The core knows no pass, frontend or target by name: it finds them through `pipelines.registry`.
 
 The names below are imported when they are first used, so that the command line starts without onnx and numpy.
 """
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from regraft.errors import RegraftError
 
 if TYPE_CHECKING:
+    from regraft.bundling import write_bundle
     from regraft.files.loading import load
     from regraft.files.saving import save
     from regraft.ir.model import Model
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 _HOMES = {
     **dict.fromkeys(("approximation", "exact", "interface", "precision", "reassociation"), "verification.contract"),
     "load": "files.loading",
+    "write_bundle": "bundling",
     "run": "pipelines.manager",
     "Model": "ir.model",
     **dict.fromkeys(("Bytes", "Shapes", "option"), "pipelines.options"),
@@ -76,6 +79,7 @@ __all__ = [
     "run",
     "save",
     "why",
+    "write_bundle",
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -43,7 +44,7 @@ def check_destination(folder: Path) -> None:
 
 def write_bundle(
     model: Model,
-    folder: Path,
+    folder: str | os.PathLike[str],
     *,
     original: Model | None = None,
     report: Report | None = None,
@@ -69,6 +70,7 @@ def write_bundle(
         ModelError: the folder holds something else, or cannot be written; what was there is still there.
         VerificationError: the result breaks the contract of its pipeline.
     """
+    folder = Path(folder)
     check_destination(folder)
     model, golden = _tidied(model), None
     if original is not None:

@@ -23,6 +23,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.S)
 COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines() if line.startswith("regraft ")]
 OF_TORCH = [command for command in COMMANDS if "huggingface" in command]
+OF_TENSORFLOW = [command for command in COMMANDS if "tensorflow" in command]
 OWN_PASS, API = (text for kind, text in BLOCKS if kind == "python")
 
 
@@ -40,7 +41,7 @@ def folder(tmp_path, monkeypatch, artifacts) -> Path:
 def test_every_command_runs(folder):
     assert len(COMMANDS) > 8
     for command in COMMANDS:
-        if command not in OF_TORCH:
+        if command not in (*OF_TORCH, *OF_TENSORFLOW):
             check(command)
 
 
@@ -50,6 +51,14 @@ def test_commands_of_torch_run(folder):
     importlib.import_module("tests.frontends.small").small("bert").save_pretrained(folder / "huggingface-bert")
     assert OF_TORCH
     for command in OF_TORCH:
+        check(command)
+
+
+def test_commands_of_tensorflow_run(folder, artifacts):
+    pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
+    shutil.copytree(artifacts / "tensorflow/tiny_seq32", folder / "tensorflow-bert")
+    assert OF_TENSORFLOW
+    for command in OF_TENSORFLOW:
         check(command)
 
 

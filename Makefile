@@ -1,6 +1,7 @@
 # Python 3.11 or newer, pip and make are all that is needed; everything else goes into .venv.
 
 PYTHON ?= python3
+FRAMEWORKS ?=  # ,tensorflow,torch: the tests that need them run too
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 ROOMS := regraft passes frontends targets models tests
@@ -33,7 +34,7 @@ clean:
 
 # Installed again when the dependencies may have changed; the sources are used where they lie.
 .venv/demo: EXTRAS = demo
-.venv/test: EXTRAS = demo,test,tensorflow,torch
+.venv/test: EXTRAS = demo,test$(FRAMEWORKS)
 .venv/lint: EXTRAS = demo,test,lint
 .venv/bench: EXTRAS = demo,bench,tensorflow
 

@@ -158,7 +158,7 @@ class _Converter:
             half, bound = self.half, self.limits.bound if clips else np.inf
 
             def lower(array: Array) -> Array:
-                return np.clip(array, -bound, bound).astype(half) if clips else array.astype(half)
+                return np.asarray(np.clip(array, -bound, bound) if clips else array, half)
 
             if isinstance(held, Value) and held.nbytes >= _LARGE:
                 value: Value | Array = Derived([held], lower, held.shape, half)

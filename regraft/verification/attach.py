@@ -42,7 +42,7 @@ def attach(model: Model, options: Any, ort_value: Callable[[Array], Any]) -> tup
         if isinstance(value, Stored) and _is_mappable(value):
             _refer(tensor, value)
         elif initializers.get(id(tensor)) is tensor and not _is_packed(value):
-            given[tensor.name] = ort_value(np.ascontiguousarray(_load(value)))
+            given[tensor.name] = ort_value(np.asarray(_load(value), order="C"))
         elif (room := room - value.nbytes) > 0:
             _embed(tensor, _load(value))
         else:

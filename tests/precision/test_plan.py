@@ -13,6 +13,7 @@ from regraft.ir.model import Model
 from regraft.precision import plan
 from regraft.precision.observe import observe
 from regraft.verification.inputs import make_inputs
+from regraft.verification.runtime import Session
 from regraft.verification.verify import snapshot
 
 GRAPH = """g (float[2, 4] x) => (float[2, 4] y)
@@ -154,6 +155,20 @@ def test_a_mask_that_was_not_needed_in_the_data_is_clipped_all_the_same(artifact
     plan.write(tmp_path / "plan.toml", rows, "float16", "convert-fp16")
     regraft.run(model, f"convert-fp16{{plan={tmp_path / 'plan.toml'}}}")
     assert [node.op for node in model.graph.nodes].count("Clip") == 1
+
+
+def test_a_constant_that_half_precision_cannot_hold_is_clipped_where_a_plan_asks_for_it(tmp_path):
+    text = """g (float[2, 4] x) => (float[2, 4] y) <float low = {-3.4e38}> { h = Relu (x)  m = Max (h, low)
+      y = Neg (m) }"""
+    rows = plan.make(parse(text), [{"x": X.astype(np.float32)}])
+    plan.write(tmp_path / "plan.toml", rows, "float16", "convert-fp16")
+    path = tmp_path / "plan.toml"
+    path.write_text(path.read_text().replace('precision = "float32"', 'precision = "float16"'))
+    model = parse(text)
+    regraft.run(model, f"convert-fp16{{plan={path}}}")
+    low = next(t for node in model.graph.nodes if node.op == "Max" for t in node.inputs if not t.inputs)
+    assert (low.dtype, low.values.shape) == (np.float16, ())
+    np.testing.assert_allclose(Session(model).run({"x": X.astype(np.float32)})["y"], -np.maximum(X, 0))
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,8 @@ def precision_plan(
     from regraft.precision import plan
     from regraft.precision.policy import Mode
 
+    if output is not None and output.suffix != ".toml":
+        raise click.UsageError(f"the plan goes to a .toml file, not {output}")
     loaded = load(model)
     samples = [arrays(loaded, (text,), seed) for text in data] or [arrays(loaded, (), seed)]
     rows = plan.make(loaded, samples, dtype=dtype, mode=kind_of(Mode).read(mode), margin=margin)

@@ -107,6 +107,8 @@ def rewrite(
     from regraft.pipelines.registry import targets
     from regraft.pipelines.target import TargetError
 
+    if report is not None and report.resolve() in (model.resolve(), output.resolve()):
+        raise click.UsageError(f"the report would take the place of {report}, a model; name another file")
     chosen = targets.load(target or DEFAULT_TARGET)()
     bundle = output.is_dir() or not output.suffix
     if bundle:

@@ -187,3 +187,25 @@ def test_a_report_that_cannot_be_written_leaves_no_model(run, model, tmp_path):
     result = run("rewrite", model, "-o", tmp_path / "out.onnx", "--report", tmp_path / "no" / "report.json")
     assert result.exit_code == 2
     assert not (tmp_path / "out.onnx").exists()
+
+
+@pytest.mark.parametrize("place", ["the model", "the output"])
+def test_a_report_takes_the_place_of_no_model(run, model, tmp_path, place):
+    before, out = model.read_bytes(), tmp_path / "out.onnx"
+    model = tmp_path / "model.onnx"
+    model.write_bytes(before)
+    result = run("rewrite", model, "-o", out, "--report", model if place == "the model" else out)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "would take the place of" in result.stderr
+    assert model.read_bytes() == before
+    assert not out.exists()
+
+
+def test_a_plan_takes_the_place_of_no_model(run, model, tmp_path):
+    before = model.read_bytes()
+    model = tmp_path / "model.onnx"
+    model.write_bytes(before)
+    result = run("precision-plan", model, "-o", model)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "the plan goes to a .toml file" in result.stderr
+    assert model.read_bytes() == before

@@ -33,7 +33,13 @@ def is_bundle(folder: Path) -> bool:
 
 
 def write_models(model: Model, folder: Path, layout: Layout = "auto") -> None:
-    """Write the device's model and the host's into `folder`; `layout` is the device's."""
+    """Write the device's model and the host's into `folder`; `layout` is the device's.
+
+    Raises:
+        ModelError: the weights were to stay where they are; or the disk refuses.
+    """
+    if layout == "reference":
+        raise ModelError("layout 'reference': a bundle holds its weights; use another layout, or write a file")
     places: Places = {}
     if model.host is not None and model.host.feeds:
         save_sharing(model.host.model, folder / HOST, "external", places)
@@ -118,6 +124,13 @@ def _assemble(folder: Path, manifest: dict[str, Any], load: Callable[[Path], Mod
     else:
         front = load(_inside(folder, manifest["host"]["model"]))
     model.host = Host(front, feeds, list(map(_variable, manifest["outputs"])))
+    for what, said, made in (
+        ("output of the host", feeds.values(), front.graph.outputs),
+        ("input of the device", feeds, model.graph.inputs),
+        ("output of the device", (tensor.name for tensor in model.host.outputs), model.graph.outputs),
+    ):
+        if unknown := sorted(set(said) - {tensor.name for tensor in made}):
+            raise ModelError(f"{folder / MANIFEST}: there is no {what} named '{unknown[0]}'")
     return model
 
 

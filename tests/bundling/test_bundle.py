@@ -135,6 +135,8 @@ def test_other_folders_and_files_stay(split, tmp_path):
         with pytest.raises(ModelError, match=why):
             write_bundle(split, tmp_path / name)
     assert (tmp_path / "notes/mine.txt").read_text() == (tmp_path / "file").read_text() == "mine"
+    with pytest.raises(ModelError, match="a bundle holds its weights"):
+        write_bundle(split, tmp_path / "new", layout="reference")
     (tmp_path / "empty").mkdir()
     write_bundle(split, tmp_path / "empty")
     assert regraft.load(tmp_path / "empty").host is not None
@@ -150,6 +152,9 @@ def test_other_folders_and_files_stay(split, tmp_path):
         (lambda b: _change(b, format=99), "format 99"),
         (lambda b: _change(b, device=None), "is no manifest"),
         (lambda b: _change(b, device={"model": "../elsewhere.onnx", "inputs": []}), "outside the bundle"),
+        (lambda b: _rename(b, '"host": "words"', '"host": "worms"'), "no output of the host named 'worms'"),
+        (lambda b: _rename(b, '"name": "words"', '"name": "worms"'), "no input of the device named 'worms'"),
+        (lambda b: _rename(b, '"name": "logits"', '"name": "logs"'), "no output of the device named 'logs'"),
     ],
 )
 def test_a_damaged_bundle_is_one_line(bundle, damage, why):
@@ -171,6 +176,12 @@ def test_changed_bytes_are_seen(bundle):
 def _change(bundle, **fields):
     path = bundle / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def _rename(bundle, old, new):
+    path = bundle / "manifest.json"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
 
 
 def test_it_is_shown_with_its_host(bundle):

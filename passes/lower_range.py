@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from regraft.errors import PassError
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.schema import constant_of
@@ -37,6 +38,8 @@ class LowerRange(Pass):
     max_length: int = option(0, "largest limit of a Range over a dynamic dimension; 0: leave those")
 
     def run(self, model: Model, context: Context) -> None:
+        if self.max_length < 0:
+            raise PassError(f"{self.name}: max-length {self.max_length}: a length cannot be negative")
         if not any(node.op == "Range" and not node.domain for node in model.nodes()):
             return
         facts = analyse(model)
@@ -62,7 +65,7 @@ class LowerRange(Pass):
         ends = node.inputs[:2]
         if delta.dtype not in (np.int64, np.int32) or delta < 0 or not all(is_natural(t, facts) for t in ends):
             return "its limit is not known, and a Slice needs whole numbers that are not negative"
-        if self.max_length <= 0:
+        if not self.max_length:
             return "its limit is dynamic: fix it with set-shapes, or say how large it can be with max-length"
         table = np.arange(self.max_length, dtype=delta.dtype)
         places = (
@@ -78,9 +81,9 @@ def all_numbers(start: Array, limit: Array, delta: Array) -> Term | str:
     steps = (limit.item() - first) / step
     if not math.isfinite(steps):
         return "its numbers are not finite"
-    exact = first + np.arange(max(math.ceil(steps), 0)) * step
-    numbers = exact.astype(start.dtype)
-    return term(numbers) if (numbers == exact).all() else "its numbers are rounded: fold-constants computes those"
+    wanted = first + np.arange(max(math.ceil(steps), 0)) * step
+    numbers = wanted.astype(start.dtype)
+    return term(numbers) if (numbers == wanted).all() else "its numbers are rounded: fold-constants computes those"
 
 
 def number(tensor: Tensor, facts: Facts) -> Array | None:

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import regraft
+from regraft.errors import PassError
 from regraft.passes.lower_range import LowerRange
 from regraft.passes.set_shapes import SetShapes
+from regraft.pipelines.pass_ import Context
 from regraft.verification.verify import snapshot
 
 OPSETS = (11, 13, 17, 18, 20, 23)
@@ -164,3 +166,9 @@ def test_those_of_an_export_with_fixed_shapes(artifacts, apply, name):
     found = apply(model, LowerRange())
     assert len(found.changes) == EXPORTS[name], found.notes
     assert "Range" not in found.ops
+
+
+def test_a_length_is_not_negative(parse):
+    model = parse("g (float[n] x) => (float[n] y) { y = Neg (x) }")
+    with pytest.raises(PassError, match="a length cannot be negative"):
+        LowerRange(max_length=-1).run(model, Context())

@@ -68,7 +68,8 @@ def _convert(signature: Signature, values: Mapping[str, Stored], options: Import
     origins = {name: node.op for name, node in nodes.items()}
     mend(nodes, starts.values())
     named = {node: f"{node}:0" if node in (*starts, *ends) else node for node in weights}
-    proto = _to_onnx(nodes, starts, ends, named)
+    source = tf.compat.v1.GraphDef(node=nodes.values(), library=graph.graph_def.library)
+    proto = _to_onnx(source, starts, ends, named)
     _check(proto)
     model = _with_weights(proto, {named[node]: value for node, value in weights.items()}, path)
     _describe(model, {key: signature.inputs[key] for key in starts}, origins)
@@ -105,14 +106,13 @@ def _cut(signature: Signature, everything: Nodes, functions: dict[str, Any]) -> 
 
 
 def _to_onnx(
-    nodes: Nodes, starts: Mapping[str, str], ends: Mapping[str, str], weights: Mapping[str, str]
+    graph: Any, starts: Mapping[str, str], ends: Mapping[str, str], weights: Mapping[str, str]
 ) -> onnx.ModelProto:
     """What tf2onnx makes of the graph; weights are inputs, whose names `weights` has by variable."""
     renamed = {f"{node}:0": name for node, name in weights.items()}
     renamed.update((f"{node}:0", key) for key, node in starts.items())
     renamed.update((f"{node}:0", key if key not in starts else f"{key}_output") for key, node in ends.items())
     inputs, outputs = [f"{node}:0" for node in (*starts.values(), *weights)], [f"{node}:0" for node in ends.values()]
-    graph = tf.compat.v1.GraphDef(node=nodes.values())
     try:
         with tf.Graph().as_default():
             tf.import_graph_def(graph, name="")

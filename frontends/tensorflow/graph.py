@@ -54,10 +54,11 @@ def inline(nodes: Nodes, functions: dict[str, Any]) -> dict[Place, Place]:
     Returns what stands for the outputs of the calls.
     """
     instead: dict[Place, Place] = {}
+    used = set(nodes)  # also by calls that are gone: `instead` knows them by name
     while calls := [node for node in nodes.values() if node.op in CALLS]:
         for call in calls:
             del nodes[call.name]
-            _put_body(call, functions[call.attr["f"].func.name], nodes, instead)
+            _put_body(call, functions[call.attr["f"].func.name], nodes, used, instead)
     for node in nodes.values():
         read = [str(resolve(Place.of(text), instead)) for text in node.input if text[0] != "^"]
         del node.input[:]
@@ -72,12 +73,12 @@ def resolve(place: Place, instead: dict[Place, Place]) -> Place:
     return place
 
 
-def _put_body(call: Node, function: Any, nodes: Nodes, instead: dict[Place, Place]) -> None:
+def _put_body(call: Node, function: Any, nodes: Nodes, used: set[str], instead: dict[Place, Place]) -> None:
     arguments = [Place.of(text) for text in call.input if text[0] != "^"]
     given = dict(zip((argument.name for argument in function.signature.input_arg), arguments, strict=True))
     names: dict[str, str] = {}
     for node in function.node_def:
-        names[node.name] = name = _free(node.name, call.name, nodes)
+        names[node.name] = name = _free(node.name, call.name, used)
         nodes[name] = type(node)()
         nodes[name].CopyFrom(node)
         nodes[name].name = name
@@ -99,9 +100,10 @@ def _put_body(call: Node, function: Any, nodes: Nodes, instead: dict[Place, Plac
         instead[Place(call.name, index)] = place(function.ret[output.name])
 
 
-def _free(name: str, call: str, nodes: Nodes) -> str:
-    while name in nodes:
+def _free(name: str, call: str, used: set[str]) -> str:
+    while name in used:
         name = f"{call}/{name}"
+    used.add(name)
     return name
 
 

@@ -1,7 +1,4 @@
-"""SavedModels of TensorFlow 1 and 2 and of Keras, imported and held against TensorFlow's own outputs.
-
-The only file of the tests that imports TensorFlow.
-"""
+"""SavedModels of TensorFlow 1 and 2 and of Keras, imported and held against TensorFlow's own outputs."""
 
 from __future__ import annotations
 
@@ -161,6 +158,17 @@ class Module(tf.Module):
         rows = tf.nn.gelu(tf.gather(self.table, ids) @ self.kernel, approximate=False)
         return {"scores": tf.reshape(rows, self.size)}
 
+    @tf.function
+    def twice(self, x):
+        return tf.linalg.matmul(x, self.kernel, name="product") @ tf.transpose(self.kernel)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float32, name="x")])
+    def turns(self, x):
+        x = self.twice(self.twice(x))
+        for _ in tf.range(tf.shape(x)[0]):
+            x = x * 0.5 + 1.0
+        return {"y": x}
+
     @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, name="x")])
     def strange(self, x):
         return {"y": tf.math.digamma(x) + tf.math.betainc(x, x, x)}
@@ -176,7 +184,8 @@ class Module(tf.Module):
 def module(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("module")
     one = Module()
-    tf.saved_model.save(one, str(folder), {"gelu": one.gelu, "strange": one.strange, "loop": one.loop})
+    signatures = {name: getattr(one, name) for name in ("gelu", "turns", "strange", "loop")}
+    tf.saved_model.save(one, str(folder), signatures)
     return folder
 
 
@@ -186,6 +195,16 @@ def test_a_module_with_exact_gelu(module):
     expected = tf.saved_model.load(str(module)).signatures["gelu"](ids=ids)["scores"].numpy()
     assert_equal(model, {"ids": ids}, {"scores": expected})
     assert [len(one.changes) for one in regraft.run(model, "fuse-gelu", verify="each").passes] == [1]
+
+
+def test_functions_that_are_called_twice_and_loops(module):
+    model = regraft.open_source(module, options=ImportOptions(signature="turns"))
+    x = np.float32(np.arange(12).reshape(3, 4)) / 10
+    expected = tf.saved_model.load(str(module)).signatures["turns"](x=x)["y"].numpy()
+    assert_equal(model, {"x": x}, {"y": expected})
+    products = [node for node in model.graph.nodes if node.op == "MatMul"]
+    assert len({node.name for node in products}) == 4
+    assert [node.op for node in model.graph.nodes].count("Loop") == 1
 
 
 def test_a_keras_model(tmp_path):
@@ -212,7 +231,10 @@ def test_a_keras_model(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (ImportOptions(), "has no signature 'serving_default'; name one by --signature; it has: gelu, loop, strange"),
+        (
+            ImportOptions(),
+            "has no signature 'serving_default'; name one by --signature; it has: gelu, loop, strange, turns",
+        ),
         (ImportOptions(signature="gel"), "no signature named 'gel'; did you mean 'gelu'?"),
         (ImportOptions(signature="gelu", tag="train"), "has no graph tagged 'train'; name one by --tag; it has: serve"),
         (ImportOptions(signature="strange"), "has no ONNX form for Betainc (node 'Betainc'), Digamma (node 'Digamma')"),

@@ -115,7 +115,9 @@ def call(x: Any, scale: Any, bias: Any, axis: Any, eps: Any) -> Term:
 
 def is_function(out: Tensor, opset: int) -> bool | str:
     """Whether LayerNormalization is a function's call that can be the operator."""
-    return (out.inputs[0].domain == STAND_IN and opset >= 17) or f"opset {opset} has no LayerNormalization"
+    if out.inputs[0].domain != STAND_IN:
+        return "it is the operator already"
+    return opset >= 17 or f"opset {opset} has no LayerNormalization"
 
 
 class FuseLayerNorm(RulePass):

@@ -168,6 +168,7 @@ def test_every_writing_of_the_tanh_form(inner, outer, opset):
         ("d = Div(x, root2) e = Erf(d) b = Sub(one, e) p = Mul(x, b) out = Mul(p, half)", ""),
         ("d = Div(x, root2) e = Erf(d) b = Add(e, one) n = Neg(x) p = Mul(n, b) out = Mul(p, half)", ""),
         ("d = Div(x, root2) e = Erf(d) b = Add(e, one) p = Mul(x, b) q = Mul(p, half) out = Add(q, b)", "read by"),
+        ("out = Gelu(x)", "it is the operator already"),
         (
             "k = Pow(x, two) m = Mul(c, k) a = Add(x, m) t = Mul(s, a) h = Tanh(t) b = Add(one, h) p = Mul(half, x) "
             "out = Mul(p, b)",

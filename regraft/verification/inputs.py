@@ -126,9 +126,12 @@ def _typed(value: Any, port: Port | None) -> Any:
     if port is None or port.kind != "tensor" or isinstance(value, np.ndarray):
         return value
     try:
-        return np.array(value, dtype=port.dtype)
+        array = np.array(value, dtype=port.dtype)
     except (ValueError, TypeError) as error:
         raise InputError(f"input '{port.name}' takes {port}: {error}") from error
+    if array.dtype.kind in "iu" and not np.array_equal(array, np.array(value)):
+        raise InputError(f"input '{port.name}' takes {port}: not all that is given are whole numbers")
+    return array
 
 
 class _Sizes:

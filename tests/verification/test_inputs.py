@@ -290,6 +290,7 @@ def test_inputs_from_files_and_texts(model: Model, tmp_path: Path) -> None:
         ("list.json", "must be an object"),
         ("broken.json", "cannot read inputs from"),
         ("ragged.json", r"input 'ids' takes int64\[batch, seq\]"),
+        ("halves.json", "not all that is given are whole numbers"),
     ],
 )
 def test_sources_that_are_none(
@@ -299,6 +300,7 @@ def test_sources_that_are_none(
     Path("list.json").write_text("[1, 2]")
     Path("broken.json").write_text("{")
     Path("ragged.json").write_text('{"ids": [[1], [2, 3]]}')
+    Path("halves.json").write_text('{"ids": [[1, 2.5]]}')
     with pytest.raises(InputError, match=says):
         read_given([text], model)
 

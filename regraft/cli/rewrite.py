@@ -70,7 +70,7 @@ HEAD, RIGHT = ("pass", "time", "nodes", "", "changes"), (1, 2, 3)
 @click.option("--dump-dir", type=PATH, help="Write the graph after each pass that changed it.")
 @click.option("--timing", is_flag=True, help="Print time and memory of each pass.")
 @click.option("--report", type=PATH, help="Write what each pass did, as JSON.")
-@click.option("--no-golden", is_flag=True, help="Run nothing for a bundle: no golden vectors, no check against MODEL.")
+@click.option("--no-golden", is_flag=True, help="No golden vectors and no check against MODEL for a bundle.")
 @source_options
 @inputs
 @seed

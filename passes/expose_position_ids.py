@@ -14,7 +14,8 @@ from regraft.ir.weights import Derived, code_of
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.regions.embeddings import Embeddings, find_embeddings
-from regraft.regions.lookups import LAYOUT, Lookup
+from regraft.regions.lookups import LAYOUT, Lookup, cuts_rows
+from regraft.regions.turns import index_is_turned, sum_is_turned
 from regraft.shapes import Facts, analyse
 from regraft.splitting import cone, take_sizes, to_host
 from regraft.verification.contract import interface
@@ -26,6 +27,7 @@ class ExposePositionIds(Pass):
     Gather(table[P, H], 0..S-1)           →  Gather(table, position_ids[B, S])
     x + constant[1, S, H]                 →  x + Gather(constant[S, H], position_ids)
     x + Slice(constant[1, P, H], 0 .. S)  →  x + Gather(constant[P, H], position_ids)
+    x[S, B, H] + constant[S, 1, H]        →  x + Gather(constant[S, H], Transpose(position_ids))
 
     The table is known by being a summand of the embeddings whose rows the place in the sequence chooses, be it by a
     Range, a Slice, a constant, or a CumSum that counts the tokens which are no padding. The host gives the device what
@@ -62,9 +64,12 @@ class ExposePositionIds(Pass):
     ) -> None:
         """Let `lookups`, which one index is for, read a new input."""
         ids = embeddings.ids
+        turned = [bool(sum_is_turned(lookup, embeddings)) for lookup in lookups]
         with Editor(model) as edit:
             before = embeddings.way(lookups[0])[0]
             index = _default(lookups[0], before, edit)
+            if index_is_turned(lookups[0], embeddings):
+                index = _turned(index, before, edit)
             rows = {tensor for node in embeddings.nodes for tensor in node.outputs}
             sizes = [node for node in cone([index])[0] if rows.intersection(node.inputs)]
             take_sizes(sizes, ids, facts[ids].dims or (), facts, edit, context)
@@ -74,8 +79,8 @@ class ExposePositionIds(Pass):
             if self.dtype not in ("same", str(index.dtype)):
                 dtype = np.dtype(self.dtype)
                 index = _typed(edit.insert(before, "Cast", [index], {"to": code_of(dtype)}), dtype, ids.shape)
-            for lookup in lookups:
-                _look_up(lookup, index, embeddings, edit, context)
+            for lookup, is_turned in zip(lookups, turned, strict=True):
+                _look_up(lookup, index, is_turned, embeddings, edit, context)
         to_host(model, {self.input: index}, context, rule="default")
 
 
@@ -88,26 +93,11 @@ def _reason_to_keep(lookup: Lookup, embeddings: Embeddings) -> str:
         return f"they choose by {lookup.node.op}"
     if lookup.index is not None and len(lookup.index.shape or [None] * 3) > 2:
         return f"'{lookup.index.name}' has more than two dimensions"
-    if _is_turned(embeddings):
-        return "axes are exchanged between the token ids and the sum"
-    if lookup.node is not None and lookup.node.op == "Slice" and not _cuts_rows(lookup.node, lookup):
+    if sum_is_turned(lookup, embeddings) is None:
+        return "it cannot be told along which axis of the sum they lie"
+    if lookup.node is not None and lookup.node.op == "Slice" and not cuts_rows(lookup.node):
         return "more than its rows is cut"
     return ""
-
-
-def _is_turned(embeddings: Embeddings) -> bool:
-    """Whether the sum may not be [B, S, H]."""
-    ids, rows = embeddings.ids.shape, (embeddings.total.shape or [None])[:2]
-    return any(node.op == "Transpose" for node in embeddings.nodes) or (None not in (*ids, *rows) and ids != rows)
-
-
-def _cuts_rows(node: Node, lookup: Lookup) -> bool:
-    """Whether a Slice, of opset 10 or later, cuts the rows and nothing else."""
-    rank = len(lookup.table.shape)
-    axes = schema.constant_of(node.inputs[3]) if len(node.inputs) > 3 and not node.inputs[3].is_empty() else None
-    if axes is None:
-        return len(node.inputs) > 1 and rank == 2 and list(node.inputs[1].shape or ()) == [1]
-    return [int(axis) % rank for axis in axes] == [rank - 2]
 
 
 def _default(lookup: Lookup, before: Node, edit: Editor) -> Tensor:
@@ -122,11 +112,15 @@ def _default(lookup: Lookup, before: Node, edit: Editor) -> Tensor:
     return _typed(edit.insert(before, "Slice", [places, starts, ends, axes, *steps]), np.int64, None)
 
 
-def _look_up(lookup: Lookup, index: Tensor, embeddings: Embeddings, edit: Editor, context: Context) -> None:
-    """Let `index` choose the rows, and add them as they are."""
+def _look_up(
+    lookup: Lookup, index: Tensor, is_turned: bool, embeddings: Embeddings, edit: Editor, context: Context
+) -> None:
+    """Let `index` choose the rows, and add them as they are, or as [S, B, H] where the sum `is_turned`."""
     way = embeddings.way(lookup)
+    if is_turned:
+        index = _turned(index, way[0], edit)
     shape = [*index.shape, lookup.width]
-    if lookup.node is not None and lookup.node.op == "Gather":
+    if not is_turned and lookup.node is not None and lookup.node.op == "Gather":
         lookup.node.inputs[1] = index
         lookup.output.shape = shape
     else:
@@ -156,6 +150,11 @@ def _flat_table(lookup: Lookup, edit: Editor) -> Tensor:
         reshape = edit.insert(table.inputs[0], "Reshape", [table, edit.constant(np.array(shape), "table_shape")])
         return _typed(reshape, table.dtype, shape)
     return edit.constant(Derived([values], lambda array: array.reshape(shape), shape, table.dtype), table.name)
+
+
+def _turned(index: Tensor, before: Node, edit: Editor) -> Tensor:
+    """`index` with its two axes exchanged."""
+    return _typed(edit.insert(before, "Transpose", [index], {"perm": [1, 0]}), index.dtype, index.shape[::-1])
 
 
 def _typed(node: Node, dtype: Any, shape: Any) -> Tensor:

@@ -47,16 +47,20 @@ class Embeddings:
 
     def way(self, lookup: Lookup) -> list[Node]:
         """The nodes from the rows of `lookup` to the first sum with rows by ids in it, which is the last of them."""
-        with_ids = {other.output for other in self.by("ids")}
-        reader: dict[Tensor, Node] = {}
-        for node in self.nodes:
-            reader |= dict.fromkeys(node.inputs, node)
-            if not with_ids.isdisjoint(node.inputs):
-                with_ids.update(node.outputs)
+        with_ids = self.sums_with_ids()
+        reader = {tensor: node for node in self.nodes for tensor in node.inputs}
         way = [reader[lookup.output]]
         while way[-1].outputs[0] not in with_ids:
             way.append(reader[way[-1].outputs[0]])
         return way
+
+    def sums_with_ids(self) -> set[Tensor]:
+        """The lookups by ids, and what is made of them up to `total`."""
+        found = {lookup.output for lookup in self.by("ids")}
+        for node in self.nodes:
+            if not found.isdisjoint(node.inputs):
+                found.update(node.outputs)
+        return found
 
 
 def find_embeddings(model: Model) -> list[Embeddings]:
@@ -124,6 +128,7 @@ class _Search:
         found = sorted(lookups.values(), key=lambda lookup: self.place[lookup.node] if lookup.node else last)
         ordered = sorted(nodes, key=self.place.__getitem__)
         ids = _token_ids(found)
+        found = [lookup for lookup in found if lookup.node or _is_place_by_place(lookup, ids)]
         return ids and Embeddings(tuple(found), ids, total, self._normalized(total), tuple(ordered))
 
     def _summands(self, node: Node) -> list[Tensor]:
@@ -210,6 +215,12 @@ def _idle(graph: Graph, ends: Collection[Tensor]) -> set[Node]:
         if not hands_on and node.op in SHAPE_ONLY | SAME_VALUES:
             idle.add(node)
     return idle
+
+
+def _is_place_by_place(constant: Lookup, ids: Tensor | None) -> bool:
+    """Whether the rows of `constant`, where they come before the sequences, are one for each place of `ids`."""
+    shape = list(constant.table.shape)
+    return len(shape) < 3 or shape[0] == 1 or (ids is not None and ids.shape[1] == shape[0])
 
 
 def _token_ids(lookups: Iterable[Lookup]) -> Tensor | None:

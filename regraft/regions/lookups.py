@@ -10,6 +10,8 @@ A lookup is a Gather or a GatherND, a OneHot and a MatMul, a Slice of the table.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -42,7 +44,8 @@ class Lookup:
 
     Attributes:
         role: what chooses the rows; see above.
-        table: of constants alone, [rows, H]; also [1, rows, H] where it is sliced, or a summand itself.
+        table: of constants alone, [rows, H]; also [1, rows, H] where it is sliced, or a summand itself, which may be
+            [rows, 1, H] too.
         index: what chooses the rows; None where they lie in the table in their order.
         node: the Gather, GatherND, MatMul or Slice; None where the table itself is a summand.
         output: the rows.
@@ -57,7 +60,7 @@ class Lookup:
     @property
     def rows(self) -> int:
         """How many rows the table has."""
-        return int(self.table.shape[-2])
+        return int(math.prod(self.table.shape[:-1]))
 
     @property
     def width(self) -> int:
@@ -100,20 +103,25 @@ class Lookups:
 
     def of_constant(self, tensor: Tensor) -> Lookup | None:
         """The lookup that `tensor` is as a summand: a table of which all rows are taken, one for each position."""
-        table = self._table(tensor, 2, 3)
+        table = self._table(tensor, 2, 3, single=(0, 1))
         if table is None:
             return None
         values = schema.constant_of(table)
-        is_row = values is not None and bool((values == values[..., :1, :]).all())
+        rows = None if values is None else values.reshape(-1, values.shape[-1])
+        is_row = rows is not None and bool((rows == rows[:1]).all())
         return Lookup("fixed" if is_row else "position", table, None, None, tensor)
 
-    def _table(self, tensor: Tensor, *ranks: int) -> Tensor | None:
-        """The table that `tensor` is, of floats or quantized to bytes, if it has one of `ranks`."""
+    def _table(self, tensor: Tensor, *ranks: int, single: Sequence[int] = (0,)) -> Tensor | None:
+        """The table that `tensor` is, of floats or quantized to bytes, if it has one of `ranks`.
+
+        Of three axes one of those that are `single` must have one element.
+        """
         source, _ = self.matcher.source(tensor)
         if source.dtype is None or len(source.shape or ()) not in ranks or not self.is_fixed(source):
             return None
         is_number = is_float(source) or np.dtype(source.dtype) in (np.int8, np.uint8)
-        return source if is_number and (len(source.shape) == 2 or source.shape[0] == 1) else None
+        is_flat = len(source.shape) == 2 or any(source.shape[axis] == 1 for axis in single)
+        return source if is_number and is_flat else None
 
     def is_fixed(self, tensor: Tensor) -> bool:
         """Whether `tensor` is computed of constants alone."""
@@ -161,6 +169,15 @@ def _made_by(tensor: Tensor, op: str) -> Node | None:
     while tensor.inputs and tensor.inputs[0].op in LAYOUT | {"Cast"}:
         tensor = tensor.inputs[0].inputs[0]
     return tensor.inputs[0] if tensor.inputs and tensor.inputs[0].op == op else None
+
+
+def cuts_rows(node: Node) -> bool:
+    """Whether a Slice, of opset 10 or later, of a table cuts the rows and nothing else."""
+    rank = len(node.inputs[0].shape)
+    axes = schema.constant_of(node.inputs[3]) if len(node.inputs) > 3 and not node.inputs[3].is_empty() else None
+    if axes is None:
+        return len(node.inputs) > 1 and rank == 2 and list(node.inputs[1].shape or ()) == [1]
+    return [int(axis) % rank for axis in axes] == [rank - 2]
 
 
 def is_float(tensor: Tensor) -> bool:

@@ -9,6 +9,7 @@ import regraft
 from regraft.ir.graph import Constant
 from regraft.ir.structure import check
 from regraft.passes.expose_position_ids import ExposePositionIds
+from regraft.pipelines.frontend import ImportOptions
 from regraft.pipelines.pass_ import Context
 from regraft.verification.runtime import Session
 from regraft.verification.verify import snapshot
@@ -109,7 +110,7 @@ def test_the_length_that_the_mask_reads_stays(artifacts, expose):
 def device_alone(model, position_ids):
     """What the device gives for these positions, and what the tables say it should."""
     given = {**feeds(), "position_ids": position_ids}
-    found = Session(model.device).run(given)["y"]
+    found = Session(model.device).run({t.name: given[t.name] for t in model.graph.inputs})["y"]
     words, types = WEIGHTS["words"][given["ids"]], WEIGHTS["kinds"][given["types"]]
     return found, lambda rows: (words + types + rows[position_ids]) @ WEIGHTS["weight"]
 
@@ -186,22 +187,114 @@ def test_the_host_looks_no_rows_up_for_their_shape(expose):
     ]
 
 
-TURNED = {
+# ------------------------------------------------------------------------------------- the places before the batch
+
+_PLACES = "shape = Shape(ids) n = Gather(shape, i1) line = Range(i0, n, i1)"
+_COUNTED = "real = Cast<to = 7>({0}) counted = CumSum(real, {1}) index = Cast<to = 7>(counted)"
+TURNED_IDS = {  # `turned`: rows by ids, [S, B, H]
     "rows": "w = Gather(words, ids) turned = Transpose<perm = [1, 0, 2]>(w)",
     "ids": "i = Transpose(ids) turned = Gather(words, i)",
+    "sum": "w = Gather(words, ids) t = Gather(kinds, types) a = Add(t, w) turned = Transpose<perm = [1, 0, 2]>(a)",
 }
+TURNED_PLACES = {  # `p`: rows by the place, [S, 1, H] or [S, B, H]
+    "rows": f"{_PLACES} rows = Gather(places, line) p = Reshape(rows, column)",
+    "scaled": f"{_PLACES} rows = Gather(places, line) stacked = Reshape(rows, column) p = Mul(stacked, two)",
+    "index": f"{_PLACES} index = Reshape(line, high) p = Gather(places, index)",
+    "exchanged": f"{_PLACES} flat_line = Reshape(line, low) rows = Gather(places, flat_line)"
+    " p = Transpose<perm = [1, 0, 2]>(rows)",
+    "counted": f"{_COUNTED.format('types', 'i1')} rows = Gather(places, index) p = Transpose<perm = [1, 0, 2]>(rows)",
+    "counted of exchanged": f"k = Transpose(types) {_COUNTED.format('k', 'i0')} p = Gather(places, index)",
+    "constant": "p = Identity(stack)",
+}
+ORDERS = ("turned, p", "p, turned")
+STACK = WEIGHTS["fixed"].reshape(LENGTH, 1, WIDTH)
 
 
-@pytest.mark.parametrize("turned", TURNED)
-def test_exchanged_axes_are_left_alone_and_said(turned, expose):
-    body = f"""shape = Shape(ids) n = Gather(shape, i1) index = Range(i0, n, i1) rows = Gather(places, index)
-    p = Reshape(rows, column) {TURNED[turned]} x = Add(turned, p)
-    back = Transpose<perm = [1, 0, 2]>(x) y = MatMul(back, weight)"""
-    model = written(body, more="int64[3] column = {-1, 1, 4}")
-    notes = expose(model)
+def turned_sum(ids, places, order=ORDERS[0], opset=17, length: int | str = "S"):
+    body = f"""{places} {ids} x = Add({order}) back = Transpose<perm = [1, 0, 2]>(x) y = MatMul(back, weight)"""
+    more = "int64[3] column = {-1, 1, 4}, int64[2] high = {-1, 1}, int64[2] low = {1, -1}, "
+    stack = ", ".join(map(repr, STACK.reshape(-1).tolist()))
+    return written(body, opset, length, more=f"{more} float{list(STACK.shape)} stack = {{{stack}}}")
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("places", TURNED_PLACES)
+@pytest.mark.parametrize("ids", TURNED_IDS)
+def test_places_before_the_batch(ids, places, order, expose):
+    length = LENGTH if places == "constant" else "S"
+    model = turned_sum(TURNED_IDS[ids], TURNED_PLACES[places], order, length=length)
+    assert expose(model, feeds()) == []
+    assert signature(model)["position_ids"] == ("int64", ["B", length])
+    assert not {node.op for node in model.graph.nodes} & {"Range", "CumSum", "Shape", "Reshape"}
+    position_ids = np.array([[5, 1, 4, 2, 3, 0], [0, 1, 2, 0, 1, 0]])
+    found, expected = device_alone(model, position_ids)
+    table = STACK[:, 0] if places == "constant" else WEIGHTS["places"] * (2 if places == "scaled" else 1)
+    types = 0 if ids == "sum" else WEIGHTS["kinds"][feeds()["types"]] @ WEIGHTS["weight"]
+    np.testing.assert_allclose(found, expected(table) - types, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("places", TURNED_PLACES)
+def test_places_before_the_batch_in_every_opset(places, opset, expose):
+    model = turned_sum(TURNED_IDS["rows"], TURNED_PLACES[places], "turned, p", opset, LENGTH)
+    expose(model, feeds())
+    assert "position_ids" in signature(model)
+
+
+@pytest.mark.parametrize("name", ["gn0.10.0-classifier", "gn0.10.0-mlm-nsp"])
+@pytest.mark.parametrize("before", ["", "set-shapes{batch=2},fold-constants,"])
+@pytest.mark.parametrize("opset", [13, 17, 21])
+def test_gluonnlp(name, before, opset, artifacts):
+    ids = {"data0": ("batch", 16), "data1": ("batch", 16), "data2": ("batch",), "data3": ("batch", 3)}
+    shapes = {key: shape for key, shape in ids.items() if key != "data3" or "mlm" in name}
+    model = regraft.open_source(artifacts / "mxnet" / name, options=ImportOptions(shapes, opset))
+    with np.load(artifacts / "mxnet" / name / "ref.npz") as arrays:
+        inputs = {key: arrays[f"in_{key}"] for key in shapes}
+        expected = [arrays[key] for key in sorted(arrays) if key.startswith("out")]
+    report = regraft.run(model, f"{before}expose-position-ids", verify="each", inputs=inputs)
+    assert report.passes[-1].drift.passed
+    assert signature(model)["position_ids"] == ("int64", [2 if before else "batch", 16])
+    for value, right in zip(Session(model).run(inputs).values(), expected, strict=True):
+        np.testing.assert_allclose(value, right, rtol=0, atol=1e-5)
+
+
+def kept(model, expose) -> None:
+    (note,) = expose(model)
     assert model.host is None
-    (note,) = notes
-    assert "axes" in note
+    assert "along which axis" in note
+
+
+_BATCH = "shape = Shape(ids) n = Gather(shape, i0) line = Range(i0, n, i1) rows = Gather(places, line)"
+
+
+def test_rows_for_each_sequence_are_no_positions(expose):
+    """Numbers of the sequences, not of the places."""
+    kept(turned_sum(TURNED_IDS["rows"], f"{_BATCH} p = Reshape(rows, batch)"), expose)
+    body = f"{_BATCH} p = Reshape(rows, column) w = Gather(words, ids) x = Add(w, p) y = MatMul(x, weight)"
+    kept(written(body, more="int64[3] column = {-1, 1, 4}"), expose)
+
+
+def test_axes_that_are_exchanged_otherwise(expose):
+    two = "t1 = Transpose<perm = [0, 2, 1]>(w) t2 = Transpose<perm = [0, 2, 1]>(t1)"
+    ids = f"w = Gather(words, ids) {two} turned = Transpose<perm = [1, 0, 2]>(t2)"
+    kept(turned_sum(ids, TURNED_PLACES["rows"]), expose)
+
+
+@pytest.mark.parametrize("places", ["counted", "counted of exchanged"])
+def test_as_many_sequences_as_places_tell_no_axis(places, expose):
+    model = turned_sum(TURNED_IDS["rows"], TURNED_PLACES[places])
+    regraft.run(model, f"set-shapes{{B={LENGTH},S={LENGTH}}}")
+    kept(model, expose)
+
+
+def test_a_constant_for_each_sequence_is_no_table(expose):
+    body = "w = Gather(words, ids) x = Add(w, stack) y = MatMul(x, weight)"
+    stack = ", ".join(map(repr, STACK.reshape(-1).tolist()))
+    model = written(body, length=5, more=f"float{list(STACK.shape)} stack = {{{stack}}}")
+    ids = np.arange(LENGTH * 5).reshape(LENGTH, 5) % 9
+    (note,) = expose(model, {"ids": ids, "types": ids % 2, "mask": np.ones((LENGTH, 5, 1), np.float32)})
+    assert model.host is None
+    assert "no positions" in note
 
 
 def test_a_table_that_is_cut_in_its_width_too_is_left_alone(expose):

@@ -28,7 +28,8 @@ def sum_is_turned(lookup: Lookup, embeddings: Embeddings) -> bool | None:
         return turned if turned in (axes[0] != 1, axes[1] == 1) else None
     if not turned and not any(node.op == "Transpose" for node in way):
         return False
-    return turned if _is_full(lookup, embeddings) and _count_turns(way) is not None else None
+    between = _count_turns(way)
+    return turned if between is not None and _is_full(lookup, turned ^ between, embeddings) else None
 
 
 def index_is_turned(lookup: Lookup, embeddings: Embeddings) -> bool:
@@ -48,10 +49,10 @@ def _axes(rows: Tensor) -> list[Dim] | None:
     return [1, 1, *rows.shape][-3:-1]
 
 
-def _is_full(lookup: Lookup, embeddings: Embeddings) -> bool:
-    """Whether `lookup` has an index for each token, and the two axes cannot be taken for each other."""
-    shape, ids = () if lookup.index is None else lookup.index.shape or (), embeddings.ids.shape
-    return sorted(map(str, shape)) == sorted(map(str, ids)) and len({*ids, None}) == 3
+def _is_full(lookup: Lookup, is_turned: bool, embeddings: Embeddings) -> bool:
+    """Whether `lookup` has an index for each token, [S, B] if it `is_turned`, whose axes cannot be confused."""
+    shape, ids = [] if lookup.index is None else list(lookup.index.shape or ()), list(embeddings.ids.shape)
+    return shape == (ids[::-1] if is_turned else ids) and len({*ids, None}) == 3
 
 
 def _against_ids(tensor: Tensor, embeddings: Embeddings) -> bool | None:

@@ -280,6 +280,13 @@ def test_axes_that_are_exchanged_otherwise(expose):
     kept(turned_sum(ids, TURNED_PLACES["rows"]), expose)
 
 
+def test_rows_that_are_dealt_out_anew(expose):
+    """A Reshape to [S, B, H] is no exchange of axes: it gives tokens the rows of others."""
+    sizes = "s = Shape(ids) b = Gather(s, zero) n = Gather(s, one) sizes = Concat<axis = 0>(n, b, width)"
+    counted = f"{_COUNTED.format('types', 'i1')} rows = Gather(places, index) p = Reshape(rows, sizes)"
+    kept(turned_sum(TURNED_IDS["rows"], f"{sizes} {counted}"), expose)
+
+
 @pytest.mark.parametrize("places", ["counted", "counted of exchanged"])
 def test_as_many_sequences_as_places_tell_no_axis(places, expose):
     model = turned_sum(TURNED_IDS["rows"], TURNED_PLACES[places])

@@ -56,8 +56,9 @@ class LowerWhere(RulePass):
                 return f"the type of '{out.name}' is not known; run infer-shapes before"
             if not _can_multiply(np.dtype(out.dtype), opset):
                 return f"opset {opset} cannot multiply {np.dtype(out.dtype)}"
-            if c.inputs and c.inputs[0].op in ("IsNaN", "IsInf"):
-                return f"it asks {c.inputs[0].op}: a NaN or an infinity times 0 is not 0"
+            question = _question(c)
+            if question in ("IsNaN", "IsInf"):
+                return f"it asks {question}: a NaN or an infinity times 0 is not 0"
             values = [self._finite(branch, bounds(branch)) for branch in (a, b)]
             if any(value is None for value in values):
                 return "a branch may be infinite, and infinity times 0 is no number; see the option infinite"
@@ -87,6 +88,13 @@ def _written(c: Any, a: Any, b: Any, code: int) -> Term:
     if b is not None:
         products.append(op.And(op.Not(chosen), b) if truth else (1.0 - chosen) * b)
     return products[0] if len(products) == 1 else op.Or(*products) if truth else products[0] + products[1]
+
+
+def _question(c: Tensor) -> str:
+    """The operator that decides the condition `c`, turned round or not."""
+    while c.inputs and c.inputs[0].op in ("Not", "Identity"):
+        c = c.inputs[0].inputs[0]
+    return c.inputs[0].op if c.inputs else ""
 
 
 def _can_multiply(dtype: np.dtype[Any], opset: int) -> bool:

@@ -130,6 +130,7 @@ def test_half_precision(parse, dtype, least):
 NO_NUMBERS = {
     "-inf": "out = Where(c, zero, inf)",
     "NaN guard": "r = Relu(x) n = IsNaN(r) out = Where(n, zero, r)",
+    "NaN guard turned round": "r = Relu(x) n = IsNaN(r) t = Not(n) out = Where(t, r, zero)",
     "input": "out = Where(c, x, zero)",
     "computed from -inf": "m = Where(c, zero, inf) y = Add(x, m) out = Where(c, y, zero)",
     "overflow": "t = Add(least, least) s = Relu(x) z = Add(t, s) out = Where(c, z, zero)",

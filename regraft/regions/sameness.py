@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
+from regraft.folding.fold import RANDOM
 from regraft.ir.graph import Constant, Node, Tensor, subgraphs
 
 _SMALL = 1 << 20  # bytes of the largest constant that is compared by value
@@ -36,7 +37,7 @@ class Sameness:
             key = ""
         elif isinstance(tensor, Constant) and tensor.nbytes <= _SMALL:
             key = _contents(tensor)
-        elif node is not None and not subgraphs(node) and not node.op.startswith("Random"):
+        elif node is not None and not subgraphs(node) and node.op not in RANDOM:
             place = next(i for i, output in enumerate(node.outputs) if output is tensor)
             inputs = tuple(self._known[t] for t in node.inputs)
             key = (node.op, node.domain, place, inputs, _attributes(node.attrs))

@@ -229,3 +229,10 @@ def test_same_arithmetic_of_the_same_is_the_same():
     same = Sameness()
     assert same(a) == same(b)
     assert len({same(t) for t in (a, d, e)}) == 3
+
+
+def test_what_chance_makes_is_never_the_same():
+    text = """g (float[2,4] x) => (float[2,4] out) { a = Bernoulli(x) b = Bernoulli(x) out = Sum(a, b) }"""
+    a, b = last(text).inputs[0].inputs
+    same = Sameness()
+    assert same(a) != same(b)

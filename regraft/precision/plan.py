@@ -191,7 +191,9 @@ def _load(path: str | os.PathLike[str], half: str) -> dict[str, dict[str, Any]]:
         raise PassError(f"{path} is no plan for {half}: its dtype is {content.get('dtype')!r}")
     found: dict[str, dict[str, Any]] = {}
     rows = content.get("values")
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and "name" in row for row in rows):
+    if not isinstance(rows, list) or not all(
+        isinstance(row, dict) and isinstance(row.get("name"), str) for row in rows
+    ):
         raise PassError(f"{path} is no plan: it has no list 'values' of rows with names")
     for row in rows:
         name, precision = row["name"], row.get("precision")

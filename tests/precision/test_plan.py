@@ -172,7 +172,13 @@ def test_a_constant_that_half_precision_cannot_hold_is_clipped_where_a_plan_asks
 
 
 @pytest.mark.parametrize(
-    "text", ["values = 1", "values = [1]", 'values = [{name = "h", precision = "float16", low = "x"}]']
+    "text",
+    [
+        "values = 1",
+        "values = [1]",
+        "values = [{name = [1]}]",
+        'values = [{name = "h", precision = "float16", low = "x"}]',
+    ],
 )
 def test_a_file_of_another_form_is_refused(tmp_path, text):
     path = tmp_path / "plan.toml"

@@ -35,7 +35,9 @@ SHOWN = 6
 @seed
 @click.option("--text", metavar="TEXT", multiple=True, help="A sentence of the batch to run on.  [repeatable]")
 @click.option("--tokenizer", type=PATH, help="For --text: a saved tokenizer's folder, a tokenizer.json or a vocab.txt.")
-@click.option("-o", "--output", type=PATH, metavar="FILE.npz", help="Write the outputs there.")
+@click.option(
+    "-o", "--output", type=PATH, metavar="FILE.npz", help="Write the outputs there, bfloat16 and its kin as float32."
+)
 @source_options
 @as_json
 def run(
@@ -84,12 +86,11 @@ def _feeds(
 
 
 def _write(path: Path, results: dict[str, Any]) -> None:
-    import numpy as np
-
+    from regraft.bundling.golden import write_arrays
     from regraft.errors import RegraftError
 
     try:
-        np.savez(path, **results)
+        write_arrays(path, results)
     except OSError as error:
         raise RegraftError(f"cannot write {path}: {error.strerror}") from error
 

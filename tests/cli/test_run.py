@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import onnx.parser
 import pytest
 
 PIPELINE = "fold-constants,eliminate-identity,fuse-gelu"
@@ -88,3 +89,15 @@ def test_a_folder_that_is_no_bundle_stays(run, model, tmp_path):
 def test_without_golden_vectors_nothing_is_run(run, model, tmp_path):
     assert run("rewrite", model, "-o", tmp_path / "b", "--pipeline", PIPELINE, "--no-golden").exit_code == 0
     assert not (tmp_path / "b/golden").exists()
+
+
+def test_outputs_of_any_name_and_dtype_are_written(run, tmp_path):
+    graph = onnx.parser.parse_model(
+        """<ir_version: 9, opset_import: ["" : 20]> g (float[2] x) => (bfloat16[2] file) { file = Cast <to=16> (x) }"""
+    )
+    onnx.save(graph, tmp_path / "m.onnx")
+    np.save(tmp_path / "x.npy", np.array([1, 2.5], np.float32))
+    result = run("run", tmp_path / "m.onnx", "--inputs", f"x={tmp_path / 'x.npy'}", "-o", tmp_path / "y.npz")
+    assert result.exit_code == 0, result.stderr
+    with np.load(tmp_path / "y.npz") as written:
+        assert (written["file"].dtype, written["file"].tolist()) == (np.float32, [1, 2.5])

@@ -106,6 +106,7 @@ def rewrite(
     from regraft.pipelines.pipeline import Pipeline
     from regraft.pipelines.registry import targets
     from regraft.pipelines.target import TargetError
+    from regraft.verification.runtime import RuntimeFailure
 
     if report is not None and report.resolve() in (model.resolve(), output.resolve()):
         raise click.UsageError(f"the report would take the place of {report}, a model; name another file")
@@ -132,7 +133,11 @@ def rewrite(
     golden = None
     if bundle:
         original = None if no_golden else manager.reference_for(source.open(model), passes)
-        golden = write_bundle(loaded, output, original=original, report=done, given=known, seed=seed, layout=layout)
+        try:
+            golden = write_bundle(loaded, output, original=original, report=done, given=known, seed=seed, layout=layout)
+        except RuntimeFailure as error:
+            rest = "" if no_golden else "; --no-golden leaves golden vectors out"
+            raise RuntimeFailure(f"{output}: {error}{rest}") from error
     else:
         save(loaded, output, layout)
     _print(done, output, timing, golden.drift if golden else done.drift)

@@ -101,3 +101,13 @@ def test_outputs_of_any_name_and_dtype_are_written(run, tmp_path):
     assert result.exit_code == 0, result.stderr
     with np.load(tmp_path / "y.npz") as written:
         assert (written["file"].dtype, written["file"].tolist()) == (np.float32, [1, 2.5])
+
+
+def test_what_does_not_run_is_written_without_golden_vectors(run, model, tmp_path):
+    arguments = ("rewrite", model, "-o", tmp_path / "half", "--pipeline", "convert-opset{version=17},convert-bf16")
+    result = run(*arguments)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "--no-golden leaves golden vectors out" in result.stderr
+    assert not (tmp_path / "half").exists()
+    assert run(*arguments, "--no-golden").exit_code == 0
+    assert (tmp_path / "half/device.onnx").is_file()

@@ -35,6 +35,9 @@ MOVES = frozenset(
 
 NUMBER = np.dtype(np.float32)
 
+OLDEST = 11
+"""The first opset where Max broadcasts and Clip takes its limits as inputs."""
+
 
 def rewrite_as_arithmetic(model: Model, context: Context) -> None:
     """Rewrite what is boolean in `model`, as far as it can be; notes say what stays, and why."""
@@ -45,6 +48,9 @@ def rewrite_as_arithmetic(model: Model, context: Context) -> None:
     with Editor(model) as edit:
         region = _Region(edit, context)
         for graph in rewritten(model):
+            if graph.opset < OLDEST:
+                context.note(f"kept the logic of opset {graph.opset}; run convert-opset before, to {OLDEST} or later")
+                continue
             for node in edit.alive(graph):
                 if node.domain or node.op not in LOGIC | COMPARISONS | MOVES | {"Cast"}:
                     continue

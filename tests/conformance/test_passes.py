@@ -36,7 +36,15 @@ EMPTY_ROWS = {
 }
 """Cases with rows that hide everything, which `externalize-mask` does not keep."""
 
-WITHOUT_CASES = {"expose-position-ids", "fuse-gelu", "fuse-layer-norm", "lower-layer-norm"}
+WITHOUT_CASES = {
+    "expose-position-ids",
+    "fuse-gelu",
+    "fuse-gemm",
+    "fuse-layer-norm",
+    "lower-einsum",
+    "lower-layer-norm",
+    "strip-value-info",
+}
 """Passes for what no case that ONNX Runtime runs has."""
 
 LACKS_KERNEL, OLDEST_KERNELS = "Could not find an implementation", 7

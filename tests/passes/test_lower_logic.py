@@ -166,3 +166,11 @@ def test_the_masks_of_exporters(artifacts, apply, name):
     LowerWhere().run(done.model, Context())
     done = apply(done.model, ARITHMETIC)
     assert not LOGIC & set(done.ops)
+
+
+def test_logic_of_an_opset_whose_max_does_not_broadcast_stays(parse):
+    model = parse("g (bool[2,3] a, bool[3] b) => (bool[2,3] y) { y = Or(a, b) }", 7)
+    context = Context("lower-logic")
+    LowerLogic(to="arithmetic").run(model, context)
+    assert [node.op for node in model.graph.nodes] == ["Or"]
+    assert "run convert-opset before" in context.notes[0]

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+
+import regraft
+from regraft.files.convert import clone
+from regraft.ir.model import Model
+from regraft.pipelines.frontend import ImportOptions
 
 FOLDER = Path(__file__).parents[1] / "artifacts"
 OPSETS = (11, 13, 17, 18, 20, 23)
@@ -15,20 +20,28 @@ QA_REFERENCE = "pytorch/transformers-4.25.1-bert-qa/ref.npz"
 TF_REFERENCE = "tensorflow/tiny_seq32_ref.npz"
 
 
+class Gap(NamedTuple):
+    """A transform that should do more than it does in opsets below `below`, and why it does not."""
+
+    transform: str
+    reason: str
+    below: int = OPSETS[-1] + 1
+
+
 @dataclass(frozen=True)
 class Artifact:
     """An exported model. The defaults are those of a two-layer BERT classifier.
 
     Attributes:
-        path: of the file, below the folder of artifacts.
+        path: of the file, or of the folder to import, below the folder of artifacts.
         opset: in which it was exported.
         before_conversion: passes that are run before it is led to another opset: of Attention, convert-opset writes
             ONNX's definition, which no pass takes for attention.
-        reference: the file with its inputs; by default `path` with .npz where that exists.
+        reference: the file with its inputs; by default `path` with .npz, or ref.npz in a folder, where that exists.
         attentions, gelus, layer_norms: how many there are, in whatever form.
         attention: how the scores are computed: "eager"; "sdpa" guards Softmax against rows of -inf; "op" is ONNX's.
-        mask: what the caller says of the padding: "ids" of 0 and 1, a "bias" that is added to the scores; or nothing,
-            and the graph computes a "causal" mask, or has "none".
+        mask: what the caller says of the padding: "ids" of 0 and 1, "lengths", a "bias" that is added to the scores; or
+            nothing, and the graph computes a "causal" mask, or has "none".
         positions: whence the position embeddings: a "table" and positions that the graph "counts" or the caller gives
             ("input"), a "constant" that is added; "relative" ones make a bias; a "patches" constant belongs to images.
         embeddings: whether words are looked up.
@@ -39,6 +52,8 @@ class Artifact:
         wide: lookups by numbers that must stay wide: T5's buckets of distances, and positions that are a Range.
         gemms: products of two matrices to which a bias is added, be they Gemm or MatMul and Add.
         dropouts: Dropout nodes, all in training mode.
+        shapes: names and shapes of the inputs of an MXNet model.
+        gaps: what transforms leave undone.
     """
 
     path: str
@@ -49,7 +64,7 @@ class Artifact:
     gelus: int = 2
     layer_norms: int = 5
     attention: Literal["eager", "sdpa", "op"] = "eager"
-    mask: Literal["ids", "bias", "causal", "none"] = "ids"
+    mask: Literal["ids", "lengths", "bias", "causal", "none"] = "ids"
     positions: Literal["counts", "input", "constant", "relative", "patches"] = "counts"
     embeddings: bool = True
     fills: int = 1
@@ -60,6 +75,8 @@ class Artifact:
     wide: int = 0
     gemms: int = 2
     dropouts: int = 0
+    shapes: tuple[tuple[str, tuple[int | str, ...]], ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
     @property
     def name(self) -> str:
@@ -75,14 +92,29 @@ class Artifact:
     def file(self) -> Path:
         return FOLDER / self.path
 
+    def gap(self, transform: str, opset: int) -> str:
+        """Why `transform` does not do all that it should in `opset`; empty where it does."""
+        return next((gap.reason for gap in self.gaps if gap.transform == transform and opset < gap.below), "")
+
+    def load(self) -> Model:
+        """A model of one's own; what is no ONNX file is imported once."""
+        return clone(imported(self)) if self.shapes else regraft.load(self.file)
+
     @cached_property
     def inputs(self) -> dict[str, Any]:
         """The inputs of its reference; none where it has no reference."""
-        path = FOLDER / self.reference if self.reference else self.file.with_suffix(".npz")
+        beside = self.file / "ref.npz" if self.shapes else self.file.with_suffix(".npz")
+        path = FOLDER / self.reference if self.reference else beside
         if not path.exists():
             return {}
         with np.load(path) as values:
             return {name[3:]: values[name] for name in values if name.startswith("in_")}
+
+
+@cache
+def imported(artifact: Artifact) -> Model:
+    """The MXNet model, in the opset of its row."""
+    return regraft.open_source(artifact.file, "mxnet", ImportOptions(dict(artifact.shapes), artifact.opset))
 
 
 DYNAMO: dict[str, Any] = {"truths": 2}
@@ -94,6 +126,16 @@ T5: dict[str, Any] = {"gelus": 0, "layer_norms": 0, "positions": "relative", "sc
 TIED: dict[str, Any] = {"fills": 2, "gelus": 3, "layer_norms": 6, "gemms": 0}
 EINSUM: dict[str, Any] = {"mask": "causal", "infinite": 2, "fills": 2, "wide": 1, "gemms": 0}
 VIT: dict[str, Any] = {"mask": "none", "positions": "patches", "embeddings": False, "gemms": 1}
+QUOTIENT = "it chooses from a LayerNormalization in parts, whose quotient lower-where does not know to be finite"
+WHERE_LEFT = (
+    Gap("lower-where", QUOTIENT, below=17),
+    Gap("lower-where, mask made finite", QUOTIENT, below=17),
+    Gap("the whole pipeline", QUOTIENT),
+)
+GLUON: dict[str, Any] = {"opset": 17, "mask": "lengths", "fills": 2, "gaps": WHERE_LEFT}
+INTERLEAVED: dict[str, Any] = {"attention": "sdpa", "infinite": 4}
+GLUON_IDS = (("data0", ("batch", 16)), ("data1", ("batch", 16)), ("data2", ("batch",)))
+GLUON_PLACES = (*GLUON_IDS, ("data3", ("batch", 3)))
 
 ARTIFACTS = (
     Artifact("pytorch/bert-cls-eager-dynamo.onnx", **DYNAMO, gemms=0),
@@ -125,4 +167,7 @@ ARTIFACTS = (
     Artifact("pytorch/vit-dynamo.onnx", **VIT, **SDPA),
     Artifact("pytorch/vit-ts.onnx", **VIT, fills=0),
     Artifact("tensorflow/tiny_seq32_op18.onnx", 18, reference=TF_REFERENCE, positions="constant", fills=0),
+    Artifact("mxnet/gn0.8.3-classifier", **GLUON, shapes=GLUON_IDS, expands=3),
+    Artifact("mxnet/gn0.10.0-classifier", **GLUON, **INTERLEAVED, shapes=GLUON_IDS),
+    Artifact("mxnet/gn0.10.0-mlm-nsp", **GLUON, **INTERLEAVED, shapes=GLUON_PLACES, gelus=3, layer_norms=6),
 )

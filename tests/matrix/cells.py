@@ -33,6 +33,7 @@ class Outcome:
         error: the largest absolute difference of an output.
         reason: why there was nothing to do.
         refusal: why the artifact cannot be written in the opset.
+        gap: what the transform leaves undone, and why, where that is known.
         failure: what is wrong; empty where the cell is as it must be.
     """
 
@@ -40,6 +41,7 @@ class Outcome:
     error: float = 0.0
     reason: str = ""
     refusal: str = ""
+    gap: str = ""
     failure: str = ""
 
 
@@ -52,7 +54,7 @@ class Subject:
 
     def __init__(self, artifact: Artifact, opset: int):
         self.artifact, self.opset = artifact, opset
-        original = regraft.load(artifact.file)
+        original = artifact.load()
         self.inputs = make_inputs(original, given=Given(values=artifact.inputs))
         shapes = [f"{name}={'x'.join(map(str, value.shape))}" for name, value in self.inputs.items()]
         self.fixed = f"set-shapes{{{','.join(shapes)}}}"
@@ -63,7 +65,7 @@ class Subject:
         self.model, self.contract = self._converted()
 
     def _converted(self) -> tuple[Model, Contract]:
-        model = regraft.load(self.artifact.file)
+        model = self.artifact.load()
         try:
             return model, apply(model, conversion(self.artifact, self.opset))[0]
         except PassError as error:
@@ -83,24 +85,28 @@ class Subject:
         model = clone(self.model)
         prepared, _ = apply(model, transform.prepare.replace(FIXED, self.fixed))
         expected = transform.expects(self.artifact, model)
-        before = operators(model)
+        before = clone(model)
         contract, reports = apply(model, transform.pipeline)
         done = Done(before, model, reports)
         places, left, notes = transform.places(done), transform.left(done), said(reports)
         if transform.partly and isinstance(expected, int):
             kept = min(len(left), sum(note.startswith("kept") for report in reports for note in report.notes))
             expected, left = expected - kept or notes, left[kept:]
-        error, wrong = 0.0, [f"{op} left" for op in left]
+        error, wrong, undone = 0.0, [], [f"{op} left" for op in left]
         if any(report.changed for report in reports):
-            error, drifted = self._error(model, self.contract + prepared + contract)
-            wrong += drifted
+            error, wrong = self._error(model, self.contract + prepared + contract)
         if isinstance(expected, str):
             reason = expected or notes
             wrong += [f"{places} places changed, though: {reason}"] if places else []
             wrong += [] if reason else ["it says not why it does nothing"]
-            return Outcome(reason=reason, failure="; ".join(wrong))
-        wrong += [f"{places} places changed, not {expected}"] if places != expected else []
-        return Outcome(places, error, failure="; ".join(wrong))
+            return Outcome(reason=reason, failure="; ".join(undone + wrong))
+        undone += [f"{places} places changed, not {expected}"] if places != expected else []
+        gap = self.artifact.gap(transform.name, self.opset)
+        if not gap:
+            return Outcome(places, error, failure="; ".join(undone + wrong))
+        wrong += [] if undone else ["there is no gap any more"]
+        wrong += [f"it says something else than '{gap}': {notes}"] if gap not in (notes or gap) else []
+        return Outcome(places, error, gap=f"{'; '.join(undone)}: {gap}", failure="; ".join(wrong))
 
     def _error(self, model: Model, contract: Contract) -> tuple[float, list[str]]:
         """The largest difference from the original, and where it breaks `contract`."""
@@ -119,7 +125,9 @@ def run(artifact: Artifact, opset: int, transforms: Iterable[Transform] = TRANSF
 
 def said(reports: list[PassReport]) -> str:
     """The notes of the passes, without the names of nodes, each once."""
-    notes = [re.sub(r"^kept \S+: | \(.*\)$", "", note) for report in reports for note in report.notes]
+    notes = [
+        re.sub(r"^kept \S+: | of '\S+' and '\S+'| \(.*\)$", "", note) for report in reports for note in report.notes
+    ]
     return "; ".join(dict.fromkeys(notes))
 
 

@@ -20,6 +20,9 @@ Expected = int | str
 Expects = Callable[[Artifact, Model], Expected]
 """From an artifact and its prepared model."""
 
+COMPUTED = ("ids", "lengths", "causal")
+"""Masks that the graph makes."""
+
 NO_GELU = "ReLU, no GELU"
 NO_LAYER_NORM = "RMS normalization, which takes no mean away"
 NO_MASK = "the caller gives no mask"
@@ -111,14 +114,14 @@ def embeddings(artifact: Artifact, _: Model) -> Expected:
 
 
 def masks(artifact: Artifact, _: Model) -> Expected:
-    if artifact.mask in ("ids", "causal"):
+    if artifact.mask in COMPUTED:
         return 1
     return NO_MASK if artifact.mask == "none" else "the mask is an additive input already"
 
 
 def inputs_of_host(artifact: Artifact, _: Model) -> Expected:
     """Hidden states and mask."""
-    return artifact.embeddings + (artifact.mask in ("ids", "causal")) or "neither words nor a mask of the caller's"
+    return artifact.embeddings + (artifact.mask in COMPUTED) or "neither words nor a mask of the caller's"
 
 
 def attentions(artifact: Artifact, _: Model) -> Expected:

@@ -19,9 +19,9 @@ PRODUCTS = ("MatMul", "Gemm", "Conv", "Attention")
 
 
 class Done(NamedTuple):
-    """A transform that was applied: what was there before, the result, and what the passes said."""
+    """A transform that was applied: the model before it, the result, and what the passes said."""
 
-    before: Counter[str]
+    before: Model
     model: Model
     reports: list[PassReport]
 
@@ -45,7 +45,8 @@ def gone(*ops: str) -> Callable[[Done], int]:
     """How many of `ops` there are less."""
 
     def count(done: Done) -> int:
-        return sum(done.before[op] - operators(done.model)[op] for op in ops)
+        before, after = operators(done.before), operators(done.model)
+        return sum(before[op] - after[op] for op in ops)
 
     return count
 
@@ -57,8 +58,9 @@ def halves(done: Done) -> int:
 
 
 def narrow_lookups(done: Done) -> int:
-    """Where the caller's integers are narrow already, the host has nothing to convert."""
-    return indices(done.model).count(np.dtype(np.int32)) if done.model.host else 0
+    """How many lookups by 32-bit integers there are more."""
+    before, after = (indices(model).count(np.dtype(np.int32)) for model in (done.before, done.model))
+    return after - before
 
 
 def indices(model: Model) -> list[np.dtype[Any]]:

@@ -23,6 +23,7 @@ architecture has.
   or a region that was rewritten; of what moves to the host, an input that it feeds; of precision, a product that is
   computed in half precision, or a lookup by 32-bit integers; of split-layers, a layer.
 - **–** with a note: nothing to do, and why.
+- **○** with a note: a gap. There is more to do than is done, for a reason that is known; the outputs are right.
 - **✗** with a note: wrong.
 
 A model in training mode gives other outputs each time: transforms see its Dropouts, which `strip-dropout` then removes
@@ -34,7 +35,7 @@ the cells of each model in its own opset always, every cell in every opset with 
 
 OPSETS_INTRODUCTION = """\
 The models led to other opsets by `convert-opset`, and every transform again: how many found something to do (✓), and
-how many did not (–).
+how many did not (–); gaps (○).
 """
 
 
@@ -67,6 +68,8 @@ def cell(outcome: Outcome) -> tuple[str, str]:
     """A mark, and what is to say about it."""
     if outcome.failure:
         return "✗", outcome.failure
+    if outcome.gap:
+        return "○", outcome.gap
     return (f"✓ {outcome.places}", "") if outcome.places else ("–", outcome.reason)
 
 
@@ -75,7 +78,7 @@ def total(outcomes: Outcomes) -> tuple[str, str]:
     marks = [cell(outcome)[0][0] for outcome in outcomes.values()]
     if refused := {outcome.refusal for outcome in outcomes.values()} - {""}:
         return "–", refused.pop()
-    return " ".join(f"{mark} {marks.count(mark)}" for mark in "✓–✗" if mark in marks), ""
+    return " ".join(f"{mark} {marks.count(mark)}" for mark in "✓–○✗" if mark in marks), ""
 
 
 class Notes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from regraft.pipelines.grammar import parse
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.pipelines.registry import passes as registry
 from tests.matrix import page
-from tests.matrix.artifacts import ARTIFACTS, FOLDER, OPSETS, Artifact
+from tests.matrix.artifacts import ARTIFACTS, FOLDER, OPSETS, Artifact, Gap
 from tests.matrix.cells import Outcome, Subject, conversion, run
 from tests.matrix.transforms import GROUPS, TRANSFORMS, Transform
 
@@ -70,7 +71,8 @@ def test_every_transform_in_every_opset(artifact, opset):
 
 
 def test_every_fixture_is_a_row():
-    assert sorted(artifact.file for artifact in ARTIFACTS) == sorted(FOLDER.rglob("*.onnx"))
+    folders = [path.parent for path in FOLDER.rglob("*-symbol.json")]
+    assert sorted(artifact.file for artifact in ARTIFACTS) == sorted([*FOLDER.rglob("*.onnx"), *folders])
 
 
 def test_every_pass_is_a_column():
@@ -80,10 +82,8 @@ def test_every_pass_is_a_column():
 
 
 def test_the_page_reads_as_it_was_written():
-    outcomes = {
-        transform.name: (Outcome(2, 1e-7), Outcome(reason="none"), Outcome(1, failure="wrong"))[number % 3]
-        for number, transform in enumerate(TRANSFORMS)
-    }
+    kinds = (Outcome(2, 1e-7), Outcome(reason="none"), Outcome(gap="one left: why"), Outcome(1, failure="wrong"))
+    outcomes = {transform.name: kinds[number % len(kinds)] for number, transform in enumerate(TRANSFORMS)}
     every = {(artifact, opset): outcomes for artifact in ARTIFACTS for opset in OPSETS}
     read = page.read(page.write(every))
     for name, outcome in outcomes.items():
@@ -136,6 +136,25 @@ def test_a_wrong_pass_fails_its_cell(name, expected, removes, failure, monkeypat
     outcome = Subject(artifact, artifact.opset).transform(transform)
     assert failure in outcome.failure
     assert bool(failure) == bool(outcome.failure)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "reason", "failure"),
+    [
+        ("idle", 1, "there is nothing here", ""),
+        ("idle", 1, "it may not", "it says something else than 'it may not': there is nothing here"),
+        ("breaking", 1, "it may not", "there is no gap any more"),
+        ("breaking", 2, "it may not", "logits: "),
+    ],
+)
+def test_a_gap_must_be_there_for_its_reason(name, expected, reason, failure, monkeypatch):
+    monkeypatch.setattr(registry, "_added", {"idle": (Idle, "here"), "breaking": (Breaking, "here")})
+    artifact = replace(ARTIFACTS[0], gaps=(Gap(name, reason, below=21),))
+    outcome = Subject(artifact, artifact.opset).transform(Transform(name, name, lambda artifact, model: expected))
+    assert failure in outcome.failure
+    assert bool(failure) == bool(outcome.failure)
+    assert failure or page.cell(outcome) == ("○", f"0 places changed, not 1: {reason}")
+    assert not artifact.gap(name, 21)
 
 
 def test_an_opset_that_cannot_be_is_refused_with_the_reason():

@@ -132,7 +132,7 @@ GROUPS = {
         Transform(
             "lower-attention", "lower-attention", expect.attentions, f"{LOWERED},fuse-attention", removes=("Attention",)
         ),
-        Transform("fold-attention-scale", "fold-attention-scale", expect.scales, LOWERED),
+        Transform("fold-attention-scale", "fold-attention-scale", expect.scales, f"{LOWERED},fold-constants"),
         Transform("split-layers", "split-layers", expect.layers, LOWERED, places=stages),
     ],
     "Precision": [

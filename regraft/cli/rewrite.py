@@ -101,6 +101,7 @@ def rewrite(
     a manifest that says how they belong together, the report, and golden inputs and outputs, made by running both.
     """
     from regraft.bundling import check_destination, write_bundle
+    from regraft.files.bundle import check_sums
     from regraft.files.saving import save
     from regraft.pipelines import manager
     from regraft.pipelines.pipeline import Pipeline
@@ -114,6 +115,7 @@ def rewrite(
     bundle = output.is_dir() or not output.suffix
     if bundle:
         check_destination(output)
+    check_sums(model)
     loaded = source.open(model)
     passes = Pipeline.read(chosen.pipeline_for(loaded) if pipeline is None else pipeline)
     known = given(loaded, inputs) if inputs else None

@@ -54,7 +54,7 @@ def run(
 
     A bundle takes the inputs that its model had at first, and gives its outputs.
     """
-    from regraft.files.bundle import check_sums, is_bundle
+    from regraft.files.bundle import check_sums
     from regraft.verification.runtime import Session
 
     if output is not None and output.suffix != ".npz":
@@ -62,8 +62,7 @@ def run(
     if bool(text) != (tokenizer is not None):
         raise click.UsageError("--text and --tokenizer belong together")
     loaded = source.open(model)
-    if is_bundle(model):
-        check_sums(model)
+    check_sums(model)
     results = Session(loaded, optimize=True).run(_feeds(loaded, inputs, seed, text, tokenizer))
     if output is not None:
         _write(output, results)

@@ -37,10 +37,13 @@ def verify(
     Without --rtol and --atol the rounding of a reordered computation is allowed, as far as the size of the model
     explains it. Exits with 1 where an output differs by more.
     """
+    from regraft.files.bundle import check_sums
     from regraft.pipelines.source import open_source
     from regraft.verification.contract import precision
     from regraft.verification.verify import compare
 
+    for path in (a, b):
+        check_sums(path)
     before = open_source(a)
     contract = None if rtol is None and atol is None else precision(rtol or 0.0, atol or 0.0)
     verdict = compare(before, open_source(b), arrays(before, inputs, seed), contract=contract, seed=seed)

@@ -97,7 +97,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def check_sums(folder: Path) -> None:
-    """Read every file of the bundle at `folder`. Raises ModelError where one is not what was written."""
+    """Read every file of the bundle at `folder`, if it is one. Raises ModelError where one is not what was written."""
+    if not is_bundle(folder):
+        return
     for name, file in read_manifest(folder)["files"].items():
         if digest(_inside(folder, name)) != file["sha256"]:
             raise ModelError(f"{folder / name} was changed since the bundle was written; write it again")

@@ -15,6 +15,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from regraft.errors import RegraftError
+from regraft.files.bundle import check_sums
 from regraft.files.loading import load
 from regraft.files.saving import INLINE_LIMIT, save
 from regraft.ir.host import Host
@@ -58,6 +59,7 @@ class Session:
     def __init__(self, model: Runnable, *, optimize: bool = False, threads: int = 0):
         self._kept: list[Any] = []  # values that ONNX Runtime reads as long as the session lives
         if isinstance(model, str | os.PathLike) and os.path.isdir(model):
+            check_sums(Path(model))
             model = load(model)
         self._session = session = self._open(model, _options(optimize, threads))
         self.inputs = _ports(session.get_inputs())

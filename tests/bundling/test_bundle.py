@@ -170,7 +170,12 @@ def test_changed_bytes_are_seen(bundle):
     data.write_bytes(bytes(data.stat().st_size))
     with pytest.raises(ModelError, match="was changed since"):
         check_sums(bundle)
-    assert CliRunner().invoke(cli, ["run", str(bundle)]).exit_code == 2
+    with pytest.raises(ModelError, match="was changed since"):
+        Session(bundle)
+    for command in (["run", bundle], ["verify", bundle, bundle], ["rewrite", bundle, "-o", bundle.parent / "new"]):
+        result = CliRunner().invoke(cli, list(map(str, command)))
+        assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+        assert "was changed since" in result.stderr
 
 
 def _change(bundle, **fields):

@@ -65,6 +65,8 @@ class Session:
         self.inputs = _ports(session.get_inputs())
         self.defaults = _ports(session.get_overridable_initializers())
         self.outputs = _ports(session.get_outputs())
+        self._device_outputs = {port.name: port for port in self.outputs}
+        self._takes_exotic = any(port.exotic for port in self.inputs)
         self._host: _HostSide | None = None
         if isinstance(model, Model) and model.host is not None:
             self._host = _HostSide(
@@ -116,9 +118,8 @@ class Session:
         return feeds if self._host is None else self._host.send(feeds)
 
     def _run(self, feeds: dict[str, Any], names: list[str]) -> dict[str, Any]:
-        known = {port.name: port for port in _ports(self._session.get_outputs())}
-        ports = [known[name] for name in names]
-        exotic = any(port.exotic for port in (*_ports(self._session.get_inputs()), *ports))
+        ports = [self._device_outputs[name] for name in names]
+        exotic = self._takes_exotic or any(port.exotic for port in ports)
         if exotic and (lists := [name for name, value in feeds.items() if not isinstance(value, np.ndarray)]):
             raise RuntimeFailure(f"input '{lists[0]}': ONNX Runtime takes no sequence beside dtypes that numpy lacks")
         try:

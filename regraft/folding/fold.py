@@ -19,9 +19,6 @@ from regraft.pipelines.pass_ import Context
 from regraft.shapes import Facts
 from regraft.shapes.facts import WHOLE
 
-RANDOM = frozenset(
-    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli", "Dropout"}
-)
 KEPT = frozenset({"DequantizeLinear"})
 """Compilers read the quantization of a weight from it."""
 
@@ -95,7 +92,7 @@ class Fold:
                 self.bases[node.outputs[0]] = held
             return False
         is_output = any(t in self.edit.ends for t in node.outputs)
-        if node.op in RANDOM | KEPT or subgraphs(node) or (is_output and node.op == "Identity"):
+        if node.op in schema.RANDOM | KEPT or subgraphs(node) or (is_output and node.op == "Identity"):
             return False
         if len(node.outputs) == 1 and (value := self._number(node.outputs[0])) is not None:
             self.bases[node.outputs[0]] = value

@@ -19,6 +19,11 @@ DOMAINS = ("", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training")
 """The domains whose operators onnx defines."""
 
 
+RANDOM = frozenset(
+    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli", "Dropout"}
+)
+"""Operators whose outputs may hang on chance."""
+
 STAND_IN = "regraft"
 """The domain of local functions that stand for an operator which the model's opset lacks; see `composite`."""
 

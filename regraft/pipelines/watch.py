@@ -15,6 +15,7 @@ from regraft.errors import VerificationError
 from regraft.files.convert import clone
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
+from regraft.ir.schema import RANDOM
 from regraft.verification.contract import Contract, exact
 from regraft.verification.drift import Drift
 from regraft.verification.inputs import Given, make_inputs
@@ -22,8 +23,6 @@ from regraft.verification.runtime import Session
 from regraft.verification.verify import coarsest_float, snapshot
 
 Arrays = dict[str, Any]
-
-RANDOM = {"Bernoulli", "Dropout", "Multinomial"}
 
 
 class Watch:
@@ -82,7 +81,7 @@ class Watch:
 
 def _draws(node: Node) -> bool:
     """Whether what a node gives may hang on chance."""
-    return not node.domain and (node.op in RANDOM or node.op.startswith("Random"))
+    return not node.domain and node.op in RANDOM
 
 
 def _unstable(model: Model, inputs: Arrays) -> tuple[str, ...]:

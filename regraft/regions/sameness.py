@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from regraft.folding.fold import RANDOM
 from regraft.ir.graph import Constant, Node, Tensor, subgraphs
+from regraft.ir.schema import RANDOM
 
 _SMALL = 1 << 20  # bytes of the largest constant that is compared by value
 

@@ -10,11 +10,10 @@ import json
 from collections.abc import Mapping, Sequence
 
 from regraft.errors import PassError
-from regraft.folding.fold import RANDOM
 from regraft.ir.graph import Constant, Graph, Node, Tensor, subgraphs
 from regraft.ir.model import Model
 from regraft.ir.order import reads
-from regraft.ir.schema import DOMAINS
+from regraft.ir.schema import DOMAINS, RANDOM
 from regraft.pipelines.pass_ import STAGE
 from regraft.regions.stream import is_about_shape
 

@@ -102,6 +102,7 @@ def rewrite(
     """
     from regraft.bundling import check_destination, write_bundle
     from regraft.files.bundle import check_sums
+    from regraft.files.convert import clone
     from regraft.files.saving import save
     from regraft.pipelines import manager
     from regraft.pipelines.pipeline import Pipeline
@@ -119,6 +120,7 @@ def rewrite(
     loaded = source.open(model)
     passes = Pipeline.read(chosen.pipeline_for(loaded) if pipeline is None else pipeline)
     known = given(loaded, inputs) if inputs else None
+    original = clone(loaded) if bundle and not no_golden else None
     done = manager.run(
         loaded,
         passes,
@@ -134,9 +136,9 @@ def rewrite(
         done.write(report)
     golden = None
     if bundle:
-        original = None if no_golden else manager.reference_for(source.open(model), passes)
+        before = None if original is None else manager.reference_for(original, passes)
         try:
-            golden = write_bundle(loaded, output, original=original, report=done, given=known, seed=seed, layout=layout)
+            golden = write_bundle(loaded, output, original=before, report=done, given=known, seed=seed, layout=layout)
         except RuntimeFailure as error:
             rest = "" if no_golden else "; --no-golden leaves golden vectors out"
             raise RuntimeFailure(f"{output}: {error}{rest}") from error

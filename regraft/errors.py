@@ -33,6 +33,10 @@ class VerificationError(RegraftError):
     """A rewritten model that does not compute what its contract promises."""
 
 
+class TargetError(RegraftError):
+    """A target that does not take a model."""
+
+
 class UnknownNameError(RegraftError):
     """A name that is not among the known ones; the message gives the nearest.
 

@@ -9,12 +9,14 @@ from typing import Any, Literal
 
 import onnx
 
+from regraft.errors import TargetError
 from regraft.files.loading import load
 from regraft.files.saving import INLINE_LIMIT, save
 from regraft.inspection.census import constants
 from regraft.ir.model import Model
+from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import label
-from regraft.pipelines.target import Target, TargetError, Violation
+from regraft.targeting.target import Target, Violation
 from regraft.verification.runtime import RuntimeFailure, Session
 
 Level = Literal["basic", "extended", "all"]
@@ -48,8 +50,7 @@ class OnnxRuntime(Target):
         "eliminate-common-subexpressions,eliminate-dead-code,strip-value-info"
     )
 
-    def __init__(self, level: Level = "extended"):
-        self.level = level
+    level: Level = option("extended", "what compiling applies")
 
     def pipeline_for(self, model: Model) -> str:
         """The pipeline; the opset is raised only where it has no Gelu yet."""

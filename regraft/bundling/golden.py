@@ -30,12 +30,14 @@ class Golden:
         inputs: the caller's.
         device_inputs: what the host makes of them.
         outputs: of the original model; those that the rewritten one has.
-        drift: of what the rewritten model gives, held against the contract of its pipeline.
+        contract: of the pipeline.
+        drift: of what the rewritten model gives, held against it.
     """
 
     inputs: dict[str, Any]
     device_inputs: dict[str, Any]
     outputs: dict[str, Any]
+    contract: Contract
     drift: Drift
 
     def write(self, folder: Path) -> dict[str, str]:
@@ -66,7 +68,7 @@ def make_golden(original: Model, model: Model, contract: Contract, given: Given 
     drift = contract.check(outputs, found, computed_in=coarsest_float(model))
     if not drift.passed:
         raise VerificationError(f"the rewritten model breaks its contract {contract}: {drift.failures[0]}")
-    return Golden(inputs, session.device_inputs(inputs), outputs, drift)
+    return Golden(inputs, session.device_inputs(inputs), outputs, contract, drift)
 
 
 def plain(value: Any) -> Array:

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -51,6 +51,7 @@ def write_bundle(
     given: Given | None = None,
     seed: int = 0,
     layout: Layout = "auto",
+    add: Callable[[Model, Path, Golden], dict[str, Any]] | None = None,
 ) -> Golden | None:
     """Write `model`, with its host if it has one, to `folder`, which is new, empty, or a bundle that is replaced.
 
@@ -62,6 +63,8 @@ def write_bundle(
         report: of the pipeline that made `model`.
         given: inputs for the golden vectors; the rest is made.
         layout: of the device's weights.
+        add: writes more into the folder, from what the bundle holds and the golden vectors, for which `original` is
+            needed; gives what the manifest says of it.
 
     Returns:
         The golden vectors, with how far the result lies from the original.
@@ -87,6 +90,8 @@ def write_bundle(
         if ORDER in model.metadata:
             fed = golden.device_inputs if golden else Session(model).device_inputs(make_inputs(model, seed=seed))
             said["stages"] = write_stages(model, new, fed)
+        if add is not None and golden is not None:
+            said |= add(model, new, golden)
         files = sorted(path.relative_to(new).as_posix() for path in new.rglob("*") if path.is_file())
         said["files"] = sums(new, files)
         (new / MANIFEST).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")

@@ -145,6 +145,53 @@ inputs = click.option(
     help="Inputs to run on: a .npz, .npy or .json file, NAME=FILE.npy, or the shape of one to make, NAME=8x128."
     "  [default: made from what each input means; repeatable]",
 )
+_environment = click.option(
+    "--compiler-env",
+    "environment",
+    type=PATH,
+    metavar="PATH",
+    help="The virtual environment, or its Python, that has the compiler."
+    "  [default: .compilers/NAME, or the one that runs regraft]",
+)
+_time_limit = click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1800.0,
+    show_default=True,
+    help="Seconds that the compiler may take for one thing.",
+)
+_memory_limit = click.option(
+    "--memory-limit", metavar="BYTES", default="16GiB", show_default=True, help="Memory that the compiler may use."
+)
+
+
+def target_option(required: bool = False) -> Callable[[F], F]:
+    """The text of a target with its options."""
+    return click.option(
+        "--target", metavar="NAME{OPTION=...}", required=required, help="The target; see 'regraft targets'."
+    )
+
+
+def compiler_options(function: F) -> F:
+    """Where a compiler is and what it may take; gives `environment`, a path or None, and `limits`, its Limits."""
+
+    @functools.wraps(function)
+    def call(*arguments: Any, time_limit: float, memory_limit: str, **rest: Any) -> Any:
+        from regraft.pipelines.options import Bytes, kind_of
+        from regraft.targeting.process import Limits
+
+        try:
+            memory: Bytes = kind_of(Bytes).read(memory_limit)
+        except ValueError as error:
+            raise click.UsageError(f"--memory-limit: {error}") from error
+        return function(*arguments, limits=Limits(time_limit, memory), **rest)
+
+    decorated = cast(F, call)
+    for option in (_memory_limit, _time_limit, _environment):
+        decorated = option(decorated)
+    return decorated
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

@@ -101,13 +101,13 @@ def rewrite(
     a manifest that says how they belong together, the report, and golden inputs and outputs, made by running both.
     """
     from regraft.bundling import check_destination, write_bundle
+    from regraft.errors import TargetError
     from regraft.files.bundle import check_sums
     from regraft.files.convert import clone
     from regraft.files.saving import save
     from regraft.pipelines import manager
     from regraft.pipelines.pipeline import Pipeline
     from regraft.pipelines.registry import targets
-    from regraft.pipelines.target import TargetError
     from regraft.verification.runtime import RuntimeFailure
 
     if report is not None and report.resolve() in (model.resolve(), output.resolve()):

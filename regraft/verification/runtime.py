@@ -67,11 +67,9 @@ class Session:
         self.outputs = _ports(session.get_outputs())
         self._device_outputs = {port.name: port for port in self.outputs}
         self._takes_exotic = any(port.exotic for port in self.inputs)
-        self._host: _HostSide | None = None
+        self._host: HostSide | None = None
         if isinstance(model, Model) and model.host is not None:
-            self._host = _HostSide(
-                model.host, {port.name for port in (*self.inputs, *self.defaults)}, optimize, threads
-            )
+            self._host = HostSide(model.host, {port.name for port in (*self.inputs, *self.defaults)}, optimize, threads)
             self.inputs, self.defaults, self.outputs = self._host.inputs, self._host.defaults, self._host.outputs
 
     def _open(self, model: Runnable, options: Any) -> Any:
@@ -145,7 +143,7 @@ class Session:
         return [_array(value) if port.exotic else value.numpy() for port, value in zip(ports, results, strict=True)]
 
 
-class _HostSide:
+class HostSide:
     """What stands between a caller and the device.
 
     Args:

@@ -5,10 +5,10 @@ import pytest
 from onnx import helper
 
 import regraft
+from regraft.errors import TargetError
 from regraft.files import convert
 from regraft.inspection.census import operators
 from regraft.pipelines.registry import targets
-from regraft.pipelines.target import TargetError
 from regraft.verification.verify import compare, make_inputs
 
 NAMES = targets.names()
@@ -117,7 +117,7 @@ def test_a_violation_lists_its_nodes(target):
 
 @pytest.mark.parametrize("level", ["basic", "extended", "all"])
 def test_compile_load_and_run(model, level, tmp_path):
-    target = targets.load("onnxruntime")(level)
+    target = targets.load("onnxruntime")(level=level)
     path = target.compile(model, tmp_path / "compiled.onnx")
     inputs = make_inputs(model)
     assert set(target.run(path, inputs)) == {t.name for t in model.graph.outputs}

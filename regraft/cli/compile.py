@@ -1,0 +1,114 @@
+"""`regraft compile`: a model handed to its compiler."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from regraft.cli.parameters import (
+    PATH,
+    SourceOptions,
+    command,
+    compiler_options,
+    given,
+    inputs,
+    load,
+    model_argument,
+    seed,
+    source_options,
+    target_option,
+)
+
+if TYPE_CHECKING:
+    from regraft.targeting.hand_over import HandedOver
+    from regraft.targeting.process import Limits
+
+
+@command(
+    "regraft compile model.onnx --target openvino -o bundle",
+    "regraft compile model.onnx --target 'tvm{batch=1,sequence=128}' -o bundle --compiler-env ~/tvm",
+    "regraft compile mxnet-model --target 'neuron-inf1{batch=8,sequence=64}' -o bundle",
+)
+@model_argument()
+@target_option(required=True)
+@click.option("-o", "--output", type=PATH, required=True, help="The folder of the bundle: new, or one to replace.")
+@click.option("--pipeline", metavar="TEXT|FILE", help="The passes to run, in place of the target's.")
+@click.option("--no-check", is_flag=True, help="Hand over what the target's profile does not take, too.")
+@compiler_options
+@source_options
+@inputs
+@seed
+@load
+def compile(
+    model: Path,
+    target: str,
+    output: Path,
+    pipeline: str | None,
+    no_check: bool,
+    environment: Path | None,
+    limits: Limits,
+    source: SourceOptions,
+    inputs: tuple[str, ...],
+    seed: int,
+) -> None:
+    """Make a model ready for a target, compile it, and hold what came out against the original.
+
+    MODEL is an ONNX file, a bundle, or a model of another framework; see 'regraft import'. The target's passes run,
+    its profile is checked, its compiler compiles a copy in a process of its own, and the compiled model runs on the
+    golden inputs: a wrong answer is an error with its number. The bundle holds all of it; 'regraft run' runs it.
+
+    A target that cannot be installed here gets a bundle with everything that its compiler needs, and the one command
+    to run where the compiler is.
+    """
+    from regraft.files.bundle import check_sums
+    from regraft.targeting.hand_over import hand_over
+    from regraft.targeting.target import read_target
+
+    chosen = read_target(target)
+    check_sums(model)
+    loaded = source.open(model)
+    done = hand_over(
+        loaded,
+        chosen,
+        output,
+        pipeline=pipeline,
+        check=not no_check,
+        given=given(loaded, inputs) if inputs else None,
+        seed=seed,
+        environment=environment,
+        limits=limits,
+        progress=sys.stderr.isatty(),
+    )
+    _print(done, output)
+
+
+def _print(done: HandedOver, output: Path) -> None:
+    from regraft.cli.output import drifts, duration, size, table, title
+    from regraft.cli.rewrite import HEAD, RIGHT, row
+
+    table([row(one)[: len(HEAD)] for one in done.report.passes], HEAD, RIGHT)
+    title("the rewritten model against the original, in ONNX Runtime")
+    drifts(done.golden.drift)
+    if compiled := done.manifest.get("compiled"):
+        title(f"compiled by {compiled['package']} {compiled['version']} in {duration(compiled['seconds'])}")
+        table((name, _text(value)) for name, value in compiled["metrics"].items())
+        title("what it made against the original")
+        for one in compiled["drift"]["outputs"]:
+            click.echo(f"{one['name']}: max abs {one['max_abs']:.2g}, cosine {one['cosine']:.9f}")
+    if handoff := done.manifest.get("handoff"):
+        title("where the compiler is, in the bundle's folder")
+        click.echo(handoff["command"])
+        title("not checked here")
+        for line in handoff["unchecked"]:
+            click.echo(f"- {line}")
+    written = sum(file["bytes"] for file in done.manifest["files"].values())
+    title(f"{output}: {size(written)}")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{number} {name}" for name, number in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

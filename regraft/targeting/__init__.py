@@ -1,0 +1,1 @@
+"""What targets take, and how a model is handed to them."""

@@ -1,0 +1,93 @@
+"""Run what a compiler made: the host's part in ONNX Runtime, the device's in the compiler's own runtime."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from regraft.errors import TargetError
+from regraft.files.bundle import check_sums, is_bundle, read_manifest
+from regraft.files.loading import load
+from regraft.targeting.compiler import COMPILED, Compiler
+from regraft.targeting.process import Limits
+from regraft.targeting.target import Place, read_target
+from regraft.verification.runtime import HostSide
+from regraft.verification.signature import Port
+
+
+def is_compiled(path: Path) -> bool:
+    """Whether `path` is a bundle that holds a compiled model."""
+    return is_bundle(path) and COMPILED in read_manifest(path)
+
+
+class CompiledSession:
+    """A compiled bundle ready to run: it takes and gives what its model did before it was rewritten.
+
+    A context manager, which ends the compiler's process.
+
+    Args:
+        environment: of the compiler's runtime; None where it is to be found.
+
+    Attributes:
+        inputs: those that `run` must be given.
+        outputs: what it gives.
+
+    Raises:
+        TargetError: the bundle is not compiled, or the compiler's runtime is missing, or another version.
+        ModelError: the bundle cannot be read, or was changed.
+    """
+
+    def __init__(self, bundle: str | Path, environment: Path | None = None, limits: Limits | None = None):
+        folder = Path(bundle)
+        check_sums(folder)
+        if not is_compiled(folder):
+            raise TargetError(f"{folder} holds no compiled model; write one with 'regraft compile'")
+        entry = read_manifest(folder)[COMPILED]
+        target = read_target(entry["target"])
+        if not isinstance(target, Compiler):
+            raise TargetError(f"{folder}: target '{target.name}' compiles nothing here")
+        model = load(folder)
+        self._host = HostSide(model.host, {t.name for t in model.graph.inputs}, True, 0) if model.host else None
+        self.inputs = self._host.inputs if self._host else tuple(map(Port.of_variable, model.graph.inputs))
+        self.outputs = self._host.outputs if self._host else tuple(map(Port.of_variable, model.graph.outputs))
+        with ExitStack() as stack:
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="regraft-"))
+            place = Place(Path(scratch, "run.log"), environment, limits or Limits())
+            self._worker, version = stack.enter_context(target.worker(place))
+            if version != entry["version"]:
+                raise TargetError(
+                    f"{folder} was compiled by {entry['package']} {entry['version']}, and {version} is installed; "
+                    f"compile it again"
+                )
+            said = {"folder": str((folder / entry["folder"]).resolve()), "options": target.driver_options}
+            self._worker.ask("load", **said, **{"as": COMPILED})
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> CompiledSession:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the compiler's process."""
+        self._stack.close()
+
+    def device_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """What the device is fed."""
+        return self._host.send(dict(inputs)) if self._host else dict(inputs)
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The outputs by name. Raises CompilerError where running fails."""
+        results = self._worker.ask("run", self.device_inputs(inputs), model=COMPILED)[1]
+        return self._host.receive(results) if self._host else results
+
+    def time(self, inputs: Mapping[str, Any], runs: int) -> list[float]:
+        """Seconds of runs of the device's part in a row, measured where it runs."""
+        seconds: list[float] = self._worker.ask("time", self.device_inputs(inputs), model=COMPILED, runs=runs)[0][
+            "seconds"
+        ]
+        return seconds

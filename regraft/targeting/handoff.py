@@ -1,0 +1,61 @@
+"""A target whose compiler cannot be installed here: a bundle that one command compiles where it can."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, ClassVar
+
+from regraft.bundling.golden import Golden
+from regraft.ir.model import Model
+from regraft.targeting.target import Place, Target
+
+PARAMETERS = "handoff.json"
+"""What the scripts of a bundle read: the parameters of this model."""
+
+
+class Handoff(Target):
+    """A target that is handed a bundle with the scripts that call its compiler.
+
+    The scripts lie in `targets/scripts/NAME/` and are copied as they are; what they must know of the model stands in
+    `handoff.json` beside them.
+
+    Attributes:
+        command: what to run where the compiler is, in the bundle's folder.
+        unchecked: what nobody has seen to work here, a line each.
+    """
+
+    command: ClassVar[str] = ""
+    unchecked: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def scripts(self) -> Path:
+        """The folder of the scripts."""
+        return self.file.parent / "scripts" / self.file.stem
+
+    def parameters(self, model: Model, folder: Path, golden: Golden) -> dict[str, Any]:
+        """What the scripts must know, as plain values; may write more files into `folder`."""
+        return {}
+
+    def command_for(self, model: Model) -> str:
+        """The command that compiles."""
+        return self.command
+
+    def finish(self, model: Model, folder: Path, golden: Golden, place: Place) -> dict[str, Any]:
+        """Add the scripts and their parameters to the bundle in `folder`."""
+        before = {path for path in folder.rglob("*") if path.is_file()}
+        shutil.copytree(
+            self.scripts, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", ".*", "*.pyc")
+        )
+        parameters = {"target": str(self), **self.parameters(model, folder, golden)}
+        (folder / PARAMETERS).write_text(json.dumps(parameters, indent=2) + "\n", encoding="utf-8")
+        files = sorted({path for path in folder.rglob("*") if path.is_file()} - before)
+        return {
+            "handoff": {
+                "target": str(self),
+                "command": self.command_for(model),
+                "files": [path.relative_to(folder).as_posix() for path in files],
+                "unchecked": list(self.unchecked),
+            }
+        }

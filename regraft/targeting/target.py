@@ -1,0 +1,127 @@
+"""The base of every target: what a compiler or a runtime takes, and how a model is handed to it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from regraft.errors import PipelineError
+from regraft.ir.model import Model
+from regraft.pipelines.configured import Configured
+from regraft.pipelines.grammar import parse, write_pass
+from regraft.pipelines.manager import run
+from regraft.pipelines.options import Shapes, option, show_dims
+from regraft.pipelines.pipeline import Pipeline
+from regraft.pipelines.registry import targets
+from regraft.pipelines.report import Report
+from regraft.targeting.process import Limits
+
+if TYPE_CHECKING:
+    from regraft.bundling.golden import Golden
+
+
+class Runner(Protocol):
+    """A model that is ready to run."""
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The outputs by name, from arrays by name."""
+        ...
+
+
+@dataclass(frozen=True)
+class Violation:
+    """Something in a model that a target does not take, and the nodes concerned; none where it is the whole model."""
+
+    reason: str
+    nodes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if not self.nodes:
+            return self.reason
+        more = f" and {len(self.nodes) - 1} more" if len(self.nodes) > 1 else ""
+        return f"{self.reason}: {self.nodes[0]}{more}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a compiler runs.
+
+    Attributes:
+        log: what it prints; with a bundle in the end, and left there when it fails.
+        environment: a virtual environment or its Python; None where it is to be found.
+        limits: what it may take.
+    """
+
+    log: Path
+    environment: Path | None = None
+    limits: Limits = field(default_factory=Limits)
+
+
+class Target(Configured):
+    """A compiler or a runtime that a model is made ready for.
+
+    A subclass has a `name`, a docstring whose first line is its help, a `pipeline`, which names its passes as text,
+    and options like a pass's; in text `neuron-inf1{batch=8,sequence=128}`. What is no option of its own is a size: of
+    an input, `input_ids=8x128`, or of a named dimension.
+    """
+
+    pipeline: ClassVar[str] = ""
+    sizes: Shapes = option({}, "sizes that the compiled model has, of inputs or of named dimensions")
+
+    def pipeline_for(self, model: Model) -> str:
+        """The pipeline, or what of it `model` needs, without the `sizes`."""
+        return self.pipeline
+
+    def passes(self, model: Model, pipeline: str | Path | Pipeline | None = None) -> Pipeline:
+        """What `prepare` runs: the sizes first, then the target's pipeline, or the one given."""
+        sizes = {name: show_dims(dims) for name, dims in self.sizes.items()}
+        chosen = self.pipeline_for(model) if pipeline is None else pipeline
+        rest = chosen if isinstance(chosen, Pipeline) else Pipeline.read(chosen)
+        return Pipeline(write_pass("set-shapes", sizes) if sizes else [], rest)
+
+    def prepare(self, model: Model, **options: Any) -> Report:
+        """Run the target's pipeline on `model`; options are those of `regraft.pipelines.manager.run`."""
+        return run(model, self.passes(model), **options)
+
+    def check(self, model: Model) -> list[Violation]:
+        """What the target does not take; empty where it takes the model."""
+        raise NotImplementedError(f"target '{self.name}' has no check")
+
+    def finish(self, model: Model, folder: Path, golden: Golden, place: Place) -> dict[str, Any]:
+        """Add to the bundle that is being written in `folder` what the target makes of its device model.
+
+        Args:
+            model: that the bundle holds.
+            golden: inputs and outputs of the model before it was rewritten.
+            place: where a compiler runs.
+
+        Returns:
+            What the manifest says of it, by its key there.
+
+        Raises:
+            TargetError: the target does not take the model.
+        """
+        return {}
+
+    @cached_property
+    def file(self) -> Path:
+        """Where the target's class is defined; its profile and its drivers lie beside it."""
+        return Path(inspect.getfile(type(self))).resolve()
+
+
+def read_target(text: str) -> Target:
+    """The target of a text such as `tvm` or `tvm{batch=1,sequence=128}`.
+
+    Raises:
+        PipelineError: the text does not parse, or the target has no such option.
+        UnknownNameError: there is no such target.
+    """
+    found = parse(text)
+    if len(found) != 1:
+        raise PipelineError(f"'{text}' names {len(found)} targets; name one")
+    made: Target = targets.load(found[0].name)(**found[0].options)
+    return made

@@ -133,7 +133,7 @@ load = click.option(
     expose_value=False,
     is_eager=True,
     callback=_load,
-    help="Load the passes that a Python file defines.  [repeatable]",
+    help="Load the passes and targets that a Python file defines.  [repeatable]",
 )
 seed = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the inputs that are made."

@@ -12,8 +12,10 @@ from regraft.cli.parameters import (
     SourceOptions,
     as_json,
     command,
+    compiler_options,
     given,
     inputs,
+    load,
     model_argument,
     seed,
     source_options,
@@ -21,6 +23,7 @@ from regraft.cli.parameters import (
 
 if TYPE_CHECKING:
     from regraft.ir.model import Model
+    from regraft.targeting.process import Limits
 
 SHOWN = 6
 
@@ -38,8 +41,10 @@ SHOWN = 6
 @click.option(
     "-o", "--output", type=PATH, metavar="FILE.npz", help="Write the outputs there, bfloat16 and its kin as float32."
 )
+@compiler_options
 @source_options
 @as_json
+@load
 def run(
     model: Path,
     inputs: tuple[str, ...],
@@ -47,14 +52,18 @@ def run(
     text: tuple[str, ...],
     tokenizer: Path | None,
     output: Path | None,
+    environment: Path | None,
+    limits: Limits,
     source: SourceOptions,
     as_json: bool,
 ) -> None:
     """Run a model file, or a bundle's host and device together, in ONNX Runtime.
 
-    A bundle takes the inputs that its model had at first, and gives its outputs.
+    A bundle takes the inputs that its model had at first, and gives its outputs. The device's part of a compiled bundle
+    runs in its compiler's runtime.
     """
     from regraft.files.bundle import check_sums
+    from regraft.targeting.compiled import CompiledSession, is_compiled
     from regraft.verification.runtime import Session
 
     if output is not None and output.suffix != ".npz":
@@ -62,8 +71,13 @@ def run(
     if bool(text) != (tokenizer is not None):
         raise click.UsageError("--text and --tokenizer belong together")
     loaded = source.open(model)
-    check_sums(model)
-    results = Session(loaded, optimize=True).run(_feeds(loaded, inputs, seed, text, tokenizer))
+    feeds = _feeds(loaded, inputs, seed, text, tokenizer)
+    if is_compiled(model):
+        with CompiledSession(model, environment, limits) as session:
+            results = session.run(feeds)
+    else:
+        check_sums(model)
+        results = Session(loaded, optimize=True).run(feeds)
     if output is not None:
         _write(output, results)
     _print(results, as_json)

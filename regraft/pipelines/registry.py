@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from regraft.errors import PipelineError, RegraftError, UnknownNameError
+from regraft.pipelines.configured import Configured
 from regraft.pipelines.frontend import Frontend
 from regraft.pipelines.pass_ import Pass
 
@@ -94,23 +95,26 @@ targets: Registry[Any] = Registry("target", "targets")
 models: Registry[Any] = Registry("model", "models")
 
 
-def load_file(path: str | Path) -> list[type[Pass]]:
-    """Register every pass that a Python file defines.
+def load_file(path: str | Path) -> list[type[Configured]]:
+    """Register every pass and every target that a Python file defines.
 
     Raises:
-        PipelineError: the file cannot be read or run, defines no pass, or one whose name is taken.
+        PipelineError: the file cannot be read or run, defines none, or one whose name is taken.
     """
     path = Path(path).resolve()
     module = _run_file(path)
     found = [
         item
         for item in vars(module).values()
-        if isinstance(item, type) and issubclass(item, Pass) and item.__module__ == module.__name__ and item.name
+        if isinstance(item, type) and issubclass(item, Configured) and item.__module__ == module.__name__ and item.name
     ]
     if not found:
-        raise PipelineError(f"{path} defines no pass; write a subclass of regraft.Pass with a name")
+        raise PipelineError(f"{path} defines no pass and no target; write a subclass of regraft.Pass with a name")
     for item in found:
-        passes.add(item.name, item, str(path))
+        if issubclass(item, Pass):
+            passes.add(item.name, item, str(path))
+        else:
+            targets.add(item.name, item, str(path))
     return found
 
 

@@ -119,9 +119,13 @@ class Worker:
         code = self._process.wait()
         why = self._stopped.format(what=_ASKED[what])
         if not why:
-            how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            how = signal.Signals(-code).name if code < 0 else f"exit code {code}: {self._last_words()}"
             why = f"crashed ({how}) when it was to {_ASKED[what]}"
         return CompilerError(f"{self.name} {why} (log: {self.log})")
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def _watch(self) -> None:
         """Stop the process when it takes too long, or it and its children use too much."""

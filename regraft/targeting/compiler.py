@@ -74,7 +74,10 @@ class Compiler(Target):
             tempfile.TemporaryDirectory(prefix="regraft-") as folder,
             Worker(self.name, python, self.driver, place.log, Path(folder), place.limits) as worker,
         ):
-            version = str(worker.ask("version")[0]["version"])
+            try:
+                version = str(worker.ask("version")[0]["version"])
+            except CompilerError as error:
+                raise CompilerError(f"{error}; {self.install}") from error
             if version not in SpecifierSet(self.versions, prereleases=True):
                 raise TargetError(
                     f"{self.package} {version} ({python}) is not supported, but {self.versions}: {self.install}"

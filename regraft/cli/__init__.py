@@ -28,6 +28,7 @@ COMMANDS = (
     "diff",
     "show",
     "bench",
+    "report",
     "why",
     "precision-plan",
     "passes",

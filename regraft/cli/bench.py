@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from regraft.cli.parameters import arrays, as_json, command, inputs, model_argument, seed
+from regraft.cli.parameters import arrays, as_json, command, compiler_options, inputs, load, model_argument, seed
+
+if TYPE_CHECKING:
+    from regraft.targeting.process import Limits
 
 
 @command("regraft bench model.onnx better.onnx", "regraft bench model.onnx better.onnx --inputs input_ids=8x128")
@@ -18,9 +22,11 @@ from regraft.cli.parameters import arrays, as_json, command, inputs, model_argum
     "--optimize/--no-optimize", default=True, show_default=True, help="With or without ONNX Runtime's optimisations."
 )
 @click.option("--memory", is_flag=True, help="Measure peak memory too, each model in a process of its own.")
+@compiler_options
 @inputs
 @seed
 @as_json
+@load
 def bench(
     a: Path,
     b: Path,
@@ -28,16 +34,30 @@ def bench(
     threads: int,
     optimize: bool,
     memory: bool,
+    environment: Path | None,
+    limits: Limits,
     inputs: tuple[str, ...],
     seed: int,
     as_json: bool,
 ) -> None:
-    """Time two models in ONNX Runtime, run by run in turns, and print how their times compare."""
-    from regraft.files.loading import load
+    """Time two models, run by run in turns, and print how their times compare.
+
+    Models and bundles run in ONNX Runtime; a compiled bundle runs in its compiler's runtime, with the threads that it
+    was compiled for, and its host part in ONNX Runtime.
+    """
+    from contextlib import ExitStack
+
+    from regraft.files import loading
+    from regraft.targeting.compiled import CompiledSession, is_compiled
     from regraft.verification.bench import bench
 
-    feeds = arrays(load(a), inputs, seed)
-    result = bench(a, b, feeds, runs=runs, threads=threads, optimize=optimize, memory=memory)
+    feeds = arrays(loading.load(a), inputs, seed)
+    with ExitStack() as stack:
+        opened = [
+            stack.enter_context(CompiledSession(path, environment, limits)) if is_compiled(path) else path
+            for path in (a, b)
+        ]
+        result = bench(opened[0], opened[1], feeds, runs=runs, threads=threads, optimize=optimize, memory=memory)
     if as_json:
         import json
 

@@ -95,8 +95,8 @@ class Compiler(Target):
         output.mkdir()
         with self.worker(place) as (worker, version), tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             source = save(model.device, Path(scratch, DEVICE))  # a copy: one compiler overwrites what it is given
-            said = {"folder": str(output), "options": self.driver_options}
-            compiled = worker.ask("compile", model=str(source), **said)[0]
+            said = {"folder": str(output.absolute()), "options": self.driver_options}
+            compiled = worker.ask("compile", model=str(source.absolute()), **said)[0]
             worker.ask("load", **said, **{"as": COMPILED})
             found = worker.ask("run", golden.device_inputs, model=COMPILED)[1]
         drift = self._compare(golden, found, model)

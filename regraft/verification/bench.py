@@ -9,16 +9,15 @@ import re
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from regraft.verification.runtime import Runnable, RuntimeFailure, Session
-from regraft.verification.signature import correspond
+from regraft.verification.signature import Port, correspond
 
 _RESAMPLES = 2000
 _CONFIDENCE = 0.95
@@ -98,9 +97,20 @@ class Comparison:
         )
 
 
+@runtime_checkable
+class Opened(Protocol):
+    """A model that is open already, and times itself."""
+
+    inputs: tuple[Port, ...]
+
+    def time(self, inputs: Mapping[str, Any], runs: int) -> list[float]:
+        """Seconds of runs in a row."""
+        ...
+
+
 def bench(
-    a: Runnable,
-    b: Runnable,
+    a: Runnable | Opened,
+    b: Runnable | Opened,
     inputs: Mapping[str, Any],
     *,
     runs: int = 20,
@@ -112,6 +122,7 @@ def bench(
     """Time `a` and `b` in turns: a b, b a, a b ...
 
     Args:
+        a, b: models; what is open already keeps its own threads and optimisations.
         inputs: of `a`, by name; those of `b` are paired with them as in `verify.compare`.
         warmup: runs of each before the clock counts.
         threads: that share the work of one operator.
@@ -121,24 +132,25 @@ def bench(
     Raises:
         RuntimeFailure: one of them does not run.
     """
-    sessions = Session(a, optimize=optimize, threads=threads), Session(b, optimize=optimize, threads=threads)
+    sessions = _open(a, optimize, threads), _open(b, optimize, threads)
     pairs = correspond(sessions[0].inputs, sessions[1].inputs, {}).pairs
     feeds = dict(inputs), {pairs.get(name, name): value for name, value in inputs.items() if name in pairs}
-    for _ in range(warmup):
-        for session, values in zip(sessions, feeds, strict=True):
-            session.run(values)
+    for session, values in zip(sessions, feeds, strict=True):
+        session.time(values, warmup)
     seconds: tuple[list[float], list[float]] = [], []
     for turn in range(max(1, runs)):
         for side in (0, 1) if turn % 2 == 0 else (1, 0):
-            started = time.perf_counter()
-            sessions[side].run(feeds[side])
-            seconds[side].append(time.perf_counter() - started)
+            seconds[side].extend(sessions[side].time(feeds[side], 1))
     peaks = [_peak(m, v, optimize, threads) if memory else None for m, v in zip((a, b), feeds, strict=True)]
     timings = [Timing(tuple(s), peak) for s, peak in zip(seconds, peaks, strict=True)]
     return Comparison(timings[0], timings[1], threads, optimize)
 
 
-def _peak(model: Runnable, inputs: dict[str, Any], optimize: bool, threads: int) -> int | None:
+def _open(model: Runnable | Opened, optimize: bool, threads: int) -> Opened:
+    return model if isinstance(model, Opened) else Session(model, optimize=optimize, threads=threads)
+
+
+def _peak(model: Runnable | Opened, inputs: dict[str, Any], optimize: bool, threads: int) -> int | None:
     if not isinstance(model, str | os.PathLike) or not _STATUS.exists():
         return None
     task = pickle.dumps((os.fspath(model), inputs, optimize, threads))

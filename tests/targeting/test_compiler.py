@@ -136,7 +136,7 @@ def test_environments_are_found_in_order(source, bundle, tmp_path, monkeypatch):
 
 def test_an_environment_without_the_compiler_says_so(source, bundle, tmp_path):
     venv.create(tmp_path / "empty", with_pip=False)
-    with pytest.raises(CompilerError, match="No module named 'numpy'.*; pip install 'moody>=2'") as caught:
+    with pytest.raises(CompilerError, match=r"No module named 'numpy'.*; pip install 'moody>=2'") as caught:
         compile(source, bundle, environment=tmp_path / "empty")
     assert "\n" not in str(caught.value)
 

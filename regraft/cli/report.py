@@ -1,0 +1,89 @@
+"""`regraft report`: a bundle in the figures that users of compilers look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from regraft.cli.parameters import as_json, command, compiler_options, load, seed
+
+if TYPE_CHECKING:
+    from regraft.targeting.metrics import Metrics
+    from regraft.targeting.process import Limits
+
+NAMES_SHOWN = 12
+
+
+@command("regraft report bundle", "regraft report bundle --runs 200 --json")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--runs", type=click.IntRange(min=0), default=50, show_default=True, help="Runs to time; 0 measures no latency."
+)
+@compiler_options
+@seed
+@as_json
+@load
+def report(bundle: Path, runs: int, environment: Path | None, limits: Limits, seed: int, as_json: bool) -> None:
+    """Print operators, clusters, placement, latency, throughput and the worst error of a bundle.
+
+    A compiled bundle runs in its compiler's runtime, with its host part; any other in ONNX Runtime.
+    """
+    from regraft.targeting.metrics import measure
+
+    metrics = measure(bundle, runs=runs, seed=seed, environment=environment, limits=limits)
+    if as_json:
+        from regraft.verification.drift import to_json
+
+        click.echo(to_json(metrics.to_dict()))
+    else:
+        _print(metrics)
+
+
+def _print(metrics: Metrics) -> None:
+    from regraft.cli.output import duration, table, title
+
+    rows = [
+        ("source", metrics.source),
+        ("target", metrics.target),
+        ("compiled by", metrics.compiler or "nothing here"),
+        ("pipeline", metrics.pipeline),
+        ("operations in the model", "" if metrics.source_ops is None else f"{metrics.source_ops:,}"),
+        ("after rewriting", f"{metrics.ops:,}" + (f", and {metrics.host_ops:,} on the host" * bool(metrics.host_ops))),
+        ("after compiling", "" if metrics.compiled_ops is None else f"{metrics.compiled_ops:,}"),
+        ("subgraphs", "" if metrics.subgraphs is None else f"{metrics.subgraphs:,}"),
+        ("placed", _placed(metrics)),
+        ("left on the CPU", _leftovers(metrics)),
+        ("cycles", "" if metrics.cycles is None else f"{metrics.cycles:,}"),
+    ]
+    if latency := metrics.latency:
+        where = metrics.compiler or "ONNX Runtime"
+        rows += [
+            ("warm-up", f"{duration(latency.first)}, the first run in {where}"),
+            (
+                "latency",
+                f"{duration(latency.average)} average of {len(latency.seconds)} runs"
+                f" (p50 {duration(latency.percentile(0.5))}, p95 {duration(latency.percentile(0.95))}),"
+                f" batch {latency.rows}",
+            ),
+            ("throughput", f"{latency.throughput:,.0f} rows/s"),
+        ]
+    rows += [(f"worst error of {name}", f"{error:.2g}") for name, error in metrics.worst.items()]
+    table([row for row in rows if row[1]])
+    if metrics.unchecked:
+        title("not checked here")
+        for line in metrics.unchecked:
+            click.echo(f"- {line}")
+
+
+def _placed(metrics: Metrics) -> str:
+    if metrics.share is None:
+        return ""
+    counts = ", ".join(f"{number} on the {place}" for place, number in metrics.placed.items())
+    return f"{metrics.share:.2%} of the operations: {counts}"
+
+
+def _leftovers(metrics: Metrics) -> str:
+    shown = ", ".join(metrics.leftovers[:NAMES_SHOWN])
+    return shown + (f" and {len(metrics.leftovers) - NAMES_SHOWN} more" * (len(metrics.leftovers) > NAMES_SHOWN))

@@ -18,8 +18,8 @@ PARAMETERS = "handoff.json"
 class Handoff(Target):
     """A target that is handed a bundle with the scripts that call its compiler.
 
-    The scripts lie in `targets/scripts/NAME/` and are copied as they are; what they must know of the model stands in
-    `handoff.json` beside them.
+    The scripts lie in `targets/scripts/NAME/` and are copied as they are, and so is what lies in `targets/scripts/`
+    itself, for all; what they must know of the model stands in `handoff.json` beside them.
 
     Attributes:
         command: what to run where the compiler is, in the bundle's folder.
@@ -45,6 +45,8 @@ class Handoff(Target):
     def finish(self, model: Model, folder: Path, golden: Golden, place: Place) -> dict[str, Any]:
         """Add the scripts and their parameters to the bundle in `folder`."""
         before = {path for path in folder.rglob("*") if path.is_file()}
+        for shared in self.scripts.parent.glob("*.py"):
+            shutil.copyfile(shared, folder / shared.name)
         shutil.copytree(
             self.scripts, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", ".*", "*.pyc")
         )

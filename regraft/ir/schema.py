@@ -148,3 +148,11 @@ def names(opset: int | None = None) -> frozenset[str]:
 def since(op: str) -> int:
     """The opset of the default domain in which `op` first appeared."""
     return min(s.since_version for s in defs.get_all_schemas_with_history() if s.name == op and not s.domain)
+
+
+@functools.cache
+def vocabulary(op: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The attributes and the inputs that `op` of the default domain has in one opset or another."""
+    found = [s for s in defs.get_all_schemas_with_history() if s.name == op and not s.domain]
+    attributes = frozenset(name for s in found for name in s.attributes)
+    return attributes, frozenset(entry.name for s in found for entry in s.inputs)

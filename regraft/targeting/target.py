@@ -18,7 +18,9 @@ from regraft.pipelines.options import Shapes, option, show_dims
 from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.registry import targets
 from regraft.pipelines.report import Report
+from regraft.targeting.legality import Verdict, Violation, judge
 from regraft.targeting.process import Limits
+from regraft.targeting.profile import Profile, read_profile
 
 if TYPE_CHECKING:
     from regraft.bundling.golden import Golden
@@ -30,20 +32,6 @@ class Runner(Protocol):
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The outputs by name, from arrays by name."""
         ...
-
-
-@dataclass(frozen=True)
-class Violation:
-    """Something in a model that a target does not take, and the nodes concerned; none where it is the whole model."""
-
-    reason: str
-    nodes: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        if not self.nodes:
-            return self.reason
-        more = f" and {len(self.nodes) - 1} more" if len(self.nodes) > 1 else ""
-        return f"{self.reason}: {self.nodes[0]}{more}"
 
 
 @dataclass(frozen=True)
@@ -87,9 +75,18 @@ class Target(Configured):
         """Run the target's pipeline on `model`; options are those of `regraft.pipelines.manager.run`."""
         return run(model, self.passes(model), **options)
 
+    @cached_property
+    def profile(self) -> Profile:
+        """What the target takes, from the TOML file beside its class. Raises ProfileError where it cannot be read."""
+        return read_profile(self.file.with_suffix(".toml"))
+
+    def judge(self, model: Model) -> Verdict:
+        """Hold the device's graph of `model` against the profile."""
+        return judge(model, self.profile)
+
     def check(self, model: Model) -> list[Violation]:
-        """What the target does not take; empty where it takes the model."""
-        raise NotImplementedError(f"target '{self.name}' has no check")
+        """What the target does not take, by its profile; empty where it takes the model."""
+        return self.judge(model).violations
 
     def finish(self, model: Model, folder: Path, golden: Golden, place: Place) -> dict[str, Any]:
         """Add to the bundle that is being written in `folder` what the target makes of its device model.

@@ -1,0 +1,131 @@
+"""What of a model a target does not take, by its profile. Linear in nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from regraft.ir import schema
+from regraft.ir.graph import Node
+from regraft.ir.model import Model
+from regraft.pipelines.pass_ import label
+from regraft.targeting.lines import Mend
+from regraft.targeting.profile import Gap, Profile
+from regraft.targeting.site import Site
+from regraft.targeting.view import View
+
+DOMAINS = (*schema.DOMAINS, "ai.onnx", schema.STAND_IN)
+
+
+@dataclass(frozen=True)
+class Violation:
+    """Something in a model that a target does not take.
+
+    Attributes:
+        nodes: those concerned, by name; none where it is the whole model.
+        operator: theirs, as `schema.kind` calls it; empty where it is not about one.
+        values: the inputs or outputs of the model that are concerned, with their types.
+        source: who says that it is not taken.
+        mend: pipelines as text that may help, in the order to try them.
+    """
+
+    reason: str
+    nodes: tuple[str, ...] = ()
+    operator: str = ""
+    values: tuple[str, ...] = ()
+    source: str = ""
+    mend: Mend = ()
+
+    def __str__(self) -> str:
+        reason = f"{self.operator}: {self.reason}" if self.operator else self.reason
+        if not self.nodes:
+            return reason
+        more = f" and {len(self.nodes) - 1} more" if len(self.nodes) > 1 else ""
+        return f"{reason}: {self.nodes[0]}{more}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a profile says of a model.
+
+    Attributes:
+        view: the nodes that it was held against.
+        found: each violation with its nodes.
+    """
+
+    view: View
+    found: list[tuple[Violation, Sequence[Node]]]
+
+    @property
+    def violations(self) -> list[Violation]:
+        """What is not taken: of the whole model first, then by operator."""
+        return [violation for violation, _ in self.found]
+
+    @cached_property
+    def refused(self) -> set[Node]:
+        """The nodes that are not taken."""
+        return {node for _, nodes in self.found for node in nodes}
+
+
+def judge(model: Model, profile: Profile) -> Verdict:
+    """Hold the device's graph of `model` against `profile`; the model is left as it is."""
+    view = View(model)
+    return Verdict(view, [*_broken_limits(view, profile), *_gaps(view, profile)])
+
+
+def check(model: Model, profile: Profile) -> list[Violation]:
+    """What of `model` the target of `profile` does not take."""
+    return judge(model, profile).violations
+
+
+def _broken_limits(view: View, profile: Profile) -> Iterator[tuple[Violation, Sequence[Node]]]:
+    for limit in profile.limits:
+        for what, nodes, values in limit.breaches(view):
+            violation = Violation(
+                f"{what}: {limit.reason}",
+                tuple(map(label, nodes)),
+                values=tuple(values),
+                source=limit.source or profile.source,
+                mend=limit.mend,
+            )
+            yield violation, nodes
+
+
+def _gaps(view: View, profile: Profile) -> Iterator[tuple[Violation, Sequence[Node]]]:
+    found: dict[tuple[str, str, str, Mend], list[Node]] = {}
+    for site in view.sites:
+        for reason, source, mend in _refusals(site, view, profile):
+            found.setdefault((site.operator, reason, source, mend), []).append(site.node)
+    for (operator, reason, source, mend), nodes in found.items():
+        yield Violation(reason, tuple(map(label, nodes)), operator, (), source, mend), nodes
+
+
+def _refusals(site: Site, view: View, profile: Profile) -> Iterator[tuple[str, str, Mend]]:
+    """Why the node is not taken, who says so, and what may help."""
+    if view.is_call(site):
+        return
+    holding = [gap for gap in profile.gaps.get(site.operator, ()) if _holds(gap, site)]
+    for gap in holding:
+        yield gap.reason, gap.source or profile.source, gap.mend
+    if not holding and (why := _unknown(site, profile)):
+        yield why
+
+
+def _holds(gap: Gap, site: Site) -> bool:
+    if gap.when is not None and not gap.when.holds(site, "some"):
+        return False
+    return gap.unless is None or gap.unless.holds(site, "every") is False
+
+
+def _unknown(site: Site, profile: Profile) -> tuple[str, str, Mend] | None:
+    """Why the operator itself is not taken."""
+    listed = profile.listed
+    if listed is not None:
+        if site.operator in listed.names:
+            return None
+        return listed.reason, listed.source or profile.source, listed.mend.get(site.operator, ())
+    domain = site.node.domain or ""
+    if domain in DOMAINS or domain in profile.domains:
+        return None
+    return "an operator that ONNX does not define", profile.source, ()

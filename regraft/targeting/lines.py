@@ -1,0 +1,50 @@
+"""What every line of a profile says beside what it wants: why, who says so, and what may help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from regraft.errors import PipelineError
+from regraft.ir import schema
+from regraft.pipelines.grammar import parse
+from regraft.pipelines.registry import passes
+from regraft.targeting.tables import Where
+
+Mend = tuple[str, ...]
+"""Pipelines as text, in the order to try them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One thing that a target wants.
+
+    Attributes:
+        reason: what happens otherwise, best in the compiler's words.
+        source: who says so, a document or a version that was seen to; the profile's where it is empty.
+        mend: what may help.
+    """
+
+    reason: str
+    source: str = ""
+    mend: Mend = ()
+
+    def check(self, where: Where) -> None:
+        """Raise ProfileError for a mend that is no pipeline."""
+        check_mend(self.mend, where.at("mend"))
+
+
+def check_operator(name: str, where: Where) -> None:
+    """Raise ProfileError where ONNX has no operator `name`; those of other domains are believed."""
+    if "::" not in name:
+        where.known("ONNX operator", name, schema.names())
+
+
+def check_mend(mend: Mend, where: Where) -> None:
+    """Raise ProfileError where one is no pipeline of known passes."""
+    for text in mend:
+        try:
+            names = [one.name for one in parse(text)]
+        except PipelineError as error:
+            raise where.error(error) from error
+        for name in names:
+            where.known("pass", name, passes.names())

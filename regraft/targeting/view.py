@@ -1,0 +1,53 @@
+"""A model as a target sees it: the nodes of the device's graph, of the bodies inside, and of the functions it calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from regraft.ir import schema
+from regraft.ir.graph import AnyGraph, Variable, walk
+from regraft.ir.model import Model
+from regraft.shapes import analyse, dims
+from regraft.targeting.among import dtype_name
+from regraft.targeting.site import Site
+
+
+class View:
+    """The nodes of `model` that a compiler gets, each with what is known of its values.
+
+    The call of a function that stands for an operator is that operator, and its body is not looked at.
+    """
+
+    def __init__(self, model: Model):
+        self.model = model
+        self.facts = analyse(model)
+        self._functions = {(f.domain or "", f.name, f.overload): f for f in model.functions}
+        self.sites = list(self._sites())
+
+    def is_call(self, site: Site) -> bool:
+        """Whether the node calls a local function that stands for no operator."""
+        return site.node.domain != schema.STAND_IN and self._key(site) in self._functions
+
+    def _key(self, site: Site) -> tuple[str, str, str]:
+        return (site.node.domain or "", site.node.op, site.node.overload)
+
+    def _sites(self) -> Iterator[Site]:
+        pending: list[AnyGraph] = [self.model.graph]
+        seen: set[AnyGraph] = set()
+        while pending:
+            for graph in walk(pending.pop()):
+                versions = schema.versions(graph)
+                for node in graph.nodes:
+                    site = Site(node, versions.get(node.domain or "", versions[""]), self.facts)
+                    if self.is_call(site):
+                        function = self._functions[self._key(site)]
+                        if function not in seen:
+                            seen.add(function)
+                            pending.append(function)
+                    yield site
+
+    def show(self, tensor: Variable) -> str:
+        """An input or an output with its type: `mask int64[batch, 8]`."""
+        fact = self.facts[tensor]
+        shape = "?" if fact.dims is None else ", ".join(str(dims.show(d) or "?") for d in fact.dims)
+        return f"{tensor.name} {dtype_name(fact.code) if fact.code else '?'}[{shape}]"

@@ -201,7 +201,7 @@ def randomize(model: torch.nn.Module) -> None:
             noise = torch.randn_like(parameter)
             if parameter.dim() < 2:
                 parameter.copy_((1.0 if "norm" in name.lower() and "bias" not in name else 0.0) + 0.2 * noise)
-            elif "embed" in name and "projection" not in name or name.endswith(("wte.weight", "wpe.weight")):
+            elif ("embed" in name and "projection" not in name) or name.endswith(("wte.weight", "wpe.weight")):
                 parameter.copy_(noise)
             else:
                 fan = parameter[0].numel() if "gpt2" not in type(model).__module__ else parameter.shape[0]

@@ -21,6 +21,7 @@ from regraft.errors import RegraftError, UnknownNameError
 
 COMMANDS = (
     "rewrite",
+    "check",
     "compile",
     "import",
     "run",

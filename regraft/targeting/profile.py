@@ -16,6 +16,8 @@ from regraft.targeting.limits import Limits
 from regraft.targeting.lines import Line, Mend, check_mend, check_operator
 from regraft.targeting.tables import ProfileError, Where, read
 
+SUFFIX = ".toml"
+
 
 @dataclass(frozen=True)
 class Listed:

@@ -56,6 +56,8 @@ def read(kind: Any, value: Any, where: Where) -> Any:
     Raises:
         ProfileError: it is none.
     """
+    if kind is Any:
+        return value
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         return read(next(one for one in arguments if one is not types.NoneType), value, where)

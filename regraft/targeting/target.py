@@ -20,7 +20,7 @@ from regraft.pipelines.registry import targets
 from regraft.pipelines.report import Report
 from regraft.targeting.legality import Verdict, Violation, judge
 from regraft.targeting.process import Limits
-from regraft.targeting.profile import Profile, read_profile
+from regraft.targeting.profile import SUFFIX, Profile, read_profile
 
 if TYPE_CHECKING:
     from regraft.bundling.golden import Golden
@@ -78,7 +78,7 @@ class Target(Configured):
     @cached_property
     def profile(self) -> Profile:
         """What the target takes, from the TOML file beside its class. Raises ProfileError where it cannot be read."""
-        return read_profile(self.file.with_suffix(".toml"))
+        return read_profile(self.file.with_suffix(SUFFIX))
 
     def judge(self, model: Model) -> Verdict:
         """Hold the device's graph of `model` against the profile."""
@@ -111,14 +111,33 @@ class Target(Configured):
 
 
 def read_target(text: str) -> Target:
-    """The target of a text such as `tvm` or `tvm{batch=1,sequence=128}`.
+    """The target of a text such as `tvm`, `tvm{batch=1,sequence=128}`, or `./mine.toml`, a profile.
 
     Raises:
         PipelineError: the text does not parse, or the target has no such option.
         UnknownNameError: there is no such target.
+        ProfileError: the profile cannot be read.
     """
     found = parse(text)
     if len(found) != 1:
         raise PipelineError(f"'{text}' names {len(found)} targets; name one")
-    made: Target = targets.load(found[0].name)(**found[0].options)
-    return made
+    name, options = found[0]
+    kind: type[Target] = profile_target(Path(name)) if name.endswith(SUFFIX) else targets.load(name)
+    return kind(**options)
+
+
+def profile_target(path: Path) -> type[Target]:
+    """The target that is its profile alone, the file at `path`; it is called as the file is.
+
+    Raises:
+        ProfileError: the file cannot be read, or is no profile.
+    """
+    profile = read_profile(path)
+    body = {
+        "name": path.name.removesuffix(SUFFIX),
+        "__doc__": profile.description or f"What {path} says.",
+        "pipeline": profile.pipeline,
+        "profile": profile,
+        "file": path.resolve(),
+    }
+    return type("ProfileTarget", (Target,), body)

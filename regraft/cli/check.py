@@ -1,0 +1,164 @@
+"""`regraft check`: what a target does not take of a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from regraft.cli.parameters import SourceOptions, as_json, command, load, model_argument, source_options, target_option
+
+if TYPE_CHECKING:
+    from regraft.targeting.legality import Violation
+    from regraft.targeting.share import Share
+    from regraft.targeting.target import Target
+
+SHOWN = 3
+
+
+class _Share(click.ParamType):
+    """`99%` or `0.99`."""
+
+    name = "SHARE"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, ctx: click.Context | None) -> float:
+        text = str(value)
+        try:
+            share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            share = -1.0
+        if not 0 <= share <= 1:
+            self.fail(f"{text!r} is not a share; write 99% or 0.99", parameter, ctx)
+        return share
+
+
+@command(
+    "regraft check model.onnx --target tvm",
+    "regraft check model.onnx --target 'neuron-inf1{batch=1,sequence=128}' --min-share 99%",
+    "regraft check bundle --target ./my-compiler.toml --json | jq '.share'",
+)
+@model_argument()
+@target_option(required=True)
+@click.option(
+    "--min-share",
+    type=_Share(),
+    default=1.0,
+    help="The share of nodes that is enough, as in 99%.  [default: 100%]",
+)
+@click.option("--all", "everything", is_flag=True, help=f"Name every node, not the first {SHOWN} of a kind.")
+@source_options
+@as_json
+@load
+@click.pass_context
+def check(
+    ctx: click.Context,
+    model: Path,
+    target: str,
+    min_share: float,
+    everything: bool,
+    source: SourceOptions,
+    as_json: bool,
+) -> None:
+    """List what a target will not take: what it is, where, who says so, and which passes may help.
+
+    MODEL is an ONNX file, a bundle, of which the device's part is checked, or a model of another framework. The target
+    is a name, or a profile, a .toml file; with sizes it is checked as if the model had them.
+
+    Exits with 0 where the target takes the model, or --min-share of its nodes; with 1 where it does not, or where a
+    limit is broken that is not about nodes: the opset, the inputs; with 2 for an error.
+    """
+    from regraft.pipelines import manager
+    from regraft.pipelines.pipeline import Pipeline
+    from regraft.targeting.share import share
+    from regraft.targeting.target import read_target
+
+    chosen = read_target(target)
+    loaded = source.open(model)
+    if chosen.sizes:
+        manager.run(loaded, chosen.passes(loaded, Pipeline()))
+    verdict = chosen.judge(loaded)
+    part = share(verdict)
+    whole = all(violation.nodes for violation in verdict.violations)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(_plain(chosen, verdict.violations, part), indent=2))
+    else:
+        _print(chosen, verdict.violations, part, None if everything else SHOWN)
+        if mends(verdict.violations):
+            click.echo(f"find the pipeline:    regraft legalize {model} --target '{target}' --explain")
+    ctx.exit(0 if whole and part.of_nodes >= min_share else 1)
+
+
+def _plain(target: Target, violations: list[Violation], share: Share) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "target": str(target),
+        "violations": [asdict(one) for one in violations],
+        "share": {**asdict(share), "of_nodes": share.of_nodes, "of_macs": share.of_macs, "of_all": share.of_all},
+        "mend": mends(violations),
+    }
+
+
+def mends(violations: list[Violation]) -> list[str]:
+    """The first thing to try against each violation, once each."""
+    return list(dict.fromkeys(one.mend[0] for one in violations if one.mend))
+
+
+def _print(target: Target, violations: list[Violation], share: Share, shown: int | None) -> None:
+    for one in violations:
+        name = f"{one.operator} × {len(one.nodes)}: " if one.operator else ""
+        click.secho(f"{name}{one.reason}", bold=True)
+        source = one.source if one.source != target.profile.source else ""
+        lines = {
+            "inputs": _values(one, shown),
+            "nodes": _nodes(one, shown),
+            "source": source,
+            "try": " or ".join(one.mend),
+        }
+        for title, text in lines.items():
+            if text:
+                click.echo(f"  {title:<7} {text}")
+    if violations:
+        click.echo()
+    click.secho(_summary(target, share), bold=True)
+    click.echo(f"as stated by:         {target.profile.source}")
+    if passes := mends(violations):
+        click.echo(f"passes that may help: {', '.join(passes)}")
+
+
+def _values(violation: Violation, shown: int | None) -> str:
+    return ", ".join(_few(violation.values, shown))
+
+
+def _nodes(violation: Violation, shown: int | None) -> str:
+    names = ", ".join(_few(violation.nodes, shown))
+    return names if violation.operator or len(violation.nodes) < 2 else f"{len(violation.nodes)}, {names}"
+
+
+def _few(names: tuple[str, ...], shown: int | None) -> list[str]:
+    if shown is None or len(names) <= shown + 1:
+        return list(names)
+    return [*names[:shown], f"{len(names) - shown} more"]
+
+
+def _summary(target: Target, share: Share) -> str:
+    from regraft.cli.output import count
+
+    text = f"{target.name} takes {share.taken:,} of {count(share.nodes, 'node')} ({_percent(share.of_nodes)})"
+    if share.of_macs is not None:
+        text += f" and {_percent(share.of_macs)} of {count(share.macs, 'multiply-accumulate')}"
+    elif share.macs_unknown:
+        text += f"; the multiply-accumulates of {share.macs_unknown} hang on open dimensions"
+    if share.on_host:
+        text += f"; with the {count(share.on_host, 'node')} on the host that is {_percent(share.of_all)} of the model"
+    return text
+
+
+def _percent(share: float) -> str:
+    """Rounded down, so that 100 % means all."""
+    import math
+
+    return f"{math.floor(share * 1000) / 10:g} %"

@@ -10,6 +10,7 @@ import numpy as np
 from regraft.bundling.golden import Golden
 from regraft.bundling.weights import file_name
 from regraft.errors import TargetError
+from regraft.inspection.census import operators
 from regraft.ir.graph import Variable
 from regraft.ir.model import Model
 from regraft.pipelines.options import option
@@ -57,8 +58,11 @@ class TensorRt(Handoff):
     ranges: tuple[str, ...] = option((), "least, best and largest size of open dimensions, as in batch:1:8:32")
 
     def pipeline_for(self, model: Model) -> str:
-        """The pipeline, ending in the precision."""
-        return self.pipeline if self.precision == "fp32" else f"{self.pipeline},convert-{self.precision},infer-shapes"
+        """The pipeline, ending in the precision; positions that the model counts with CumSum go to the host."""
+        pipeline = self.pipeline
+        if "CumSum" in operators(model):
+            pipeline = pipeline.replace("simplify-mask,", "expose-position-ids,simplify-mask,")
+        return pipeline if self.precision == "fp32" else f"{pipeline},convert-{self.precision},infer-shapes"
 
     def parameters(self, model: Model, folder: Path, golden: Golden) -> dict[str, Any]:
         """The tensors, their files, and the arguments of trtexec.

@@ -16,7 +16,7 @@ from typing import Any
 from regraft.bundling.chain import write_stages
 from regraft.bundling.golden import Golden, make_golden
 from regraft.errors import ModelError
-from regraft.files.bundle import FORMAT, MANIFEST, interface, is_bundle, sums, write_models
+from regraft.files.bundle import FORMAT, MANIFEST, interface, is_bundle, ports, sums, write_models
 from regraft.files.convert import clone
 from regraft.files.saving import Layout
 from regraft.ir.model import Model
@@ -81,6 +81,8 @@ def write_bundle(
     with _replacing(folder) as new:
         write_models(model, new, layout)
         said: dict[str, Any] = {"format": FORMAT, "regraft": version("regraft"), **interface(model)}
+        if original is not None:
+            said["original"] = ports(original)
         if report is not None:
             report.write(new / REPORT)
             said |= {"source": report.model, "pipeline": report.pipeline, "report": REPORT}

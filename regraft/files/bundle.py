@@ -46,6 +46,11 @@ def write_models(model: Model, folder: Path, layout: Layout = "auto") -> None:
     save_sharing(model.device, folder / DEVICE, layout, places)
 
 
+def ports(model: Model) -> dict[str, Any]:
+    """What the manifest says of the inputs and outputs of the caller."""
+    return {"inputs": list(map(entry, model.inputs)), "outputs": list(map(entry, model.outputs))}
+
+
 def interface(model: Model) -> dict[str, Any]:
     """What the manifest says of inputs and outputs, of the caller and of the device."""
     feeds = model.host.feeds if model.host else {}
@@ -53,7 +58,7 @@ def interface(model: Model) -> dict[str, Any]:
         {**entry(tensor), "from": {"host": feeds[tensor.name]} if tensor.name in feeds else {"input": tensor.name}}
         for tensor in model.graph.inputs
     ]
-    said: dict[str, Any] = {"inputs": list(map(entry, model.inputs)), "outputs": list(map(entry, model.outputs))}
+    said = ports(model)
     said["device"] = {"model": DEVICE, "inputs": device, "outputs": list(map(entry, model.graph.outputs))}
     if model.host is not None:
         made = model.host.model.graph.outputs

@@ -14,13 +14,27 @@ from regraft.files.loading import load
 from regraft.targeting.compiler import COMPILED, Compiler
 from regraft.targeting.process import Limits
 from regraft.targeting.target import Place, read_target
-from regraft.verification.runtime import HostSide
+from regraft.verification.runtime import HostSide, Session
 from regraft.verification.signature import Port
 
 
 def is_compiled(path: Path) -> bool:
     """Whether `path` is a bundle that holds a compiled model."""
     return is_bundle(path) and COMPILED in read_manifest(path)
+
+
+def open_bundle(
+    bundle: str | Path, environment: Path | None = None, limits: Limits | None = None
+) -> CompiledSession | Session:
+    """The bundle ready to run: its compiled model where it has one, else its device model in ONNX Runtime.
+
+    Raises:
+        TargetError: its compiler's runtime is missing.
+        ModelError: it cannot be read.
+    """
+    if is_compiled(Path(bundle)):
+        return CompiledSession(bundle, environment, limits)
+    return Session(bundle, optimize=True)
 
 
 class CompiledSession:

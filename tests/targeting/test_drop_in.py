@@ -18,10 +18,8 @@ torch = pytest.importorskip("torch", reason="needs the extra 'torch'")
 pytest.importorskip("onnxscript", reason="needs the extra 'torch'")
 hf = pytest.importorskip("transformers")
 
-WORDS = (  # fmt: skip
-    "[PAD] [UNK] [CLS] [SEP] [MASK] the new design of your website is awful i really like it would be great if you "
-    "gave us feedback not sure . , !"
-).split()
+TEXT = "the new design of your website is awful i really like it would be great if you gave us feedback not sure . , !"
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *TEXT.split()]
 TEXTS = [
     "I really like the new design of your website!",
     "I not sure if I like the new design.",

@@ -7,7 +7,7 @@ from collections import Counter
 from regraft.ir.model import Model
 from regraft.opset.plan import apply, plan
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pass_ import EVERY, Context, Pass
 from regraft.verification.contract import reassociation
 
 
@@ -29,6 +29,8 @@ class ConvertOpset(Pass):
 
     name = "convert-opset"
     contract = reassociation  # operators that are written out round differently
+    removes = EVERY
+    introduces = EVERY
     version: int = option(..., "the opset to write")
 
     def run(self, model: Model, context: Context) -> None:

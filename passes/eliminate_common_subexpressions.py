@@ -15,7 +15,7 @@ from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Constant, Node, subgraphs
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
-from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pass_ import EVERY, Context, Pass
 from regraft.verification.contract import exact
 
 _COMMUTATIVE = {"Add", "Mul", "And", "Or", "Xor", "Equal", "BitwiseAnd", "BitwiseOr", "BitwiseXor"}
@@ -37,6 +37,7 @@ class EliminateCommonSubexpressions(Pass):
 
     name = "eliminate-common-subexpressions"
     contract = exact
+    removes = EVERY
 
     def run(self, model: Model, context: Context) -> None:
         groups = same(c for node in model.nodes() for value in node.attrs.values() for c in _constants(value))

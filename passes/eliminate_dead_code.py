@@ -11,7 +11,7 @@ from regraft.ir.calls import called_functions
 from regraft.ir.graph import AnyGraph, Function, Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
-from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pass_ import EVERY, Context, Pass
 from regraft.verification.contract import exact
 
 _OPTIONAL = defs.OpSchema.FormalParameterOption.Optional
@@ -32,6 +32,7 @@ class EliminateDeadCode(Pass):
 
     name = "eliminate-dead-code"
     contract = exact
+    removes = EVERY
 
     def run(self, model: Model, context: Context) -> None:
         needed = _Needed()

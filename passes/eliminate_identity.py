@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from regraft.folding.noop import integers, maker, same_value
+from regraft.folding.noop import REMOVABLE, integers, maker, same_value
 from regraft.ir.graph import Node, Variable
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
@@ -49,6 +49,7 @@ class EliminateIdentity(Pass):
 
     name = "eliminate-identity"
     contract = exact
+    removes = REMOVABLE
 
     def run(self, model: Model, context: Context) -> None:
         before: list[Node] = []  # what may be unread now, producers first

@@ -12,7 +12,7 @@ from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Derived, code_of
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pass_ import EVERY, Context, Pass
 from regraft.regions.embeddings import Embeddings, find_embeddings
 from regraft.regions.lookups import LAYOUT, Lookup, cuts_rows
 from regraft.regions.turns import index_is_turned, sum_is_turned
@@ -37,6 +37,8 @@ class ExposePositionIds(Pass):
 
     name = "expose-position-ids"
     contract = interface
+    removes = EVERY
+    introduces = frozenset({"Concat", "Gather", "Reshape", "Shape", "Transpose"})
     input: str = option("position_ids", "name of the input")
     dtype: Literal["same", "int32", "int64"] = option("same", "of the input; same: as the model has it, else int64")
 

@@ -11,7 +11,7 @@ from regraft.ir.graph import Node, Tensor, Variable
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import Context, Pass, label
+from regraft.pipelines.pass_ import EVERY, Context, Pass, label
 from regraft.regions.embeddings import Embeddings, find_embeddings
 from regraft.regions.lookups import SAME_VALUES, SHAPE_ONLY
 from regraft.shapes import Facts, analyse, dims
@@ -33,6 +33,8 @@ class ExternalizeEmbeddings(Pass):
 
     name = "externalize-embeddings"
     contract = interface
+    removes = EVERY
+    introduces = frozenset({"Concat", "Gather", "Reshape", "Shape", "Transpose"})
     layer_norm: bool = option(False, "move the LayerNormalization of the embeddings too")
     input: str = option("hidden_states", "name of the input that the device takes")
 

@@ -16,7 +16,7 @@ from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import Context, Pass, label
+from regraft.pipelines.pass_ import EVERY, Context, Pass, label
 from regraft.regions.bounds import Bounds, largest
 from regraft.regions.gates import Gates
 from regraft.regions.lookups import SHAPE_ONLY
@@ -51,6 +51,8 @@ class ExternalizeMask(Pass):
 
     name = "externalize-mask"
     contract = interface
+    removes = EVERY
+    introduces = frozenset({"Add", "Cast", "Concat", "Gather", "Shape", "Transpose"})
     input: str = option("attention_bias", "name of the input that the device takes")
     value: float = option(-10000.0, "what hides; below zero")
     dtype: Literal["same", "float32", "float16"] = option("same", "of the input; same: as that of the scores")

@@ -38,6 +38,7 @@ class FoldAttentionScale(Pass):
 
     name = "fold-attention-scale"
     contract = reassociation
+    removes = frozenset({"Div", "Mul"})
 
     def run(self, model: Model, context: Context) -> None:
         if not any(node.op == "Softmax" for node in model.nodes()):

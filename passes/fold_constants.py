@@ -8,7 +8,7 @@ from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.options import Bytes, option
-from regraft.pipelines.pass_ import Context, Pass, label
+from regraft.pipelines.pass_ import EVERY, Context, Pass, label
 from regraft.shapes import analyse
 from regraft.shapes.targets import simplify_targets
 from regraft.verification.contract import exact
@@ -33,6 +33,7 @@ class FoldConstants(Pass):
 
     name = "fold-constants"
     contract = exact
+    removes = EVERY
     max_bytes: Bytes = option("1MiB", "bytes the file may grow by, all folds together")
 
     def run(self, model: Model, context: Context) -> None:

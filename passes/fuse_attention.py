@@ -45,6 +45,8 @@ class FuseAttention(Pass):
 
     name = "fuse-attention"
     contract = reassociation
+    removes = frozenset({"Add", "Div", "IsNaN", "MatMul", "Mul", "Reshape", "Softmax", "Transpose", "Where"})
+    introduces = frozenset({"Attention", "Concat", "Expand", "Shape", "Unsqueeze", "Where"})
 
     def run(self, model: Model, context: Context) -> None:
         if not any(schema.kind(node) in ("Softmax", "Attention") for node in model.nodes()):

@@ -29,6 +29,8 @@ class FuseGemm(NodePass):
 
     name = "fuse-gemm"
     contract = reassociation
+    removes = frozenset({"Add", "MatMul", "Mul", "Transpose"})
+    introduces = frozenset({"Gemm"})
     operators = frozenset({"Add", "MatMul"})
 
     def rewrite(self, node: Node, opset: int, edit: Editor) -> Term | None:

@@ -39,6 +39,24 @@ class LowerAttention(Pass):
 
     name = "lower-attention"
     contract = reassociation
+    removes = frozenset({"Attention"})
+    introduces = frozenset(
+        {
+            "Add",
+            "Cast",
+            "CastLike",
+            "Expand",
+            "Greater",
+            "IsNaN",
+            "MatMul",
+            "Mul",
+            "Range",
+            "Reshape",
+            "Shape",
+            "Softmax",
+        }
+        | {"Squeeze", "Transpose", "Unsqueeze", "Where"}
+    )
     scale: Literal["scores", "query"] = option("scores", "what is multiplied by the scale")
     infinite: Literal["keep", "finite"] = option("keep", "a float mask that may hold -inf")
 

@@ -32,6 +32,7 @@ class LowerEinsum(NodePass):
 
     name = "lower-einsum"
     contract = reassociation
+    introduces = frozenset({"MatMul", "Mul", "ReduceSum", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
     operators = frozenset({"Einsum"})
 
     def rewrite(self, node: Node, opset: int, edit: Editor) -> Term | str:

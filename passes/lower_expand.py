@@ -37,6 +37,10 @@ class LowerExpand(NodePass):
     operators = frozenset({"Expand"})
     form: Literal["mul", "tile"] = option("mul", "what an Expand that is needed becomes")
 
+    @property
+    def introduces(self) -> frozenset[str]:
+        return frozenset({"Tile", "Unsqueeze"} | ({"And", "Mul"} if self.form == "mul" else set()))
+
     def rewrite(self, node: Node, opset: int, edit: Editor) -> Term | str:
         x, out = node.inputs[0], node.outputs[0]
         if same_value(node, opset) is not None:

@@ -25,6 +25,7 @@ class LowerGemm(NodePass):
 
     name = "lower-gemm"
     contract = reassociation
+    introduces = frozenset({"Add", "MatMul", "Mul", "Transpose"})
     operators = frozenset({"Gemm"})
 
     def rewrite(self, node: Node, opset: int, edit: Editor) -> Term | str:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
 from regraft.ir.graph import Tensor
+from regraft.ir.weights import code_of
 from regraft.pipelines.options import option
 from regraft.rewriting import formula
 from regraft.rewriting.formula import LayerNormForm
@@ -25,7 +26,8 @@ def has_axes(x: Tensor, axis: int, out: Tensor, stash: int = 1) -> str | dict[st
     first = axis - len(x.shape or []) if axis >= 0 else axis
     dtype = np.dtype(out.dtype if out.dtype is not None else x.dtype)
     wide = stash == TensorProto.FLOAT and dtype.itemsize < 4
-    return {"axes": list(range(first, 0)), "dtype": np.float32 if wide else dtype, "narrow": dtype if wide else None}
+    types = {"dtype": np.float32, "narrow": code_of(dtype)} if wide else {"dtype": dtype, "narrow": None}
+    return {"axes": list(range(first, 0)), **types}
 
 
 class LowerLayerNorm(RulePass):
@@ -51,7 +53,7 @@ class LowerLayerNorm(RulePass):
                 return formula.layer_norm(x, scale, bias, axes, eps, self.form)
             x, scale, bias = (None if v is None else op.Cast(v, to=TensorProto.FLOAT) for v in (x, scale, bias))
             wide = formula.layer_norm(x, scale, bias, axes, eps, self.form)
-            return op.Cast(wide, to=int(helper.np_dtype_to_tensor_dtype(narrow)))
+            return op.Cast(wide, to=narrow)
 
         def normal(x: Any, scale: Any, bias: Any, axis: Any, eps: Any, stash: Any) -> Term:
             return op.LayerNormalization(x, scale, bias, axis=axis, epsilon=eps, stash_type=stash)

@@ -11,7 +11,7 @@ from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context
-from regraft.regions.logic import rewrite_as_arithmetic
+from regraft.regions.logic import COMPARISONS, LOGIC, rewrite_as_arithmetic
 from regraft.rewriting.node_pass import NodePass
 from regraft.rewriting.term import Given, Term, op
 from regraft.verification.contract import exact
@@ -41,6 +41,16 @@ class LowerLogic(NodePass):
     contract = exact
     operators = frozenset({"GreaterOrEqual", "LessOrEqual"})
     to: Literal["less", "arithmetic"] = option("less", "what it becomes")
+
+    @property
+    def removes(self) -> frozenset[str]:
+        return self.operators if self.to == "less" else LOGIC | COMPARISONS
+
+    @property
+    def introduces(self) -> frozenset[str]:
+        if self.to == "less":
+            return frozenset({"Equal", "Greater", "Less", "Not", "Or"})
+        return frozenset({"Abs", "Cast", "Clip", "Max", "Min", "Mul", "Sub"})
 
     def run(self, model: Model, context: Context) -> None:
         if self.to == "less":

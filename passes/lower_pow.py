@@ -67,6 +67,8 @@ class LowerPow(RulePass):
     name = "lower-pow"
     notes_refusals = True
     contract = reassociation
+    removes = frozenset({"Pow"})
+    introduces = frozenset({"Mul", "Reciprocal", "Sqrt"})
 
     def rules(self) -> Sequence[Rule]:
         return (Rule(lambda x, e: op.Pow(x, constant(e)), written, known_exponent, name="pow"),)

@@ -35,7 +35,12 @@ class LowerRange(Pass):
 
     name = "lower-range"
     contract = exact
+    removes = frozenset({"Range"})
     max_length: int = option(0, "largest limit of a Range over a dynamic dimension; 0: leave those")
+
+    @property
+    def introduces(self) -> frozenset[str]:
+        return frozenset({"Reshape", "Slice"} if self.max_length else ())
 
     def run(self, model: Model, context: Context) -> None:
         if self.max_length < 0:

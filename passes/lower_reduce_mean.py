@@ -55,8 +55,8 @@ class LowerReduceMean(RulePass):
         written = as_product if self.form == "matmul" else as_sum
         return (Rule(mean, written, self.known_share, name=self.form),)
 
-    def known_share(self, x: Tensor, axes: Any, noop: Any, out: Tensor) -> str | dict[str, Any]:
-        """The axes, the share 1/n of each element, and the dtype; else why the mean stays."""
+    def known_share(self, x: Tensor, axes: Any, keep: Any, noop: Any, out: Tensor) -> str | dict[str, Any]:
+        """The axes, the dtype, and the share 1/n of each element, once or as a matrix; else why the mean stays."""
         dtype = float_dtype(x)
         if isinstance(dtype, str):
             return dtype
@@ -69,14 +69,16 @@ class LowerReduceMean(RulePass):
         if self.form == "matmul" and axes not in ([-1], [len(x.shape) - 1]):
             return f"form=matmul is for the last axis, not for {'all' if axes is None else axes}"
         first = self.order == "scale-first" or (self.order == "auto" and dtype == np.float16)
-        return {"axes": axes, "dtype": dtype, "size": size, "scale_first": first}
+        shares = np.full([size, 1] if keep else [size], 1 / size, dtype) if self.form == "matmul" else None
+        return {"axes": axes, "dtype": dtype, "share": 1 / size, "shares": shares, "scale_first": first}
 
 
-def as_sum(x: Any, axes: Any, keep: int, size: int, scale_first: bool) -> Term:
+def as_sum(x: Any, axes: Any, keep: int, share: Any, scale_first: bool) -> Term:
     if scale_first:
-        return op.ReduceSum(x * (1 / size), axes=axes, keepdims=keep)
-    return op.ReduceSum(x, axes=axes, keepdims=keep) * (1 / size)
+        return op.ReduceSum(x * share, axes=axes, keepdims=keep)
+    return op.ReduceSum(x, axes=axes, keepdims=keep) * share
 
 
-def as_product(x: Any, keep: int, size: int, dtype: np.dtype[Any]) -> Term:
-    return x @ np.full([size, 1] if keep else [size], 1 / size, dtype)
+def as_product(x: Any, shares: Any) -> Term:
+    product: Term = x @ shares
+    return product

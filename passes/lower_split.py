@@ -26,6 +26,7 @@ class LowerSplit(NodePass):
 
     name = "lower-split"
     contract = exact
+    introduces = frozenset({"Slice"})
     operators = frozenset({"Split"})
 
     def rewrite(self, node: Node, opset: int, edit: Editor) -> Sequence[Term | None] | str:

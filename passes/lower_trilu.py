@@ -65,7 +65,13 @@ class LowerTrilu(RulePass):
     name = "lower-trilu"
     notes_refusals = True
     contract = exact
+    removes = frozenset({"Trilu"})
     form: Literal["where", "mul"] = option("where", "what it becomes")
+
+    @property
+    def introduces(self) -> frozenset[str]:
+        mask = {"Add", "And", "Gather", "GreaterOrEqual", "LessOrEqual", "Range", "Shape", "Unsqueeze"}
+        return frozenset(mask | ({"Where"} if self.form == "where" else {"Cast", "Mul"}))
 
     def rules(self) -> Sequence[Rule]:
         return (

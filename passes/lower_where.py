@@ -42,6 +42,7 @@ class LowerWhere(RulePass):
     """
 
     name = "lower-where"
+    introduces = frozenset({"Add", "And", "Cast", "Mul", "Not", "Or", "Sub"})
     infinite: Literal["keep", "finite"] = option("keep", "a Where of which a branch may be infinite")
 
     @property

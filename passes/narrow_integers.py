@@ -35,6 +35,8 @@ class NarrowIntegers(Pass):
     """
 
     name = "narrow-integers"
+    removes = frozenset({"Cast"})
+    introduces = frozenset({"Cast"})
     inputs: bool = option(False, "whether inputs become int32 too; the host converts")
     assume: Assumed = option("nothing", "what is taken to fit 32 bits, beside what provably does")
 

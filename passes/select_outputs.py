@@ -6,7 +6,7 @@ from regraft.errors import UnknownNameError
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pass_ import EVERY, Context, Pass
 from regraft.verification.contract import interface
 
 
@@ -21,6 +21,7 @@ class SelectOutputs(Pass):
 
     name = "select-outputs"
     contract = interface
+    removes = EVERY
     outputs: tuple[str, ...] = option(..., "those that stay")
 
     def run(self, model: Model, context: Context) -> None:

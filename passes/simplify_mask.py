@@ -46,6 +46,10 @@ class SimplifyMask(RulePass):
     contract = exact
     assume_no_empty_rows: bool = option(False, "whether each row of scores has a place that no mask of -inf hides")
 
+    @property
+    def removes(self) -> frozenset[str]:
+        return super().removes | {"Add", "And", "Expand", "Or"}
+
     def run(self, model: Model, context: Context) -> None:
         super().run(model, context)
         ensure_types(model)

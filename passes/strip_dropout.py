@@ -34,6 +34,8 @@ class StripDropout(Pass):
 
     name = "strip-dropout"
     contract = exact
+    removes = frozenset({"Dropout"})
+    introduces = frozenset({"ConstantOfShape", "Shape"})
     run_time: Literal["keep", "strip"] = option("keep", "a Dropout whose mode the caller chooses at run time")
 
     def run(self, model: Model, context: Context) -> None:

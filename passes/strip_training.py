@@ -38,6 +38,8 @@ class StripTraining(Pass):
 
     name = "strip-training"
     contract = interface
+    removes = frozenset(_LOSSES)
+    introduces = frozenset({"LogSoftmax"})
     unread_inputs: Literal["drop", "keep"] = option("drop", "what becomes of inputs that nothing read before either")
     keep_inputs: tuple[str, ...] = option((), "inputs to keep though nothing reads them")
     keep_outputs: tuple[str, ...] = option((), "outputs to keep though they are of use in training only")

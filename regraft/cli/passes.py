@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -42,11 +42,24 @@ def _describe(found: type[Pass]) -> None:
             for o in options
         ]
         table(rows, ("", "default", ""))
+    title("operators")
+    table((name, _operators(found, name)) for name in ("removes", "introduces"))
     title("contract")
     click.echo(_contract(found))
     title("in a pipeline")
     given = {o.name: o.show(o.default) for o in options if not o.is_open and not o.required}
     click.echo(write_pass(found.name, given))
+
+
+def _operators(found: type[Pass], which: Literal["removes", "introduces"]) -> str:
+    """What the pass does to operators, with the defaults of its options."""
+    from regraft.pipelines.pass_ import EVERY
+
+    declared = inspect.getattr_static(found, which)
+    if isinstance(declared, property) and any(option.required for option in found.options()):
+        return "depends on the options"
+    named = declared if isinstance(declared, frozenset) else getattr(found(), which)
+    return "any" if named == EVERY else ", ".join(sorted(named)) or "none"
 
 
 def _contract(found: type[Pass]) -> str:

@@ -262,3 +262,7 @@ def _is_neutral(constant: Tensor, other: Tensor, op: str) -> bool:
     if isinstance(constant, Constant) and isinstance(constant.lazy, Value):
         constant.lazy.release()
     return same
+
+
+REMOVABLE = frozenset(_RULES)
+"""The operators of which a node may hand its input on."""

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+EVERY = frozenset({"*"})
+"""What a pass removes or introduces that may do so with any operator."""
+
 MADE_BY = "regraft.pass"
 REPLACES = "regraft.replaces"
 STAGE = "regraft.stage"
@@ -27,7 +30,8 @@ class Pass(Configured):
 
     A subclass has a kebab-case `name`, a docstring whose first line is its help, a `contract`, a `run`, and its
     options as annotated attributes: `max_bytes: Bytes = option("1MiB", "bytes the file may grow by")`. A contract that
-    depends on the options is a property.
+    depends on the options is a property. What searches for a pass reads which operators it `removes` and `introduces`;
+    these too are class attributes, or properties where they depend on the options.
 
     Raises:
         PipelineError: an option that is unknown, missing, or of a bad value.
@@ -37,6 +41,16 @@ class Pass(Configured):
     def contract(self) -> Contract:
         """What the pass promises about the outputs."""
         return exact
+
+    @property
+    def removes(self) -> frozenset[str]:
+        """The operators that the pass is there to take away, as `schema.kind` calls them; nothing else needs to go."""
+        return frozenset()
+
+    @property
+    def introduces(self) -> frozenset[str]:
+        """The operators of which there may be more after the pass, but for an Identity between input and output."""
+        return frozenset()
 
     def run(self, model: Model, context: Context) -> None:
         """Change `model`, and tell `context` what was changed."""

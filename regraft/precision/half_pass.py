@@ -21,6 +21,7 @@ class HalfPass(Pass):
     """A pass that computes in the half precision `dtype` what can be."""
 
     dtype: ClassVar[np.dtype[Any]]
+    introduces = frozenset({"Cast", "Clip"})
     mode: Mode = option("full", "all that is safe, or products only, or attention and fully connected layers")
     io: str = option("keep", "dtype of the inputs and outputs that are floats")
     keep_ops: tuple[str, ...] = option((), "operators that stay in 32 bits")

@@ -29,6 +29,10 @@ class NodePass(Pass):
 
     operators: ClassVar[frozenset[str]]
 
+    @property
+    def removes(self) -> frozenset[str]:
+        return self.operators
+
     def rewrite(self, node: Node, opset: int, edit: Editor) -> Replacement:
         """What takes the place of the output, or of each where there are several (None: nothing reads it).
 

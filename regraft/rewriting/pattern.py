@@ -21,6 +21,11 @@ class Chain(Term):
         """The operators that a link of the chain can be."""
         return ("Add", "Sub") if self.op == "Add" else ("Mul", "Div", "Neg")
 
+    @property
+    def links(self) -> int:
+        """How many nodes it takes, one with two operands each."""
+        return len(self.operands) - 1 + (self.number != (0.0 if self.op == "Add" else 1.0))
+
 
 class Pattern:
     """A term, ready to be looked for."""
@@ -147,8 +152,7 @@ def _size(term: Term | None, seen: set[int]) -> int:
         case Apply():
             return 1 + sum(_size(operand, seen) for operand in term.operands)
         case Chain():
-            links = len(term.operands) - 1 + (term.number != (0.0 if term.op == "Add" else 1.0))
-            return links + sum(_size(operand, seen) for operand in term.operands)
+            return term.links + sum(_size(operand, seen) for operand in term.operands)
         case Either():
             return max(_size(option, set(seen)) for option in term.options)
     return 0

@@ -16,6 +16,7 @@ from regraft.ir.weights import Value, is_float
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.rewriting import composite
 from regraft.rewriting.build import Builder
+from regraft.rewriting.effect import introduced, removed
 from regraft.rewriting.matcher import Matcher, Miss
 from regraft.rewriting.rule import Match, Rule, candidates, first_match, index_of
 from regraft.rewriting.term import Given, call
@@ -23,6 +24,8 @@ from regraft.rewriting.term import Given, call
 
 class RulePass(Pass):
     """A pass that applies the rules of `rules()`, each over the whole graph, in their order.
+
+    What it removes and introduces follows from the rules, unless a replacement must see more than symbols.
 
     With `notes_refusals` the report says of each place that a rule's condition refused why it stays.
     """
@@ -32,6 +35,14 @@ class RulePass(Pass):
     def rules(self) -> Sequence[Rule]:
         """The rules; the largest pattern first where several can match at one place."""
         raise NotImplementedError(f"pass '{self.name}' has no rules")
+
+    @property
+    def removes(self) -> frozenset[str]:
+        return frozenset().union(*map(removed, self.rules()))
+
+    @property
+    def introduces(self) -> frozenset[str]:
+        return frozenset().union(*map(introduced, self.rules()))
 
     def run(self, model: Model, context: Context) -> None:
         kinds = {schema.kind(node) for node in model.nodes()}

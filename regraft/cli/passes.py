@@ -10,6 +10,7 @@ import click
 from regraft.cli.parameters import command, load
 
 if TYPE_CHECKING:
+    from regraft.pipelines.configured import Configured
     from regraft.pipelines.pass_ import Pass
 
 
@@ -34,21 +35,28 @@ def _describe(found: type[Pass]) -> None:
 
     click.secho(found.name, bold=True)
     click.echo(inspect.cleandoc(found.__doc__ or ""))
-    options = found.options()
-    if options:
+    if found.options():
         title("options")
-        rows = [
-            (f"{'NAME' if o.is_open else o.name}={o.type}", "required" if o.required else o.show(o.default), o.help)
-            for o in options
-        ]
-        table(rows, ("", "default", ""))
+        table(options(found), ("", "default", ""))
     title("operators")
     table((name, _operators(found, name)) for name in ("removes", "introduces"))
     title("contract")
     click.echo(_contract(found))
     title("in a pipeline")
-    given = {o.name: o.show(o.default) for o in options if not o.is_open and not o.required}
+    given = {o.name: o.show(o.default) for o in found.options() if not o.is_open and not o.required}
     click.echo(write_pass(found.name, given))
+
+
+def options(found: type[Configured]) -> list[tuple[str, object, str]]:
+    """The rows of a table of options."""
+    return [
+        (
+            o.type if o.is_open else f"{o.name}={o.type}",
+            "required" if o.required else "" if o.default in ((), {}) else o.default_text,
+            o.help,
+        )
+        for o in found.options()
+    ]
 
 
 def _operators(found: type[Pass], which: Literal["removes", "introduces"]) -> str:

@@ -49,7 +49,7 @@ HEAD, RIGHT = ("pass", "time", "nodes", "", "changes"), (1, 2, 3)
 @click.option("--pipeline", metavar="TEXT|FILE", help="The passes to run: as text, or a .toml, .txt or .pipeline file.")
 @click.option(
     "--target",
-    metavar="NAME",
+    metavar="NAME{OPTION=...}",
     help=f"Run this target's pipeline, and check that it takes the result.  [default: {DEFAULT_TARGET}'s pipeline]",
 )
 @click.option(
@@ -106,19 +106,18 @@ def rewrite(
     from regraft.files.convert import clone
     from regraft.files.saving import save
     from regraft.pipelines import manager
-    from regraft.pipelines.pipeline import Pipeline
-    from regraft.pipelines.registry import targets
+    from regraft.targeting.target import read_target
     from regraft.verification.runtime import RuntimeFailure
 
     if report is not None and report.resolve() in (model.resolve(), output.resolve()):
         raise click.UsageError(f"the report would take the place of {report}, a model; name another file")
-    chosen = targets.load(target or DEFAULT_TARGET)()
+    chosen = read_target(target or DEFAULT_TARGET)
     bundle = output.is_dir() or not output.suffix
     if bundle:
         check_destination(output)
     check_sums(model)
     loaded = source.open(model)
-    passes = Pipeline.read(chosen.pipeline_for(loaded) if pipeline is None else pipeline)
+    passes = chosen.passes(loaded, pipeline)
     known = given(loaded, inputs) if inputs else None
     original = clone(loaded) if bundle and not no_golden else None
     done = manager.run(
@@ -131,7 +130,7 @@ def rewrite(
         seed=seed,
     )
     if target and (violations := chosen.check(loaded)):
-        raise TargetError(f"{target} does not take the result: {'; '.join(map(str, violations))}")
+        raise TargetError(f"{chosen.name} does not take the result: {'; '.join(map(str, violations))}")
     if report:
         done.write(report)
     golden = None

@@ -3,24 +3,50 @@
 from __future__ import annotations
 
 import inspect
+from typing import TYPE_CHECKING
 
 import click
 
-from regraft.cli.parameters import command
+from regraft.cli.parameters import command, load
+
+if TYPE_CHECKING:
+    from regraft.targeting.target import Target
 
 
-@command("regraft targets", "regraft targets onnxruntime")
+@command("regraft targets", "regraft targets openvino")
 @click.argument("name", required=False)
+@load
 def targets(name: str | None) -> None:
-    """List the targets, or describe the target NAME and its pipeline."""
-    from regraft.cli.output import table, title
+    """List the targets and where their compilers are, or describe the target NAME: its options and its pipeline."""
+    from regraft.cli.output import table
     from regraft.pipelines.registry import targets
 
-    if name is None:
-        table((known, targets.load(known).help()) for known in targets.names())
+    if name is not None:
+        _describe(targets.load(name))
         return
-    found = targets.load(name)
+    found = [targets.load(known) for known in targets.names()]
+    table((one.name, one.help(), one.whereabouts()) for one in found)
+
+
+def _describe(found: type[Target]) -> None:
+    from regraft.cli.output import table, title
+    from regraft.cli.passes import options
+    from regraft.targeting.compiler import Compiler
+    from regraft.targeting.handoff import Handoff
+
     click.secho(found.name, bold=True)
     click.echo(inspect.cleandoc(found.__doc__ or ""))
+    title("options")
+    table(options(found), ("", "default", ""))
     title("pipeline")
     click.echo(found.pipeline)
+    if issubclass(found, Compiler):
+        title("compiler")
+        click.echo(f"{found.package} {found.versions}, {found.whereabouts()}; to get it: {found.install}")
+        click.echo(f"what it makes may differ from the original by: {found.contract.meaning}")
+    if issubclass(found, Handoff):
+        title("where the compiler is, in the bundle's folder")
+        click.echo(found.command)
+        title("not checked here")
+        for line in found.unchecked:
+            click.echo(f"- {line}")

@@ -17,7 +17,7 @@ from regraft.files.bundle import DEVICE
 from regraft.files.saving import save
 from regraft.ir.model import Model
 from regraft.pipelines.options import option
-from regraft.targeting.environment import find_python
+from regraft.targeting.environment import describe, find_python
 from regraft.targeting.process import CompilerError, Worker
 from regraft.targeting.target import Place, Target
 from regraft.verification.contract import Contract
@@ -61,6 +61,11 @@ class Compiler(Target):
     def python(self, environment: Path | None = None) -> Path:
         """The interpreter of the compiler's environment. Raises TargetError where there is none."""
         return find_python(self.name, self.package, self.install, environment)
+
+    @classmethod
+    def whereabouts(cls) -> str:
+        """The environment of the compiler, or that there is none."""
+        return describe(cls.name, cls.package)
 
     @contextlib.contextmanager
     def worker(self, place: Place) -> Iterator[tuple[Worker, str]]:

@@ -31,7 +31,7 @@ def transformers_model(bundle: str | Path, config: Any, environment: Path | None
     import torch
     from transformers.utils import ModelOutput
 
-    class BundleModel(torch.nn.Module):  # type: ignore[misc]  # torch is not followed
+    class BundleModel(torch.nn.Module):
         """What a pipeline calls, and what it asks for before."""
 
         device = torch.device("cpu")

@@ -23,12 +23,24 @@ def find_python(name: str, package: str, install: str, given: Path | None = None
     """
     if given is not None:
         return _python(given, f"--compiler-env {given}")
-    folder = Path(os.environ.get(COMPILERS) or ".compilers", name)
+    folder = _folder(name)
     if folder.exists():
         return _python(folder, str(folder))
     if is_installed(package):
         return Path(sys.executable)
     raise TargetError(f"{package} is not installed here, and there is no environment {folder}: {install}")
+
+
+def describe(name: str, package: str) -> str:
+    """Where a compiler is, in a few words, without a look inside its environment."""
+    folder = _folder(name)
+    if folder.exists():
+        return f"in {folder}"
+    return f"here: {package} {version(package)}" if is_installed(package) else "not installed"
+
+
+def _folder(name: str) -> Path:
+    return Path(os.environ.get(COMPILERS) or ".compilers", name)
 
 
 def is_installed(package: str) -> bool:

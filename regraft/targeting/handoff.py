@@ -29,6 +29,11 @@ class Handoff(Target):
     command: ClassVar[str] = ""
     unchecked: ClassVar[tuple[str, ...]] = ()
 
+    @classmethod
+    def whereabouts(cls) -> str:
+        """That the compiler is elsewhere."""
+        return "elsewhere: gets a bundle"
+
     @property
     def scripts(self) -> Path:
         """The folder of the scripts."""

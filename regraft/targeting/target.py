@@ -88,6 +88,11 @@ class Target(Configured):
         """What the target does not take, by its profile; empty where it takes the model."""
         return self.judge(model).violations
 
+    @classmethod
+    def whereabouts(cls) -> str:
+        """Where its compiler is, in a few words; empty where it has none."""
+        return ""
+
     def finish(self, model: Model, folder: Path, golden: Golden, place: Place) -> dict[str, Any]:
         """Add to the bundle that is being written in `folder` what the target makes of its device model.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,11 +37,8 @@ class Subject:
         return self.model == "vit"
 
     @property
-    def sizes(self) -> dict[str, int]:
-        """What stands for the names of its open dimensions."""
-        if self.shapes == "static":
-            return {}
-        return {"batch": BATCH} if self.image else {"batch": BATCH, "sequence": SEQUENCE}
+    def dynamic(self) -> bool:
+        return self.shapes == "dynamic"
 
     def file(self, folder: Path) -> Path:
         return folder / f"{self.name}.onnx"
@@ -76,9 +72,3 @@ def make(folder: Path, subjects: Iterable[Subject] = SUBJECTS) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for subject in missing:
             exports.export(subject, folder)
-
-
-def select(patterns: Iterable[str]) -> list[Subject]:
-    """The subjects whose name matches one of `patterns`, as a shell would match it; all without patterns."""
-    wanted = list(patterns)
-    return [s for s in SUBJECTS if not wanted or any(fnmatch(s.name, pattern) for pattern in wanted)]

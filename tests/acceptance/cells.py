@@ -1,0 +1,194 @@
+"""A cell of the matrix: a file, rewritten or not, given to a compiler, run, and held against PyTorch's outputs."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regraft.errors import TargetError
+from regraft.files.saving import save
+from regraft.pipelines.registry import targets
+from regraft.targeting.compiler import COMPILED, Compiler
+from regraft.targeting.process import CompilerError, Limits, Worker
+from regraft.targeting.target import Place
+from regraft.verification.runtime import HostSide
+from tests.acceptance.contestants import Contestant, Prepared, Refused, Shapes
+from tests.acceptance.store import Store, fingerprint
+
+COMPILERS = ("onnxruntime", "openvino", "iree", "tvm", "mnn", "tract", "litert", "rknn")
+OPEN = {"onnxruntime", "openvino"}
+"""Compilers of which open dimensions are worth keeping; for the others, rewriting fixes them."""
+SIMULATED = {"rknn"}
+"""Compilers whose seconds are those of a simulator."""
+LIMITS = Limits(600, 12 * 2**30)
+
+Arrays = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a cell.
+
+    Attributes:
+        refusal: what the compiler said, or the tool before it; empty where it compiled and ran.
+        wrong: which output lies too far from PyTorch's; empty where all are right.
+        error: the largest absolute difference of an output.
+        pipeline: that rewrote the file.
+        seconds: that compiling took.
+        metrics: of the compiler.
+    """
+
+    refusal: str = ""
+    wrong: str = ""
+    error: float = 0.0
+    pipeline: str = ""
+    seconds: float = 0.0
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def right(self) -> bool:
+        return not (self.refusal or self.wrong)
+
+
+class Bench:
+    """A compiler, and the results that are known of it.
+
+    Args:
+        store: of results.
+        folder: for rewritten files.
+
+    Raises:
+        TargetError: it is not installed.
+    """
+
+    def __init__(self, name: str, store: Store, folder: Path, threads: int = 1):
+        made = targets.load(name)(threads=threads)
+        if not isinstance(made, Compiler):
+            raise TargetError(f"target '{name}' compiles nothing here")
+        self.compiler: Compiler = made
+        self._store, self._folder = store, folder
+        with self._worker() as (_, version):
+            self.version = version
+
+    @contextmanager
+    def _worker(self) -> Iterator[tuple[Worker, str]]:
+        with (
+            tempfile.TemporaryDirectory(prefix="regraft-") as folder,
+            self.compiler.worker(Place(Path(folder, "compile.log"), limits=LIMITS)) as found,
+        ):
+            yield found
+
+    def prepare(self, contestant: Contestant, source: Path, inputs: Arrays, dynamic: bool) -> Prepared:
+        """The file rewritten for the sizes of `inputs`, where it is `dynamic` and the compiler wants that."""
+        fixed = dynamic and self.compiler.name not in OPEN
+        shapes: Shapes = {name: list(np.shape(value)) for name, value in inputs.items()} if fixed else {}
+        return contestant.prepare(source, shapes, self.compiler, self._folder)
+
+    def key(self, *prepared: Prepared) -> str:
+        """Of a cell, or of several files that are timed against each other."""
+        hosts = [_host_file(one, self._folder) for one in prepared]
+        files = [one.file for one in prepared] + [host for host in hosts if host]
+        return fingerprint(*files, self.version, self.compiler.driver, self.compiler.driver_options)
+
+    def cell(self, contestant: Contestant, source: Path, inputs: Arrays, expected: Arrays, dynamic: bool) -> Result:
+        """Compile, run and compare; from the store where nothing changed."""
+        try:
+            prepared = self.prepare(contestant, source, inputs, dynamic)
+        except Refused as refused:
+            return Result(refusal=str(refused))
+        key = self.key(prepared)
+        if (known := self._store.get(key)) is None:
+            known = asdict(self._run(prepared, inputs, expected))
+            self._store.put(key, known)
+        return Result(**known | {"pipeline": prepared.pipeline})
+
+    def _run(self, prepared: Prepared, inputs: Arrays, expected: Arrays) -> Result:
+        try:
+            with self._worker() as (worker, _):
+                host, said = _host(prepared), self._compile(worker, prepared, COMPILED)
+                fed = host.send(dict(inputs)) if host else inputs
+                found = worker.ask("run", fed, model=COMPILED)[1]
+        except CompilerError as error:
+            return Result(refusal=plain(str(error), self.compiler.name))
+        return self._compare(host.receive(found) if host else found, expected, said)
+
+    def _compile(self, worker: Worker, prepared: Prepared, name: str) -> dict[str, Any]:
+        """Compile and load under `name`; what the driver said."""
+        with tempfile.TemporaryDirectory(prefix="regraft-") as scratch:
+            copy, output = Path(scratch, "model.onnx"), Path(scratch, name)
+            copy.write_bytes(prepared.file.read_bytes())
+            output.mkdir()
+            said = {"folder": str(output), "options": self.compiler.driver_options}
+            compiled = worker.ask("compile", model=str(copy), **said)[0]
+            worker.ask("load", **said, **{"as": name})
+        return compiled
+
+    def _compare(self, found: Arrays, expected: Arrays, said: dict[str, Any]) -> Result:
+        if missing := [name for name in expected if name not in found]:
+            return Result(wrong=f"gives no output '{missing[0]}'")
+        results = {name: np.asarray(found[name]).astype(value.dtype) for name, value in expected.items()}
+        drift = self.compiler.contract.check(expected, results)
+        wrong = str(drift.failures[0]) if drift.failures else ""
+        return Result("", wrong, drift.max_abs, seconds=said["seconds"], metrics=said["metrics"])
+
+    def ratios(self, raw: Prepared, ours: Prepared, inputs: Arrays, pairs: int = 30, runs: int = 5) -> list[float]:
+        """Seconds of `raw` over seconds of `ours`, both loaded in one process, in turns; host and device together.
+
+        Args:
+            pairs: of turns, a b, b a, a b ...
+            runs: in a turn; the median counts.
+        """
+        key = "latency " + self.key(raw, ours)
+        if (known := self._store.get(key)) is None:
+            with ExitStack() as stack:
+                worker, _ = stack.enter_context(self._worker())
+                known = self._time(worker, (raw, ours), inputs, pairs, runs)
+            self._store.put(key, known)
+        return list(known)
+
+    def _time(
+        self, worker: Worker, sides: tuple[Prepared, Prepared], inputs: Arrays, pairs: int, runs: int
+    ) -> list[float]:
+        hosts = [_host(one) for one in sides]
+        fed = [host.send(dict(inputs)) if host else inputs for host in hosts]
+        for number, one in enumerate(sides):
+            self._compile(worker, one, str(number))
+            worker.ask("time", fed[number], model=str(number), runs=10)  # warm
+        found = []
+        for turn in range(pairs):
+            seconds = [0.0, 0.0]
+            for side in (0, 1) if turn % 2 == 0 else (1, 0):
+                device = worker.ask("time", fed[side], model=str(side), runs=runs)[0]["seconds"]
+                host = hosts[side]
+                beside = host.time(dict(inputs), runs) if host else [0.0]
+                seconds[side] = float(np.median(device) + np.median(beside))
+            found.append(seconds[0] / seconds[1])
+        return found
+
+
+def plain(message: str, name: str) -> str:
+    """What a compiler said, without where its log lies and without folders of this run."""
+    text = re.sub(r" \(log: [^)]*\)$", "", message)
+    text = re.sub(r"/\S*/", "", text)
+    return text.removeprefix(f"{name} refuses the model: ").removeprefix(f"{name} ").strip()
+
+
+def _host(prepared: Prepared) -> HostSide | None:
+    model = prepared.model
+    if model is None or model.host is None:
+        return None
+    return HostSide(model.host, {tensor.name for tensor in model.graph.inputs}, True, 1)
+
+
+def _host_file(prepared: Prepared, folder: Path) -> Path | None:
+    model = prepared.model
+    if model is None or model.host is None or not model.host.feeds:
+        return None
+    return save(model.host.model, folder / f"{prepared.file.stem}-host.onnx")

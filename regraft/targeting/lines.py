@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from regraft.errors import PipelineError
+from regraft.errors import PipelineError, UnknownNameError
 from regraft.ir import schema
 from regraft.pipelines.grammar import parse
 from regraft.pipelines.registry import passes
@@ -40,11 +40,15 @@ def check_operator(name: str, where: Where) -> None:
 
 
 def check_mend(mend: Mend, where: Where) -> None:
-    """Raise ProfileError where one is no pipeline of known passes."""
+    """Raise ProfileError where one is no pipeline of known passes.
+
+    A pass may lack what the user has to say: the sizes of `set-shapes`.
+    """
     for text in mend:
         try:
-            names = [one.name for one in parse(text)]
-        except PipelineError as error:
+            for name, options in parse(text):
+                found = passes.load(name)
+                if options or not any(option.required for option in found.options()):
+                    found(**options)
+        except (PipelineError, UnknownNameError) as error:
             raise where.error(error) from error
-        for name in names:
-            where.known("pass", name, passes.names())

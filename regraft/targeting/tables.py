@@ -66,8 +66,9 @@ def read(kind: Any, value: Any, where: Where) -> Any:
             raise where.error(f"{value!r} is not one of {', '.join(map(str, arguments))}")
         return value
     if origin is tuple:
-        many = value if isinstance(value, list) else [value]
-        return tuple(read(arguments[0], one, where.item(i)) for i, one in enumerate(many, 1))
+        if not isinstance(value, list):
+            return (read(arguments[0], value, where),)
+        return tuple(read(arguments[0], one, where.item(i)) for i, one in enumerate(value, 1))
     if origin is dict:
         return {name: read(arguments[1], one, where.at(name)) for name, one in _table(value, where).items()}
     if dataclasses.is_dataclass(kind):

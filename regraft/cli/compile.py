@@ -101,6 +101,8 @@ def _print(done: HandedOver, output: Path) -> None:
     if handoff := done.manifest.get("handoff"):
         title("where the compiler is, in the bundle's folder")
         click.echo(handoff["command"])
+        legality = handoff["legality"]
+        click.echo(f"{legality['taken']} of {legality['nodes']} nodes are among what it takes, by {legality['source']}")
         title("not checked here")
         for line in handoff["unchecked"]:
             click.echo(f"- {line}")

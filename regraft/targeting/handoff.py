@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from regraft.bundling.golden import Golden
 from regraft.ir.model import Model
+from regraft.targeting.share import share
 from regraft.targeting.target import Place, Target
 
 PARAMETERS = "handoff.json"
@@ -64,5 +65,18 @@ class Handoff(Target):
                 "command": self.command_for(model),
                 "files": [path.relative_to(folder).as_posix() for path in files],
                 "unchecked": list(self.unchecked),
+                "legality": self._legality(model),
             }
+        }
+
+    def _legality(self, model: Model) -> dict[str, Any]:
+        """How much of the device's model the published operators cover, and what they leave out."""
+        verdict = self.judge(model)
+        part = share(verdict)
+        return {
+            "source": self.profile.source,
+            "nodes": part.nodes,
+            "taken": part.taken,
+            "share": part.of_nodes,
+            "violations": list(map(str, verdict.violations)),
         }

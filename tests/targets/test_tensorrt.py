@@ -54,6 +54,9 @@ def test_manifest_says_what_was_not_checked(bert):
     handoff = json.loads((bert / "manifest.json").read_text())["handoff"]
     assert handoff["command"] == "python build.py"
     assert any("no GPU" in line for line in handoff["unchecked"])
+    assert handoff["legality"]["share"] == 1
+    assert handoff["legality"]["nodes"] == len(onnx.load(bert / "device.onnx").graph.node)
+    assert "onnx-tensorrt" in handoff["legality"]["source"]
     assert {"build.py", "golden.py", "handoff.json"} <= set(handoff["files"])
 
 

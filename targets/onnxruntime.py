@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +15,12 @@ from regraft.errors import TargetError
 from regraft.files.loading import load
 from regraft.files.saving import INLINE_LIMIT, save
 from regraft.inspection.census import constants
+from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import label
-from regraft.targeting.target import Target, Violation
+from regraft.targeting.legality import Verdict, Violation
+from regraft.targeting.target import Target
 from regraft.verification.runtime import RuntimeFailure, Session
 
 Level = Literal["basic", "extended", "all"]
@@ -56,13 +60,15 @@ class OnnxRuntime(Target):
         """The pipeline; the opset is raised only where it has no Gelu yet."""
         return self.pipeline if model.opset < GELU else self.pipeline.replace("convert-opset{version=21},", "")
 
-    def check(self, model: Model) -> list[Violation]:
-        """Where ONNX Runtime cannot open the model: the operators that it lacks, or else what it says."""
+    def judge(self, model: Model) -> Verdict:
+        """Open the model. Where that fails, the profile says why, or the operators that it lacks, or its message."""
+        verdict = super().judge(model)
         try:
             Session(model)
         except RuntimeFailure as failure:
-            return _lacking_operators(model) or [Violation(str(failure))]
-        return []
+            found = verdict.found or list(_lacking_operators(verdict)) or [(Violation(str(failure)), ())]
+            return replace(verdict, found=found)
+        return replace(verdict, found=[])
 
     def compile(self, model: Model, path: Path) -> Path:
         """Write what ONNX Runtime makes of `model` to `path`; the metadata `regraft.compiled` says for what."""
@@ -99,17 +105,16 @@ def _level(level: Level) -> Any:
     return getattr(GraphOptimizationLevel, f"ORT_ENABLE_{level.upper()}")
 
 
-def _lacking_operators(model: Model) -> list[Violation]:
-    functions = {(function.domain or "", function.name) for function in model.functions}
-    found: dict[str, list[str]] = {}
-    for node in model.nodes():
-        key = (node.domain or "", node.op)
-        if key in functions or _has_kernel(*key, model.opset):
-            continue
-        name = ".".join(filter(None, key))
-        reason = f"no kernel for {name}" if key in _schemas() else f"unknown operator {name}"
-        found.setdefault(reason, []).append(label(node))
-    return [Violation(reason, tuple(nodes)) for reason, nodes in found.items()]
+def _lacking_operators(verdict: Verdict) -> Iterator[tuple[Violation, Sequence[Node]]]:
+    functions = {(function.domain or "", function.name) for function in verdict.view.model.functions}
+    found: dict[tuple[str, str], list[Node]] = {}
+    for site in verdict.view.sites:
+        key = (site.node.domain or "", site.node.op)
+        if key not in functions and not _has_kernel(*key, site.opset):
+            reason = "no kernel" if key in _schemas() else "no such operator"
+            found.setdefault((site.operator, reason), []).append(site.node)
+    for (operator, reason), nodes in found.items():
+        yield Violation(reason, tuple(map(label, nodes)), operator), nodes
 
 
 def _has_kernel(domain: str, op: str, opset: int) -> bool:

@@ -128,4 +128,4 @@ def _unknown(site: Site, profile: Profile) -> tuple[str, str, Mend] | None:
     domain = site.node.domain or ""
     if domain in DOMAINS or domain in profile.domains:
         return None
-    return "an operator that ONNX does not define", profile.source, ()
+    return "not an operator of ONNX", profile.source, ()

@@ -100,6 +100,7 @@ GROUPS = {
         lowering("lower-expand", "Expand", partly=True),
         fixed("lower-expand", "Expand"),
         Transform("lower-div", "lower-div", expect.divisions),
+        lowering("lower-reciprocal", "Reciprocal"),
         lowering("lower-reduce-mean", "ReduceMean"),
         lowering("lower-softmax", "Softmax"),
         lowering("lower-trilu", "Trilu"),

@@ -1,0 +1,75 @@
+"""The road to compilers that take torch modules: onnx2torch makes one of device.onnx."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from regraft.bundling.golden import Golden, write_arrays
+from regraft.ir.model import Model
+from regraft.targeting.handoff import Handoff
+from regraft.targeting.tolerances import tolerances
+from regraft.verification.inputs import Given, make_inputs
+from regraft.verification.runtime import Session
+
+CLEAN = (
+    "strip-training,strip-dropout,infer-shapes,fold-constants,eliminate-identity,eliminate-dead-code,simplify-mask,"
+    "fuse-layer-norm,fuse-gelu,lower-einsum"
+)
+"""What every such compiler's pipeline begins with."""
+TIDY = "fold-constants,eliminate-identity,eliminate-common-subexpressions,eliminate-dead-code"
+SHARED = "torch"
+"""The folder, beside those of the targets, with the scripts that they have in common."""
+
+
+class Onnx2Torch(Handoff):
+    """The base of targets whose compiler takes a torch module.
+
+    Attributes:
+        sdk: the compiler's Python package.
+        install: how to get it.
+    """
+
+    sdk: ClassVar[str] = ""
+    install: ClassVar[str] = ""
+    command = "python compile.py"
+
+    def parameters(self, model: Model, folder: Path, golden: Golden) -> dict[str, Any]:
+        """What all need: the shared scripts, the package, how far the torch module may lie from the original."""
+        for script in (self.scripts.parent / SHARED).glob("*.py"):
+            shutil.copyfile(script, folder / script.name)
+        return {
+            "sdk": self.sdk,
+            "install": self.install,
+            "tolerances": tolerances(golden.outputs, golden.contract),
+        }
+
+
+def open_dims(model: Model, golden: Golden) -> dict[str, int]:
+    """The named dimensions of the model's inputs that have no size yet, with those of the golden vectors."""
+    found = {}
+    for tensor in model.inputs:
+        for dim, size in zip(tensor.shape or (), np.shape(golden.inputs[tensor.name]), strict=True):
+            if not isinstance(dim, int):
+                found[str(dim)] = size
+    return found
+
+
+def write_vectors(model: Model, dims: Mapping[str, int], folder: Path, name: str) -> tuple[str, dict[str, Any]]:
+    """Write golden vectors of other sizes into `folder / "golden" / name`: what the device is fed, and what it gives.
+
+    The outputs are those of `model` in ONNX Runtime, which the golden vectors of the bundle tie to the original.
+
+    Returns:
+        Their place, to be put before the names of files; and the outputs.
+    """
+    session, inputs = Session(model), make_inputs(model, given=Given(dims=dims))
+    outputs = session.run(inputs)
+    (folder / "golden" / name).mkdir()
+    write_arrays(folder / "golden" / name / "device_inputs.npz", session.device_inputs(inputs))
+    write_arrays(folder / "golden" / name / "outputs.npz", outputs)
+    return f"{name}/", outputs

@@ -16,11 +16,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from regraft.errors import RegraftError
+from regraft.pipelines.registry import targets
 from tests.acceptance.cells import COMPILERS, SIMULATED, Bench, Result
 from tests.acceptance.contestants import CONTESTANTS, RAW, REGRAFT, Refused
 from tests.acceptance.models import SUBJECTS, Subject, make
 from tests.acceptance.page import Cell, mark, write
-from tests.acceptance.store import Store
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,6 @@ def main() -> None:
     options = _options()
     subjects = [subject for subject in SUBJECTS if options.wants("model", subject.name)]
     make(options.cache / "models", subjects)
-    store = Store(options.cache / "results.jsonl")
     results: dict[Cell, Result] = {}
     ratios: dict[tuple[str, Subject], list[float]] = {}
     versions = {}
@@ -56,7 +55,7 @@ def main() -> None:
         if not options.wants("compiler", name):
             continue
         try:
-            bench = Bench(name, store, options.cache)
+            bench = Bench(targets.load(name)(threads=1), options.cache)
         except RegraftError as error:
             print(f"{name}: {error}", file=sys.stderr)
             continue

@@ -12,9 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from regraft.errors import TargetError
 from regraft.files.saving import save
-from regraft.pipelines.registry import targets
 from regraft.targeting.compiler import COMPILED, Compiler
 from regraft.targeting.process import CompilerError, Limits, Worker
 from regraft.targeting.target import Place
@@ -61,19 +59,15 @@ class Bench:
     """A compiler, and the results that are known of it.
 
     Args:
-        store: of results.
-        folder: for rewritten files.
+        folder: for the store of results, and for rewritten files.
 
     Raises:
         TargetError: it is not installed.
     """
 
-    def __init__(self, name: str, store: Store, folder: Path, threads: int = 1):
-        made = targets.load(name)(threads=threads)
-        if not isinstance(made, Compiler):
-            raise TargetError(f"target '{name}' compiles nothing here")
-        self.compiler: Compiler = made
-        self._store, self._folder = store, folder
+    def __init__(self, compiler: Compiler, folder: Path):
+        self.compiler = compiler
+        self._store, self._folder = Store(folder / "results.jsonl"), folder
         with self._worker() as (_, version):
             self.version = version
 
@@ -95,7 +89,8 @@ class Bench:
         """Of a cell, or of several files that are timed against each other."""
         hosts = [_host_file(one, self._folder) for one in prepared]
         files = [one.file for one in prepared] + [host for host in hosts if host]
-        return fingerprint(*files, self.version, self.compiler.driver, self.compiler.driver_options)
+        said = self.compiler.driver_options, self.compiler.contract
+        return fingerprint(*files, self.version, self.compiler.driver, *said)
 
     def cell(self, contestant: Contestant, source: Path, inputs: Arrays, expected: Arrays, dynamic: bool) -> Result:
         """Compile, run and compare; from the store where nothing changed."""
@@ -138,12 +133,12 @@ class Bench:
         wrong = str(drift.failures[0]) if drift.failures else ""
         return Result("", wrong, drift.max_abs, seconds=said["seconds"], metrics=said["metrics"])
 
-    def ratios(self, raw: Prepared, ours: Prepared, inputs: Arrays, pairs: int = 30, runs: int = 5) -> list[float]:
+    def ratios(self, raw: Prepared, ours: Prepared, inputs: Arrays, pairs: int = 40, runs: int = 5) -> list[float]:
         """Seconds of `raw` over seconds of `ours`, both loaded in one process, in turns; host and device together.
 
         Args:
             pairs: of turns, a b, b a, a b ...
-            runs: in a turn; the median counts.
+            runs: in a turn; the fastest counts.
         """
         key = "latency " + self.key(raw, ours)
         if (known := self._store.get(key)) is None:
@@ -168,7 +163,7 @@ class Bench:
                 device = worker.ask("time", fed[side], model=str(side), runs=runs)[0]["seconds"]
                 host = hosts[side]
                 beside = host.time(dict(inputs), runs) if host else [0.0]
-                seconds[side] = float(np.median(device) + np.median(beside))
+                seconds[side] = float(min(device) + min(beside))
             found.append(seconds[0] / seconds[1])
         return found
 

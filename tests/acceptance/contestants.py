@@ -12,16 +12,16 @@ import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import regraft
 from regraft.errors import RegraftError
 from regraft.files.saving import save
 from regraft.ir.model import Model
 from regraft.targeting.compiler import Compiler
-from regraft.targeting.target import read_target
 
 Shapes = dict[str, list[int]]
+ROOT = Path(__file__).parents[2]
 SECONDS = 300
 """That a tool may take."""
 
@@ -119,7 +119,7 @@ class Contestant(NamedTuple):
         assert self.work
         command = [sys.executable, "-m", __name__, self.work.__name__, str(source), str(target), json.dumps(shapes)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, cwd=ROOT)
         except subprocess.TimeoutExpired:
             return f"{self.name} takes more than {SECONDS} s"
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
@@ -128,8 +128,8 @@ class Contestant(NamedTuple):
 
 def regrafted(source: Path, shapes: Shapes, compiler: Compiler, folder: Path) -> Prepared:
     """What the pipeline of the compiler's target makes of the file."""
-    sizes = ",".join(f"{name}={'x'.join(map(str, shape))}" for name, shape in shapes.items())
-    target: Any = read_target(f"{compiler.name}{{{sizes}}}") if sizes else compiler
+    sizes = {name: "x".join(map(str, shape)) for name, shape in shapes.items()}
+    target = type(compiler)(**compiler.shown_options(), **sizes)
     try:
         model = regraft.load(source)
         pipeline = str(target.passes(model))

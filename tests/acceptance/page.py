@@ -41,8 +41,8 @@ each compiler. The slow tests hold regraft's column against what they find.
 
 LATENCY = f"""\
 Seconds of the compiled raw file over seconds of the compiled rewritten one, one thread, both loaded in one process and
-run in turns; the part of regraft's that runs on the host is counted. The median of the ratios, and where it lies with
-95 % confidence: above 1, regraft's is faster. **Bold** is below {BAR}. A dash: one of the two is not right.
+run in 40 turns of 5, of which the fastest counts; what runs on the host is counted too. The median of the ratios, and
+where it lies with 95 % confidence: above 1, regraft's is faster. **Bold** is below {BAR}. A dash: one is not right.
 """
 
 PLACEMENT = """\
@@ -70,9 +70,7 @@ def write(results: Results, ratios: Ratios, versions: Mapping[str, str]) -> str:
         versions: of the compilers and of the tools, by name.
     """
     notes = Notes()
-    tables = "".join(
-        f"## {_title(name, versions)}\n\n{_table(name, results, notes)}\n\n" for name in _compilers(results)
-    )
+    tables = [f"## {_title(name, versions)}\n\n{_table(name, results, notes)}\n" for name in _compilers(results)]
     parts = [
         LEGEND,
         f"## Right, of all\n\n{_summary(results, versions)}\n",

@@ -9,18 +9,12 @@ import numpy as np
 
 from regraft.bundling.golden import Golden
 from regraft.errors import TargetError
-from regraft.inspection.census import operators
 from regraft.ir.model import Model
 from regraft.pipelines.options import option
 from regraft.targeting.handoff import Handoff
 from regraft.targeting.tolerances import Precision, tolerances
 
 CONVERTED = "converted.onnx"
-_MOVERS = {
-    "GatherElements": "expose-position-ids",
-    "GatherND": "externalize-mask",
-}
-"""Lookups that PopART lacks, and what moves their reason to the host: positions counted from a mask, a mask."""
 
 
 class PopRt(Handoff):
@@ -39,7 +33,7 @@ class PopRt(Handoff):
     name = "poprt"
     pipeline = (
         "strip-training,strip-dropout,lower-attention,convert-opset{version=17},infer-shapes,fold-constants,eliminate-identity,"
-        "eliminate-dead-code,HOST,simplify-mask,clamp-mask-value,lower-einsum,fuse-layer-norm,fuse-gelu,"
+        "eliminate-dead-code,lower-gather,simplify-mask,clamp-mask-value,lower-einsum,fuse-layer-norm,fuse-gelu,"
         "lower-gelu,lower-layer-norm,lower-gemm,lower-trilu,lower-logic,narrow-integers{inputs=true,assume=inputs},"
         "convert-opset{version=11},fold-constants,eliminate-identity,eliminate-common-subexpressions,"
         "deduplicate-initializers,eliminate-dead-code,infer-shapes"
@@ -54,12 +48,6 @@ class PopRt(Handoff):
     ipu_version: Literal["ipu2", "ipu21"] = option("ipu2", "ipu2: IPU-M2000 and Bow-2000; ipu21: C600")
     use: tuple[str, ...] = option((), "passes of PopRT's to add to its own choice, such as fused_attention")
     pack_args: tuple[str, ...] = option((), "KEY:VALUE for PopRT's packing, as in max_valid_num:50")
-
-    def pipeline_for(self, model: Model) -> str:
-        """The pipeline, with what moves the lookups to the host that PopART lacks, where the model has them."""
-        found = operators(model)
-        needed = dict.fromkeys(mover for lookup, mover in _MOVERS.items() if lookup in found)
-        return self.pipeline.replace("HOST,", "".join(f"{mover}," for mover in needed))
 
     def parameters(self, model: Model, folder: Path, golden: Golden) -> dict[str, Any]:
         """Shapes, precision, options, and the command line that does the same.

@@ -74,6 +74,7 @@ WIDER = {
 
 
 MOTIFS = (
+    "(int64[2,3] i) => (int64[2,3] y) <int64[2,2] t = {5,6,5,6}> { y = GatherElements <axis = 1> (t, i) }",
     "(float[1,2] x) => (float[2,2] y) <int64[2,2,2] i = {0,0,0,1,0,0,0,1}> { y = GatherND(x, i) }",
     "(float[2,3] x) => (float[2,3] y) { y = LogSoftmax(x) }",
     '(float[2,3] x) => (float[3,3,2] y) { y = Einsum <equation = "ab,cd->bdc"> (x, x) }',

@@ -26,7 +26,7 @@ LARGEST = 1 << 22
 ACTIVATION = 1e4
 """No value that a layer computes is taken to be larger."""
 
-_WRAPPING = frozenset({"Add", "Sum", "Sub", "Neg", "Mul", "Abs"})
+_WRAPPING = frozenset({"Add", "Sum", "Sub", "Neg", "Mul", "Abs", "CumSum"})
 """Operators whose result, of integers without bounds, may be of another sign."""
 
 _FAR = 48  # steps back from a value: without an end to them, long chains would take quadratic time
@@ -194,6 +194,15 @@ def _leaves_room(known: list[float], dtype: Any) -> bool:
     return limit - max(known) + rounding >= ACTIVATION
 
 
+def _cum_sum(node: Node, a: Range, axis: Range) -> Range:
+    """Of as many as the axis is long, and of none where it is exclusive."""
+    dims, place = node.inputs[0].shape, int(axis.low) if axis.is_one_number else None
+    known = dims is not None and place is not None and -len(dims) <= place < len(dims)
+    length = dims[place] if known else None
+    many = max(length, 1) if isinstance(length, int) else SIZE.high
+    return Range(min(0, many * a.low), max(0, many * a.high), a.finite)
+
+
 def _neg(node: Node, a: Range) -> Range:
     return Range(-a.high, -a.low, a.finite)
 
@@ -281,6 +290,7 @@ RULES: dict[str, Rule] = {
     "CastLike": _cast,
     "Add": _add,
     "Sum": _add,
+    "CumSum": _cum_sum,
     "Sub": _sub,
     "Neg": _neg,
     "Mul": _mul,

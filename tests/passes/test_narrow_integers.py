@@ -173,6 +173,16 @@ def test_a_sum_that_may_wrap_has_no_sign(parse, apply):
     assert not done.changes
 
 
+@pytest.mark.parametrize(("shape", "number", "fits"), [("N", 1, True), (4, 2**29 - 1, True), (4, 2**29, False)])
+def test_a_running_sum_is_at_most_its_length_times_the_largest(parse, apply, shape, number, fits):
+    model = parse(f"""g (bool[2,{shape}] m, int32[2,{shape}] i) => (bool[2,{shape}] y)
+        <int64 one = {{1}}, int64 k = {{{number}}}> {{
+        w = Cast<to = 7>(i) n = Cast<to = 7>(m) t = Mul(n, k) a = CumSum(t, one) y = Less(a, w) }}""")
+    inputs = {"m": np.ones((2, 4), bool), "i": np.full((2, 4), 2**31 - 1, np.int32)}
+    done = apply(model, NarrowIntegers(), inputs=inputs)
+    assert (next(node for node in done.model.nodes() if node.op == "CumSum").outputs[0].dtype == np.int32) is fits
+
+
 LIMITS = [0, 1, -1, 7, 2**30, 2**31 - 1, -(2**31), 2**31, -(2**32), 2**62, 2**63 - 1, -(2**63)]
 STEPS = st.tuples(  # no Min and Max: ONNX Runtime 1.31 takes 3 for the larger of 3 and 2**31 as int64
     st.sampled_from(["Add", "Sub", "Mul", "Abs", "Neg", "Less", "Equal", "Where"]),

@@ -108,19 +108,21 @@ def mends(violations: list[Violation]) -> list[str]:
 
 
 def _print(target: Target, violations: list[Violation], share: Share, shown: int | None) -> None:
-    for one in violations:
-        name = f"{one.operator} × {len(one.nodes)}: " if one.operator else ""
-        click.secho(f"{name}{one.reason}", bold=True)
-        source = one.source if one.source != target.profile.source else ""
-        lines = {
-            "inputs": _values(one, shown),
-            "nodes": _nodes(one, shown),
-            "source": source,
-            "try": " or ".join(one.mend),
-        }
-        for title, text in lines.items():
-            if text:
-                click.echo(f"  {title:<7} {text}")
+    for (reason, source), group in _by_reason(violations).items():
+        one = group[0]
+        said = source if source != target.profile.source else ""
+        if len(group) == 1:
+            click.secho(f"{_operator(one)}: {reason}" if one.operator else reason, bold=True)
+            values = ", ".join(_few(one.values, shown))
+            _lines(inputs=values, nodes=_nodes(one, shown), source=said, **{"try": _mend(one)})
+            continue
+        click.secho(reason, bold=True)
+        _lines(source=said)
+        width = max(len(_operator(each)) for each in group)
+        for each in group:
+            click.echo(f"  {_operator(each):<{width}}  {_nodes(each, shown)}")
+            if each.mend:
+                click.echo(f"  {'':<{width}}  try {_mend(each)}")
     if violations:
         click.echo()
     click.secho(_summary(target, share), bold=True)
@@ -129,8 +131,27 @@ def _print(target: Target, violations: list[Violation], share: Share, shown: int
         click.echo(f"passes that may help: {', '.join(passes)}")
 
 
-def _values(violation: Violation, shown: int | None) -> str:
-    return ", ".join(_few(violation.values, shown))
+def _by_reason(violations: list[Violation]) -> dict[tuple[str, str], list[Violation]]:
+    """The violations by what they say and who says so."""
+    found: dict[tuple[str, str], list[Violation]] = {}
+    for one in violations:
+        found.setdefault((one.reason, one.source), []).append(one)
+    return found
+
+
+def _lines(**texts: str) -> None:
+    """Print those that say something, each under its title."""
+    for title, text in texts.items():
+        if text:
+            click.echo(f"  {title:<7} {text}")
+
+
+def _operator(violation: Violation) -> str:
+    return f"{violation.operator} × {len(violation.nodes)}"
+
+
+def _mend(violation: Violation) -> str:
+    return " or ".join(violation.mend)
 
 
 def _nodes(violation: Violation, shown: int | None) -> str:

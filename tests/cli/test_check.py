@@ -71,6 +71,15 @@ def test_names_some_nodes_or_all(run, model, profile):
     assert few.splitlines()[0] == every.splitlines()[0] == "MatMul × 17: E2: Erf is not supported"
 
 
+def test_operators_with_one_reason_stand_together(run, model, profile):
+    profile.write_text('operators = "listed"\nsource = "a list"\n[listed]\nnames = []\nmend = { Erf = ["lower-erf"] }')
+    heading, *lines = run("check", model, "--target", profile).stdout.splitlines()
+    assert heading == "not in the list of operators"
+    erf = next(place for place, line in enumerate(lines) if line.startswith("  Erf × 2 "))
+    assert lines[erf].count("Erf_") == 2
+    assert lines[erf + 1].strip() == "try lower-erf"
+
+
 def test_json(run, model, profile):
     result = run("check", model, "--target", f"{profile}{{batch=2}}", "--json")
     found = json.loads(result.stdout)

@@ -48,8 +48,8 @@ def compile(model: str, folder: str, options: dict[str, Any]) -> dict[str, Any]:
         "operators": dict(sorted(kernels.items())),
         "ops": kernels.total(),
         "notes": [
-            "operators are calls of kernels, named after what is fused in them; kernels are as TVM writes them untuned, "
-            f"on one thread, for the CPU '{options['cpu']}'"
+            "operators are calls of kernels, named after what is fused in them",
+            f"kernels are not tuned, run on one thread, and are for the CPU '{options['cpu']}'",
         ],
     }
 

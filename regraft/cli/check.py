@@ -108,6 +108,8 @@ def mends(violations: list[Violation]) -> list[str]:
 
 
 def _print(target: Target, violations: list[Violation], share: Share, shown: int | None) -> None:
+    from regraft.cli.output import count
+
     for (reason, source), group in _by_reason(violations).items():
         one = group[0]
         said = source if source != target.profile.source else ""
@@ -126,6 +128,8 @@ def _print(target: Target, violations: list[Violation], share: Share, shown: int
     if violations:
         click.echo()
     click.secho(_summary(target, share), bold=True)
+    if share.undecided:
+        click.echo(f"not sure of:          {count(share.undecided, 'node')}, whose types or constants are not known")
     click.echo(f"as stated by:         {target.profile.source}")
     if passes := mends(violations):
         click.echo(f"passes that may help: {', '.join(passes)}")

@@ -11,7 +11,7 @@ from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.pipelines.pass_ import label
 from regraft.targeting.lines import Mend
-from regraft.targeting.profile import Gap, Profile
+from regraft.targeting.profile import Profile
 from regraft.targeting.site import Site
 from regraft.targeting.view import View
 
@@ -52,10 +52,12 @@ class Verdict:
     Attributes:
         view: the nodes that it was held against.
         found: each violation with its nodes.
+        undecided: nodes of which too little is known to say that a gap does not hold.
     """
 
     view: View
     found: list[tuple[Violation, Sequence[Node]]]
+    undecided: Sequence[Node] = ()
 
     @property
     def violations(self) -> list[Violation]:
@@ -71,7 +73,8 @@ class Verdict:
 def judge(model: Model, profile: Profile) -> Verdict:
     """Hold the device's graph of `model` against `profile`; the model is left as it is."""
     view = View(model)
-    return Verdict(view, [*_broken_limits(view, profile), *_gaps(view, profile)])
+    undecided: list[Node] = []
+    return Verdict(view, [*_broken_limits(view, profile), *_gaps(view, profile, undecided)], undecided)
 
 
 def check(model: Model, profile: Profile) -> list[Violation]:
@@ -92,40 +95,26 @@ def _broken_limits(view: View, profile: Profile) -> Iterator[tuple[Violation, Se
             yield violation, nodes
 
 
-def _gaps(view: View, profile: Profile) -> Iterator[tuple[Violation, Sequence[Node]]]:
+def _gaps(view: View, profile: Profile, undecided: list[Node]) -> Iterator[tuple[Violation, Sequence[Node]]]:
     found: dict[tuple[str, str, str, Mend], list[Node]] = {}
     for site in view.sites:
-        for reason, source, mend in _refusals(site, view, profile):
+        if view.is_call(site):
+            continue
+        held = [(gap, gap.holds(site)) for gap in profile.gaps.get(site.operator, ())]
+        why = [(gap.reason, gap.source or profile.source, gap.mend) for gap, holds in held if holds]
+        for reason, source, mend in why or _unknown(site, profile):
             found.setdefault((site.operator, reason, source, mend), []).append(site.node)
+        if not why and any(holds is None for _, holds in held):
+            undecided.append(site.node)
     for (operator, reason, source, mend), nodes in found.items():
         yield Violation(reason, tuple(map(label, nodes)), operator, (), source, mend), nodes
 
 
-def _refusals(site: Site, view: View, profile: Profile) -> Iterator[tuple[str, str, Mend]]:
-    """Why the node is not taken, who says so, and what may help."""
-    if view.is_call(site):
-        return
-    holding = [gap for gap in profile.gaps.get(site.operator, ()) if _holds(gap, site)]
-    for gap in holding:
-        yield gap.reason, gap.source or profile.source, gap.mend
-    if not holding and (why := _unknown(site, profile)):
-        yield why
-
-
-def _holds(gap: Gap, site: Site) -> bool:
-    if gap.when is not None and not gap.when.holds(site, "some"):
-        return False
-    return gap.unless is None or gap.unless.holds(site, "every") is False
-
-
-def _unknown(site: Site, profile: Profile) -> tuple[str, str, Mend] | None:
-    """Why the operator itself is not taken."""
-    listed = profile.listed
+def _unknown(site: Site, profile: Profile) -> Iterator[tuple[str, str, Mend]]:
+    """Why the operator itself is not taken, who says so, and what may help."""
+    listed, domain = profile.listed, site.node.domain or ""
     if listed is not None:
-        if site.operator in listed.names:
-            return None
-        return listed.reason, listed.source or profile.source, listed.mend.get(site.operator, ())
-    domain = site.node.domain or ""
-    if domain in DOMAINS or domain in profile.domains:
-        return None
-    return "not an operator of ONNX", profile.source, ()
+        if site.operator not in listed.names:
+            yield listed.reason, listed.source or profile.source, listed.mend.get(site.operator, ())
+    elif domain not in DOMAINS and domain not in profile.domains:
+        yield "not an operator of ONNX", profile.source, ()

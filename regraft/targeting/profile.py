@@ -11,9 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from regraft.targeting.among import Truth, over
 from regraft.targeting.conditions import Condition
 from regraft.targeting.limits import Limits
 from regraft.targeting.lines import Line, Mend, check_mend, check_operator
+from regraft.targeting.site import Site
 from regraft.targeting.tables import ProfileError, Where, read
 
 SUFFIX = ".toml"
@@ -58,6 +60,12 @@ class Gap(Line):
         for key, condition in (("when", self.when), ("unless", self.unless)):
             if condition is not None:
                 condition.check_names(self.operator, where.at(key))
+
+    def holds(self, site: Site) -> Truth:
+        """Whether `site` is not taken; None where that hangs on what is not known."""
+        when = True if self.when is None else self.when.holds(site, "some")
+        unless = False if self.unless is None else self.unless.holds(site, "every")
+        return over("every", (when, None if unless is None else not unless))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ class Share:
     Attributes:
         nodes: of the device's graph, the bodies inside it, and the functions it calls.
         taken: those of them that no line of the profile speaks against.
+        undecided: those taken of which too little is known to be sure.
         on_host: nodes of the host's graph, which the target does not get.
         macs: multiply-accumulates of the nodes, as far as they are known.
         macs_taken: those of the nodes that are taken.
@@ -23,6 +24,7 @@ class Share:
 
     nodes: int
     taken: int
+    undecided: int
     on_host: int
     macs: int
     macs_taken: int
@@ -53,6 +55,7 @@ def share(verdict: Verdict) -> Share:
     return Share(
         nodes=len(counts),
         taken=sum(not bad for bad, _ in counts),
+        undecided=len(set(verdict.undecided) - refused),
         on_host=len(list(host.model.nodes())) if host and host.feeds else 0,
         macs=sum(macs or 0 for _, macs in counts),
         macs_taken=sum(macs or 0 for bad, macs in counts if not bad),

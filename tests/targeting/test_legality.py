@@ -183,6 +183,13 @@ def test_a_share_of_macs_that_nobody_knows():
     assert (part.of_nodes, part.of_macs, part.macs_unknown) == (1.0, None, 1)
 
 
+def test_what_is_not_known_is_said():
+    computed = model("(float[2,4] x, int64[1] a) => (float[N,M] y) { y = ReduceMean(x, a) }")
+    axes = profile('[[gap]]\noperator = "ReduceMean"\nunless = { attribute = { axes = -1 } }\nreason = "E"')
+    part = share(judge(computed, axes))
+    assert (part.taken, part.undecided) == (1, 1)
+
+
 def test_a_share_of_nothing():
     empty = model("(float[2] x) => (float[2] y) { y = Identity(x) }")
     empty.graph.nodes.clear()

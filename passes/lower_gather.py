@@ -74,5 +74,5 @@ def in_order(places: Array, sizes: tuple[int, ...]) -> list[int] | None:
         first = once.take([0], axis) if once.shape[axis] else once
         if bool((once == first).all()):
             once = first
-    every = np.stack(np.indices(sizes), -1).reshape(-1, len(sizes))
+    every = np.moveaxis(np.indices(sizes), 0, -1).reshape(-1, len(sizes))
     return list(once.shape[:-1]) if np.array_equal(once.reshape(-1, len(sizes)), every) else None

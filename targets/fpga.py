@@ -51,6 +51,7 @@ class Fpga(Handoff):
     """
 
     name = "fpga"
+    pipeline = _WHOLE + _FLOWS["hls"] + _TIDY.format(per="block")
     command = "python replay.py"
     flow: Literal["hls", "hls4ml", "finn"] = option("hls", "kernels by hand, hls4ml, or FINN")
     per: Literal["layer", "block"] = option("block", "stages for whole layers, or for attention and feed-forward apart")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from regraft.ir.graph import Variable
 from regraft.ir.model import Model
 from regraft.pipelines.options import option
 from regraft.targeting.handoff import Handoff
-from regraft.targeting.tolerances import Precision, tolerances
+from regraft.targeting.tolerances import tolerances
 
 RAW = "trtexec"
 """The folder of the raw little-endian files that trtexec reads."""
@@ -47,22 +47,22 @@ class TensorRt(Handoff):
     pipeline = (
         "strip-training,strip-dropout,infer-shapes,fold-constants,eliminate-identity,eliminate-dead-code,simplify-mask,"
         "clamp-mask-value,fuse-layer-norm,fuse-gelu,narrow-integers{inputs=true,assume=inputs},"
-        "eliminate-common-subexpressions,deduplicate-initializers,eliminate-dead-code,infer-shapes"
+        "eliminate-common-subexpressions,deduplicate-initializers,eliminate-dead-code,convert-fp16,infer-shapes"
     )
     command = "python build.py"
     unchecked = (
         "that TensorRT builds an engine of device.onnx, and what the engine computes: no TensorRT and no GPU here",
         "memory and speed of the engine",
     )
-    precision: Precision = option("fp16", "what the graph computes in, where that is safe")
+    precision: Literal["fp32", "fp16"] = option("fp16", "what the graph computes in, where that is safe")
     ranges: tuple[str, ...] = option((), "least, best and largest size of open dimensions, as in batch:1:8:32")
 
     def pipeline_for(self, model: Model) -> str:
-        """The pipeline, ending in the precision; positions that the model counts with CumSum go to the host."""
-        pipeline = self.pipeline
+        """The pipeline, in the precision asked for; positions that the model counts with CumSum go to the host."""
+        pipeline = self.pipeline if self.precision == "fp16" else self.pipeline.replace("convert-fp16,", "")
         if "CumSum" in operators(model):
-            pipeline = pipeline.replace("simplify-mask,", "expose-position-ids,simplify-mask,")
-        return pipeline if self.precision == "fp32" else f"{pipeline},convert-{self.precision},infer-shapes"
+            return pipeline.replace("simplify-mask,", "expose-position-ids,simplify-mask,")
+        return pipeline
 
     def parameters(self, model: Model, folder: Path, golden: Golden) -> dict[str, Any]:
         """The tensors, their files, and the arguments of trtexec.

@@ -13,7 +13,7 @@ STATIC = "batch=1,sequence=128"
 TAKEN = [
     f"poprt{{{STATIC}}}",
     "tensorrt",
-    "tensorrt{precision=bf16}",
+    "tensorrt{precision=fp32}",
     f"fpga{{{STATIC}}}",
     f"fpga{{{STATIC},per=layer}}",
 ]

@@ -50,17 +50,22 @@ def compile(model: str, folder: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def load(folder: str, options: dict[str, Any]) -> Callable[[Arrays], Arrays]:
-    """What runs the model in `folder`; a value that has several names is given under each."""
+    """What runs the model in `folder`."""
     compiled = _compile(openvino.Core().read_model(Path(folder, MODEL)), options)
     request = compiled.create_infer_request()
-    inputs = [(port, port.get_names()) for port in compiled.inputs]
+    inputs = {port: _name(port) for port in compiled.inputs}
+    outputs = {port: _name(port) for port in compiled.outputs}
 
     def run(arrays: Arrays) -> Arrays:
-        feeds = {port: value for port, names in inputs for name, value in arrays.items() if name in names}
-        results = request.infer(feeds)
-        return {name: value.copy() for port, value in results.items() for name in port.get_names()}
+        results = request.infer({port: arrays[name] for port, name in inputs.items()})
+        return {name: results[port].copy() for port, name in outputs.items()}
 
     return run
+
+
+def _name(port: Any) -> str:
+    """The name in ONNX, from the node: the names of a port are those of all values that it is equal to."""
+    return str(port.get_node().get_friendly_name()).partition("/sink_port_")[0]
 
 
 def _compile(model: Any, options: dict[str, Any]) -> Any:

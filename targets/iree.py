@@ -1,0 +1,46 @@
+"""IREE, for the CPU."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from regraft.ir.model import Model
+from regraft.pipelines.options import option
+from regraft.targeting.compiler import Compiler
+
+SOFTMAX = 13
+"""The opset since when Softmax is over one axis; IREE takes no earlier one."""
+
+Level = Literal["0", "1", "2", "3"]
+
+
+class Iree(Compiler):
+    """IREE, for the CPU, through LLVM.
+
+    Shapes may stay open, but fixed ones make what is compiled several times as fast, and causal masks of open shapes
+    go wrong: give sizes, `iree{batch=1,sequence=128}`. The module is for the CPU that it is compiled for.
+
+    IREE computes every Gelu by Erf, whatever its `approximate` says, so that the pipeline writes Gelu out; and it has
+    no Attention.
+
+    Args:
+        cpu: that LLVM compiles for, by LLVM's name; what was compiled for one may not run on another.
+        level: of IREE's optimisations.
+    """
+
+    name = "iree"
+    package = "iree-base-compiler"
+    versions = ">=3.13,<4"
+    install = "pip install 'regraft[iree]'"
+    pipeline = (
+        "strip-training{unread-inputs=keep},strip-dropout,infer-shapes,fold-constants,"
+        "eliminate-identity,lower-attention,lower-gelu,simplify-mask,fold-constants,deduplicate-initializers,"
+        "eliminate-common-subexpressions,eliminate-dead-code"
+    )
+
+    cpu: str = option("host", "CPU to compile for; host is the one at hand")
+    level: Level = option("2", "how much IREE optimises")
+
+    def pipeline_for(self, model: Model) -> str:
+        """The pipeline; an opset without today's Softmax is raised first."""
+        return self.pipeline if model.opset >= SOFTMAX else f"convert-opset{{version=17}},{self.pipeline}"

@@ -10,7 +10,10 @@ import click
 from regraft.cli.parameters import command, load
 
 if TYPE_CHECKING:
+    from regraft.targeting.profile import Profile
     from regraft.targeting.target import Target
+
+FEW = 2
 
 
 @command("regraft targets", "regraft targets openvino")
@@ -33,6 +36,7 @@ def _describe(found: type[Target]) -> None:
     from regraft.cli.passes import options
     from regraft.targeting.compiler import Compiler
     from regraft.targeting.handoff import Handoff
+    from regraft.targeting.tables import ProfileError
 
     click.secho(found.name, bold=True)
     click.echo(inspect.cleandoc(found.__doc__ or ""))
@@ -40,6 +44,11 @@ def _describe(found: type[Target]) -> None:
     table(options(found), ("", "default", ""))
     title("pipeline")
     click.echo(found.pipeline)
+    title("what it takes")
+    try:
+        _take(found().profile)
+    except ProfileError as error:
+        click.echo(error)
     if issubclass(found, Compiler):
         title("compiler")
         click.echo(f"{found.package} {found.versions}, {found.whereabouts()}; to get it: {found.install}")
@@ -50,3 +59,18 @@ def _describe(found: type[Target]) -> None:
         title("not checked here")
         for line in found.unchecked:
             click.echo(f"- {line}")
+
+
+def _take(profile: Profile) -> None:
+    from regraft.cli.output import table
+
+    listed = profile.listed
+    rows = [("operators", f"{len(listed.names)} listed" if listed else "any of ONNX's, but for these gaps")]
+    rows += [(key.replace("_", "-"), line.reason) for key, lines in vars(profile.limits).items() for line in lines]
+    rows += [(_few(gap.operator), gap.reason) for gap in profile.gap]
+    table(rows)
+    click.echo(f"as stated by: {profile.source}")
+
+
+def _few(names: tuple[str, ...]) -> str:
+    return ", ".join(names) if len(names) <= FEW else f"{', '.join(names[:FEW])}, {len(names) - FEW} more"

@@ -10,6 +10,7 @@ import click
 from regraft.cli.parameters import SourceOptions, as_json, command, load, model_argument, source_options, target_option
 
 if TYPE_CHECKING:
+    from regraft.ir.model import Model
     from regraft.targeting.legality import Violation
     from regraft.targeting.share import Share
     from regraft.targeting.target import Target
@@ -86,9 +87,17 @@ def check(
         click.echo(json.dumps(_plain(chosen, verdict.violations, part), indent=2))
     else:
         _print(chosen, verdict.violations, part, None if everything else SHOWN)
+        sizes = ",".join(f"{name}=..." for name in _open_dimensions(loaded))
+        if sizes and part.macs_unknown:
+            click.echo(f"as with known sizes:  --target '{target.partition('{')[0]}{{{sizes}}}'")
         if mends(verdict.violations):
             click.echo(f"find the pipeline:    regraft legalize {model} --target '{target}' --explain")
     ctx.exit(0 if whole and part.of_nodes >= min_share else 1)
+
+
+def _open_dimensions(model: Model) -> list[str]:
+    """The names of the dimensions that the inputs leave open."""
+    return list(dict.fromkeys(dim for t in model.graph.inputs for dim in t.shape or () if isinstance(dim, str)))
 
 
 def _plain(target: Target, violations: list[Violation], share: Share) -> dict[str, Any]:

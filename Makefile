@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 ROOMS := regraft passes frontends targets models tests
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow lint bench compilers compiler-litert compiler-rknn clean
 
 demo: .venv/demo
 	$(BIN)/regraft demo
@@ -29,8 +29,14 @@ bench: .venv/bench
 	$(BIN)/python -m tests.benchmarks.fp16_accuracy --out benchmarks-out
 	$(BIN)/python -m tests.benchmarks.saved_model --out benchmarks-out
 
+# All compilers that run here: five beside regraft, two that need other packages in environments of their own.
+compilers: .venv/compilers compiler-litert compiler-rknn
+
+compiler-litert: .compilers/litert/done
+compiler-rknn: .compilers/rknn/done
+
 clean:
-	rm -rf .venv .demo benchmarks-out build *.egg-info
+	rm -rf .venv .compilers .demo benchmarks-out build *.egg-info
 
 # Installed again when the dependencies may have changed; the sources are used where they lie.
 .venv/demo: EXTRAS = demo
@@ -38,7 +44,26 @@ clean:
 .venv/lint: EXTRAS = demo,test,lint
 .venv/bench: EXTRAS = demo,bench,tensorflow
 
-.venv/demo .venv/test .venv/lint .venv/bench: pyproject.toml
+.venv/compilers: EXTRAS = demo,test,compilers
+
+.venv/demo .venv/test .venv/lint .venv/bench .venv/compilers: pyproject.toml
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(PIP) --editable '.[$(EXTRAS)]'
 	touch $@
+
+# Every package is pinned, and none brings others along: what they declare is older, or more than is used.
+.compilers/litert/done: WANTED = 3.12 3.13
+.compilers/rknn/done: WANTED = 3.11 3.12
+.compilers/%/done: targets/environments/%.txt
+	$(if $(COMPILER_PYTHON),,$(error $* needs one of Python $(WANTED): put it on the PATH or give COMPILER_PYTHON=...))
+	$(COMPILER_PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	touch $@
+
+# The first Python of a version that is WANTED: on the PATH, or among pyenv's.
+PYENV_ROOT ?= $(HOME)/.pyenv
+COMPILER_PYTHON ?= $(firstword $(foreach version,$(WANTED),$(shell \
+	for python in python$(version) $(PYTHON) $(PYENV_ROOT)/versions/$(version).*/bin/python; do \
+		$$python -c "import sys, venv; sys.exit('%d.%d' % sys.version_info[:2] != '$(version)')" 2>/dev/null \
+			&& command -v $$python && break; \
+	done)))

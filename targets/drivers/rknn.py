@@ -99,7 +99,9 @@ def _build(model: str, options: dict[str, Any]) -> tuple[Any, str]:
             os.dup2(file.fileno(), 1)
         try:
             toolkit = RKNN(verbose=True, verbose_file=str(log))
-            settings = {"disable_rules": options["disable_rules"]} if options.get("disable_rules") else {}
+            settings: dict[str, Any] = {"remove_reshape": options["remove_reshape"]}
+            if options["disable_rules"]:
+                settings["disable_rules"] = options["disable_rules"]
             steps: list[tuple[str, Callable[[], int]]] = [
                 ("config", lambda: toolkit.config(target_platform=options["platform"], **settings)),
                 ("load_onnx", lambda: toolkit.load_onnx(model=model)),

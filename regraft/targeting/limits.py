@@ -45,12 +45,12 @@ class NoSubgraphs(Limit):
 
 @dataclass(frozen=True, kw_only=True)
 class NoFunctions(Limit):
-    """No local functions; those that stand for an operator are that operator."""
+    """No local functions, those that stand for an operator that the opset lacks included."""
 
     must: Literal["absent"]
 
     def breaches(self, view: View) -> Iterator[Breach]:
-        if nodes := [site.node for site in view.sites if view.is_call(site)]:
+        if nodes := [site.node for site in view.sites if view.is_function(site)]:
             yield Breach("local functions", nodes)
 
 

@@ -26,7 +26,11 @@ class View:
 
     def is_call(self, site: Site) -> bool:
         """Whether the node calls a local function that stands for no operator."""
-        return site.node.domain != schema.STAND_IN and self._key(site) in self._functions
+        return site.node.domain != schema.STAND_IN and self.is_function(site)
+
+    def is_function(self, site: Site) -> bool:
+        """Whether the node calls a local function of any kind."""
+        return self._key(site) in self._functions
 
     def _key(self, site: Site) -> tuple[str, str, str]:
         return (site.node.domain or "", site.node.op, site.node.overload)

@@ -24,7 +24,7 @@ class BladeDisc(Onnx2Torch):
 
     name = "bladedisc"
     pipeline = (
-        f"{CLEAN},expose-position-ids,externalize-mask,clamp-mask-value,simplify-mask,lower-attention{{infinite=finite}},lower-gelu{{form=erf}},"
+        f"{CLEAN},expose-position-ids,externalize-mask,externalize-gates,clamp-mask-value,simplify-mask,lower-attention{{infinite=finite}},lower-gelu{{form=erf}},"
         "lower-where,lower-logic{to=arithmetic},lower-split,lower-expand,lower-gemm,"
         f"{TIDY},convert-opset{{version={OPSET}}},{TIDY}"
     )

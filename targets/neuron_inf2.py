@@ -34,7 +34,7 @@ class NeuronInf2(Onnx2Torch):
 
     name = "neuron-inf2"
     pipeline = (
-        f"{CLEAN},expose-position-ids,externalize-embeddings,externalize-mask,clamp-mask-value,fold-attention-scale,"
+        f"{CLEAN},expose-position-ids,externalize-embeddings,externalize-mask,externalize-gates,clamp-mask-value,fold-attention-scale,"
         "lower-attention{infinite=finite},lower-gelu{form=erf},lower-where,lower-logic{to=arithmetic},lower-split,"
         f"lower-expand,lower-gemm,{TIDY},convert-opset{{version={OPSET}}},{TIDY}"
     )

@@ -29,15 +29,15 @@ class Builder:
 
     def __init__(self, emit: Emit, store: Store, opset: int, dtype: np.dtype[Any] | None):
         self.emit, self.store, self.opset, self.dtype = emit, store, opset, dtype
-        self._made: dict[int, Tensor] = {}
+        self._made: dict[int, tuple[Term, Tensor]] = {}  # with the term, whose id another would get once it is gone
 
     def __call__(self, term: Term | None) -> Tensor:
         """The value of `term`; a term that stands in several places is made once."""
         if term is None:
             return Variable("")
         if id(term) not in self._made:
-            self._made[id(term)] = self._make(term)
-        return self._made[id(term)]
+            self._made[id(term)] = term, self._make(term)
+        return self._made[id(term)][1]
 
     def _make(self, term: Term) -> Tensor:
         match term:

@@ -62,17 +62,18 @@ def operators(graph):
 def settle(module):
     """Put constant operands into the modules of `module` (a `torch.fx.GraphModule`) that take them as tensors."""
     for node in list(module.graph.nodes):
-        if node.op != "call_module" or node.kwargs:
+        if node.op != "call_module":
             continue
         old = module.get_submodule(node.target)
         kind = type(old).__name__
         values = [_constant(module, operand) for operand in node.args]
+        more = {name: _constant(module, operand) for name, operand in node.kwargs.items()}
         if kind in FOLLOWING:
             new, taken = FOLLOWING[kind](old), node.args
         elif kind == "OnnxGather" and values[0] is not None and values[1] is None and old._axis == 0:
             new, taken = Lookup(values[0]), node.args[1:]
-        elif kind in SETTLED and all(value is not None for value in values[1:]):
-            new, taken = SETTLED[kind](old, *values[1:]), node.args[:1]
+        elif kind in SETTLED and all(value is not None for value in (*values[1:], *more.values())):
+            new, taken, node.kwargs = SETTLED[kind](old, *values[1:], **more), node.args[:1], {}
         else:
             continue
         module.add_submodule(node.target, new)
@@ -90,7 +91,8 @@ def fix_shapes(module, example):
             values[node] = super().run_node(node)
             return values[node]
 
-    with torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of modules that are replaced after this
         Recorder(module).run(*example)
     known = set()
     for node in list(module.graph.nodes):

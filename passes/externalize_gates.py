@@ -1,0 +1,94 @@
+"""Which places of a sequence count is computed on the host; the device multiplies by it."""
+
+from __future__ import annotations
+
+from regraft import shapes
+from regraft.ir.graph import Constant, Node, Tensor
+from regraft.ir.model import Model
+from regraft.ir.surgery import Editor
+from regraft.ir.weights import code_of, is_float
+from regraft.pipelines.options import option
+from regraft.pipelines.pass_ import EVERY, Context, Pass, label
+from regraft.regions.bounds import Bounds
+from regraft.rewriting.node_pass import builder
+from regraft.rewriting.term import Given, op
+from regraft.splitting import cone, drop_inputs, to_host
+from regraft.verification.contract import interface
+
+LOGIC = frozenset(
+    {"Add", "And", "Cast", "Concat", "Constant", "ConstantOfShape", "CumSum", "Div", "Equal", "Expand", "Flatten"}
+    | {"Gather", "GatherElements", "GatherND", "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Max"}
+    | {"Min", "Mul", "Neg", "Not", "Or", "Range", "ReduceMax", "ReduceMin", "ReduceSum", "Reshape", "Shape", "Slice"}
+    | {"Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze", "Where", "Xor"}
+)
+"""What conditions on places are computed by."""
+
+
+class ExternalizeGates(Pass):
+    """Let the host compute which places of a sequence count, and the device multiply by that.
+
+    Where(c, x, 0)  →  x · sequence_gate    c follows from inputs, by logic and whole numbers
+    Where(c, 0, x)  →  the same, with ¬c
+
+    MXNet's SequenceMask is that, c being place < length. The gate is 1 where x stays and 0 elsewhere; all that are of
+    one condition share an input. x counts as finite: an infinity times 0 is no number.
+    """
+
+    name = "externalize-gates"
+    contract = interface
+    removes = EVERY
+    introduces = frozenset({"Mul"})
+    input: str = option("sequence_gate", "name of the input that the device takes")
+
+    def run(self, model: Model, context: Context) -> None:
+        shapes.infer(model)
+        bounds = Bounds()
+        made: dict[tuple[Tensor, bool, str], Tensor] = {}
+        with Editor(model) as edit:
+            for node in list(model.graph.nodes):
+                place = _kept(node, bounds)
+                if place is None or not _is_logic(node.inputs[0]):
+                    continue
+                kept, added = node.inputs[place], list[Node]()
+                key = (node.inputs[0], place == 1, str(kept.dtype))
+                build = builder(node, model.graph, edit, added)
+                if key not in made:
+                    condition = Given(node.inputs[0])
+                    made[key] = build(op.Cast(condition if place == 1 else op.Not(condition), to=code_of(kept.dtype)))
+                edit.replace(node.outputs[0], build(Given(kept) * Given(made[key])))
+                edit.remove(node)
+                context.replaced([node], added, rule="gate")
+        if not made:
+            context.note("no gate to move: no Where makes zeros by what follows from inputs alone")
+            return
+        names = (self.input if number == 1 else f"{self.input}_{number}" for number in range(1, len(made) + 1))
+        gates = dict(zip(names, made.values(), strict=True))
+        facts = shapes.analyse(model)
+        for gate in gates.values():
+            gate.shape = [shapes.dims.show(dim) for dim in facts[gate].dims or ()]
+        _, starts = cone(gates.values())
+        inputs = [tensor for tensor in model.graph.inputs if tensor in starts]
+        to_host(model, gates, context, rule="gate")
+        drop_inputs(model, inputs)
+        for tensor in inputs:
+            if tensor in model.graph.inputs and tensor.outputs:
+                context.note(f"input '{tensor.name}' stays on the device: {label(tensor.outputs[0])} reads it")
+
+
+def _kept(node: Node, bounds: Bounds) -> int | None:
+    """The place of what a Where keeps, if it makes zeros elsewhere and has the shape of what is kept."""
+    out = node.outputs[0]
+    if node.op != "Where" or node.domain or out.dtype is None or not is_float(out.dtype):
+        return None
+    for place in (1, 2):
+        other, kept = bounds(node.inputs[3 - place]), node.inputs[place]
+        if other.is_one_number and other.low == 0 and kept.shape is not None and kept.shape == out.shape:
+            return place
+    return None
+
+
+def _is_logic(condition: Tensor) -> bool:
+    """Whether a condition follows from inputs, by logic alone."""
+    nodes, starts = cone([condition])
+    computed = any(not isinstance(tensor, Constant) for tensor in starts)
+    return computed and all(not node.domain and node.op in LOGIC for node in nodes)

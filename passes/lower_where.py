@@ -42,6 +42,7 @@ class LowerWhere(RulePass):
     """
 
     name = "lower-where"
+    notes_refusals = True
     introduces = frozenset({"Add", "And", "Cast", "Mul", "Not", "Or", "Sub"})
     infinite: Literal["keep", "finite"] = option("keep", "a Where of which a branch may be infinite")
 
@@ -62,7 +63,7 @@ class LowerWhere(RulePass):
                 return f"it asks {question}: a NaN or an infinity times 0 is not 0"
             values = [self._finite(branch, bounds(branch)) for branch in (a, b)]
             if any(value is None for value in values):
-                return "a branch may be infinite, and infinity times 0 is no number; see the option infinite"
+                return "a branch may be infinite, and infinity times 0 is no number; clamp-mask-value helps masks"
             for place, (zero, other) in enumerate(((a, b), (b, a))):
                 if _is_zero(bounds(zero)) and _adds_no_dims(zero, c, other) and None not in values:
                     values[place] = None

@@ -22,6 +22,7 @@ from regraft.errors import RegraftError, UnknownNameError
 COMMANDS = (
     "rewrite",
     "check",
+    "legalize",
     "compile",
     "import",
     "run",

@@ -40,11 +40,15 @@ class Shapes(dict[str, Dims]):
 
 
 class Kind(typing.NamedTuple):
-    """One kind of option: how it is called, read and shown. `read` raises ValueError with what it expects."""
+    """One kind of option: how it is called, read and shown. `read` raises ValueError with what it expects.
+
+    `choices` are all the values that it can have, where these are few.
+    """
 
     text: str
     read: Callable[[Any], Any]
     show: Callable[[Any], Shown]
+    choices: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,11 @@ class Option:
     def type(self) -> str:
         """What may be written, such as `bytes` or `tanh|erf`."""
         return self.kind.text
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """The values to choose from, where it is a choice."""
+        return self.kind.choices
 
     @property
     def is_open(self) -> bool:
@@ -220,7 +229,7 @@ def _literal(values: tuple[Any, ...]) -> Kind:
             raise ValueError(f"{value!r} is not one of {', '.join(by_text)}")
         return by_text[str(value)]
 
-    return Kind("|".join(by_text), read, str)
+    return Kind("|".join(by_text), read, str, values)
 
 
 def _list(item: Kind) -> Kind:

@@ -1,0 +1,215 @@
+"""`regraft legalize`: the pipeline that a model needs for a target, proposed, explained and run."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from regraft.cli.parameters import (
+    PATH,
+    SourceOptions,
+    as_json,
+    command,
+    given,
+    inputs,
+    load,
+    model_argument,
+    seed,
+    source_options,
+    target_option,
+)
+
+if TYPE_CHECKING:
+    from regraft.targeting.legalize import Legalized, Step
+    from regraft.targeting.search import Trouble
+    from regraft.targeting.stuck import Stuck
+
+NODES_SHOWN = 3
+
+
+@command(
+    "regraft legalize model.onnx --target 'neuron-inf1{batch=1,sequence=128}' --explain",
+    "regraft legalize model.onnx --target ./my-compiler.toml -o legal.onnx",
+    "regraft legalize model.onnx --target tvm --json | jq -r .pipeline",
+)
+@model_argument()
+@target_option(required=True)
+@click.option("-o", "--output", type=PATH, help="Where the result goes: a file, or a folder for a bundle.")
+@click.option("--explain", is_flag=True, help="Say of each violation what removed it, and what that introduced.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Pipelines to try at most.  [default: 100]")
+@source_options
+@inputs
+@seed
+@as_json
+@load
+@click.pass_context
+def legalize(
+    ctx: click.Context,
+    model: Path,
+    target: str,
+    output: Path | None,
+    explain: bool,
+    limit: int | None,
+    source: SourceOptions,
+    inputs: tuple[str, ...],
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Propose the pipeline that makes a target take a model, run it, and verify the result.
+
+    MODEL is an ONNX file, a bundle, or a model of another framework; see 'regraft import'. The search starts from what
+    the target's profile refuses: it tries what the profile says may help, then the passes that remove the operators,
+    until nothing is left, drops what is not needed, and cleans up. The pipeline is text for 'regraft rewrite'.
+
+    Exits with 0 where the target takes the result; with 1 where something is left: then it says at which nodes, why,
+    and what was tried, and writes nothing; with 2 for an error.
+    """
+    from regraft.bundling import check_destination, write_bundle
+    from regraft.files.bundle import check_sums
+    from regraft.files.convert import clone
+    from regraft.files.saving import save
+    from regraft.pipelines.manager import reference_for
+    from regraft.pipelines.pipeline import Pipeline
+    from regraft.targeting import legalize as legalization
+    from regraft.targeting.target import read_target
+
+    chosen = read_target(target)
+    bundle = output is not None and (output.is_dir() or not output.suffix)
+    if output is not None and bundle:
+        check_destination(output)
+    check_sums(model)
+    loaded = source.open(model)
+    known = given(loaded, inputs) if inputs else None
+    original = clone(loaded) if bundle else None
+    done = legalization.legalize(
+        loaded,
+        chosen,
+        limit=limit or legalization.LIMIT,
+        inputs=known,
+        seed=seed,
+        progress=sys.stderr.isatty(),
+    )
+    if as_json:
+        import json
+
+        click.echo(json.dumps(_plain(done), indent=2))
+    else:
+        _print(done, target, explain)
+    if done.stuck:
+        ctx.exit(1)
+    if output is None:
+        return
+    if original is not None:
+        before = reference_for(original, Pipeline(done.pipeline))
+        write_bundle(loaded, output, original=before, report=done.report, given=known, seed=seed)
+    else:
+        save(loaded, output)
+    if not as_json:
+        click.echo(f"written to {output}")
+
+
+def _plain(done: Legalized) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    def counted(troubles: Counter[Trouble]) -> list[dict[str, Any]]:
+        return [{"operator": one, "reason": why, "count": number} for (one, why), number in sorted(troubles.items())]
+
+    return {
+        "legal": not done.stuck,
+        "pipeline": done.pipeline,
+        "found": [asdict(one) for one in done.found],
+        "steps": [
+            {
+                "pass": step.text,
+                "removed": counted(step.removed),
+                "made": counted(step.made),
+                "introduced": dict(step.introduced),
+            }
+            for step in done.steps
+        ],
+        "stuck": [asdict(one) for one in done.stuck],
+        "tried": done.tried,
+        "report": done.report.to_dict() if done.report else None,
+    }
+
+
+def _print(done: Legalized, target: str, explain: bool) -> None:
+    from regraft.cli.output import count, drifts, table, title
+
+    if explain and done.found:
+        title("what the target does not take, and what becomes of it")
+        for line in explained(done):
+            click.echo(line)
+    if explain and done.steps:
+        title("pass by pass")
+        table((step.text, _named(step.removed, "-"), _named(step.made, "+")) for step in done.steps)
+    for one in done.stuck:
+        _print_stuck(one)
+    if done.report and done.report.drift:
+        title("verified: the outputs before and after")
+        drifts(done.report.drift)
+    title("pipeline" if not done.stuck else "as far as it goes")
+    click.echo(done.pipeline or "nothing to do")
+    click.echo()
+    tried = f"{count(done.tried, 'pipeline')} tried"
+    if done.stuck:
+        nodes = sum(len(one.violation.nodes) for one in done.stuck)
+        left = count(nodes, "node") if nodes else count(len(done.stuck), "violation")
+        click.secho(f"{target} does not take the result: {left} left, {tried}", bold=True)
+    else:
+        click.secho(f"{target} takes the result ({tried})", bold=True)
+
+
+def explained(done: Legalized) -> list[str]:
+    """A line for each violation, below it what removed it, below that what came in its place, and so on."""
+    from regraft.targeting.search import troubles
+
+    first = troubles(done.found)
+    return [line for trouble, number in first.items() for line in _fate(trouble, number, done.steps, 0)]
+
+
+def _fate(trouble: Trouble, number: int, steps: Sequence[Step], depth: int) -> list[str]:
+    operator, reason = trouble
+    lines = [f"{'  ' * depth}{f'{operator} × {number}: ' if operator else ''}{reason}"]
+    left = number
+    for place, step in enumerate(steps):
+        gone = min(step.removed[trouble], left)
+        if not gone:
+            continue
+        left -= gone
+        lines.append(f"{'  ' * (depth + 1)}{gone} removed by {step.text}{_brings(step)}")
+        for made, more in step.made.items():
+            lines += _fate(made, more, steps[place + 1 :], depth + 2)
+    if left:
+        lines.append(f"{'  ' * (depth + 1)}{left} left")
+    return lines
+
+
+def _brings(step: Step) -> str:
+    brought = ", ".join(f"{operator} × {number}" for operator, number in sorted(step.introduced.items()))
+    return f", which introduces {brought}" if brought else ""
+
+
+def _named(troubles: Counter[Trouble], sign: str) -> str:
+    return ", ".join(f"{sign}{number} {operator or reason}" for (operator, reason), number in troubles.items())
+
+
+def _print_stuck(one: Stuck) -> None:
+    from regraft.cli.output import title
+
+    title(f"stuck at {one.violation.operator or 'the model'}: {one.violation.reason}")
+    for node in one.violation.nodes[:NODES_SHOWN]:
+        click.echo(f"  node   {node}")
+    if len(one.violation.nodes) > NODES_SHOWN:
+        click.echo(f"         and {len(one.violation.nodes) - NODES_SHOWN} more")
+    for value in one.violation.values[:NODES_SHOWN]:
+        click.echo(f"  value  {value}")
+    for text, reason in one.tried.items():
+        click.echo(f"  tried  {text}: {reason}")
+    if not one.tried:
+        click.echo("  no pass is known to help")

@@ -1,0 +1,130 @@
+"""Which pipelines may help a model that breaks a profile, and in which order to try them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from regraft.pipelines.grammar import parse
+from regraft.pipelines.pass_ import EVERY, Pass
+from regraft.pipelines.registry import passes
+from regraft.targeting.legality import Violation
+from regraft.targeting.profile import Profile
+
+SIZES = "set-shapes"
+"""The pass that needs to be told what only the user knows: sizes."""
+
+FAR = 4
+"""The steps of an operator that no pass is there to take away; `fold-constants` still may."""
+
+Rank = tuple[int, float]
+MEND: Rank = (0, 0.0)
+NAMED: Rank = (3, 0.0)
+HOST: Rank = (4, 0.0)
+"""What the profile names; what a pass that stayed idle names in a note; what changes the inputs of the device."""
+
+
+@dataclass(frozen=True, order=True)
+class Candidate:
+    """A pipeline to try. What costs the least comes first.
+
+    Attributes:
+        rank: what it costs: what the profile names costs nothing, then by contract, an approximation by its bound.
+        unwelcome: the operators that it introduces and that the target lacks.
+        sweeps: whether it is not about an operator; it then is of use only where less is left to mend.
+    """
+
+    rank: Rank
+    unwelcome: tuple[str, ...]
+    sweeps: bool
+    text: str
+
+
+class Candidates:
+    """What to try, for the target of `profile`."""
+
+    def __init__(self, profile: Profile):
+        self.profile = profile
+
+    def __call__(self, violations: Iterable[Violation]) -> list[Candidate]:
+        """The candidates against `violations`: the mends, then passes that remove the operators.
+
+        A limit of the whole model is mended last: an older opset lacks operators that lowerings know by name.
+        """
+        violations = sorted(violations, key=lambda one: not one.operator)
+        mends = [Candidate(MEND, (), False, text) for one in violations for text in one.mend if not asks_sizes(text)]
+        operators = {one.operator for one in violations if one.operator}
+        others = [
+            Candidate(_rank(one), tuple(sorted(filter(self._lacks, one.introduces))), one.removes == EVERY, str(one))
+            for one in self._passes
+            if one.removes == EVERY or one.removes & operators
+        ]
+        found: dict[str, Candidate] = {}
+        for candidate in (*mends, *sorted(others)):
+            found.setdefault(candidate.text, candidate)
+        return list(found.values())
+
+    def named(self, notes: Iterable[str], known: set[str]) -> list[Candidate]:
+        """The passes that `notes` name and that are not among `known`."""
+        names = {one.name: one for one in reversed(self._passes)}
+        words = {word for note in notes for word in re.findall(r"[a-z]+(?:-[a-z]+)+", note)}
+        return [Candidate(NAMED, (), False, str(names[w])) for w in sorted(words & names.keys()) if w not in known]
+
+    def cost(self, violations: Iterable[Violation]) -> int:
+        """How far `violations` are from mended, at a guess: for each node the steps that its operator takes.
+
+        A limit of the whole model counts once: how many nodes it speaks of grows with every lowering.
+        """
+        return sum(len(one.nodes) * self._steps.get(one.operator, 1) if one.operator else 1 for one in violations)
+
+    @cached_property
+    def _steps(self) -> dict[str, int]:
+        """How many passes it takes until nothing of an operator is left, taken as a sum over what they introduce."""
+        steps: dict[str, int] = {}
+        removing = [(one.removes, tuple(filter(self._lacks, one.introduces))) for one in self._passes]
+        lacking = sorted(filter(self._lacks, frozenset().union(*(r | frozenset(i) for r, i in removing)) - EVERY))
+        for _ in lacking:
+            before = dict(steps)
+            for operator in lacking:
+                ways = [1 + sum(before.get(o, FAR) for o in made) for gone, made in removing if operator in gone]
+                steps[operator] = min(ways, default=FAR)
+            if steps == before:
+                break
+        return steps
+
+    @cached_property
+    def _passes(self) -> list[Pass]:
+        """Every pass whose options all have defaults, in all forms that differ in operators."""
+        return [one for name in passes.names() for one in _forms(passes.load(name))]
+
+    def _lacks(self, operator: str) -> bool:
+        """Whether the target takes no node of `operator`, whatever it is like."""
+        gaps = self.profile.gaps.get(operator, ())
+        if any(gap.when is None and gap.unless is None for gap in gaps):
+            return True
+        return self.profile.listed is not None and operator not in self.profile.listed.names
+
+
+def asks_sizes(mend: str) -> bool:
+    """Whether a mend is to fix sizes, and leaves it to the user which."""
+    return any(one.name == SIZES and not one.options for one in parse(mend))
+
+
+def _rank(one: Pass) -> Rank:
+    contract = one.contract
+    return HOST if contract.changes_interface else (2 if contract.bound else 1, contract.bound)
+
+
+def _forms(kind: type[Pass]) -> Iterator[Pass]:
+    """A pass with its defaults, and with each choice that makes it remove or introduce others."""
+    if any(option.required for option in kind.options()):
+        return
+    plain = kind()
+    yield plain
+    for option in kind.options():
+        for choice in option.choices:
+            form = kind(**{option.attribute: choice})
+            if (form.removes, form.introduces) != (plain.removes, plain.introduces):
+                yield form

@@ -1,0 +1,173 @@
+"""The search for a pipeline that leaves nothing which a profile refuses."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from regraft.errors import RegraftError
+from regraft.files.convert import clone
+from regraft.inspection.fingerprint import Fingerprints
+from regraft.ir.model import Model
+from regraft.pipelines.manager import run
+from regraft.pipelines.pass_ import EVERY
+from regraft.pipelines.pipeline import Pipeline
+from regraft.pipelines.report import Report
+from regraft.targeting.candidates import HOST, Candidate, Candidates, Rank
+from regraft.targeting.legality import Verdict, Violation, judge
+from regraft.targeting.profile import Profile
+
+Trouble = tuple[str, str]
+"""An operator and the reason why it is not taken; the operator is empty where it is not about one."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A pipeline that was tried on a state.
+
+    Attributes:
+        did: whether it changed anything.
+        notes: what its passes said, or why it failed.
+        instead: operators that the target does not take, and of which there were then more.
+    """
+
+    text: str
+    did: bool
+    notes: tuple[str, ...] = ()
+    instead: tuple[str, ...] = ()
+
+
+def troubles(violations: Iterable[Violation]) -> Counter[Trouble]:
+    """How often each is violated, counted in nodes, inputs and outputs."""
+    counts: Counter[Trouble] = Counter()
+    for one in violations:
+        counts[one.operator, one.reason] += max(len(one.nodes) + len(one.values), 1)
+    return counts
+
+
+@dataclass
+class State:
+    """A model on the way to being legal.
+
+    Attributes:
+        cost: how far it is from legal, at a guess; 0 where it is.
+        passes: those that led here and changed something, as text.
+        attempts: what was tried from here.
+    """
+
+    model: Model
+    verdict: Verdict
+    cost: int
+    passes: tuple[str, ...] = ()
+    attempts: list[Attempt] = field(default_factory=list)
+
+    @cached_property
+    def troubles(self) -> Counter[Trouble]:
+        """What is wrong, and how often."""
+        return troubles(self.verdict.violations)
+
+    @property
+    def trouble(self) -> Hashable:
+        """The same where the same is wrong as often."""
+        return tuple(sorted(self.troubles.items()))
+
+    @cached_property
+    def graph(self) -> Hashable:
+        """The same for the same graphs, whatever the nodes are called."""
+        graph = self.model.graph
+        ends = [*graph.inputs, *graph.outputs]
+        types = tuple((t.name, str(t.dtype), str(t.shape)) for t in ends)
+        stated = sum(t.dtype is not None and t.shape is not None for node in self.model.nodes() for t in node.outputs)
+        nodes = Counter(Fingerprints(self.model, {t: t.name for t in ends}).forward.values())
+        return types, stated, graph.opset, graph.ir_version, frozenset(nodes.items())
+
+
+class Search:
+    """Best first: the state that is nearest to legal is expanded, by what loses the least.
+
+    No graph is expanded twice, and none with the same trouble as another, but for the one that it was made from: ways
+    that differ in what is legal already are one way.
+
+    Args:
+        limit: how many pipelines are tried at most.
+    """
+
+    def __init__(self, profile: Profile, limit: int):
+        self.profile, self.limit = profile, limit
+        self.tried = 0
+        self._candidates = Candidates(profile)
+
+    def start(self, model: Model) -> State:
+        """The state of `model` as it is."""
+        return self._state(model, ())
+
+    def run(self, start: State) -> State:
+        """The first state with nothing left; else the best there is, with all that was tried on it."""
+        best, seen, serials = start, {start.trouble, start.graph}, itertools.count()
+        queue: list[_Entry] = []
+        self._push(queue, start, self._plan(start), next(serials))
+        while queue and best.cost and self.tried < self.limit:
+            _, _, _, serial, candidate, state, rest = heapq.heappop(queue)
+            child = self.step(state, candidate.text)
+            self._push(queue, state, rest, serial)
+            if child is None or (candidate.sweeps and child.cost >= state.cost):
+                continue
+            if child.graph in seen or (child.trouble in seen and child.trouble != state.trouble):
+                continue
+            seen |= {child.trouble, child.graph}
+            best = min(best, child, key=lambda one: one.cost)
+            self._push(queue, child, self._plan(child), next(serials))
+        return best
+
+    def step(self, state: State, text: str) -> State | None:
+        """What `text` makes of `state`; None where it changes nothing, or cannot be run."""
+        self.tried += 1
+        model = clone(state.model)
+        try:
+            report = run(model, text)
+        except RegraftError as error:
+            state.attempts.append(Attempt(text, False, (str(error),)))
+            return None
+        notes = tuple(dict.fromkeys(note for one in report.passes for note in one.notes))
+        if not report.changed:
+            state.attempts.append(Attempt(text, False, notes))
+            return None
+        child = self._state(model, (*state.passes, *_at_work(report)))
+        instead = dict.fromkeys(operator for operator, _ in child.troubles - state.troubles if operator)
+        state.attempts.append(Attempt(text, True, notes, tuple(instead)))
+        return child
+
+    def _state(self, model: Model, passes: tuple[str, ...]) -> State:
+        verdict = judge(model, self.profile)
+        return State(model, verdict, self._candidates.cost(verdict.violations), passes)
+
+    def _push(self, queue: list[_Entry], state: State, rest: Iterator[Candidate], serial: int) -> None:
+        """Queue what is next to try on `state`, if there is anything."""
+        candidate = next(rest, None)
+        if candidate is not None:
+            heapq.heappush(queue, (state.cost, candidate.rank, len(state.passes), serial, candidate, state, rest))
+
+    def _plan(self, state: State) -> Iterator[Candidate]:
+        """What to try on `state`, but what brings back operators that are gone.
+
+        What those name that did nothing comes before work is moved to the host.
+        """
+        gone = frozenset().union(*(one.removes for one in Pipeline(*state.passes))) - EVERY
+        found = [c for c in self._candidates(state.verdict.violations) if gone.isdisjoint(c.unwelcome)]
+        yield from (candidate for candidate in found if candidate.rank < HOST)
+        idle = [attempt for attempt in state.attempts if not attempt.did]
+        yield from self._candidates.named((note for one in idle for note in one.notes), {one.text for one in found})
+        yield from (candidate for candidate in found if candidate.rank >= HOST)
+
+
+_Entry = tuple[int, Rank, int, int, Candidate, State, Iterator[Candidate]]
+"""What a state costs, the rank of the candidate, how many passes led there, a number; what to try, on what."""
+
+
+def _at_work(report: Report) -> tuple[str, ...]:
+    """The passes that changed something."""
+    return tuple(one.text for one in report.passes if one.changed)

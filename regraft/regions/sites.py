@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
+from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.regions.bounds import ANYTHING, Bounds
 from regraft.regions.lookups import LAYOUT, SHAPE_ONLY
@@ -18,20 +19,25 @@ Site = tuple[Masking, ...]
 def find_sites(every: Sequence[Masking], ends: Collection[Tensor] = ()) -> tuple[list[Site], list[str]]:
     """The maskings that what is given from outside can take the place of; and why others stay.
 
-    A mask that is summed up with a learned bias is taken by itself. A constant stays, and so does what the caller gives
-    as it is added, and what masks scores that are not for a Softmax alone.
+    A mask that is summed up with a learned bias, or hides places of it, is taken by itself, and once where layers share
+    it. A constant stays, and so does what the caller gives as it is added, and what masks scores that are not for a
+    Softmax alone.
 
     Args:
         ends: the outputs of the graph.
     """
     bounds, notes = Bounds(), dict[str, None]()
     sites: list[Site] = []
+    taken: set[Node] = set()
     for whole, masking in ((one, leaf) for one in every for leaf in _leaves(one)):
+        if masking.node in taken:
+            continue
         reason = _reason_to_keep(masking, bounds)
         reason = _shown(whole, ends) if reason is None else reason
         if reason is not None:
             notes[f"kept the mask '{masking.mask.name}': {reason}"] = None
             continue
+        taken.add(masking.node)
         last = sites[-1][-1] if sites else None
         if last is not None and last.scores is not None and last.node.inputs[last.scores] is masking.node.outputs[0]:
             sites[-1] = (*sites[-1], masking)
@@ -41,14 +47,22 @@ def find_sites(every: Sequence[Masking], ends: Collection[Tensor] = ()) -> tuple
 
 
 def _leaves(masking: Masking) -> Iterator[Masking]:
-    """`masking`, or where it is a sum that a learned bias is part of, those that add the other summands to it."""
+    """`masking`, or where a learned bias is part of it, those that add to the bias, or hide places of it."""
     node: Node | None = masking.value.inputs[0] if masking.value.inputs else None
-    is_sum = node is not None and node.op == "Add" and not node.domain and masking.kind == "added"
-    if node is None or not is_sum or not origin(masking.value).tables:
+    if node is None or node.domain or masking.kind != "added" or not origin(masking.value).tables:
         yield masking
-        return
-    for place in (0, 1):
-        yield from _leaves(Masking(node, place, 1 - place, masking.softmax))
+    elif node.op == "Add":
+        for place in (0, 1):
+            yield from _leaves(Masking(node, place, 1 - place, masking.softmax))
+    elif node.op == "Where" and (hiding := [place for place in (1, 2) if _hides(node.inputs[place])]):
+        yield Masking(node, hiding[0], 3 - hiding[0], masking.softmax)
+    else:
+        yield masking
+
+
+def _hides(tensor: Tensor) -> bool:
+    values = schema.constant_of(tensor)
+    return values is not None and bool((values <= HIDING).all())
 
 
 def _reason_to_keep(masking: Masking, bounds: Bounds) -> str | None:

@@ -140,6 +140,8 @@ FORMS = {  # how a mask [2, 4] of ones and zeros is applied to scores s [2, 3, 4
     "two masks, one a constant": "c = Cast<to=9>(u) y = Where(c, s, far) x = Add(y, constant)",
     "and a learned bias": "c = Cast<to=9>(u) b = Where(c, zero, far) y = Add(s, learned) x = Add(y, b)",
     "in one sum": "c = Cast<to=9>(u) b = Where(c, zero, far) y = Add(learned, b) x = Add(s, y)",
+    "of a learned bias": "c = Cast<to=9>(u) b = Where(c, learned, far) x = Add(s, b)",
+    "masked_fill of a learned bias": "c = Cast<to=9>(u) h = Not(c) b = Where(h, far, learned) x = Add(b, s)",
     "causal": "c = Cast<to=9>(u) d = And(c, causal) b = Where(d, zero, far) x = Add(s, b)",
     "of rows and columns": "c = Cast<to=9>(u) t = Transpose<perm=[0,1,3,2]>(c) d = And(c, t) e = Or(d, eye)"
     " b = Where(e, zero, far) x = Add(s, b)",
@@ -278,6 +280,17 @@ def test_layers_that_mask_alike_share_one_input(parse):
     assert interface.through(3).check(snapshot(model, given()), snapshot(split, given())).passed
 
 
+def test_layers_that_share_a_masked_bias_share_one_sum(parse):
+    body = """c = Cast<to=9>(u) b = Where(c, learned, far) y = Add(s, b) p = Softmax<axis=-1>(y) t = MatMul(p, k)
+    x = Add(t, b)"""
+    model = attention(parse, body)
+    split = clone(model)
+    moved(split)
+    assert [tensor.name for tensor in split.graph.inputs] == ["q", "k", "attention_bias"]
+    assert Counter(node.op for node in split.graph.nodes)["Add"] == 3
+    assert interface.through(2).check(snapshot(model, given()), snapshot(split, given())).passed
+
+
 def test_layers_that_mask_otherwise_do_not(parse):
     body = """c = Cast<to=9>(u) b = Where(c, zero, far) y = Add(s, b) p = Softmax<axis=-1>(y) t = MatMul(p, k)
     d = And(c, causal) e = Where(d, zero, far) x = Add(t, e)"""
@@ -292,6 +305,10 @@ STAYS = {
     "no mask": ("x = Neg(s)", "no mask to move"),
     "a constant": ("b = Where(causal, zero, far) x = Add(s, b)", "constant"),
     "a learned bias": ("x = Add(s, learned)", "no mask to move"),
+    "a choice between learned biases": (
+        "c = Cast<to=9>(u) b = Where(c, learned, half) x = Add(s, b)",
+        "no mask to move",
+    ),
     "a choice of another number": ("c = Cast<to=9>(u) x = Where(c, s, half)", "chosen instead of scores"),
     "what layers compute": ("d = Greater(s, zero) b = Where(d, zero, far) x = Add(s, b)", "no mask to move"),
     "a mask that hides nothing": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,8 @@ OPEN = {"onnxruntime", "openvino"}
 """Compilers of which open dimensions are worth keeping; for the others, rewriting fixes them."""
 SIMULATED = {"rknn"}
 """Compilers whose seconds are those of a simulator."""
+SAID = "said.json"
+"""What a driver said of what it compiled, beside that."""
 LIMITS = Limits(600, 12 * 2**30)
 
 Arrays = Mapping[str, Any]
@@ -115,15 +118,21 @@ class Bench:
         return self._compare(host.receive(found) if host else found, expected, said)
 
     def _compile(self, worker: Worker, prepared: Prepared, name: str) -> dict[str, Any]:
-        """Compile and load under `name`; what the driver said."""
-        with tempfile.TemporaryDirectory(prefix="regraft-") as scratch:
-            copy, output = Path(scratch, "model.onnx"), Path(scratch, name)
-            copy.write_bytes(prepared.file.read_bytes())
-            output.mkdir()
-            said = {"folder": str(output), "options": self.compiler.driver_options}
-            compiled = worker.ask("compile", model=str(copy), **said)[0]
-            worker.ask("load", **said, **{"as": name})
-        return compiled
+        """Compile, unless that is done, and load under `name`; what the driver said."""
+        kept = self._folder / "compiled" / self.key(prepared)
+        options = {"options": self.compiler.driver_options}
+        if not kept.exists():
+            with tempfile.TemporaryDirectory(prefix="regraft-", dir=self._folder) as scratch:
+                copy, output = Path(scratch, "model.onnx"), Path(scratch, "compiled")
+                copy.write_bytes(prepared.file.read_bytes())
+                output.mkdir()
+                said = worker.ask("compile", model=str(copy), folder=str(output), **options)[0]
+                (output / SAID).write_text(json.dumps(said))
+                kept.parent.mkdir(exist_ok=True)
+                output.rename(kept)
+        worker.ask("load", folder=str(kept), **options, **{"as": name})
+        found: dict[str, Any] = json.loads((kept / SAID).read_text())
+        return found
 
     def _compare(self, found: Arrays, expected: Arrays, said: dict[str, Any]) -> Result:
         if missing := [name for name in expected if name not in found]:

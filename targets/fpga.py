@@ -19,8 +19,8 @@ from regraft.targeting.share import share
 from regraft.targeting.tolerances import SHARES, tolerances
 
 _WHOLE = (
-    "strip-training,strip-dropout,lower-attention,convert-opset{version=20},infer-shapes,fold-constants,eliminate-identity,"
-    "eliminate-dead-code,expose-position-ids,externalize-embeddings,externalize-mask,simplify-mask,"
+    "strip-training,strip-dropout,lower-attention,convert-opset{version=20},infer-shapes,fold-constants,"
+    "eliminate-identity,eliminate-dead-code,expose-position-ids,externalize-embeddings,externalize-mask,simplify-mask,"
     "lower-einsum,fuse-layer-norm,fuse-gelu"
 )
 _FLOWS = {
@@ -58,6 +58,7 @@ class Fpga(Handoff):
     unchecked = (
         "that a tool synthesizes a stage, its cycles, and what the hardware computes: no HLS tool and no board here",
         "fixed-point numbers: weights and vectors are float32",
+        "that hls4ml or FINN convert a stage; hls4ml 1.3 also wants the shape of every weight among the value_info",
     )
 
     def pipeline_for(self, model: Model) -> str:

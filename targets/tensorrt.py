@@ -20,6 +20,8 @@ from regraft.targeting.tolerances import tolerances
 RAW = "trtexec"
 """The folder of the raw little-endian files that trtexec reads."""
 ENGINE = "model.plan"
+GELU = 20
+"""The opset that brought Gelu."""
 
 
 class Range(NamedTuple):
@@ -45,9 +47,10 @@ class TensorRt(Handoff):
 
     name = "tensorrt"
     pipeline = (
-        "strip-training,strip-dropout,infer-shapes,fold-constants,eliminate-identity,eliminate-dead-code,simplify-mask,"
-        "clamp-mask-value,fuse-layer-norm,fuse-gelu,narrow-integers{inputs=true,assume=inputs},"
-        "eliminate-common-subexpressions,deduplicate-initializers,eliminate-dead-code,convert-fp16,infer-shapes"
+        "strip-training,strip-dropout,convert-opset{version=20},infer-shapes,fold-constants,eliminate-identity,"
+        "eliminate-dead-code,simplify-mask,clamp-mask-value,fuse-layer-norm,fuse-gelu,"
+        "narrow-integers{inputs=true,assume=inputs},eliminate-common-subexpressions,deduplicate-initializers,"
+        "eliminate-dead-code,convert-fp16,infer-shapes"
     )
     command = "python build.py"
     unchecked = (
@@ -58,10 +61,17 @@ class TensorRt(Handoff):
     ranges: tuple[str, ...] = option((), "least, best and largest size of open dimensions, as in batch:1:8:32")
 
     def pipeline_for(self, model: Model) -> str:
-        """The pipeline, in the precision asked for; positions that the model counts with CumSum go to the host."""
-        pipeline = self.pipeline if self.precision == "fp16" else self.pipeline.replace("convert-fp16,", "")
+        """The pipeline, in the precision asked for.
+
+        The opset is raised only where it has no Gelu yet, and positions that the model counts go to the host.
+        """
+        pipeline = self.pipeline
+        if self.precision == "fp32":
+            pipeline = pipeline.replace("convert-fp16,", "")
+        if model.opset >= GELU:
+            pipeline = pipeline.replace("convert-opset{version=20},", "")
         if "CumSum" in operators(model):
-            return pipeline.replace("simplify-mask,", "expose-position-ids,simplify-mask,")
+            pipeline = pipeline.replace("simplify-mask,", "expose-position-ids,simplify-mask,")
         return pipeline
 
     def parameters(self, model: Model, folder: Path, golden: Golden) -> dict[str, Any]:

@@ -18,6 +18,5 @@ class Converter:
         for value in model.graph.input:
             dims = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
             assert self.input_shape[value.name] == dims, "known dimensions cannot be changed"
-            assert value.type.tensor_type.elem_type != onnx.TensorProto.INT64, "the IPU has no int64"
         model.metadata_props.add(key="precision", value=self.precision)
         return model

@@ -80,7 +80,7 @@ class SimplifyMask(RulePass):
             scores = softmax.inputs[0]
             if self.assume_no_empty_rows or bounds(scores).finite or shows_each_row(softmax, bounds, opset):
                 return True
-            return f"a row of '{scores.name}' may be minus infinity throughout; run clamp-mask-value before"
+            return f"a row of '{scores.name}' may be -inf throughout; run clamp-mask-value, or see assume-no-empty-rows"
 
         return (
             Rule(lambda p: op.Where(op.IsNaN(p), 0.0, p), lambda p: p, is_idle, name="guard against NaN"),

@@ -77,7 +77,10 @@ class Candidates:
 
         A limit of the whole model counts once: how many nodes it speaks of grows with every lowering.
         """
-        return sum(len(one.nodes) * self._steps.get(one.operator, 1) if one.operator else 1 for one in violations)
+        return sum(len(one.nodes) * self._distance(one.operator) if one.operator else 1 for one in violations)
+
+    def _distance(self, operator: str) -> int:
+        return self._steps.get(operator, FAR) if self._lacks(operator) else 1
 
     @cached_property
     def _steps(self) -> dict[str, int]:

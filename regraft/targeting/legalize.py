@@ -94,7 +94,7 @@ def legalize(
     states = [search.start(copy)]
     best = search.run(states[0])
     states = _without_idle(search, [states[0], *_states(search, states[0], best.passes)])
-    if not best.cost:
+    if best.passes and not best.cost:
         states = _cleaned(search, states)
     steps = [*_steps(sizes, [first, states[0]]), *_steps(states[-1].passes, states)]
     report = None

@@ -61,9 +61,11 @@ def load(folder: str, options: dict[str, Any]) -> Callable[[Arrays], Arrays]:
     """What runs the flatbuffer in `folder`, with XNNPACK."""
     interpreter = _open(folder, options)
     ports = json.loads(Path(folder, PORTS).read_text())
-    places = {one["name"]: one for one in (*interpreter.get_input_details(), *interpreter.get_output_details())}
-    if missing := [name for name in (*ports["inputs"], *ports["outputs"]) if name not in places]:
-        raise RuntimeError(f"the flatbuffer has no '{missing[0]}', but {', '.join(places)}")
+    found = {one["name"]: one for one in (*interpreter.get_input_details(), *interpreter.get_output_details())}
+    names = [*ports["inputs"], *ports["outputs"]]
+    if missing := [name for name in names if _written(name) not in found]:
+        raise RuntimeError(f"the flatbuffer has no '{missing[0]}', but {', '.join(found)}")
+    places = {name: found[_written(name)] for name in names}
 
     def run(arrays: Arrays) -> Arrays:
         for name in ports["inputs"]:
@@ -76,6 +78,11 @@ def load(folder: str, options: dict[str, Any]) -> Callable[[Arrays], Arrays]:
         }
 
     return run
+
+
+def _written(name: str) -> str:
+    """How onnx2tf writes a name."""
+    return name.replace(":", "__")
 
 
 def _open(folder: str, options: dict[str, Any]) -> Any:

@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 ROOMS := regraft passes frontends targets models tests
 
-.PHONY: demo test test-slow lint bench compilers compiler-litert compiler-rknn clean
+.PHONY: demo test test-slow lint bench compilers compiler-litert compiler-onnx2torch compiler-rknn clean
 
 demo: .venv/demo
 	$(BIN)/regraft demo
@@ -33,6 +33,7 @@ bench: .venv/bench
 compilers: .venv/compilers compiler-litert compiler-rknn
 
 compiler-litert: .compilers/litert/done
+compiler-onnx2torch: .compilers/onnx2torch/done  # no compiler, but the way to those that take torch modules
 compiler-rknn: .compilers/rknn/done
 
 clean:
@@ -53,6 +54,7 @@ clean:
 
 # Every package is pinned, and none brings others along: what they declare is older, or more than is used.
 .compilers/litert/done: WANTED = 3.12 3.13
+.compilers/onnx2torch/done: WANTED = 3.11 3.12 3.13
 .compilers/rknn/done: WANTED = 3.11 3.12
 .compilers/%/done: targets/environments/%.txt
 	$(if $(COMPILER_PYTHON),,$(error $* needs one of Python $(WANTED): put it on the PATH or give COMPILER_PYTHON=...))

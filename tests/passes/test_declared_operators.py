@@ -75,7 +75,6 @@ WIDER = {
 
 MOTIFS = (
     "(int64[2,3] i) => (int64[2,3] y) <int64[2,2] t = {5,6,5,6}> { y = GatherElements <axis = 1> (t, i) }",
-    "(float[1,2] x) => (float[2,2] y) <int64[2,2,2] i = {0,0,0,1,0,0,0,1}> { y = GatherND(x, i) }",
     "(bool[2,2] x) => (bool[2,1,2] y) <int64[2,1,2,2] i = {0,0,0,1,1,0,1,1}> { y = GatherND(x, i) }",
     "(bool[2,1,2] x) => (bool[2,2] y) <int64[2,2,3] i = {0,0,0,0,0,1,1,0,0,1,0,1}> { y = GatherND(x, i) }",
     "(bool[2,3] x) => (bool[3,2] y) <int64[3,2] i = {0,1,2,3,4,5}> { f = Flatten <axis = 2> (x)"

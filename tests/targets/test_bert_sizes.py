@@ -11,6 +11,9 @@ from regraft.targeting.target import read_target
 SIZES = [pytest.param(bert.BASE, id="base"), pytest.param(bert.LARGE, id="large", marks=pytest.mark.slow)]
 STATIC = "batch=1,sequence=128"
 TAKEN = [
+    "bladedisc",
+    f"neuron-inf1{{{STATIC}}}",
+    "neuron-inf2",
     f"poprt{{{STATIC}}}",
     "tensorrt",
     "tensorrt{precision=fp32}",

@@ -11,7 +11,7 @@ from regraft.targeting.compiler import Compiler
 SOFTMAX = 13
 """The opset since when Softmax is over one axis; IREE takes no earlier one."""
 
-Level = Literal["0", "1", "2", "3"]
+Level = Literal["auto", "0", "1", "2", "3"]
 
 
 class Iree(Compiler):
@@ -25,7 +25,8 @@ class Iree(Compiler):
 
     Args:
         cpu: that LLVM compiles for, by LLVM's name; what was compiled for one may not run on another.
-        level: of IREE's optimisations.
+        level: of IREE's optimisations. Above 0, IREE 3.13 refuses some models of open shapes that it compiles at 0: so
+            "auto" is 2 where shapes are fixed, else 0, IREE's own default.
     """
 
     name = "iree"
@@ -39,7 +40,7 @@ class Iree(Compiler):
     )
 
     cpu: str = option("host", "CPU to compile for; host is the one at hand")
-    level: Level = option("2", "how much IREE optimises")
+    level: Level = option("auto", "how much IREE optimises")
 
     def pipeline_for(self, model: Model) -> str:
         """The pipeline; an opset without today's Softmax is raised first, and open shapes are not folded.

@@ -65,8 +65,9 @@ def onnxruntime(source: str, target: str, shapes: Shapes) -> None:
 
     options = onnxruntime.SessionOptions()
     for argument in onnxruntime.InferenceSession(source).get_inputs() if shapes else ():
-        for name, size in zip(argument.shape, shapes[argument.name], strict=True):
-            options.add_free_dimension_override_by_name(name, size)
+        for dim, size in zip(argument.shape, shapes[argument.name], strict=True):
+            if isinstance(dim, str):
+                options.add_free_dimension_override_by_name(dim, size)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = target
     onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])

@@ -30,15 +30,19 @@ class Among:
     def of(cls, value: Any, where: Where) -> Among:
         """From a value or a list of values."""
         values = tuple(value) if isinstance(value, list) else (value,)
-        for one in values:
-            if not isinstance(one, str | int | float | list):
-                raise where.error(f"{one!r} is not a number, a word or a list of these")
-        return cls(values)
+        made = cls(values)
+        made.check(where)
+        return made
 
     def check(self, where: Where) -> None:
         """Raise ProfileError where it means nothing, or everything."""
+        for one in self.any_of:
+            if not isinstance(one, str | int | float | list):
+                raise where.error(f"{one!r} is not a number, a word or a list of these")
         if not self.any_of and self.min is None and self.max is None and self.multiple_of is None:
             raise where.error("say what may be: a value, a list, or a table with min, max or multiple-of")
+        if self.multiple_of is not None and self.multiple_of < 1:
+            raise where.error(f"multiple-of {self.multiple_of} is not a positive number")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise where.error(f"min {self.min:g} is more than max {self.max:g}")
 
@@ -70,6 +74,18 @@ class Among:
 
 
 @dataclass(frozen=True)
+class Numbers(Among):
+    """What a whole number may be."""
+
+    def check(self, where: Where) -> None:
+        """Raise ProfileError where one is no whole number."""
+        for one in self.any_of:
+            if not isinstance(one, int) or isinstance(one, bool):
+                raise where.error(f"{one!r} is not a whole number")
+        super().check(where)
+
+
+@dataclass(frozen=True)
 class Dtypes:
     """Names of dtypes, as NumPy and ml_dtypes have them, and `string`: one, or a list."""
 
@@ -79,6 +95,8 @@ class Dtypes:
     def of(cls, value: Any, where: Where) -> Dtypes:
         """From a name or a list of names."""
         names: tuple[str, ...] = read(tuple[str, ...], value, where)
+        if not names:
+            raise where.error("name a dtype")
         for name in names:
             where.known("dtype", name, DTYPES)
         return cls(names)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from regraft.ir import schema
 from regraft.ir.graph import Tensor
-from regraft.targeting.among import Among, Dtypes, Quantity, Truth, dtype_name, over
+from regraft.targeting.among import Among, Dtypes, Numbers, Quantity, Truth, dtype_name, over
 from regraft.targeting.site import UNKNOWN_ATTRIBUTE, Site
 from regraft.targeting.tables import Where, read
 
@@ -63,9 +63,9 @@ class Value:
 
     is_: Given | None = None
     dtype: Dtypes | None = None
-    rank: Among | None = None
+    rank: Numbers | None = None
     shape: Shape | None = None
-    dims: dict[str, Among] = field(default_factory=dict)
+    dims: dict[str, Numbers] = field(default_factory=dict)
     value: Among | None = None
 
     @classmethod
@@ -104,14 +104,14 @@ class Condition:
     """
 
     dtype: Dtypes | None = None
-    rank: Among | None = None
+    rank: Numbers | None = None
     shape: Shape | None = None
-    opset: Among | None = None
+    opset: Numbers | None = None
     attribute: dict[str, Attribute] = field(default_factory=dict)
     input: dict[str, Value] = field(default_factory=dict)
     output: dict[str, Value] = field(default_factory=dict)
-    inputs: Among | None = None
-    outputs: Among | None = None
+    inputs: Numbers | None = None
+    outputs: Numbers | None = None
 
     def holds(self, site: Site, quantity: Quantity) -> Truth:
         """Whether `site` is so, in some or in every value; None where that hangs on what is not known."""

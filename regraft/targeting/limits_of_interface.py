@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from regraft.ir.graph import Variable
-from regraft.targeting.among import Among, Dtypes
+from regraft.targeting.among import Dtypes, Numbers
 from regraft.targeting.limit import Breach, Limit
 from regraft.targeting.tables import Where
 from regraft.targeting.view import View
@@ -17,9 +17,9 @@ class OfInterface(Limit):
     """Dtypes, ranks, names, and how many there are."""
 
     dtypes: Dtypes | None = None
-    rank: Among | None = None
+    rank: Numbers | None = None
     names: tuple[str, ...] = ()
-    count: Among | None = None
+    count: Numbers | None = None
 
     def check(self, where: Where) -> None:
         super().check(where)
@@ -41,7 +41,8 @@ class OfInterface(Limit):
             yield from breach(f"of a rank that is not {ranks}", bad)
         if self.names:
             yield from breach(f"other than {', '.join(self.names)}", (t for t in tensors if t.name not in self.names))
-            if missing := [name for name in self.names if name not in {t.name for t in tensors}]:
+            present = {t.name for t in tensors}
+            if missing := [name for name in self.names if name not in present]:
                 yield Breach(f"no {kind} {', '.join(missing)}")
         if self.count is not None and not self.count.has(len(tensors)):
             yield Breach(f"{len(tensors)} {kind}s, not {self.count}", values=list(map(view.show, tensors)))

@@ -55,6 +55,8 @@ class Gap(Line):
     def check(self, where: Where) -> None:
         """Raise ProfileError for an operator, an attribute or an input that does not exist."""
         super().check(where)
+        if not self.operator:
+            raise where.at("operator").error("name an operator")
         for operator in self.operator:
             check_operator(operator, where.at("operator"))
         for key, condition in (("when", self.when), ("unless", self.unless)):

@@ -19,6 +19,11 @@ def read(folder: Path, text: str):
     return read_profile(path)
 
 
+def gap(condition: str) -> str:
+    """The text of a gap."""
+    return f'[[gap]]\noperator = "MatMul"\nreason = ""\nwhen = {{ {condition} }}'
+
+
 @pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
 def test_every_profile_reads_and_suggests_pipelines_that_exist(path):
     profile = read_profile(path)
@@ -117,6 +122,20 @@ def test_a_profile_is_read_into_dataclasses(tmp_path):
         ),
         (HEAD + 'pipeline = "fuse-gelus"', "pipeline: no pass named 'fuse-gelus'; did you mean 'fuse-gelu'?"),
         ("operators = ", "mine.toml: bad TOML"),
+        (HEAD + "limits = 3", "limits: 3 is not a table"),
+        (HEAD + "gap = 3", "gap: 3 is not a table"),
+        (HEAD + '[[gap]]\noperator = []\nreason = ""', "gap[1].operator: name an operator"),
+        (HEAD + gap("rank = []"), "when.rank: say what may be"),
+        (HEAD + gap('rank = "four"'), "when.rank: 'four' is not a whole number"),
+        (HEAD + gap("rank = 2.5"), "when.rank: 2.5 is not a whole number"),
+        (HEAD + gap("rank = { any-of = [true] }"), "when.rank: True is not a whole number"),
+        (HEAD + gap("rank = { min = 'one' }"), "when.rank.min: 'one' is not a number"),
+        (HEAD + gap("rank = { multiple-of = 0 }"), "when.rank: multiple-of 0 is not a positive number"),
+        (HEAD + gap("dtype = []"), "when.dtype: name a dtype"),
+        (HEAD + gap("dtype = 32"), "when.dtype: 32 is not text"),
+        (HEAD + gap("shape = 'open'"), "when.shape: 'open' is not one of static, dynamic"),
+        (HEAD + gap("input = { 0 = { value = 2020-01-01 } }"), "is not a number, a word or a list of these"),
+        (HEAD + gap("attribute = []"), "when.attribute: [] is not a table"),
     ],
 )
 def test_what_is_wrong_is_one_line_that_names_the_file_and_the_key(tmp_path, text, problem):

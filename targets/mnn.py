@@ -21,6 +21,6 @@ class Mnn(Compiler):
     install = "pip install 'regraft[mnn]'"
     pipeline = (
         "strip-training{unread-inputs=keep},strip-dropout,infer-shapes,fold-constants,eliminate-identity,"
-        "simplify-mask{assume-no-empty-rows=true},fold-constants,deduplicate-initializers,"
+        "simplify-gather,simplify-mask{assume-no-empty-rows=true},fold-constants,deduplicate-initializers,"
         "eliminate-common-subexpressions,eliminate-dead-code"
     )

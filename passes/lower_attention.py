@@ -14,7 +14,7 @@ from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass, label
-from regraft.regions.bounds import Bounds
+from regraft.regions.bounds import Bounds, of_inputs
 from regraft.rewriting import formula
 from regraft.rewriting.node_pass import put
 from regraft.rewriting.rule_pass import ensure_types, rewritten
@@ -64,7 +64,7 @@ class LowerAttention(Pass):
         if not any(schema.kind(node) == "Attention" for node in model.nodes()):
             return
         ensure_types(model)
-        bounds = Bounds()
+        bounds = Bounds(of_inputs(model))
         with Editor(model) as edit:
             for graph in rewritten(model):
                 for node in edit.alive(graph):

@@ -16,6 +16,7 @@ from onnx import TensorProto
 
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor
+from regraft.ir.model import Model
 from regraft.ir.weights import code_of, dtype_from_onnx
 from regraft.rewriting.matcher import is_constant
 
@@ -69,8 +70,8 @@ class Bounds:
 
     def _of(self, tensor: Tensor, steps: int) -> Range:
         if tensor not in self._known:
-            known, given = self._find(tensor, steps), self._given.get(tensor, UNKNOWN)
-            self._known[tensor] = Range(max(known.low, given.low), min(known.high, given.high), known.finite)
+            known, given = self._find(tensor, steps), self._given.get(tensor)
+            self._known[tensor] = known if given is None else _both(known, given)
         return self._known[tensor]
 
     def _find(self, tensor: Tensor, steps: int) -> Range:
@@ -86,6 +87,20 @@ class Bounds:
         if node.op in _WRAPPING and not _is_float(tensor) and any(map(math.isinf, itertools.chain(*inputs))):
             return _of_dtype(tensor)
         return _within(rule(node, *inputs), tensor)
+
+
+def of_inputs(model: Model) -> dict[Tensor, Range]:
+    """The bounds of the inputs that the host makes; what it hands on is the caller's, and may be anything."""
+    host = model.host
+    if host is None:
+        return {}
+    made, bounds = {tensor.name: tensor for tensor in host.model.graph.outputs}, Bounds()
+    return {t: bounds(made[host.feeds[t.name]]) for t in model.graph.inputs if t.name in host.feeds}
+
+
+def _both(one: Range, other: Range) -> Range:
+    """What is known of a value of which both are known."""
+    return Range(max(one.low, other.low), min(one.high, other.high), one.finite or other.finite)
 
 
 def _of_dtype(tensor: Tensor) -> Range:

@@ -26,7 +26,6 @@ from tests.targeting.small import model, profile
 
 QUICK = ("bert-cls-sdpa-ts", "einsum-decoder-dynamo", "gpt2-eager-ts", "vit-dynamo")
 STUCK = {  # operators that are left for neuron-cc, and why
-    "bert-cls-sdpa-dynamo-op23": "Where",  # the device does not know that the mask from the host is finite
     "gn0.8.3-classifier": "Less",  # of floats, on an output
     "gn0.10.0-classifier": "Less",
     "gn0.10.0-mlm-nsp": "Less",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ from regraft.cli.parameters import (
 )
 
 if TYPE_CHECKING:
-    from regraft.targeting.legalize import Legalized, Step
+    from regraft.targeting.legalize import Legalized
     from regraft.targeting.search import Trouble
     from regraft.targeting.stuck import Stuck
 
@@ -138,14 +137,14 @@ def _plain(done: Legalized) -> dict[str, Any]:
     }
 
 
-def _print(done: Legalized, target: str, explain: bool) -> None:
+def _print(done: Legalized, target: str, explained: bool) -> None:
     from regraft.cli.output import count, drifts, table, title
+    from regraft.targeting.explain import explain
 
-    if explain and done.found:
+    if explained and done.found:
         title("what the target does not take, and what becomes of it")
-        for line in explained(done):
-            click.echo(line)
-    if explain and done.steps:
+        click.echo("\n".join(explain(done)))
+    if explained and done.steps:
         title("pass by pass")
         table((step.text, _named(step.removed, "-"), _named(step.made, "+")) for step in done.steps)
     for one in done.stuck:
@@ -163,36 +162,6 @@ def _print(done: Legalized, target: str, explain: bool) -> None:
         click.secho(f"{target} does not take the result: {left} left, {tried}", bold=True)
     else:
         click.secho(f"{target} takes the result ({tried})", bold=True)
-
-
-def explained(done: Legalized) -> list[str]:
-    """A line for each violation, below it what removed it, below that what came in its place, and so on."""
-    from regraft.targeting.search import troubles
-
-    first = troubles(done.found)
-    return [line for trouble, number in first.items() for line in _fate(trouble, number, done.steps, 0)]
-
-
-def _fate(trouble: Trouble, number: int, steps: Sequence[Step], depth: int) -> list[str]:
-    operator, reason = trouble
-    lines = [f"{'  ' * depth}{f'{operator} × {number}: ' if operator else ''}{reason}"]
-    left = number
-    for place, step in enumerate(steps):
-        gone = min(step.removed[trouble], left)
-        if not gone:
-            continue
-        left -= gone
-        lines.append(f"{'  ' * (depth + 1)}{gone} removed by {step.text}{_brings(step)}")
-        for made, more in step.made.items():
-            lines += _fate(made, more, steps[place + 1 :], depth + 2)
-    if left:
-        lines.append(f"{'  ' * (depth + 1)}{left} left")
-    return lines
-
-
-def _brings(step: Step) -> str:
-    brought = ", ".join(f"{operator} × {number}" for operator, number in sorted(step.introduced.items()))
-    return f", which introduces {brought}" if brought else ""
 
 
 def _named(troubles: Counter[Trouble], sign: str) -> str:

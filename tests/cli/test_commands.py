@@ -89,6 +89,7 @@ def test_passes_lists_each_with_its_help(run):
 
 def test_passes_describes_one(run):
     text = run("passes", "lower-gelu").stdout
+    assert "introduces  Add, Erf, Mul, Tanh" in text
     assert "form=erf|tanh|sigmoid" in text
     assert text.rstrip().endswith("lower-gelu{form=erf}")
 

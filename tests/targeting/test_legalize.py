@@ -17,6 +17,7 @@ from regraft.pipelines.pass_ import label
 from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.registry import targets
 from regraft.targeting.candidates import Candidates
+from regraft.targeting.explain import explain
 from regraft.targeting.legalize import Legalized, legalize
 from regraft.targeting.profile import Profile
 from regraft.targeting.target import Target, read_target
@@ -134,6 +135,8 @@ def test_a_lowering_whose_result_is_refused_is_lowered_on() -> None:
     target = lacking("LayerNormalization", "ReduceMean", "Pow")
     done = legalize(legal, target)
     assert not target.check(legal)
+    assert explain(done)[0] == "LayerNormalization × 1: lacks it"
+    assert any(line.startswith("    ReduceMean × 2: lacks it") for line in explain(done))
     first, second = done.steps[:2]
     assert first.text.startswith("lower-layer-norm")
     assert first.made["ReduceMean", "lacks it"] == 2

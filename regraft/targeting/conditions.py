@@ -58,7 +58,7 @@ class Value:
     Attributes:
         is_: held by the model, computed, there at all, or left out.
         dims: sizes by place, from the end where negative.
-        value: the elements of a constant.
+        value: the elements, of a constant or where they follow from shapes.
     """
 
     is_: Given | None = None
@@ -87,7 +87,8 @@ class Value:
             constant = site.is_constant(tensor)
             truths.append({"constant": constant, "computed": not constant, "given": True, "absent": False}[self.is_])
         if self.value is not None:
-            values = schema.constant_of(tensor)
+            known = site.fact(tensor).numbers
+            values = schema.constant_of(tensor) if known is None else known
             truths.append(None if values is None else over(quantity, map(self.value.has, values.ravel().tolist())))
         return over("every", truths)
 

@@ -124,6 +124,14 @@ def test_an_attribute_that_became_an_input_is_the_same(tmp_path):
         assert gaps(graph, "ReduceMean", "when = { attribute = { axes = { given = true } } }", opset) == 1
 
 
+def test_what_follows_from_shapes_is_known():
+    graph = "(float[2,3] x) => (float[6] y) { s = Size(x) t = Unsqueeze(s, a) y = Reshape(x, t) }".replace(
+        "(float[6] y)", "(float[6] y) <int64[1] a = {0}>"
+    )
+    assert gaps(graph, "Reshape", "when = { input = { shape = { value = 6 } } }") == 1
+    assert gaps(graph, "Reshape", 'when = { input = { shape = "computed" } }') == 1
+
+
 def test_a_constant_node_is_a_constant():
     graph = "(float[2,3] x) => (float[6] y) { s = Constant <value = int64[1] {6}> () y = Reshape(x, s) }"
     assert gaps(graph, "Reshape", 'unless = { input = { shape = "constant" } }') == 0

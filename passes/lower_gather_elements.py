@@ -9,6 +9,7 @@ from regraft.ir.graph import Node, Tensor
 from regraft.ir.schema import constant_of
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array
+from regraft.rewriting.matcher import is_constant
 from regraft.rewriting.node_pass import NodePass
 from regraft.rewriting.term import Given, Term, op
 from regraft.verification.contract import exact
@@ -37,7 +38,7 @@ def one_row(data: Tensor, axis: int) -> Array | str:
     """What stands along `axis`, the same at every place of the other axes; else why it is not known."""
     expand = maker(data, "Expand")
     table = data if expand is None else expand.inputs[0]
-    if not table.inputs and table.shape is not None and data.shape is not None:
+    if is_constant(table) and table.shape is not None and data.shape is not None:
         rank, axis = len(data.shape), axis % len(data.shape)
         place = axis - (rank - len(table.shape))  # of an Expand the table may have fewer axes
         values = constant_of(table) if place >= 0 and table.shape[place] == data.shape[axis] else None

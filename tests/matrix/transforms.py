@@ -97,6 +97,7 @@ GROUPS = {
         lowering("lower-gemm", "Gemm"),
         Transform("fuse-gemm", "fuse-gemm", expect.gemms, prepare="lower-gemm"),
         lowering("lower-split", "Split"),
+        lowering("lower-gather-elements", "GatherElements", prepare="fold-constants"),
         lowering("lower-expand", "Expand", partly=True),
         fixed("lower-expand", "Expand"),
         Transform("lower-div", "lower-div", expect.divisions),

@@ -46,6 +46,13 @@ def test_an_expand_of_one_row(parse, apply, table):
     assert apply(model, LowerGatherElements(), inputs={"i": np.array([[0, 3, -1], [2, 2, 1]])}).ops == ["Gather"]
 
 
+def test_a_table_that_a_node_holds(parse, apply):
+    body = "t = Constant <value = int64[2,2] {5,6,5,6}> () y = GatherElements <axis = 1> (t, i)"
+    model = parse(f"g (int64[2,3] i) => (int64[2,3] y) {{ {body} }}")
+    found = apply(model, LowerGatherElements(), inputs={"i": np.array([[0, 1, -1], [1, 1, 0]])})
+    assert found.ops[-1] == "Gather"
+
+
 def test_an_expand_to_a_batch_that_is_not_known(parse, apply):
     body = "b = Shape <end = 1> (i) n = Constant <value = int64[1] {4}> () s = Concat <axis = 0> (b, n)"
     text = f"{constants(t=[[5, 6, 7, 8]])} {{ {body} w = Expand(t, s) y = GatherElements <axis = 1> (w, i) }}"

@@ -131,3 +131,10 @@ def test_errors_are_one_line(run, model, target, more, problem):
 def test_onnx_runtime_says_itself_whether_it_opens_a_model(run, model):
     result = run("check", model, "--target", "onnxruntime")
     assert result.exit_code == 0, result.stdout
+
+
+def test_targets_says_what_one_takes(run):
+    shown = run("targets", "neuron-inf1").stdout.partition("what it takes")[2]
+    assert shown.splitlines()[1] == "operators  69 listed"
+    assert "models with dynamic shapes are not supported" in shown
+    assert "as stated by: AWS Neuron SDK v1.7.1" in shown

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from regraft.inspection.census import operators
+from regraft.ir import schema
 from regraft.ir.model import Model
 from regraft.targeting.compiler import Compiler
 
@@ -12,9 +14,10 @@ GELU = 20
 class LiteRt(Compiler):
     """LiteRT on the CPU, with XNNPACK: onnx2tf writes a float32 flatbuffer of static shapes.
 
-    The arithmetic of shapes is folded, GELU is written as the one operator that both sides have, and integers inside
-    are of 32 bits, in which the converter's lookups and running sums are right. Inputs keep their names, types and
-    layout. onnx2tf would call onnxsim by itself; here it does not, so that what is rewritten is rewritten by regraft.
+    The arithmetic of shapes is folded, and integers inside are of 32 bits, in which the converter's lookups and running
+    sums are right. A GELU by Erf becomes the one operator that both sides have; one by Tanh is written out, since
+    LiteRT's is off by 4e-4 in GPT-2. Inputs keep their names, types and layout. onnx2tf would call onnxsim by itself;
+    here it does not, so that what is rewritten is rewritten by regraft.
 
     Facts: onnx2tf 2.6 with ai-edge-litert 2.1, as run here.
     """
@@ -30,5 +33,14 @@ class LiteRt(Compiler):
     )
 
     def pipeline_for(self, model: Model) -> str:
-        """The pipeline; the opset is raised only where it has no Gelu yet."""
-        return self.pipeline if model.opset < GELU else self.pipeline.replace("convert-opset{version=21},", "")
+        """The pipeline; the opset is raised only where it has no Gelu yet, and a GELU by Tanh is written out."""
+        chosen = self.pipeline if model.opset < GELU else self.pipeline.replace("convert-opset{version=21},", "")
+        if "Erf" in operators(model):
+            return chosen
+        return (
+            chosen.replace("fuse-gelu", "lower-gelu") if _has_gelu_by_tanh(model) else chosen.replace("fuse-gelu,", "")
+        )
+
+
+def _has_gelu_by_tanh(model: Model) -> bool:
+    return any(schema.kind(n) == "Gelu" and n.attrs.get("approximate") == "tanh" for n in model.nodes())

@@ -108,7 +108,10 @@ def _build(model: str, options: dict[str, Any]) -> tuple[Any, str]:
                 ("build", lambda: toolkit.build(do_quantization=False)),
             ]
             for name, step in steps:
-                _succeed(step(), name, log.read_text(errors="replace") if log.exists() else "")
+                try:
+                    _succeed(step(), name, log.read_text(errors="replace") if log.exists() else "")
+                except ValueError as error:  # the text of a traceback is its message
+                    raise RuntimeError(f"{name}: {str(error).strip().splitlines()[-1]}") from error
         finally:
             sys.stdout.flush()
             ctypes.CDLL(None).fflush(None)

@@ -38,7 +38,7 @@ def compile(model: str, folder: str, options: dict[str, Any]) -> dict[str, Any]:
         convert(
             input_onnx_file_path=model,
             output_folder_path=scratch,
-            keep_shape_absolutely_input_names=inputs,
+            keep_shape_absolutely_input_names=[*inputs, *map(_written, inputs)],
             copy_onnx_input_output_names_to_tflite=True,
             not_use_onnxsim=True,
             non_verbose=True,

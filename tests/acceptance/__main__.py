@@ -30,11 +30,13 @@ class Options:
     Attributes:
         only: patterns by what they choose among: compiler, model, contestant.
         latency: whether models are timed too.
+        kept: whether to show what is in the cache, and run nothing.
     """
 
     only: dict[str, list[str]]
     cache: Path
     latency: bool
+    kept: bool
 
     def wants(self, what: str, name: str) -> bool:
         """Whether no pattern speaks of `what`, or one of them matches `name`."""
@@ -55,7 +57,7 @@ def main() -> None:
         if not options.wants("compiler", name):
             continue
         try:
-            bench = Bench(targets.load(name)(threads=1), options.cache)
+            bench = Bench(targets.load(name)(threads=1), options.cache, options.kept)
         except RegraftError as error:
             print(f"{name}: {error}", file=sys.stderr)
             continue
@@ -76,8 +78,9 @@ def _row(bench: Bench, subject: Subject, options: Options) -> dict[Cell, Result]
         if not options.wants("contestant", contestant.name):
             continue
         cell = Cell(bench.compiler.name, subject, contestant.name)
-        found[cell] = bench.cell(contestant, subject.file(folder), inputs, expected, subject.dynamic)
-        print(cell.compiler, subject.name, contestant.name, *mark(found[cell]), file=sys.stderr, flush=True)
+        if result := bench.cell(contestant, subject.file(folder), inputs, expected, subject.dynamic):
+            found[cell] = result
+            print(cell.compiler, subject.name, contestant.name, *mark(result), file=sys.stderr, flush=True)
     return found
 
 
@@ -97,6 +100,7 @@ def _options() -> Options:
     parser.add_argument("--only", action="append", default=[], help="compiler=, model= or contestant=PATTERN; several")
     parser.add_argument("--cache", type=Path, default=Path(".acceptance"), help="the folder of models and results")
     parser.add_argument("--no-latency", action="store_true", help="time nothing")
+    parser.add_argument("--kept", action="store_true", help="run nothing: show what is in the cache")
     given = parser.parse_args()
     only: dict[str, list[str]] = {}
     for text in given.only:
@@ -104,7 +108,7 @@ def _options() -> Options:
         if what not in ("compiler", "model", "contestant"):
             parser.error(f"--only {text}: choose by compiler, model or contestant")
         only.setdefault(what, []).append(pattern)
-    return Options(only, given.cache.absolute(), not given.no_latency)
+    return Options(only, given.cache.absolute(), not given.no_latency, given.kept)
 
 
 if __name__ == "__main__":

@@ -63,13 +63,14 @@ class Bench:
 
     Args:
         folder: for the store of results, and for rewritten files.
+        kept: take results from the store only.
 
     Raises:
         TargetError: it is not installed.
     """
 
-    def __init__(self, compiler: Compiler, folder: Path):
-        self.compiler = compiler
+    def __init__(self, compiler: Compiler, folder: Path, kept: bool = False):
+        self.compiler, self._kept = compiler, kept
         self._store, self._folder = Store(folder / "results.jsonl"), folder
         with self._worker() as (_, version):
             self.version = version
@@ -95,14 +96,18 @@ class Bench:
         said = self.compiler.driver_options, self.compiler.contract
         return fingerprint(*files, self.version, self.compiler.driver, *said)
 
-    def cell(self, contestant: Contestant, source: Path, inputs: Arrays, expected: Arrays, dynamic: bool) -> Result:
-        """Compile, run and compare; from the store where nothing changed."""
+    def cell(
+        self, contestant: Contestant, source: Path, inputs: Arrays, expected: Arrays, dynamic: bool
+    ) -> Result | None:
+        """Compile, run and compare, unless the store has it; None where only the store counts, and has it not."""
         try:
             prepared = self.prepare(contestant, source, inputs, dynamic)
         except Refused as refused:
             return Result(refusal=str(refused))
         key = self.key(prepared)
         if (known := self._store.get(key)) is None:
+            if self._kept:
+                return None
             known = asdict(self._run(prepared, inputs, expected))
             self._store.put(key, known)
         return Result(**known | {"pipeline": prepared.pipeline})
@@ -142,15 +147,17 @@ class Bench:
         wrong = str(drift.failures[0]) if drift.failures else ""
         return Result("", wrong, drift.max_abs, seconds=said["seconds"], metrics=said["metrics"])
 
-    def ratios(self, raw: Prepared, ours: Prepared, inputs: Arrays, pairs: int = 40, runs: int = 5) -> list[float]:
-        """Seconds of `raw` over seconds of `ours`, both loaded in one process, in turns; host and device together.
+    def ratios(self, raw: Prepared, ours: Prepared, inputs: Arrays, pairs: int = 40, runs: int = 20) -> list[float]:
+        """Processor seconds of `raw` over those of `ours`, both loaded in one process, in turns.
 
         Args:
             pairs: of turns, a b, b a, a b ...
             runs: in a turn; the fastest counts.
         """
-        key = "latency " + self.key(raw, ours)
+        key = f"processor {pairs} {runs} " + self.key(raw, ours)
         if (known := self._store.get(key)) is None:
+            if self._kept:
+                return []
             with ExitStack() as stack:
                 worker, _ = stack.enter_context(self._worker())
                 known = self._time(worker, (raw, ours), inputs, pairs, runs)
@@ -169,10 +176,9 @@ class Bench:
         for turn in range(pairs):
             seconds = [0.0, 0.0]
             for side in (0, 1) if turn % 2 == 0 else (1, 0):
-                device = worker.ask("time", fed[side], model=str(side), runs=runs)[0]["seconds"]
+                device = worker.ask("time", fed[side], model=str(side), runs=runs)[0]["processor_seconds"]
                 host = hosts[side]
-                beside = host.time(dict(inputs), runs) if host else [0.0]
-                seconds[side] = float(min(device) + min(beside))
+                seconds[side] = min(device) + (min(host.time(dict(inputs), runs)) if host else 0.0)
             found.append(seconds[0] / seconds[1])
         return found
 

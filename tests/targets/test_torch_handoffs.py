@@ -12,7 +12,9 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx.parser import parse_model
 
 import regraft
 from regraft.errors import TargetError
@@ -180,6 +182,60 @@ def test_other_models_become_torch_modules(name, file, artifacts, tmp_path, scri
     folder = bundle(model, sized(regraft.load(model), name), tmp_path / "bundle")
     done = script(folder, "compile.py", "--check")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+FORMS = """
+<ir_version: 8, opset_import: ["" : 17]>
+main (float[B, 4, 6] x, int64[B] at)
+=> (float a, float b, float c, float d, float e, float f, float g, float h, float i)
+<int64[1] zero = {0}, int64[1] one = {1}, int64[1] two = {2}, int64[1] minus = {-1}, int64[1] first = {-9},
+ int64 s = {1}, int64[2] places = {-1, 0}, int64[3] shape = {0, -1, 3}, float low = {-0.5}, float high = {0.5}, int64 none = {0}> {
+    a = Slice (x, minus, first, two, minus)
+    b0 = Slice (x, zero, one, one)
+    b = Squeeze (b0, one)
+    c = Gather <axis = 1> (x, s)
+    d = Gather <axis = 2> (x, places)
+    e = Reshape (x, shape)
+    f = Clip (x, low, )
+    g = Clip (x, , high)
+    sizes = Shape (x)
+    n = Gather (sizes, none)
+    numbers = Range (none, n, s)
+    together = Add (numbers, at)
+    h = Cast <to = 1> (together)
+    positive = Abs (x)
+    more = Add (positive, high)
+    i = Reciprocal (more)
+}
+"""
+TRACED = """
+import sys, numpy as np, onnx, torch, torch_module
+model, folder = sys.argv[1:]
+with np.load(folder + "/small.npz") as file:
+    example = [torch.from_numpy(file[name]) for name in ("x", "at")]
+with np.load(folder + "/large.npz") as file:
+    larger = [torch.from_numpy(file[name]) for name in ("x", "at")]
+traced = torch_module.trace(torch_module.load(model), example)
+fixed = torch_module.load(model, larger)
+np.savez(folder + "/traced.npz", *[value.numpy() for value in traced(*larger)])
+np.savez(folder + "/fixed.npz", *[value.numpy() for value in fixed(*larger)])
+"""
+
+
+def test_a_trace_keeps_open_dimensions_open(bundles, script, tmp_path):
+    """Every form that is written anew for the trace, traced at one size and run at another."""
+    onnx.save(parse_model(FORMS), tmp_path / "model.onnx")
+    random = np.random.default_rng(0)
+    for name, batch in (("small", 2), ("large", 5)):
+        x, at = random.standard_normal((batch, 4, 6), np.float32), np.arange(batch)
+        np.savez(tmp_path / f"{name}.npz", x=x, at=at)
+    expected = Session(tmp_path / "model.onnx").run({"x": x, "at": at})
+    done = script(bundles["bladedisc"], "-c", TRACED, str(tmp_path / "model.onnx"), str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    for file in ("traced.npz", "fixed.npz"):
+        with np.load(tmp_path / file) as found:
+            for value, right in zip(found.values(), expected.values(), strict=True):
+                np.testing.assert_allclose(value, right, rtol=1e-6)
 
 
 def test_a_wrong_module_is_an_error(bundles, script, tmp_path):

@@ -34,7 +34,7 @@ def load(path, example=None):
     model = onnx.load(str(path))
     for place, node in enumerate(model.graph.node):  # of two nodes of one name onnx2torch may lose one
         node.name = f"{node.op_type}_{place}"
-    _drop_allowzero(model.graph)
+    _plainly(model.graph)
     # Shape inference of a message over 2 GiB needs the file, whose nodes may then keep their names.
     source = model if model.ByteSize() < 2 * GIBIBYTE else str(path)
     module = convert(source).eval()
@@ -239,17 +239,21 @@ def _constant(module, operand):
     return value if isinstance(value, torch.Tensor) and not operand.args else None
 
 
-def _drop_allowzero(graph):
-    """Take out an attribute that matters to empty tensors alone, and that onnx2torch refuses."""
+def _plainly(graph):
+    """Write what onnx2torch refuses in a way that it takes."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
-        if node.op_type != "Reshape":
-            continue
-        shape = constants.get(node.input[1])
-        if shape is None or 0 not in onnx.numpy_helper.to_array(shape):
-            kept = [attribute for attribute in node.attribute if attribute.name != "allowzero"]
-            del node.attribute[:]
-            node.attribute.extend(kept)
+        while node.input and not node.input[-1]:
+            del node.input[-1]
+        if node.op_type == "Clip" and len(node.input) == 3 and not node.input[1]:
+            node.op_type = "Min"
+            del node.input[1]
+        if node.op_type == "Reshape":
+            shape = constants.get(node.input[1])
+            if shape is None or 0 not in onnx.numpy_helper.to_array(shape):  # allowzero matters to empty tensors alone
+                kept = [attribute for attribute in node.attribute if attribute.name != "allowzero"]
+                del node.attribute[:]
+                node.attribute.extend(kept)
 
 
 def _onnx2torch():

@@ -18,7 +18,7 @@ needs("tvm")
     ("name", "sizes"),
     [
         ("bert-static-dynamo", ""),
-        ("bert-cls-sdpa-ts", "{batch=2,sequence=8}"),
+        ("bert-cls-sdpa-ts", "{batch=2,seq=8}"),
         ("t5-encoder-dynamo", "{batch=2,sequence=8}"),
     ],
 )
@@ -49,4 +49,4 @@ def test_open_shapes_that_it_does_not_take_are_one_line(artifacts, tmp_path):
 def test_a_shape_of_no_dimensions_is_a_gap_and_refused(artifacts, tmp_path):
     source = artifacts / "pytorch/bert-cls-sdpa-ts.onnx"
     with pytest.raises(CompilerError, match=r"tvm refuses the model: .*broadcast_to expects"):
-        compile("tvm{batch=2,sequence=8}", source, tmp_path / "bundle", pipeline="strip-dropout", check=False)
+        compile("tvm{batch=2,seq=8}", source, tmp_path / "bundle", pipeline="strip-dropout", check=False)

@@ -38,9 +38,9 @@ class Rknn(Compiler):
     install = "run 'make compiler-rknn'"
     contract = half_floats
     pipeline = (
-        "strip-training{unread-inputs=keep},strip-dropout,convert-opset{version=19},infer-shapes,fold-constants,eliminate-identity,"
-        "eliminate-dead-code,externalize-embeddings,externalize-mask,simplify-mask,clamp-mask-value,lower-reciprocal,"
-        "fold-constants,eliminate-identity,eliminate-common-subexpressions,deduplicate-initializers,"
+        "strip-training{unread-inputs=keep},strip-dropout,convert-opset{version=19},infer-shapes,fold-constants,"
+        "eliminate-identity,eliminate-dead-code,externalize-embeddings,externalize-mask,simplify-mask,clamp-mask-value,"
+        "lower-reciprocal,fold-constants,eliminate-identity,eliminate-common-subexpressions,deduplicate-initializers,"
         "eliminate-dead-code,infer-shapes"
     )
     platform: Platform = option("rk3588", "the SoC")

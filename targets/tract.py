@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from regraft.ir.model import Model
 from regraft.targeting.compiler import Compiler
 
 
 class Tract(Compiler):
-    """tract, for the CPU; it runs on one thread."""
+    """tract, for the CPU; it runs on one thread.
+
+    The result states no shapes of values inside: where they hang on open dimensions tract derives them its own way, and
+    refuses those that are said another way.
+    """
 
     name = "tract"
     package = "tract"
@@ -14,6 +19,11 @@ class Tract(Compiler):
     install = "pip install 'regraft[tract]'"
     pipeline = (
         "strip-training{unread-inputs=keep},strip-dropout,infer-shapes,fold-constants,eliminate-identity,"
-        "narrow-integers,simplify-mask,fold-constants,deduplicate-initializers,eliminate-common-subexpressions,"
-        "eliminate-dead-code"
+        "simplify-gather,simplify-mask,narrow-integers,fold-constants,deduplicate-initializers,"
+        "eliminate-common-subexpressions,eliminate-dead-code,strip-value-info"
     )
+
+    def pipeline_for(self, model: Model) -> str:
+        """The pipeline; integers become narrow only where they are summed up, as that is what needs it."""
+        counts = any(node.op == "CumSum" for node in model.nodes())
+        return self.pipeline if counts else self.pipeline.replace("narrow-integers,", "")

@@ -189,7 +189,8 @@ FORMS = """
 main (float[B, 4, 6] x, int64[B] at)
 => (float a, float b, float c, float d, float e, float f, float g, float h, float i)
 <int64[1] zero = {0}, int64[1] one = {1}, int64[1] two = {2}, int64[1] minus = {-1}, int64[1] first = {-9},
- int64 s = {1}, int64[2] places = {-1, 0}, int64[3] shape = {0, -1, 3}, float low = {-0.5}, float high = {0.5}, int64 none = {0}> {
+ int64 s = {1}, int64[2] places = {-1, 0}, int64[3] shape = {0, -1, 3},
+ float low = {-0.5}, float high = {0.5}, int64 none = {0}> {
     a = Slice (x, minus, first, two, minus)
     b0 = Slice (x, zero, one, one)
     b = Squeeze (b0, one)

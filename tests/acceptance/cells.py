@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from regraft.targeting.compiler import COMPILED, Compiler
 from regraft.targeting.process import CompilerError, Limits, Worker
 from regraft.targeting.target import Place
 from regraft.verification.runtime import HostSide
-from tests.acceptance.contestants import Contestant, Prepared, Refused, Shapes
+from tests.acceptance.contestants import RAW, REGRAFT, Contestant, Prepared, Refused, Shapes
 from tests.acceptance.store import Store, fingerprint
 
 COMPILERS = ("onnxruntime", "openvino", "iree", "tvm", "mnn", "tract", "litert", "rknn")
@@ -63,7 +63,7 @@ class Bench:
 
     Args:
         folder: for the store of results, and for rewritten files.
-        kept: take results from the store only.
+        kept: run nothing: the latest results count, whatever has changed since.
 
     Raises:
         TargetError: it is not installed.
@@ -99,18 +99,20 @@ class Bench:
     def cell(
         self, contestant: Contestant, source: Path, inputs: Arrays, expected: Arrays, dynamic: bool
     ) -> Result | None:
-        """Compile, run and compare, unless the store has it; None where only the store counts, and has it not."""
+        """Compile, run and compare, unless the store has it; None where only the store counts, and has nothing."""
+        name = f"{self.compiler.name} {source.stem} {contestant.name}"
+        if self._kept:
+            latest = self._store.latest(name)
+            return Result(**latest) if latest else None
         try:
             prepared = self.prepare(contestant, source, inputs, dynamic)
+            key = self.key(prepared)
+            result = Result(**(self._store.get(key) or asdict(self._run(prepared, inputs, expected))))
+            result = replace(result, pipeline=prepared.pipeline)
         except Refused as refused:
-            return Result(refusal=str(refused))
-        key = self.key(prepared)
-        if (known := self._store.get(key)) is None:
-            if self._kept:
-                return None
-            known = asdict(self._run(prepared, inputs, expected))
-            self._store.put(key, known)
-        return Result(**known | {"pipeline": prepared.pipeline})
+            key, result = fingerprint(name, refused), Result(refusal=str(refused))
+        self._store.put(key, asdict(result), name)
+        return result
 
     def _run(self, prepared: Prepared, inputs: Arrays, expected: Arrays) -> Result:
         try:
@@ -147,26 +149,25 @@ class Bench:
         wrong = str(drift.failures[0]) if drift.failures else ""
         return Result("", wrong, drift.max_abs, seconds=said["seconds"], metrics=said["metrics"])
 
-    def ratios(self, raw: Prepared, ours: Prepared, inputs: Arrays, pairs: int = 40, runs: int = 20) -> list[float]:
-        """Processor seconds of `raw` over those of `ours`, both loaded in one process, in turns.
+    def ratios(self, source: Path, inputs: Arrays, dynamic: bool, pairs: int = 40, runs: int = 20) -> list[float]:
+        """Processor seconds of the raw file over those of regraft's, both loaded in one process, in turns.
 
         Args:
             pairs: of turns, a b, b a, a b ...
             runs: in a turn; the fastest counts.
         """
-        key = f"processor {pairs} {runs} " + self.key(raw, ours)
+        name = f"{self.compiler.name} {source.stem} processor {pairs} {runs}"
+        if self._kept:
+            return list(self._store.latest(name) or ())
+        sides = [self.prepare(one, source, inputs, dynamic) for one in (RAW, REGRAFT)]
+        key = f"{name} {self.key(*sides)}"
         if (known := self._store.get(key)) is None:
-            if self._kept:
-                return []
-            with ExitStack() as stack:
-                worker, _ = stack.enter_context(self._worker())
-                known = self._time(worker, (raw, ours), inputs, pairs, runs)
-            self._store.put(key, known)
+            with self._worker() as (worker, _):
+                known = self._time(worker, sides, inputs, pairs, runs)
+        self._store.put(key, known, name)
         return list(known)
 
-    def _time(
-        self, worker: Worker, sides: tuple[Prepared, Prepared], inputs: Arrays, pairs: int, runs: int
-    ) -> list[float]:
+    def _time(self, worker: Worker, sides: Sequence[Prepared], inputs: Arrays, pairs: int, runs: int) -> list[float]:
         hosts = [_host(one) for one in sides]
         fed = [host.send(dict(inputs)) if host else inputs for host in hosts]
         for number, one in enumerate(sides):

@@ -15,18 +15,30 @@ class Store:
 
     def __init__(self, path: Path):
         self.path = path
+        self._found: dict[str, Any] = {}
+        self._latest: dict[str, Any] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        self._found: dict[str, Any] = {entry["key"]: entry["value"] for entry in map(json.loads, lines)}
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+            self._learn(**json.loads(line))
 
     def get(self, key: str) -> Any:
-        """What was put, or None."""
+        """What was put under `key`, or None."""
         return self._found.get(key)
 
-    def put(self, key: str, value: Any) -> None:
-        self._found[key] = value
+    def latest(self, name: str) -> Any:
+        """What was put last for `name`, whatever its key, or None."""
+        return self._latest.get(name)
+
+    def put(self, key: str, value: Any, name: str = "") -> None:
+        """Keep `value`, unless it is known already."""
+        if self._found.get(key) == value and self._latest.get(name) == value:
+            return
+        self._learn(key, value, name)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"key": key, "value": value}) + "\n")
+            file.write(json.dumps({"key": key, "name": name, "value": value}) + "\n")
+
+    def _learn(self, key: str, value: Any, name: str = "") -> None:
+        self._found[key] = self._latest[name] = value
 
 
 def fingerprint(*parts: Any) -> str:

@@ -39,10 +39,7 @@ class NeuronInf1(Onnx2Torch):
         f"{TIDY},convert-opset{{version={OPSET}}},{TIDY}"
     )
     sdk = "torch_neuron"
-    install = (
-        "pip install torch-neuron neuron-cc[tensorflow] --extra-index-url https://pip.repos.neuron.amazonaws.com, "
-        "with Python 3.7 to 3.10"
-    )
+    install = "install torch-neuron and neuron-cc[tensorflow] from AWS's package index, with Python 3.7 to 3.10"
     unchecked = (
         "torch_neuron.trace and all that comes after it: torch-neuron and neuron-cc are not installed here",
         "the scripts in torch-neuron's Python and torch 1.13: they ran here with the newest torch",

@@ -40,7 +40,7 @@ class NeuronInf2(Onnx2Torch):
         f"lower-expand,lower-gemm,{TIDY},convert-opset{{version={OPSET}}},{TIDY}"
     )
     sdk = "torch_neuronx"
-    install = "pip install torch-neuronx neuronx-cc==2.* --extra-index-url https://pip.repos.neuron.amazonaws.com"
+    install = "install torch-neuronx and neuronx-cc from AWS's package index"
     unchecked = (
         "torch_neuronx.analyze, torch_neuronx.trace and all that comes after them: they are not installed here",
         "the scripts with torch-neuronx's own torch: they ran here with the newest torch",

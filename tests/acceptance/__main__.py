@@ -99,9 +99,7 @@ def _options() -> Options:
     parser.add_argument("--only", action="append", default=[], help="compiler=, model= or contestant=PATTERN; several")
     parser.add_argument("--cache", type=Path, default=Path(".acceptance"), help="the folder of models and results")
     parser.add_argument("--no-latency", action="store_true", help="time nothing")
-    parser.add_argument(
-        "--kept", action="store_true", help="run nothing: show the latest results, stale or not"
-    )
+    parser.add_argument("--kept", action="store_true", help="run nothing: show the latest results, stale or not")
     given = parser.parse_args()
     only: dict[str, list[str]] = {}
     for text in given.only:

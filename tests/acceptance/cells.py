@@ -187,7 +187,7 @@ class Bench:
 def plain(message: str, name: str) -> str:
     """What a compiler said, without where its log lies and without folders of this run."""
     text = re.sub(r" \(log: [^)]*\)$", "", message)
-    text = re.sub(r"(?<![\w.])/\S*/", "", text)
+    text = re.sub(r"(?<![\w.:/])/\S*/", "", text)
     return text.removeprefix(f"{name} refuses the model: ").removeprefix(f"{name} ").strip()
 
 

@@ -27,6 +27,7 @@ compiler's target. Accepted is not right: what was compiled is run, and held aga
 - **✓ 4e-07**: compiled, and right; the largest absolute difference of an output.
 - **✗ 4e-01**: compiled, and wrong, by that much.
 - **–** with a note: refused, and the message; or the tool before the compiler gave no model.
+- a hyphen: not run.
 
 The models have two layers (MiniLM three, with its real weights; the others random ones), and are exported by PyTorch
 2.13: "ts" is TorchScript (opset 17, IR 8), "dyn" is dynamo (opset 18, IR 10); with fixed shapes, or with open batch and
@@ -47,7 +48,8 @@ of the two is not right, or was not timed.
 """
 
 PLACEMENT = """\
-Operators that run on the NPU and on the CPU, and cycles, as the compiler estimates them: raw, and after regraft.
+Operators that run on the NPU and on the CPU, and cycles, as the compiler estimates them: raw, and after regraft, with
+the names of those that are left on the CPU. The compiler takes no open shapes.
 """
 
 
@@ -77,7 +79,7 @@ def write(results: Results, ratios: Ratios, versions: Mapping[str, str]) -> str:
         f"## Right, of all\n\n{_summary(results, versions)}\n",
         f"## Red after regraft\n\n{_red(results)}\n",
     ]
-    if ratios:
+    if any(ratios.values()):
         parts.append(f"## Latency\n\n{LATENCY}\n{_latency(ratios)}\n")
     if placed := _placement(results):
         parts.append(f"## Placement by RKNN\n\n{PLACEMENT}\n{placed}\n")
@@ -87,7 +89,7 @@ def write(results: Results, ratios: Ratios, versions: Mapping[str, str]) -> str:
 def mark(result: Result) -> tuple[str, str]:
     """A mark, and what is to say about it."""
     if result.refusal:
-        return "–", result.refusal
+        return "–", re.sub(r"(#|[Nn]umber )\d+", r"\1n", result.refusal)
     return f"{'✗' if result.wrong else '✓'} {result.error:.0e}", ""
 
 
@@ -141,11 +143,13 @@ def _red(results: Results) -> str:
 
 
 def _latency(ratios: Ratios) -> str:
-    names = list(dict.fromkeys(name for name, _ in ratios))
+    names = list(dict.fromkeys(name for (name, _), found in ratios.items() if found))
     rows = []
     for subject in dict.fromkeys(subject for _, subject in ratios):
         rows.append({"model": subject.name} | {name: ratio(ratios.get((name, subject), ())) for name in names})
-    medians = {name: [np.median(found) for (own, _), found in ratios.items() if own == name] for name in names}
+    medians = {
+        name: [np.median(found) for (own, _), found in ratios.items() if own == name and found] for name in names
+    }
     rows.append({"model": "*lowest, middle*"} | {n: f"{min(m):.2f}, {np.median(m):.2f}" for n, m in medians.items()})
     return markdown(rows)
 
@@ -177,8 +181,10 @@ def _placement(results: Results) -> str:
 def _placed(name: str, result: Result) -> Row:
     places, cycles = result.metrics["placed"], result.metrics.get("cycles")
     row: Row = {f"{name}, {place}": places.get(place, 0) for place in ("NPU", "CPU")}
-    left = result.metrics.get("leftovers", [])
-    return row | {f"{name}, cycles": cycles and f"{cycles:,}", f"{name}, left on the CPU": " ".join(sorted(set(left)))}
+    row |= {f"{name}, cycles": cycles and f"{cycles:,}"}
+    if name == RAW.name:
+        return row
+    return row | {"left on the CPU": ", ".join(sorted(set(result.metrics.get("leftovers", [])))) or "none"}
 
 
 def read(page: str) -> dict[tuple[str, str, str], str]:

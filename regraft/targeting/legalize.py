@@ -100,7 +100,7 @@ def legalize(
     report = None
     if not best.cost:
         report = run(model, [step.text for step in steps], verify="final", inputs=inputs, seed=seed, progress=progress)
-    return Legalized(first.verdict.violations, stuck(best), steps, search.tried, report)
+    return Legalized(first.verdict.violations, stuck(best, states[-1]), steps, search.tried, report)
 
 
 def _states(search: Search, state: State, passes: Sequence[str]) -> Iterator[State]:

@@ -27,9 +27,14 @@ class Stuck:
     tried: dict[str, str]
 
 
-def stuck(state: State) -> list[Stuck]:
-    """Why each violation of `state` is left."""
-    return [Stuck(one, _tried(one, state)) for one in state.verdict.violations]
+def stuck(state: State, shown: State) -> list[Stuck]:
+    """Why each violation of `shown` is left, which is what `state` was without the passes that were of no use.
+
+    Nodes have their names in `shown`; what was tried, was tried on `state`.
+    """
+    searched = {(one.operator, one.reason): one for one in state.verdict.violations}
+    left = shown.verdict.violations
+    return [Stuck(one, _tried(searched.get((one.operator, one.reason), one), state)) for one in left]
 
 
 def _tried(violation: Violation, state: State) -> dict[str, str]:

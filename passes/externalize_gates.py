@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from regraft import shapes
-from regraft.ir.graph import Constant, Node, Tensor
+from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
+from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of, is_float
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass, label
-from regraft.regions.bounds import Bounds
+from regraft.regions.bounds import Bounds, of_inputs
 from regraft.rewriting.node_pass import builder
 from regraft.rewriting.term import Given, op
 from regraft.splitting import cone, drop_inputs, to_host
@@ -31,7 +32,7 @@ class ExternalizeGates(Pass):
     Where(c, 0, x)  →  the same, with ¬c
 
     MXNet's SequenceMask is that, c being place < length. The gate is 1 where x stays and 0 elsewhere; all that are of
-    one condition share an input. x counts as finite: an infinity times 0 is no number.
+    one condition share an input. x is finite, as far as is known: an infinity times 0 is no number.
     """
 
     name = "externalize-gates"
@@ -42,12 +43,12 @@ class ExternalizeGates(Pass):
 
     def run(self, model: Model, context: Context) -> None:
         shapes.infer(model)
-        bounds = Bounds()
+        bounds, layers = Bounds(of_inputs(model)), _of_layers(model)
         made: dict[tuple[Tensor, bool, str], Tensor] = {}
         with Editor(model) as edit:
             for node in list(model.graph.nodes):
                 place = _kept(node, bounds)
-                if place is None or not _is_logic(node.inputs[0]):
+                if place is None or node.inputs[0] in layers or node.inputs[place] not in layers:
                     continue
                 kept, added = node.inputs[place], list[Node]()
                 key = (node.inputs[0], place == 1, str(kept.dtype))
@@ -82,13 +83,16 @@ def _kept(node: Node, bounds: Bounds) -> int | None:
         return None
     for place in (1, 2):
         other, kept = bounds(node.inputs[3 - place]), node.inputs[place]
-        if other.is_one_number and other.low == 0 and kept.shape is not None and kept.shape == out.shape:
+        is_zero = other.is_one_number and other.low == 0
+        if is_zero and bounds(kept).finite and kept.shape is not None and kept.shape == out.shape:
             return place
     return None
 
 
-def _is_logic(condition: Tensor) -> bool:
-    """Whether a condition follows from inputs, by logic alone."""
-    nodes, starts = cone([condition])
-    computed = any(not isinstance(tensor, Constant) for tensor in starts)
-    return computed and all(not node.domain and node.op in LOGIC for node in nodes)
+def _of_layers(model: Model) -> set[Tensor]:
+    """What does not follow from inputs by logic alone."""
+    found = set[Tensor]()
+    for node in model.graph.nodes:
+        if node.domain or node.op not in LOGIC or any(tensor in found for tensor in reads(node)):
+            found.update(node.outputs)
+    return found

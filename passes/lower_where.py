@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 
 from regraft.ir import schema
 from regraft.ir.graph import Tensor
+from regraft.ir.model import Model
 from regraft.ir.weights import Array, code_of
 from regraft.pipelines.options import option
-from regraft.regions.bounds import Bounds, Range, largest
+from regraft.pipelines.pass_ import Context
+from regraft.regions.bounds import Bounds, Range, largest, of_inputs
 from regraft.rewriting.matcher import is_constant
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
@@ -33,10 +36,10 @@ class LowerWhere(RulePass):
     and overflow.)
 
     An infinity or a NaN times 0 is no zero. So a Where stays that asks IsNaN or IsInf, and one with a branch that a
-    constant or an input of the model can make infinite; what layers compute counts as finite. `simplify-mask` and
-    `clamp-mask-value` take such Wheres away. With `infinite=finite` branches count as finite, and minus infinity in a
-    constant becomes the least finite number: a row of scores that is masked throughout then gives equal weights and no
-    NaN.
+    constant or an input of the model can make infinite. What layers compute counts as finite, and so does what the host
+    looks up in a finite table. `simplify-mask` and `clamp-mask-value` take such Wheres away. With `infinite=finite`
+    branches count as finite, and minus infinity in a constant becomes the least finite number: a row of scores that is
+    masked throughout then gives equal weights and no NaN.
 
     Wheres in the arithmetic of shapes are written out too; `fold-constants` before makes most of them constants.
     """
@@ -50,8 +53,14 @@ class LowerWhere(RulePass):
     def contract(self) -> Contract:
         return exact if self.infinite == "keep" else reassociation
 
+    _inputs: Mapping[Tensor, Range] = MappingProxyType({})
+
+    def run(self, model: Model, context: Context) -> None:
+        self._inputs = of_inputs(model)
+        super().run(model, context)
+
     def rules(self) -> Sequence[Rule]:
-        bounds = Bounds()
+        bounds = Bounds(self._inputs)
 
         def branches(c: Tensor, a: Tensor, b: Tensor, out: Tensor, opset: int) -> str | dict[str, Any]:
             if out.dtype is None:

@@ -14,6 +14,7 @@ from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context
 from regraft.regions.grid import Grid, columns, grid_of, row_major
 from regraft.rewriting.node_pass import NodePass
+from regraft.rewriting.rule_pass import ensure_types
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes import Facts, analyse
 from regraft.shapes.dims import Dim, is_natural
@@ -40,6 +41,7 @@ class SimplifyGather(NodePass):
     introduces = frozenset({"Reshape", "Squeeze", "Unsqueeze"})
 
     def run(self, model: Model, context: Context) -> None:
+        ensure_types(model)
         self._facts = analyse(model)
         super().run(model, context)
 

@@ -228,14 +228,24 @@ def _sub(node: Node, a: Range, b: Range) -> Range:
 
 def _mul(node: Node, a: Range, b: Range) -> Range:
     products = [x * y if x and y else 0.0 for x in a[:2] for y in b[:2]]
-    return Range(min(products), max(products), a.finite and b.finite)
+    low = 0.0 if node.inputs[0] is node.inputs[1] else min(products)
+    return Range(low, max(products), a.finite and b.finite)
 
 
 def _div(node: Node, a: Range, b: Range) -> Range:
-    if not b.is_one_number or not b.low:
-        return ANYTHING
-    quotients = [bound / b.low for bound in a[:2]]
-    return Range(min(quotients), max(quotients), a.finite)
+    if b.is_one_number and b.low:
+        quotients = [bound / b.low for bound in a[:2]]
+        return Range(min(quotients), max(quotients), a.finite)
+    return Range(finite=a.finite and b.finite and b.low > 0)
+
+
+def _sqrt(node: Node, a: Range) -> Range:
+    return Range(math.sqrt(max(a.low, 0.0)), math.sqrt(max(a.high, 0.0)), a.finite)
+
+
+def _pow(node: Node, a: Range, exponent: Range) -> Range:
+    is_even = exponent.is_one_number and exponent.low > 0 and exponent.low % 2 == 0
+    return Range(0.0 if is_even else -INF, INF, a.finite)
 
 
 def _abs(node: Node, a: Range) -> Range:
@@ -311,6 +321,10 @@ RULES: dict[str, Rule] = {
     "Mul": _mul,
     "Div": _div,
     "Abs": _abs,
+    "Reciprocal": lambda node, a: _div(node, Range(1, 1), a),
+    "Sqrt": _sqrt,
+    "Pow": _pow,
+    **dict.fromkeys(("ReduceMax", "ReduceMean", "ReduceMin"), _moved),
     "Max": _max,
     "Min": _min,
     "Clip": _clip,

@@ -42,6 +42,7 @@ WITHOUT_CASES = {
     "fuse-gemm",
     "fuse-layer-norm",
     "lower-einsum",
+    "lower-gather-elements",
     "lower-layer-norm",
     "strip-value-info",
 }

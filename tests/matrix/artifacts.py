@@ -126,13 +126,7 @@ T5: dict[str, Any] = {"gelus": 0, "layer_norms": 0, "positions": "relative", "sc
 TIED: dict[str, Any] = {"fills": 2, "gelus": 3, "layer_norms": 6, "gemms": 0}
 EINSUM: dict[str, Any] = {"mask": "causal", "infinite": 2, "fills": 2, "wide": 1, "gemms": 0}
 VIT: dict[str, Any] = {"mask": "none", "positions": "patches", "embeddings": False, "gemms": 1}
-QUOTIENT = "it chooses from a LayerNormalization in parts, whose quotient lower-where does not know to be finite"
-WHERE_LEFT = (
-    Gap("lower-where", QUOTIENT, below=17),
-    Gap("lower-where, mask made finite", QUOTIENT, below=17),
-    Gap("the whole pipeline", QUOTIENT),
-)
-GLUON: dict[str, Any] = {"opset": 17, "mask": "lengths", "fills": 2, "gaps": WHERE_LEFT}
+GLUON: dict[str, Any] = {"opset": 17, "mask": "lengths", "fills": 2}
 INTERLEAVED: dict[str, Any] = {"attention": "sdpa", "infinite": 4}
 GLUON_IDS = (("data0", ("batch", 16)), ("data1", ("batch", 16)), ("data2", ("batch",)))
 GLUON_PLACES = (*GLUON_IDS, ("data3", ("batch", 3)))

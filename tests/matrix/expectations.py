@@ -87,6 +87,11 @@ def simplifications(artifact: Artifact, model: Model) -> Expected:
     return guards + truths + artifact.expands or "nothing in the mask is redundant"
 
 
+def whole_masks(artifact: Artifact, _: Model) -> Expected:
+    """PyTorch maps `mask[batch, place]` over all of them: as a GatherND, or as a Gather from the flattened mask."""
+    return 1 if artifact.exporter and artifact.mask == "ids" else "no mask that is looked up element by element"
+
+
 def fills(artifact: Artifact, model: Model) -> Expected:
     if is_written_out(artifact, model):
         return artifact.attentions
@@ -122,6 +127,10 @@ def masks(artifact: Artifact, _: Model) -> Expected:
 def inputs_of_host(artifact: Artifact, _: Model) -> Expected:
     """Hidden states and mask."""
     return artifact.embeddings + (artifact.mask in COMPUTED) or "neither words nor a mask of the caller's"
+
+
+def gates(artifact: Artifact, _: Model) -> Expected:
+    return 1 if artifact.mask == "lengths" else "no layer's result is masked"
 
 
 def attentions(artifact: Artifact, _: Model) -> Expected:

@@ -105,10 +105,19 @@ GROUPS = {
         lowering("lower-trilu", "Trilu"),
         lowering("lower-range{max-length=64}", "Range", partly=True),
         lowering("lower-range", "Range", name="lower-range, shapes fixed", prepare=FIXED),
+        lowering("lower-gather-elements", "GatherElements", prepare="fold-constants"),
+        lowering("lower-reciprocal", "Reciprocal"),
     ],
     "Masks": [
         Transform("lower-where", "lower-where", expect.finite_wheres),
         lowering("lower-where", "Where", name="lower-where, mask made finite", prepare=FINITE),
+        Transform(
+            "simplify-gather",
+            "simplify-gather",
+            expect.whole_masks,
+            "fold-constants,eliminate-identity",
+            places=gone("GatherND", "Flatten"),
+        ),
         Transform("simplify-mask", "simplify-mask", expect.simplifications, places=gone("IsNaN", "And", "Expand")),
         Transform("clamp-mask-value", "clamp-mask-value", expect.fills),
         Transform("lower-logic", "lower-logic", expect.comparisons),
@@ -125,6 +134,7 @@ GROUPS = {
             places=moved,
         ),
         Transform("externalize-mask", "externalize-mask", expect.masks, places=moved),
+        Transform("externalize-gates", "externalize-gates", expect.gates, places=moved),
         Transform("all three", HOST, expect.inputs_of_host, places=moved),
     ],
     "Attention": [

@@ -24,9 +24,11 @@ BODY = """
     axes = Constant <value_ints = [1, 2]> ()
     lengths = Unsqueeze (length, axes)
     shown = Less (places, lengths)
+    x = Sin (given)
 """
-MODEL = f"{HEAD} main (float[B, 4, 2] x, float[B] length) => (float[B, 4, 2] y) <{PLACES}> {{{BODY} WHERE }}"
-INPUTS = {"x": np.arange(1, 17, dtype=np.float32).reshape(2, 4, 2), "length": np.array([1, 3], np.float32)}
+MODEL = f"{HEAD} main (float[B, 4, 2] given, float[B] length) => (float[B, 4, 2] y) <{PLACES}> {{{BODY} WHERE }}"
+WIDE = "n = Constant <value_ints = [1, 1, 2]> ()"
+INPUTS = {"given": np.arange(1, 17, dtype=np.float32).reshape(2, 4, 2), "length": np.array([1, 3], np.float32)}
 
 
 def moved(text: str, folder: Path):
@@ -52,8 +54,8 @@ def moved(text: str, folder: Path):
 def test_the_device_multiplies_by_what_the_host_computes(text, tmp_path):
     before, model, context = moved(text, tmp_path)
     assert context.changes
-    assert {node.op for node in model.nodes()} <= {"Mul", "Tanh", "Cos"}
-    assert {t.name for t in model.graph.inputs} - {"sequence_gate_2"} == {"x", "sequence_gate"}
+    assert {node.op for node in model.nodes()} <= {"Mul", "Sin", "Tanh", "Cos"}
+    assert {t.name for t in model.graph.inputs} - {"sequence_gate_2"} == {"given", "sequence_gate"}
     expected, found = Session(before).run(INPUTS)["y"], Session(model).run(INPUTS)["y"]
     np.testing.assert_array_equal(found, expected)
     assert (expected == 0).any()
@@ -65,6 +67,8 @@ def test_the_device_multiplies_by_what_the_host_computes(text, tmp_path):
     [
         pytest.param("y = Where (shown, x, three)", id="no zero"),
         pytest.param("h = Tanh (x) c = Less (h, three) y = Where (c, x, zero)", id="a condition on what is computed"),
+        pytest.param("y = Where (shown, given, zero)", id="the caller may give an infinity"),
+        pytest.param(f"c = Cast <to = 1> (shown) {WIDE} m = Tile (c, n) y = Where (shown, m, zero)", id="a mask"),
         pytest.param("z = Neg (zero) y = Where (shown, x, x)", id="both kept"),
     ],
 )

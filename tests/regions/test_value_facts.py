@@ -190,6 +190,15 @@ def test_a_cast_to_a_type_that_numpy_names():
     assert Bounds()(cast.outputs[0])[:2] == (0, 1)
 
 
+@pytest.mark.parametrize("square", ["d = Mul(h, h)", "d = Pow(h, two)"])
+def test_a_quotient_by_a_deviation_is_finite(square):
+    text = """g (int64[2,4] i) => (float[] out) <float two = {2}, float small = {1e-5}, float none = {0}>"""
+    body = f"h = Cast<to=1>(i) {square} v = ReduceMean(d) e = Add(v, small) s = Sqrt(e) out = Div(h, s)"
+    assert Bounds()(last(f"{text} {{ {body} }}")).finite
+    assert not Bounds()(last(f"{text} {{ {body.replace('small', 'none')} }}")).finite
+    assert not Bounds()(last(f"{text} {{ {body.replace('Add', 'Sub')} }}")).finite
+
+
 @pytest.mark.parametrize(
     "body",
     [

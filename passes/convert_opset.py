@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Literal
 
 from regraft.ir.model import Model
 from regraft.opset.plan import apply, plan
@@ -32,12 +33,16 @@ class ConvertOpset(Pass):
     removes = EVERY
     introduces = EVERY
     version: int = option(..., "the opset to write")
+    only: Literal["any", "older", "newer"] = option("any", "which models: any, or those of an older or a newer opset")
 
     def run(self, model: Model, context: Context) -> None:
         """Convert `model`, or raise a PassError and leave it as it was."""
         if model.opset == self.version and all(g.opset == self.version for g in model.graphs()):
             return
         source = model.opset
+        if (self.only == "older" and source > self.version) or (self.only == "newer" and source < self.version):
+            context.note(f"opset {source} is not {self.only} than {self.version}")
+            return
         way = plan(model, self.version)
         for node, becomes in apply(model, way):
             context.replaced([node], becomes, rule="rewritten")

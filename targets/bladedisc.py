@@ -8,10 +8,7 @@ from typing import Any
 from regraft.bundling.golden import Golden
 from regraft.ir.model import Model
 from regraft.targeting.tolerances import tolerances
-from regraft.targets.onnx2torch import CLEAN, TIDY, Onnx2Torch, open_dims, write_vectors
-
-OPSET = 17
-"""The newest that onnx2torch 1.5.15 has converters for, and the first with LayerNormalization."""
+from regraft.targets.onnx2torch import CLEAN, OPSET, TIDY, Onnx2Torch, open_dims, write_vectors
 
 
 class BladeDisc(Onnx2Torch):
@@ -24,7 +21,8 @@ class BladeDisc(Onnx2Torch):
 
     name = "bladedisc"
     pipeline = (
-        f"{CLEAN},expose-position-ids,externalize-mask,externalize-gates,clamp-mask-value,simplify-mask,lower-attention{{infinite=finite}},lower-gelu{{form=erf}},"
+        f"{CLEAN},expose-position-ids,externalize-mask,externalize-gates,clamp-mask-value,simplify-mask,"
+        "lower-attention{infinite=finite},lower-gelu{form=erf},"
         "lower-where,lower-logic{to=arithmetic},lower-split,lower-expand,lower-gemm,"
         f"{TIDY},convert-opset{{version={OPSET}}},{TIDY}"
     )

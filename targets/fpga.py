@@ -9,13 +9,13 @@ from typing import Any, Literal
 from regraft.bundling.golden import Golden
 from regraft.errors import TargetError
 from regraft.ir.model import Model
+from regraft.legality.profile import Profile, read_profile
+from regraft.legality.share import share
+from regraft.legality.verdict import judge
 from regraft.pipelines.options import option
 from regraft.splitting.marks import ORDER
 from regraft.splitting.stages import stages
 from regraft.targeting.handoff import Handoff
-from regraft.targeting.legality import judge
-from regraft.targeting.profile import Profile, read_profile
-from regraft.targeting.share import share
 from regraft.targeting.tolerances import SHARES, tolerances
 
 _WHOLE = (

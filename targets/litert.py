@@ -7,9 +7,6 @@ from regraft.ir import schema
 from regraft.ir.model import Model
 from regraft.targeting.compiler import Compiler
 
-GELU = 20
-"""The opset that brought Gelu, which the converter writes as one operator."""
-
 
 class LiteRt(Compiler):
     """LiteRT on the CPU, with XNNPACK: onnx2tf writes a float32 flatbuffer of static shapes.
@@ -27,19 +24,18 @@ class LiteRt(Compiler):
     versions = ">=2.6,<3"
     install = "run 'make compiler-litert', which needs Python 3.12 or newer"
     pipeline = (
-        "strip-training{unread-inputs=keep},strip-dropout,convert-opset{version=21},infer-shapes,fold-constants,"
-        "eliminate-identity,eliminate-dead-code,simplify-mask,fuse-layer-norm,fuse-gelu,narrow-integers,fold-constants,"
-        "eliminate-identity,eliminate-common-subexpressions,deduplicate-initializers,eliminate-dead-code,infer-shapes"
+        "strip-training{unread-inputs=keep},strip-dropout,convert-opset{version=20,only=older},infer-shapes,"
+        "fold-constants,eliminate-identity,eliminate-dead-code,simplify-mask,fuse-layer-norm,fuse-gelu,"
+        "narrow-integers,fold-constants,eliminate-identity,eliminate-common-subexpressions,deduplicate-initializers,"
+        "eliminate-dead-code,infer-shapes"
     )
 
     def pipeline_for(self, model: Model) -> str:
-        """The pipeline; the opset is raised only where it has no Gelu yet, and a GELU by Tanh is written out."""
-        chosen = self.pipeline if model.opset < GELU else self.pipeline.replace("convert-opset{version=21},", "")
+        """The pipeline; a GELU by Tanh is written out."""
         if "Erf" in operators(model):
-            return chosen
-        return (
-            chosen.replace("fuse-gelu", "lower-gelu") if _has_gelu_by_tanh(model) else chosen.replace("fuse-gelu,", "")
-        )
+            return self.pipeline
+        rewritten = "lower-gelu," if _has_gelu_by_tanh(model) else ""
+        return self.pipeline.replace("fuse-gelu,", rewritten)
 
 
 def _has_gelu_by_tanh(model: Model) -> bool:

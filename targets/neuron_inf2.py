@@ -10,11 +10,9 @@ from regraft.errors import TargetError
 from regraft.ir.model import Model
 from regraft.pipelines.options import option
 from regraft.targeting.tolerances import Precision, tolerances
-from regraft.targets.onnx2torch import CLEAN, TIDY, Onnx2Torch, faithful, open_dims, write_vectors
+from regraft.targets.onnx2torch import CLEAN, OPSET, TIDY, Onnx2Torch, faithful, open_dims, write_vectors
 from regraft.verification.contract import exact
 
-OPSET = 17
-"""The newest that onnx2torch 1.5.15 has converters for, and the first with LayerNormalization."""
 PRECISIONS: dict[str, Precision] = {"none": "fp32", "fp16": "fp16", "bf16": "bf16"}
 
 
@@ -35,7 +33,8 @@ class NeuronInf2(Onnx2Torch):
 
     name = "neuron-inf2"
     pipeline = (
-        f"{CLEAN},expose-position-ids,externalize-embeddings,externalize-mask,externalize-gates,clamp-mask-value,fold-attention-scale,"
+        f"{CLEAN},expose-position-ids,externalize-embeddings,externalize-mask,externalize-gates,clamp-mask-value,"
+        "fold-attention-scale,"
         "lower-attention{infinite=finite},lower-gelu{form=erf},lower-where,lower-logic{to=arithmetic},lower-split,"
         f"lower-expand,lower-gemm,{TIDY},convert-opset{{version={OPSET}}},{TIDY}"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,8 +22,8 @@ CLEAN = (
 )
 """What every such compiler's pipeline begins with."""
 TIDY = "fold-constants,eliminate-identity,eliminate-common-subexpressions,eliminate-dead-code"
-SHARED = "torch"
-"""The folder, beside those of the targets, with the scripts that they have in common."""
+OPSET = 17
+"""The newest that onnx2torch 1.5.15 has converters for, and the first with LayerNormalization."""
 
 
 class Onnx2Torch(Handoff):
@@ -37,12 +36,11 @@ class Onnx2Torch(Handoff):
 
     sdk: ClassVar[str] = ""
     install: ClassVar[str] = ""
+    shares = ("golden", "torch")
     command = "python compile.py"
 
     def parameters(self, model: Model, folder: Path, golden: Golden) -> dict[str, Any]:
-        """What all need: the shared scripts, the package, how far the torch module may lie from the original."""
-        for script in (self.scripts.parent / SHARED).glob("*.py"):
-            shutil.copyfile(script, folder / script.name)
+        """What all need: the package, and how far the torch module may lie from the original."""
         return {"sdk": self.sdk, "install": self.install, "tolerances": faithful(golden)}
 
 

@@ -11,10 +11,10 @@ import onnx
 
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
+from regraft.legality.verdict import Verdict, Violation
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import label
 from regraft.targeting.compiler import Compiler
-from regraft.targeting.legality import Verdict, Violation
 from regraft.verification.runtime import RuntimeFailure, Session
 
 Level = Literal["basic", "extended", "all"]

@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 from regraft.ir.model import Model
+from regraft.legality.verdict import Violation
 from regraft.pipelines.options import option
 from regraft.targeting.compiler import Compiler
-from regraft.targeting.legality import Violation
 from regraft.verification.contract import Contract
 
 Platform = Literal["rk3562", "rk3566", "rk3568", "rk3576", "rk3588"]
-
-OPSET = 19
-"""The newest that the compiler reads."""
 
 half_floats = Contract("compiled", "same function in float16", spread=3e-3)
 """0.6 % of typical magnitudes in root mean square, ten times as much at a place. Right models of two layers were off by
@@ -38,20 +35,16 @@ class Rknn(Compiler):
     install = "run 'make compiler-rknn'"
     contract = half_floats
     pipeline = (
-        "strip-training{unread-inputs=keep},strip-dropout,convert-opset{version=19},infer-shapes,fold-constants,"
-        "eliminate-identity,eliminate-dead-code,externalize-embeddings,externalize-mask,simplify-mask,clamp-mask-value,"
-        "lower-reciprocal,fold-constants,eliminate-identity,eliminate-common-subexpressions,deduplicate-initializers,"
-        "eliminate-dead-code,infer-shapes"
+        "strip-training{unread-inputs=keep},strip-dropout,convert-opset{version=19,only=newer},infer-shapes,"
+        "fold-constants,eliminate-identity,eliminate-dead-code,externalize-embeddings,externalize-mask,simplify-mask,"
+        "clamp-mask-value,lower-reciprocal,fold-constants,eliminate-identity,eliminate-common-subexpressions,"
+        "deduplicate-initializers,eliminate-dead-code,infer-shapes"
     )
     platform: Platform = option("rk3588", "the SoC")
     disable_rules: tuple[str, ...] = option(
         ("fuse_multihead_attention_reshape_to_gather_split",), "rules of the compiler's own that it leaves out"
     )
     remove_reshape: bool = option(False, "let the device take and give shapes of its own, which spares Reshapes")
-
-    def pipeline_for(self, model: Model) -> str:
-        """The pipeline; the opset is lowered only where it is too new."""
-        return self.pipeline if model.opset > OPSET else self.pipeline.replace("convert-opset{version=19},", "")
 
     def check(self, model: Model) -> list[Violation]:
         """What the compiler refuses; operators that it leaves to the CPU are told by `judge`, and compiled."""

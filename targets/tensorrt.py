@@ -20,8 +20,6 @@ from regraft.targeting.tolerances import tolerances
 RAW = "trtexec"
 """The folder of the raw little-endian files that trtexec reads."""
 ENGINE = "model.plan"
-GELU = 20
-"""The opset that brought Gelu."""
 
 
 class Range(NamedTuple):
@@ -47,8 +45,8 @@ class TensorRt(Handoff):
 
     name = "tensorrt"
     pipeline = (
-        "strip-training,strip-dropout,convert-opset{version=20},infer-shapes,fold-constants,eliminate-identity,"
-        "eliminate-dead-code,simplify-mask,clamp-mask-value,fuse-layer-norm,fuse-gelu,"
+        "strip-training,strip-dropout,convert-opset{version=20,only=older},infer-shapes,fold-constants,"
+        "eliminate-identity,eliminate-dead-code,simplify-mask,clamp-mask-value,fuse-layer-norm,fuse-gelu,"
         "narrow-integers{inputs=true,assume=inputs},eliminate-common-subexpressions,deduplicate-initializers,"
         "eliminate-dead-code,convert-fp16,infer-shapes"
     )
@@ -63,13 +61,11 @@ class TensorRt(Handoff):
     def pipeline_for(self, model: Model) -> str:
         """The pipeline, in the precision asked for.
 
-        The opset is raised only where it has no Gelu yet, and positions that the model counts go to the host.
+        Positions that the model counts go to the host.
         """
         pipeline = self.pipeline
         if self.precision == "fp32":
             pipeline = pipeline.replace("convert-fp16,", "")
-        if model.opset >= GELU:
-            pipeline = pipeline.replace("convert-opset{version=20},", "")
         if "CumSum" in operators(model):
             pipeline = pipeline.replace("simplify-mask,", "expose-position-ids,simplify-mask,")
         return pipeline

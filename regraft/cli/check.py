@@ -11,8 +11,8 @@ from regraft.cli.parameters import SourceOptions, as_json, command, load, model_
 
 if TYPE_CHECKING:
     from regraft.ir.model import Model
-    from regraft.targeting.legality import Violation
-    from regraft.targeting.share import Share
+    from regraft.legality.share import Share
+    from regraft.legality.verdict import Violation
     from regraft.targeting.target import Target
 
 SHOWN = 3
@@ -69,9 +69,9 @@ def check(
     Exits with 0 where the target takes the model, or --min-share of its nodes; with 1 where it does not, or where a
     limit is broken that is not about nodes: the opset, the inputs; with 2 for an error.
     """
+    from regraft.legality.share import share
     from regraft.pipelines import manager
     from regraft.pipelines.pipeline import Pipeline
-    from regraft.targeting.share import share
     from regraft.targeting.target import read_target
 
     chosen = read_target(target)

@@ -24,9 +24,9 @@ from regraft.cli.parameters import (
 )
 
 if TYPE_CHECKING:
-    from regraft.targeting.legalize import Legalized
-    from regraft.targeting.search import Trouble
-    from regraft.targeting.stuck import Stuck
+    from regraft.legalization.legalize import Legalized
+    from regraft.legalization.search import Trouble
+    from regraft.legalization.stuck import Stuck
 
 NODES_SHOWN = 3
 
@@ -72,9 +72,10 @@ def legalize(
     from regraft.files.bundle import check_sums
     from regraft.files.convert import clone
     from regraft.files.saving import save
+    from regraft.legalization.legalize import LIMIT
+    from regraft.legalization.legalize import legalize as make_legal
     from regraft.pipelines.manager import reference_for
     from regraft.pipelines.pipeline import Pipeline
-    from regraft.targeting import legalize as legalization
     from regraft.targeting.target import read_target
 
     chosen = read_target(target)
@@ -85,10 +86,10 @@ def legalize(
     loaded = source.open(model)
     known = given(loaded, inputs) if inputs else None
     original = clone(loaded) if bundle else None
-    done = legalization.legalize(
+    done = make_legal(
         loaded,
         chosen,
-        limit=limit or legalization.LIMIT,
+        limit=limit or LIMIT,
         inputs=known,
         seed=seed,
         progress=sys.stderr.isatty(),
@@ -139,7 +140,7 @@ def _plain(done: Legalized) -> dict[str, Any]:
 
 def _print(done: Legalized, target: str, explained: bool) -> None:
     from regraft.cli.output import count, drifts, table, title
-    from regraft.targeting.explain import explain
+    from regraft.legalization.explain import explain
 
     if explained and done.found:
         title("what the target does not take, and what becomes of it")

@@ -62,9 +62,7 @@ def run(
     A bundle takes the inputs that its model had at first, and gives its outputs. The device's part of a compiled bundle
     runs in its compiler's runtime.
     """
-    from regraft.files.bundle import check_sums
-    from regraft.targeting.compiled import CompiledSession, is_compiled
-    from regraft.verification.runtime import Session
+    from regraft.targeting.compiled import open_bundle
 
     if output is not None and output.suffix != ".npz":
         raise click.UsageError(f"the outputs go to a .npz file, not {output}")
@@ -72,12 +70,8 @@ def run(
         raise click.UsageError("--text and --tokenizer belong together")
     loaded = source.open(model)
     feeds = _feeds(loaded, inputs, seed, text, tokenizer)
-    if is_compiled(model):
-        with CompiledSession(model, environment, limits) as session:
-            results = session.run(feeds)
-    else:
-        check_sums(model)
-        results = Session(loaded, optimize=True).run(feeds)
+    with open_bundle(model, environment, limits, model=loaded) as session:
+        results = session.run(feeds)
     if output is not None:
         _write(output, results)
     _print(results, as_json)

@@ -10,7 +10,7 @@ import click
 from regraft.cli.parameters import command, load
 
 if TYPE_CHECKING:
-    from regraft.targeting.profile import Profile
+    from regraft.legality.profile import Profile
     from regraft.targeting.target import Target
 
 FEW = 2
@@ -34,9 +34,9 @@ def targets(name: str | None) -> None:
 def _describe(found: type[Target]) -> None:
     from regraft.cli.output import table, title
     from regraft.cli.passes import options
+    from regraft.legality.tables import ProfileError
     from regraft.targeting.compiler import Compiler
     from regraft.targeting.handoff import Handoff
-    from regraft.targeting.tables import ProfileError
 
     click.secho(found.name, bold=True)
     click.echo(inspect.cleandoc(found.__doc__ or ""))

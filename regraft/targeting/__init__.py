@@ -1,1 +1,1 @@
-"""What targets take, and how a model is handed to them."""
+"""What a target does with a model that it takes: it compiles it, or it is handed to those who can."""

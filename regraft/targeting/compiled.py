@@ -11,6 +11,7 @@ from typing import Any
 from regraft.errors import TargetError
 from regraft.files.bundle import check_sums, is_bundle, read_manifest
 from regraft.files.loading import load
+from regraft.ir.model import Model
 from regraft.targeting.compiler import COMPILED, Compiler
 from regraft.targeting.process import Limits
 from regraft.targeting.target import Place, read_target
@@ -24,9 +25,17 @@ def is_compiled(path: Path) -> bool:
 
 
 def open_bundle(
-    bundle: str | Path, environment: Path | None = None, limits: Limits | None = None
+    bundle: str | Path,
+    environment: Path | None = None,
+    limits: Limits | None = None,
+    *,
+    model: Model | None = None,
 ) -> CompiledSession | Session:
     """The bundle ready to run: its compiled model where it has one, else its device model in ONNX Runtime.
+
+    Args:
+        environment: of the compiler's runtime; None where it is to be found.
+        model: what `bundle` holds, where that is loaded already.
 
     Raises:
         TargetError: its compiler's runtime is missing.
@@ -34,7 +43,8 @@ def open_bundle(
     """
     if is_compiled(Path(bundle)):
         return CompiledSession(bundle, environment, limits)
-    return Session(bundle, optimize=True)
+    check_sums(Path(bundle))
+    return Session(bundle if model is None else model, optimize=True)
 
 
 class CompiledSession:

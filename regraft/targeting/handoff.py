@@ -9,24 +9,29 @@ from typing import Any, ClassVar
 
 from regraft.bundling.golden import Golden
 from regraft.ir.model import Model
-from regraft.targeting.share import share
+from regraft.legality.share import share
 from regraft.targeting.target import Place, Target
 
 PARAMETERS = "handoff.json"
 """What the scripts of a bundle read: the parameters of this model."""
 
+UNWANTED = shutil.ignore_patterns("__pycache__", ".*", "*.pyc")
+
 
 class Handoff(Target):
     """A target that is handed a bundle with the scripts that call its compiler.
 
-    The scripts lie in `targets/scripts/NAME/` and are copied as they are, and so is what lies in `targets/scripts/`
-    itself, for all; what they must know of the model stands in `handoff.json` beside them.
+    The scripts lie in folders of `targets/scripts/` and are copied as they are; what they must know of the model stands
+    in `handoff.json` beside them.
 
     Attributes:
+        shares: folders of scripts that the target has in common with others, beside its own, which is called as its
+            module is.
         command: what to run where the compiler is, in the bundle's folder.
         unchecked: what nobody has seen to work here, a line each.
     """
 
+    shares: ClassVar[tuple[str, ...]] = ("golden",)
     command: ClassVar[str] = ""
     unchecked: ClassVar[tuple[str, ...]] = ()
 
@@ -36,33 +41,26 @@ class Handoff(Target):
         return "elsewhere: gets a bundle"
 
     @property
-    def scripts(self) -> Path:
-        """The folder of the scripts."""
-        return self.file.parent / "scripts" / self.file.stem
+    def scripts(self) -> list[Path]:
+        """The folders whose scripts go into the bundle."""
+        return [self.file.parent / "scripts" / name for name in (*self.shares, self.file.stem)]
 
     def parameters(self, model: Model, folder: Path, golden: Golden) -> dict[str, Any]:
         """What the scripts must know, as plain values; may write more files into `folder`."""
         return {}
 
-    def command_for(self, model: Model) -> str:
-        """The command that compiles."""
-        return self.command
-
     def finish(self, model: Model, folder: Path, golden: Golden, place: Place) -> dict[str, Any]:
         """Add the scripts and their parameters to the bundle in `folder`."""
         before = {path for path in folder.rglob("*") if path.is_file()}
-        for shared in self.scripts.parent.glob("*.py"):
-            shutil.copyfile(shared, folder / shared.name)
-        shutil.copytree(
-            self.scripts, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", ".*", "*.pyc")
-        )
+        for scripts in self.scripts:
+            shutil.copytree(scripts, folder, dirs_exist_ok=True, ignore=UNWANTED)
         parameters = {"target": str(self), **self.parameters(model, folder, golden)}
         (folder / PARAMETERS).write_text(json.dumps(parameters, indent=2) + "\n", encoding="utf-8")
         files = sorted({path for path in folder.rglob("*") if path.is_file()} - before)
         return {
             "handoff": {
                 "target": str(self),
-                "command": self.command_for(model),
+                "command": self.command,
                 "files": [path.relative_to(folder).as_posix() for path in files],
                 "unchecked": list(self.unchecked),
                 "legality": self._legality(model),

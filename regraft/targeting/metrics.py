@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 
 from regraft.errors import ModelError
-from regraft.files.bundle import check_sums, is_bundle, read_manifest
+from regraft.files.bundle import is_bundle, read_manifest
 from regraft.files.loading import load
 from regraft.inspection.census import operators
 from regraft.ir.model import Model
-from regraft.targeting.compiled import CompiledSession, is_compiled
+from regraft.targeting.compiled import open_bundle
 from regraft.targeting.process import Limits
-from regraft.verification.bench import Opened
 from regraft.verification.inputs import make_inputs
-from regraft.verification.runtime import Session
 
 WARM_UP = 5
 """Runs before the clock counts."""
@@ -151,14 +149,7 @@ def _latency(
     bundle: Path, model: Model, runs: int, seed: int, environment: Path | None, limits: Limits | None
 ) -> Latency:
     inputs = make_inputs(model, seed=seed)
-    if is_compiled(bundle):
-        with CompiledSession(bundle, environment, limits) as session:
-            return _timed(session, inputs, runs)
-    check_sums(bundle)
-    return _timed(Session(model, optimize=True), inputs, runs)
-
-
-def _timed(session: Opened, inputs: dict[str, Any], runs: int) -> Latency:
-    first, *rest = session.time(inputs, WARM_UP + runs)
+    with open_bundle(bundle, environment, limits, model=model) as session:
+        first, *rest = session.time(inputs, WARM_UP + runs)
     shape = np.shape(next(iter(inputs.values()), ()))
     return Latency(first, tuple(rest[WARM_UP - 1 :]), int(shape[0]) if shape else 1)

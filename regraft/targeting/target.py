@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from regraft.errors import PipelineError
 from regraft.ir.model import Model
+from regraft.legality.profile import SUFFIX, Profile, read_profile
+from regraft.legality.verdict import Verdict, Violation, judge
 from regraft.pipelines.configured import Configured
 from regraft.pipelines.grammar import parse, write_pass
 from regraft.pipelines.manager import run
@@ -18,20 +19,10 @@ from regraft.pipelines.options import Shapes, option, show_dims
 from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.registry import targets
 from regraft.pipelines.report import Report
-from regraft.targeting.legality import Verdict, Violation, judge
 from regraft.targeting.process import Limits
-from regraft.targeting.profile import SUFFIX, Profile, read_profile
 
 if TYPE_CHECKING:
     from regraft.bundling.golden import Golden
-
-
-class Runner(Protocol):
-    """A model that is ready to run."""
-
-    def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The outputs by name, from arrays by name."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,12 @@ class Session:
             return self._host.receive(self._run(self._host.send(feeds), names))
         return self._run(feeds, names)
 
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """There is no process to end, as a compiled bundle has one."""
+
     def time(self, inputs: Mapping[str, Any], runs: int) -> list[float]:
         """Seconds of `runs` runs in a row. Raises RuntimeFailure as `run` does."""
         return [_seconds(self.run, inputs) for _ in range(runs)]

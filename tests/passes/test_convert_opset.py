@@ -388,3 +388,11 @@ def test_an_unknown_operator_is_named() -> None:
 def test_a_note_tells_of_a_doubt() -> None:
     model = parse("g (float[N,3] x, int64[1] s) => (float[M] y) { y = Reshape<allowzero=1>(x, s) }", 14)
     assert "copy a dimension" in convert(model, 13).notes[0]
+
+
+@pytest.mark.parametrize(("opset", "only", "expected"), [(13, "older", 17), (18, "older", 18), (18, "newer", 17)])
+def test_older_or_newer_models_alone_are_converted(opset: int, only: str, expected: int) -> None:
+    model, context = parse("main (float[2] x) => (float[2] y) { y = Relu(x) }", opset), Context("convert-opset")
+    ConvertOpset(version=17, only=only).run(model, context)
+    assert model.opset == expected
+    assert any("opset" in note for note in context.notes) == (expected == opset)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from regraft.legality.share import share
 from regraft.models import bert
-from regraft.targeting.share import share
 from regraft.targeting.target import read_target
 
 SIZES = [pytest.param(bert.BASE, id="base"), pytest.param(bert.LARGE, id="large", marks=pytest.mark.slow)]

@@ -6,10 +6,10 @@ import onnxruntime
 import pytest
 
 import regraft
+from regraft.legality.verdict import check
 from regraft.pipelines.registry import targets
-from regraft.targeting.legality import check
 from regraft.verification.runtime import RuntimeFailure, Session
-from tests.targeting.small import model
+from tests.legality.small import model
 
 PROFILE = targets.load("onnxruntime")().profile
 STATED = "1.31"

@@ -8,11 +8,11 @@ from itertools import chain
 from typing import Literal
 
 from regraft.ir.graph import Node, Tensor
-from regraft.targeting.among import Dtypes, dtype_name
-from regraft.targeting.conditions import Shape
-from regraft.targeting.limit import Bounds, Breach, Limit
-from regraft.targeting.tables import Where
-from regraft.targeting.view import View
+from regraft.legality.among import Dtypes, dtype_name
+from regraft.legality.conditions import Shape
+from regraft.legality.limit import Bounds, Breach, Limit
+from regraft.legality.tables import Where
+from regraft.legality.view import View
 
 
 @dataclass(frozen=True, kw_only=True)

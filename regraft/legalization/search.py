@@ -13,13 +13,13 @@ from regraft.errors import RegraftError
 from regraft.files.convert import clone
 from regraft.inspection.fingerprint import Fingerprints
 from regraft.ir.model import Model
+from regraft.legality.profile import Profile
+from regraft.legality.verdict import Verdict, Violation, judge
+from regraft.legalization.candidates import HOST, Candidate, Candidates, Rank
 from regraft.pipelines.manager import run
 from regraft.pipelines.pass_ import EVERY
 from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.report import Report
-from regraft.targeting.candidates import HOST, Candidate, Candidates, Rank
-from regraft.targeting.legality import Verdict, Violation, judge
-from regraft.targeting.profile import Profile
 
 Trouble = tuple[str, str]
 """An operator and the reason why it is not taken; the operator is empty where it is not about one."""

@@ -9,10 +9,10 @@ from itertools import chain
 from typing import Literal
 
 from regraft.ir.graph import subgraphs
-from regraft.targeting.limit import Bounds, Breach, Limit
-from regraft.targeting.limits_of_interface import OfInputs, OfOutputs
-from regraft.targeting.limits_of_values import OfDtypes, OfRank, OfShapes, StatedTypes
-from regraft.targeting.view import View
+from regraft.legality.limit import Bounds, Breach, Limit
+from regraft.legality.limits_of_interface import OfInputs, OfOutputs
+from regraft.legality.limits_of_values import OfDtypes, OfRank, OfShapes, StatedTypes
+from regraft.legality.view import View
 
 
 class OfOpset(Bounds):

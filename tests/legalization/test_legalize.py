@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 
 from regraft.files.convert import clone
 from regraft.ir.model import Model
+from regraft.legality.profile import Profile
+from regraft.legalization.candidates import Candidates
+from regraft.legalization.explain import explain
+from regraft.legalization.legalize import Legalized, legalize
 from regraft.models import chain
 from regraft.pipelines.manager import run
 from regraft.pipelines.pass_ import label
 from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.registry import targets
-from regraft.targeting.candidates import Candidates
-from regraft.targeting.explain import explain
-from regraft.targeting.legalize import Legalized, legalize
-from regraft.targeting.profile import Profile
 from regraft.targeting.target import Target, read_target
+from tests.legality.small import model, profile
 from tests.matrix.artifacts import ARTIFACTS
 from tests.matrix.measures import operators
-from tests.targeting.small import model, profile
 
 QUICK = ("bert-cls-sdpa-ts", "einsum-decoder-dynamo", "gpt2-eager-ts", "vit-dynamo")
 NEURON, HLS4ML = "neuron-inf1", "fpga{flow=hls4ml}"

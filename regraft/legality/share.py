@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from regraft.inspection.macs import macs_of
-from regraft.targeting.legality import Verdict
+from regraft.legality.verdict import Verdict
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import onnx.parser
 
 import regraft
 from regraft.files import convert
-from regraft.targeting.profile import Profile
-from regraft.targeting.tables import Where, read
+from regraft.legality.profile import Profile
+from regraft.legality.tables import Where, read
 
 
 def model(graph: str, opset: int = 20, domains: str = "", functions: str = "") -> regraft.Model:

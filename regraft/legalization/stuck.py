@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from regraft.legality.verdict import Violation
+from regraft.legalization.candidates import SIZES, asks_sizes
+from regraft.legalization.search import Attempt, State
 from regraft.pipelines.pipeline import Pipeline
 from regraft.rewriting.rule_pass import RulePass
 from regraft.rewriting.why import why
-from regraft.targeting.candidates import SIZES, asks_sizes
-from regraft.targeting.legality import Violation
-from regraft.targeting.search import Attempt, State
 
 NEAR = 100
 """Near misses that are looked through for one at a node in question."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from regraft.ir.graph import Node
-from regraft.targeting.among import Among
-from regraft.targeting.lines import Line
-from regraft.targeting.tables import Where
-from regraft.targeting.view import View
+from regraft.legality.among import Among
+from regraft.legality.lines import Line
+from regraft.legality.tables import Where
+from regraft.legality.view import View
 
 
 class Breach(NamedTuple):

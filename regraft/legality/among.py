@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from regraft.ir.weights import dtype_from_onnx
-from regraft.targeting.tables import Where, read
+from regraft.legality.tables import Where, read
 
 Truth = bool | None
 """None where it is not known."""

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from regraft.ir.graph import Variable
-from regraft.targeting.among import Dtypes, Numbers
-from regraft.targeting.limit import Breach, Limit
-from regraft.targeting.tables import Where
-from regraft.targeting.view import View
+from regraft.legality.among import Dtypes, Numbers
+from regraft.legality.limit import Breach, Limit
+from regraft.legality.tables import Where
+from regraft.legality.view import View
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from regraft.errors import PipelineError, UnknownNameError
 from regraft.ir import schema
+from regraft.legality.tables import Where
 from regraft.pipelines.grammar import parse
 from regraft.pipelines.registry import passes
-from regraft.targeting.tables import Where
 
 Mend = tuple[str, ...]
 """Pipelines as text, in the order to try them."""

@@ -9,12 +9,12 @@ from typing import Any
 
 from regraft.files.convert import clone
 from regraft.ir.model import Model
+from regraft.legality.verdict import Violation
+from regraft.legalization.search import Search, State, Trouble
+from regraft.legalization.stuck import Stuck, stuck
 from regraft.pipelines.manager import run
 from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.report import Report
-from regraft.targeting.legality import Violation
-from regraft.targeting.search import Search, State, Trouble
-from regraft.targeting.stuck import Stuck, stuck
 from regraft.targeting.target import Target
 from regraft.verification.inputs import Given
 

@@ -11,12 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from regraft.targeting.among import Truth, over
-from regraft.targeting.conditions import Condition
-from regraft.targeting.limits import Limits
-from regraft.targeting.lines import Line, Mend, check_mend, check_operator
-from regraft.targeting.site import Site
-from regraft.targeting.tables import ProfileError, Where, read
+from regraft.legality.among import Truth, over
+from regraft.legality.conditions import Condition
+from regraft.legality.limits import Limits
+from regraft.legality.lines import Line, Mend, check_mend, check_operator
+from regraft.legality.site import Site
+from regraft.legality.tables import ProfileError, Where, read
 
 SUFFIX = ".toml"
 

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from regraft.ir import schema
 from regraft.ir.graph import Tensor
-from regraft.targeting.among import Among, Dtypes, Numbers, Quantity, Truth, dtype_name, over
-from regraft.targeting.site import UNKNOWN_ATTRIBUTE, Site
-from regraft.targeting.tables import Where, read
+from regraft.legality.among import Among, Dtypes, Numbers, Quantity, Truth, dtype_name, over
+from regraft.legality.site import UNKNOWN_ATTRIBUTE, Site
+from regraft.legality.tables import Where, read
 
 Shape = Literal["static", "dynamic"]
 Given = Literal["constant", "computed", "given", "absent"]

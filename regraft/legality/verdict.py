@@ -9,11 +9,11 @@ from functools import cached_property
 from regraft.ir import schema
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
+from regraft.legality.lines import Mend
+from regraft.legality.profile import Profile
+from regraft.legality.site import Site
+from regraft.legality.view import View
 from regraft.pipelines.pass_ import label
-from regraft.targeting.lines import Mend
-from regraft.targeting.profile import Profile
-from regraft.targeting.site import Site
-from regraft.targeting.view import View
 
 DOMAINS = (*schema.DOMAINS, "ai.onnx", schema.STAND_IN)
 

@@ -8,9 +8,9 @@ import pytest
 
 import regraft
 from regraft.ir.graph import Node
-from regraft.targeting.legality import Violation, check, judge
-from regraft.targeting.share import share
-from tests.targeting.small import model, profile
+from regraft.legality.share import share
+from regraft.legality.verdict import Violation, check, judge
+from tests.legality.small import model, profile
 
 STATIC = "(float[2,3] x) => (float[2,3] y) { y = Relu(x) }"
 OPEN = "(float[N,3] x, int64[1] s) => (float[N,3] y, float[A,B] z) { y = Relu(x) z = Reshape(x, s) }"

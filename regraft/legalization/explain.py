@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from regraft.targeting.legalize import Legalized, Step
-from regraft.targeting.search import Trouble, troubles
+from regraft.legalization.legalize import Legalized, Step
+from regraft.legalization.search import Trouble, troubles
 
 
 def explain(done: Legalized) -> list[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from regraft.targeting.legality import check
-from tests.targeting.small import model, profile
+from regraft.legality.verdict import check
+from tests.legality.small import model, profile
 
 
 def gaps(graph: str, operator: str, condition: str, opset: int = 20) -> int:

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from regraft.legality.profile import Profile
+from regraft.legality.verdict import Violation
 from regraft.pipelines.grammar import parse
 from regraft.pipelines.pass_ import EVERY, Pass
 from regraft.pipelines.registry import passes
-from regraft.targeting.legality import Violation
-from regraft.targeting.profile import Profile
 
 SIZES = "set-shapes"
 """The pass that needs to be told what only the user knows: sizes."""

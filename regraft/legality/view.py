@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Variable, walk
 from regraft.ir.model import Model
+from regraft.legality.among import dtype_name
+from regraft.legality.site import Site
 from regraft.shapes import analyse, dims
-from regraft.targeting.among import dtype_name
-from regraft.targeting.site import Site
 
 
 class View:

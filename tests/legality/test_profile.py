@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from regraft.legality.profile import read_profile
+from regraft.legality.tables import ProfileError
 from regraft.pipelines.pipeline import Pipeline
-from regraft.targeting.profile import read_profile
-from regraft.targeting.tables import ProfileError
 
 FOLDER = Path(__file__).parents[2] / "targets"
 PROFILES = sorted(FOLDER.glob("*.toml"))

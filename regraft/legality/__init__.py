@@ -1,0 +1,1 @@
+"""What targets take: profiles, and what of a model breaks them."""

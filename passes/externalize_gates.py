@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from regraft import shapes
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
@@ -30,9 +32,11 @@ class ExternalizeGates(Pass):
 
     Where(c, x, 0)  →  x · sequence_gate    c follows from inputs, by logic and whole numbers
     Where(c, 0, x)  →  the same, with ¬c
+    x · g, x / g    →  x · sequence_gate, x / sequence_gate    so does g, of at least two axes
 
-    MXNet's SequenceMask is that, c being place < length. The gate is 1 where x stays and 0 elsewhere; all that are of
-    one condition share an input. x is finite, as far as is known: an infinity times 0 is no number.
+    MXNet's SequenceMask is the first, c being place < length; the mean over words, by a mask and by their number, is
+    the last. The gate is 1 where x stays and 0 elsewhere; all that are of one condition share an input. x is finite, as
+    far as is known: an infinity times 0 is no number.
     """
 
     name = "externalize-gates"
@@ -46,6 +50,8 @@ class ExternalizeGates(Pass):
         bounds, layers = Bounds(of_inputs(model)), _of_layers(model)
         made: dict[tuple[Tensor, bool, str], Tensor] = {}
         with Editor(model) as edit:
+            for gate in _factors(model, layers):
+                made[gate, True, str(gate.dtype)] = gate
             for node in list(model.graph.nodes):
                 place = _kept(node, bounds)
                 if place is None or node.inputs[0] in layers or node.inputs[place] not in layers:
@@ -60,7 +66,7 @@ class ExternalizeGates(Pass):
                 edit.remove(node)
                 context.replaced([node], added, rule="gate")
         if not made:
-            context.note("no gate to move: no Where makes zeros by what follows from inputs alone")
+            context.note("no gate to move: nothing is masked or scaled by what follows from inputs alone")
             return
         names = (self.input if number == 1 else f"{self.input}_{number}" for number in range(1, len(made) + 1))
         gates = dict(zip(names, made.values(), strict=True))
@@ -87,6 +93,21 @@ def _kept(node: Node, bounds: Bounds) -> int | None:
         if is_zero and bounds(kept).finite and kept.shape is not None and kept.shape == out.shape:
             return place
     return None
+
+
+def _factors(model: Model, layers: set[Tensor]) -> Iterator[Tensor]:
+    """What is multiplied with what layers compute, or divides it, and follows from whole numbers among the inputs."""
+    whole = [tensor for tensor in model.graph.inputs if not is_float(tensor.dtype)]
+    for node in model.graph.nodes:
+        if node.op in ("Mul", "Div") and not node.domain:
+            for layer, gate in (node.inputs, node.inputs[::-1])[: 2 if node.op == "Mul" else 1]:
+                if layer in layers and gate not in layers and _has_axes(gate) and not cone([gate])[1].isdisjoint(whole):
+                    yield gate
+
+
+def _has_axes(gate: Tensor) -> bool:
+    """Whether a value is computed, of floats, and not one number for all."""
+    return bool(gate.inputs) and gate.dtype is not None and is_float(gate.dtype) and len(gate.shape or ()) > 1
 
 
 def _of_layers(model: Model) -> set[Tensor]:

@@ -36,7 +36,7 @@ class Rknn(Compiler):
     contract = half_floats
     pipeline = (
         "strip-training{unread-inputs=keep},strip-dropout,convert-opset{version=19,only=newer},infer-shapes,"
-        "fold-constants,eliminate-identity,eliminate-dead-code,externalize-embeddings,externalize-mask,simplify-mask,"
+        "fold-constants,eliminate-identity,eliminate-dead-code,externalize-embeddings,externalize-mask,externalize-gates,simplify-mask,"
         "clamp-mask-value,lower-reciprocal,fold-constants,eliminate-identity,eliminate-common-subexpressions,"
         "deduplicate-initializers,eliminate-dead-code,infer-shapes"
     )

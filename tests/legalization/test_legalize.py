@@ -26,6 +26,8 @@ from tests.matrix.artifacts import ARTIFACTS
 from tests.matrix.measures import operators
 
 QUICK = ("bert-cls-sdpa-ts", "einsum-decoder-dynamo", "gpt2-eager-ts", "vit-dynamo")
+STUCK = {"gn0.10.0-mlm-nsp": ["GatherND"]}
+"""What is left for neuron-cc: hidden states of words that the caller chooses."""
 NEURON, HLS4ML = "neuron-inf1", "fpga{flow=hls4ml}"
 WITHOUT_GELU = """
 [[gap]]
@@ -93,7 +95,8 @@ def test_every_exported_model(name: str, text: str) -> None:
     legal, target = clone(before), read_target(text)
     done = legalize(legal, target)
     assert_sound(done, legal, target, before)
-    assert text != NEURON or not done.stuck
+    if text == NEURON:
+        assert [one.violation.operator for one in done.stuck] == STUCK.get(name, [])
 
 
 @pytest.mark.parametrize("name", QUICK)

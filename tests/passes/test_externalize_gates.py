@@ -79,6 +79,60 @@ def test_others_stay(text, tmp_path):
     assert any("no gate" in note for note in context.notes)
 
 
+AXES = "int64[1] last = {2}, int64[1] places = {1}"
+MEAN = f"""{HEAD} main (float[B, 4, 2] given, int64[B, 4] mask) => (float[B, 2] y) <{AXES}> {{
+    x = Sin (given)
+    m = Cast <to = 1> (mask)
+    wide = Unsqueeze (m, last)
+    shown = Mul (x, wide)
+    total = ReduceSum <keepdims = 0> (shown, places)
+    count = ReduceSum <keepdims = 0> (wide, places)
+    y = Div (total, count)
+}}"""
+
+
+def test_the_mean_over_words_is_taken_by_a_gate_and_its_sum(tmp_path):
+    onnx.save(parse_model(MEAN), tmp_path / "model.onnx")
+    model = regraft.load(tmp_path / "model.onnx")
+    before, context = clone(model), Context("externalize-gates")
+    ExternalizeGates().run(model, context)
+    check(model)
+    assert [node.op for node in model.graph.nodes] == ["Sin", "Mul", "ReduceSum", "Div"]
+    assert [tensor.name for tensor in model.graph.inputs] == ["given", "sequence_gate", "sequence_gate_2"]
+    inputs = {"given": INPUTS["given"], "mask": np.array([[1, 0, 0, 0], [1, 1, 1, 0]])}
+    np.testing.assert_array_equal(Session(model).run(inputs)["y"], Session(before).run(inputs)["y"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(("int64[B, 4] mask", "float[B, 4] mask"), id="floats of the caller's"),
+        pytest.param(
+            ("Cast <to = 1> (mask)", "Cast <to = 1> (mask) x2 = Cos (m)", "(m, last)", "(x2, last)"), id="computed"
+        ),
+        pytest.param(
+            (
+                "(m, last)",
+                "(m, last) one = ReduceSum <keepdims = 0> (m)",
+                "(x, wide)",
+                "(x, one)",
+                "(total, count)",
+                "(total, one)",
+            ),
+            id="one number",
+        ),
+    ],
+)
+def test_other_factors_stay(change, tmp_path):
+    text = MEAN
+    for old, new in zip(change[::2], change[1::2], strict=True):
+        text = text.replace(old, new)
+    onnx.save(parse_model(text), tmp_path / "model.onnx")
+    model, context = regraft.load(tmp_path / "model.onnx"), Context("externalize-gates")
+    ExternalizeGates().run(model, context)
+    assert not context.changes
+
+
 def test_a_sequence_mask_of_mxnet_is_the_same(artifacts):
     pipeline = "externalize-embeddings,externalize-mask,externalize-gates"
     source = artifacts / "mxnet/gn0.10.0-classifier"

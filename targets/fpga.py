@@ -30,8 +30,13 @@ _FLOWS = {
 }
 _TIDY = (
     ",lower-expand,fold-constants,eliminate-identity,eliminate-common-subexpressions,deduplicate-initializers,"
-    "eliminate-dead-code,split-layers{{per={per}}},infer-shapes"
+    "eliminate-dead-code,infer-shapes"
 )
+
+
+def _passes(flow: str, per: str) -> str:
+    """The pipeline of a flow: layers are told before means become products, which look like a feed-forward."""
+    return f"{_WHOLE},split-layers{{per={per}}}{_FLOWS[flow]}{_TIDY}"
 
 
 class Fpga(Handoff):
@@ -51,7 +56,7 @@ class Fpga(Handoff):
     """
 
     name = "fpga"
-    pipeline = _WHOLE + _FLOWS["hls"] + _TIDY.format(per="block")
+    pipeline = _passes("hls", "block")
     command = "python replay.py"
     flow: Literal["hls", "hls4ml", "finn"] = option("hls", "kernels by hand, hls4ml, or FINN")
     per: Literal["layer", "block"] = option("block", "stages for whole layers, or for attention and feed-forward apart")
@@ -63,7 +68,7 @@ class Fpga(Handoff):
 
     def pipeline_for(self, model: Model) -> str:
         """The pipeline of the flow."""
-        return _WHOLE + _FLOWS[self.flow] + _TIDY.format(per=self.per)
+        return _passes(self.flow, self.per)
 
     @cached_property
     def profile(self) -> Profile:
@@ -77,7 +82,7 @@ class Fpga(Handoff):
             TargetError: the pipeline did not split the model.
         """
         if ORDER not in model.metadata:
-            raise TargetError("fpga: the model is not split into stages; end the pipeline with split-layers")
+            raise TargetError("fpga: the model is not split into stages; put split-layers into the pipeline")
         verdicts = {stage.name: judge(stage.model, self.profile) for stage in stages(model)}
         return {
             "flow": self.flow,

@@ -9,6 +9,8 @@ import pytest
 
 import regraft
 from regraft.errors import TargetError
+from regraft.inspection.census import operators
+from regraft.splitting.stages import stages
 from regraft.targeting.target import read_target
 from tests.targets.scripts import FAKES, call, handed_over, sized
 
@@ -119,7 +121,7 @@ def test_open_shapes_are_refused(artifacts, tmp_path):
 
 
 def test_a_pipeline_without_stages_is_refused(artifacts, tmp_path):
-    with pytest.raises(TargetError, match="end the pipeline with split-layers"):
+    with pytest.raises(TargetError, match="put split-layers into the pipeline"):
         handed_over(artifacts / BERT, "fpga{batch=1,seq=16}", tmp_path / "b", pipeline="fold-constants", check=False)
 
 
@@ -129,6 +131,22 @@ def test_stages_are_of_known_sizes(artifacts, name):
     model, target = regraft.load(path), read_target(f"fpga{sized(path)}")
     target.prepare(model)
     assert target.check(model) == []
+
+
+@pytest.mark.parametrize("flow", ["hls", "hls4ml", "finn"])
+def test_layers_are_told_apart_in_the_same_way_whatever_the_flow_makes_of_them(artifacts, flow):
+    path = artifacts / BERT
+    model, target = regraft.load(path), read_target(f"fpga{sized(path, flow=flow)}")
+    target.prepare(model)
+    found = {stage.name: stage.model for stage in stages(model)}
+    assert list(found) == STAGES
+    for part in ("attention", "feed-forward"):
+        first, last = (operators(found[f"layer.{n}.{part}"]) for n in (0, 1))
+        assert first == last
+        assert first["Softmax"] == (part == "attention")
+    norms = {"hls": "LayerNormalization", "hls4ml": "Sqrt", "finn": "LayerNormalization"}
+    counts = [operators(part)[norms[flow]] for part in found.values()]
+    assert counts == [1, 1, 1, 1, 1, 0]
 
 
 def test_hls4ml_takes_all_but_the_roots_and_the_first_token(artifacts):

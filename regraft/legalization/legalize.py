@@ -11,8 +11,8 @@ from regraft.files.convert import clone
 from regraft.ir.model import Model
 from regraft.legality.verdict import Violation
 from regraft.legalization.search import Search, State, Trouble
-from regraft.legalization.stuck import Stuck, stuck
-from regraft.pipelines.manager import run
+from regraft.legalization.stuck import Stuck, stuck, without_sizes
+from regraft.pipelines.manager import Verify, run
 from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.report import Report
 from regraft.targeting.target import Target
@@ -75,7 +75,8 @@ def legalize(
 ) -> Legalized:
     """Make `model` one that `target` takes, by its profile; in place, and only where all of it can be mended.
 
-    The target's sizes are set first. The result is run, and held against the original as the passes promise.
+    The target's sizes are set first; where it has none and needs them, nothing is searched. The result is run, and held
+    against the original as the passes promise.
 
     Args:
         limit: how many pipelines are tried at most.
@@ -87,20 +88,35 @@ def legalize(
     """
     search = Search(target.profile, limit)
     first = search.start(model)
+    found = first.verdict.violations
     sizes = [str(one) for one in target.passes(model, Pipeline())]
-    copy = clone(model)
+    start = first
     if sizes:
+        copy = clone(model)
         run(copy, sizes)
-    states = [search.start(copy)]
-    best = search.run(states[0])
-    states = _without_idle(search, [states[0], *_states(search, states[0], best.passes)])
+        start = search.start(copy)
+    sized = list(_steps(sizes, [first, start]))
+    if missing := without_sizes(start):
+        return Legalized(found, missing, sized, search.tried, None)
+    best = search.run(start)
+    states = _without_idle(search, _path(search, best))
     if best.passes and not best.cost:
         states = _cleaned(search, states)
-    steps = [*_steps(sizes, [first, states[0]]), *_steps(states[-1].passes, states)]
+    steps = [*sized, *_steps(states[-1].passes, states)]
     report = None
     if not best.cost:
-        report = run(model, [step.text for step in steps], verify="final", inputs=inputs, seed=seed, progress=progress)
-    return Legalized(first.verdict.violations, stuck(best, states[-1]), steps, search.tried, report)
+        verify: Verify = "final" if steps else "none"
+        report = run(model, [step.text for step in steps], verify=verify, inputs=inputs, seed=seed, progress=progress)
+    return Legalized(found, stuck(best, states[-1]), steps, search.tried, report)
+
+
+def _path(search: Search, state: State) -> list[State]:
+    """The states that led to `state`, and itself: one a pass, though several were run at once."""
+    if state.before is None:
+        return [state]
+    path = _path(search, state.before)
+    passes = state.passes[len(state.before.passes) :]
+    return [*path, *(_states(search, path[-1], passes) if len(passes) > 1 else [state])]
 
 
 def _states(search: Search, state: State, passes: Sequence[str]) -> Iterator[State]:
@@ -112,23 +128,29 @@ def _states(search: Search, state: State, passes: Sequence[str]) -> Iterator[Sta
             state = after
 
 
-def _without_idle(search: Search, states: list[State]) -> list[State]:
-    """`states` without the passes that the last is as legal without, from the last pass to the first."""
-    for place in range(len(states) - 1, 0, -1):
-        before, passes = states[place - 1], states[-1].passes[place:]
-        rest = list(_states(search, before, passes))
-        if (rest or [before])[-1].cost <= states[-1].cost:
-            states = [*states[:place], *rest]
-    return states
+def _without_idle(search: Search, path: list[State]) -> list[State]:
+    """`path` without the passes that the last is as legal without, from the last pass to the first."""
+    last, kept = path[-1], len(path)
+    for place in range(len(path) - 1, 0, -1):
+        after = _after(search, path[place - 1], last.passes[place:])
+        if after.cost <= last.cost:
+            last, kept = after, place
+    return [*path[:kept], *_states(search, path[kept - 1], last.passes[kept - 1 :])]
 
 
-def _cleaned(search: Search, states: list[State]) -> list[State]:
-    """`states`, and behind them what the clean-up makes of the last."""
+def _after(search: Search, state: State, passes: Sequence[str]) -> State:
+    """What `passes` make of `state`: all at once, which judges no state between; else those that can be run."""
+    after = search.step(state, ",".join(passes)) if passes else state
+    return after or [state, *_states(search, state, passes)][-1]
+
+
+def _cleaned(search: Search, path: list[State]) -> list[State]:
+    """`path`, and behind it what the clean-up makes of the last."""
     for one in Pipeline(CLEAN_UP):
-        after = search.step(states[-1], str(one))
+        after = search.step(path[-1], str(one))
         if after is not None and not after.cost:
-            states = [*states, after]
-    return states
+            path = [*path, after]
+    return path
 
 
 def _steps(passes: Sequence[str], states: Sequence[State]) -> Iterator[Step]:

@@ -19,7 +19,6 @@ from regraft.legalization.candidates import HOST, Candidate, Candidates, Rank
 from regraft.pipelines.manager import run
 from regraft.pipelines.pass_ import EVERY
 from regraft.pipelines.pipeline import Pipeline
-from regraft.pipelines.report import Report
 
 Trouble = tuple[str, str]
 """An operator and the reason why it is not taken; the operator is empty where it is not about one."""
@@ -53,17 +52,29 @@ def troubles(violations: Iterable[Violation]) -> Counter[Trouble]:
 class State:
     """A model on the way to being legal.
 
+    It is held against the profile when that is first asked for: to judge costs as much as most passes.
+
     Attributes:
-        cost: how far it is from legal, at a guess; 0 where it is.
         passes: those that led here and changed something, as text.
+        before: the state that the last of them were run on.
         attempts: what was tried from here.
     """
 
     model: Model
-    verdict: Verdict
-    cost: int
+    candidates: Candidates
     passes: tuple[str, ...] = ()
+    before: State | None = None
     attempts: list[Attempt] = field(default_factory=list)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What the target does not take."""
+        return judge(self.model, self.candidates.profile)
+
+    @cached_property
+    def cost(self) -> int:
+        """How far it is from legal, at a guess; 0 where it is."""
+        return self.candidates.cost(self.verdict.violations)
 
     @cached_property
     def troubles(self) -> Counter[Trouble]:
@@ -97,22 +108,25 @@ class Search:
     """
 
     def __init__(self, profile: Profile, limit: int):
-        self.profile, self.limit = profile, limit
+        self.limit = limit
         self.tried = 0
         self._candidates = Candidates(profile)
+        self._spare: tuple[State, Model] | None = None
 
     def start(self, model: Model) -> State:
         """The state of `model` as it is."""
-        return self._state(model, ())
+        return State(model, self._candidates)
 
     def run(self, start: State) -> State:
         """The first state with nothing left; else the best there is, with all that was tried on it."""
+        if not start.cost:
+            return start
         best, seen, serials = start, {start.trouble, start.graph}, itertools.count()
         queue: list[_Entry] = []
         self._push(queue, start, self._plan(start), next(serials))
         while queue and best.cost and self.tried < self.limit:
             _, _, _, serial, candidate, state, rest = heapq.heappop(queue)
-            child = self.step(state, candidate.text)
+            child = self._attempt(state, candidate.text)
             self._push(queue, state, rest, serial)
             if child is None or (candidate.sweeps and child.cost >= state.cost):
                 continue
@@ -125,25 +139,35 @@ class Search:
 
     def step(self, state: State, text: str) -> State | None:
         """What `text` makes of `state`; None where it changes nothing, or cannot be run."""
+        return self._step(state, text)[0]
+
+    def _attempt(self, state: State, text: str) -> State | None:
+        """A step, noted among the attempts of `state`."""
+        child, notes = self._step(state, text)
+        worse = child.troubles - state.troubles if child is not None else ()
+        instead = dict.fromkeys(operator for operator, _ in worse if operator)
+        state.attempts.append(Attempt(text, child is not None, notes, tuple(instead)))
+        return child
+
+    def _step(self, state: State, text: str) -> tuple[State | None, tuple[str, ...]]:
+        """A step, and what the passes said, or why they failed."""
         self.tried += 1
-        model = clone(state.model)
+        model = self._copy(state)
         try:
             report = run(model, text)
         except RegraftError as error:
-            state.attempts.append(Attempt(text, False, (str(error),)))
-            return None
+            return None, (str(error),)
         notes = tuple(dict.fromkeys(note for one in report.passes for note in one.notes))
         if not report.changed:
-            state.attempts.append(Attempt(text, False, notes))
-            return None
-        child = self._state(model, (*state.passes, *_at_work(report)))
-        instead = dict.fromkeys(operator for operator, _ in child.troubles - state.troubles if operator)
-        state.attempts.append(Attempt(text, True, notes, tuple(instead)))
-        return child
+            self._spare = state, model
+            return None, notes
+        at_work = tuple(one.text for one in report.passes if one.changed)
+        return State(model, self._candidates, (*state.passes, *at_work), state), notes
 
-    def _state(self, model: Model, passes: tuple[str, ...]) -> State:
-        verdict = judge(model, self.profile)
-        return State(model, verdict, self._candidates.cost(verdict.violations), passes)
+    def _copy(self, state: State) -> Model:
+        """A copy of the model of `state`; the one that the last step left as it was, where there is one."""
+        spare, self._spare = self._spare, None
+        return spare[1] if spare is not None and spare[0] is state else clone(state.model)
 
     def _push(self, queue: list[_Entry], state: State, rest: Iterator[Candidate], serial: int) -> None:
         """Queue what is next to try on `state`, if there is anything."""
@@ -166,8 +190,3 @@ class Search:
 
 _Entry = tuple[int, Rank, int, int, Candidate, State, Iterator[Candidate]]
 """What a state costs, the rank of the candidate, how many passes led there, a number; what to try, on what."""
-
-
-def _at_work(report: Report) -> tuple[str, ...]:
-    """The passes that changed something."""
-    return tuple(one.text for one in report.passes if one.changed)

@@ -86,6 +86,13 @@ def test_stuck_in_json(run: Run, model: Path, target: Path) -> None:
     assert "MatMul" in {one["violation"]["operator"] for one in found["stuck"]}
 
 
+def test_missing_sizes_exit_with_1_at_once(run: Run, model: Path) -> None:
+    said = run("legalize", model, "--target", "neuron-inf1")
+    assert said.exit_code == 1, said.output
+    assert "tried  set-shapes: no sizes are given; say them with the target, as in 'T{batch=1}'" in said.stdout
+    assert "0 pipelines tried" in said.stdout
+
+
 def test_what_is_legal_needs_nothing(run: Run, model: Path) -> None:
     said = run("legalize", model, "--target", "onnxruntime")
     assert said.exit_code == 0

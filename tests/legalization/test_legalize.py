@@ -179,6 +179,34 @@ def test_sizes_come_from_the_target() -> None:
     assert done.report is None
 
 
+def test_missing_sizes_are_said_before_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = next(one for one in ARTIFACTS if one.name == "bert-cls-sdpa-ts").load()
+    done = legalize(clone(before), read_target(NEURON))
+    (stuck,) = done.stuck
+    assert (done.tried, done.pipeline, done.report) == (0, "", None)
+    monkeypatch.setattr("regraft.legalization.legalize.without_sizes", lambda state: [])
+    searched = legalize(clone(before), read_target(NEURON), limit=10)
+    assert searched.tried >= 10
+    (again,) = (one for one in searched.stuck if not one.violation.operator and "shapes" in one.violation.reason)
+    assert again.violation.reason == stuck.violation.reason
+    assert again.tried["set-shapes"] == stuck.tried["set-shapes"]
+
+
+def test_where_no_output_hangs_on_a_size_the_search_goes_on() -> None:
+    """A pass may take away what is open: here the input is read for its rank alone."""
+    found = profile("""
+        [limits]
+        shapes = { must = "static", reason = "E042", mend = ["set-shapes"] }
+        [[gap]]
+        operator = "Gelu"
+        reason = "none"
+    """)
+    graph = "(float[N,3] x, float[4] z) => (int64[1] r, float[4] y) { s = Shape(x) r = Shape(s) y = Gelu(z) }"
+    done = legalize(model(graph), target_of(found))
+    assert done.tried
+    assert "lower-gelu" in done.pipeline
+
+
 def test_stuck_says_where_and_why() -> None:
     graph = "(float[3] a, float[3] b) => (bool[3] y) { y = Less(a, b) }"
     legal = model(graph)

@@ -49,7 +49,9 @@ of the two is not right, or was not timed.
 
 PLACEMENT = """\
 Operators that run on the NPU and on the CPU, and cycles, as the compiler estimates them: raw, and after regraft, with
-the names of those that are left on the CPU. The compiler takes no open shapes.
+the names of those that are left on the CPU. The compiler takes no open shapes. With `rknn{remove-reshape=true}` the
+device takes and gives shapes of its own, and the Reshape behind the logits goes too; what minilm-ts-dynamic has left
+are two of its inputs, which it gives as outputs.
 """
 
 

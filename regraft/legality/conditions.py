@@ -13,11 +13,12 @@ from typing import Any, Literal
 from regraft.ir import schema
 from regraft.ir.graph import Tensor
 from regraft.legality.among import Among, Dtypes, Numbers, Quantity, Truth, dtype_name, over
+from regraft.legality.lines import check_operator
 from regraft.legality.site import UNKNOWN_ATTRIBUTE, Site
 from regraft.legality.tables import Where, read
 
 Shape = Literal["static", "dynamic"]
-Given = Literal["constant", "computed", "given", "absent"]
+Given = Literal["constant", "computed", "unknown", "given", "absent"]
 
 
 @dataclass(frozen=True)
@@ -56,22 +57,33 @@ class Value:
     """What one input or output of a node may be.
 
     Attributes:
-        is_: held by the model, computed, there at all, or left out.
+        is_: held by the model, computed, from more than constants and shapes, there at all, or left out.
+        by: operators, of which one computes it.
+        stated: whether the file says its dtype and shape.
+        open: how many dimensions have no number.
         dims: sizes by place, from the end where negative.
         value: the elements, of a constant or where they follow from shapes.
     """
 
     is_: Given | None = None
+    by: tuple[str, ...] = ()
+    stated: bool | None = None
     dtype: Dtypes | None = None
     rank: Numbers | None = None
     shape: Shape | None = None
+    open: Numbers | None = None
     dims: dict[str, Numbers] = field(default_factory=dict)
     value: Among | None = None
 
     @classmethod
     def of(cls, value: Any, where: Where) -> Value:
-        """From "constant", "computed", "given" or "absent"."""
+        """From one word."""
         return cls(is_=read(Given, value, where))
+
+    def check(self, where: Where) -> None:
+        """Raise ProfileError for an operator that does not exist."""
+        for operator in self.by:
+            check_operator(operator, where.at("by"))
 
     def holds(self, site: Site, tensor: Tensor | None, quantity: Quantity) -> Truth:
         """Whether `tensor` is so; None stands for one that is left out."""
@@ -85,7 +97,16 @@ class Value:
         truths += [_of_dim(site, tensor, int(place), among) for place, among in self.dims.items()]
         if self.is_ is not None:
             constant = site.is_constant(tensor)
-            truths.append({"constant": constant, "computed": not constant, "given": True, "absent": False}[self.is_])
+            unknown = not constant and site.fact(tensor).numbers is None
+            kinds = {"constant": constant, "computed": not constant, "unknown": unknown, "given": True}
+            truths.append(kinds.get(self.is_, False))
+        if self.by:
+            truths.append(any(schema.kind(node) in self.by for node in tensor.inputs))
+        if self.stated is not None:
+            truths.append((tensor.dtype is not None and tensor.shape is not None) == self.stated)
+        if self.open is not None:
+            dims = site.fact(tensor).dims
+            truths.append(None if dims is None else self.open.has(sum(not isinstance(dim, int) for dim in dims)))
         if self.value is not None:
             known = site.fact(tensor).numbers
             values = schema.constant_of(tensor) if known is None else known

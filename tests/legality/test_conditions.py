@@ -34,6 +34,7 @@ MEAN = "(float[2,4] x) => (float[2,1] y) <int64[1] a = {1}> { y = ReduceMean(x, 
 MEANS = "(float[2,4] x, int64[1] a) => (float[N,M] y) { y = ReduceMean(x, a) }"
 UNSQUEEZE = "(float[2,4] x) => (float[2,4,1] y) <int64[1] a = {2}> { y = Unsqueeze(x, a) }"
 CONCAT = "(float[2] x, float[2] y, float[2] z) => (float[6] o) { o = Concat <axis = 0> (x, y, z) }"
+CHAIN = "(float[2] x) => (float[2] y) { t = Relu(x) y = Neg(t) }"
 TRANSPOSE = "(float[1,2,3] x) => (float[1,3,2] y) { y = Transpose <perm = [0, 2, 1]> (x) }"
 
 
@@ -93,6 +94,11 @@ TRANSPOSE = "(float[1,2,3] x) => (float[1,3,2] y) { y = Transpose <perm = [0, 2,
         (MATMUL, "MatMul", "unless = { input = { 1 = { dims = { 0 = { multiple-of = 2 } } } } }", False),
         (MATMUL, "MatMul", "when = { input = { 0 = { dims = { 9 = 1 } } } }", False),
         (MATMUL, "MatMul", "when = { output = { 0 = { rank = { max = 4 } } } }", True),
+        (MATMUL, "MatMul", "when = { input = { 0 = { open = 1 } } }", True),
+        (MATMUL, "MatMul", "when = { input = { 0 = { open = { min = 2 } } } }", False),
+        (CHAIN, "Neg", 'when = { input = { X = { by = ["Exp", "Relu"], stated = false } } }', True),
+        (CHAIN, "Neg", "when = { output = { 0 = { stated = false } } }", False),
+        (CHAIN, "Relu", 'when = { input = { X = { by = ["Neg", "Relu"] } } }', False),
         (ADD, "Add", "when = { input = { 1 = { value = { max = -1e4 } } } }", True),
         (ADD, "Add", "unless = { input = { 1 = { value = [0, -10000] } } }", False),
         (ADD, "Add", "unless = { input = { 1 = { value = 0 } } }", True),
@@ -130,6 +136,8 @@ def test_what_follows_from_shapes_is_known():
     )
     assert gaps(graph, "Reshape", "when = { input = { shape = { value = 6 } } }") == 1
     assert gaps(graph, "Reshape", 'when = { input = { shape = "computed" } }') == 1
+    assert gaps(graph, "Reshape", 'when = { input = { shape = "unknown" } }') == 0
+    assert gaps(COMPUTED, "Reshape", 'when = { input = { shape = "unknown" } }') == 1
 
 
 def test_a_constant_node_is_a_constant():

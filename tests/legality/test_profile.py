@@ -102,7 +102,7 @@ def test_a_profile_is_read_into_dataclasses(tmp_path):
         ),
         (
             HEAD + '[[gap]]\noperator = "Reshape"\nreason = ""\nwhen = { input = { shape = "known" } }',
-            "'known' is not one of constant, computed, given, absent",
+            "'known' is not one of constant, computed, unknown, given, absent",
         ),
         (
             HEAD + '[[gap]]\noperator = "Add"\nreason = ""\nunless = { rnk = 3 }',
@@ -135,6 +135,7 @@ def test_a_profile_is_read_into_dataclasses(tmp_path):
         (HEAD + gap("dtype = 32"), "when.dtype: 32 is not text"),
         (HEAD + gap("shape = 'open'"), "when.shape: 'open' is not one of static, dynamic"),
         (HEAD + gap("input = { 0 = { value = 2020-01-01 } }"), "is not a number, a word or a list of these"),
+        (HEAD + gap("input = { 0 = { by = 'Slise' } }"), "0.by: no ONNX operator named 'Slise'; did you mean 'Slice'?"),
         (HEAD + gap("attribute = []"), "when.attribute: [] is not a table"),
     ],
 )

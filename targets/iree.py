@@ -14,8 +14,9 @@ Level = Literal["auto", "0", "1", "2", "3"]
 class Iree(Compiler):
     """IREE, for the CPU, through LLVM.
 
-    Shapes may stay open, but fixed ones make what is compiled several times as fast, and causal masks of open shapes
-    go wrong: give sizes, `iree{batch=1,sequence=128}`. The module is for the CPU that it is compiled for.
+    Shapes may stay open, but fixed ones make what is compiled several times as fast: give sizes,
+    `iree{batch=1,sequence=128}`. Without any, GPT-2 as PyTorch's dynamo exports it goes wrong. The module is for the
+    CPU that it is compiled for.
 
     Before opset 13 Softmax was another, which IREE does not take. It computes every Gelu by Erf, whatever its
     `approximate` says, so that the pipeline writes Gelu out; and it has no Attention.

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
+import onnx.parser
 import pytest
 
 import regraft
 from regraft.errors import TargetError
+from regraft.files import convert
+from regraft.files.convert import clone
 from regraft.targeting.process import CompilerError
 from regraft.targeting.target import read_target
 from tests.targets.compiling import compile, needs, one_node
@@ -40,12 +43,34 @@ def test_open_shapes_stay_open(artifacts, tmp_path):
     assert "batch" in regraft.load(tmp_path / "bundle").inputs[0].shape
 
 
-def test_a_causal_mask_of_open_shape_is_a_gap(artifacts):
-    target = read_target("iree")
-    model = regraft.load(artifacts / "pytorch/gpt2-sdpa-dynamo.onnx")
-    assert "a causal mask of open shape" in str(target.check(model)[0])
-    regraft.run(model, "set-shapes{batch=2,sequence=8}")
-    assert target.check(model) == []
+def test_rows_of_two_open_dimensions_are_a_gap_that_one_size_closes(artifacts, tmp_path):
+    source, target = artifacts / "pytorch/gpt2-sdpa-dynamo.onnx", read_target("iree")
+    assert [one.operator for one in target.check(regraft.load(source))] == ["Reshape"]
+    with pytest.raises(CompilerError, match="computes something else: logits: "):
+        compile("iree", source, tmp_path / "raw", check=False, pipeline="strip-dropout")
+    assert compile("iree{batch=2}", source, tmp_path / "bundle")["drift"]["passed"]
+    assert target.check(regraft.load(artifacts / "pytorch/gpt2-sdpa-ts.onnx")) == []
+
+
+def test_a_slice_that_is_expanded_must_have_a_stated_shape(tmp_path):
+    model = positions()
+    assert [one.operator for one in read_target("iree").check(model)] == ["Expand"]
+    with pytest.raises(CompilerError, match="a dim that is not statically 1"):
+        compile("iree", clone(model), tmp_path / "raw", check=False, pipeline="strip-dropout")
+    assert compile("iree", model, tmp_path / "bundle")["drift"]["passed"]
+
+
+def positions() -> regraft.Model:
+    """Looks at the first numbers of a row, as many as there are tokens, once for each row of tokens."""
+    graph = """(int64[batch, sequence] input_ids) => (int64[batch, sequence] y)
+        <int64[2] table = {1, 64}, int64[1] zero = {0}, int64[1] one = {1}, int64[1] two = {2}> {
+            all = ConstantOfShape <value = int64[1] {3}> (table)
+            shape = Shape (input_ids)
+            length = Slice (shape, one, two)
+            first = Slice (all, zero, length, one)
+            y = Expand (first, shape)
+        }"""
+    return convert.from_proto(onnx.parser.parse_model(f'<ir_version: 9, opset_import: ["": 17]> g {graph}'))
 
 
 def test_gelu_by_tanh_is_a_gap_that_the_pipeline_closes(tmp_path):
@@ -53,7 +78,7 @@ def test_gelu_by_tanh_is_a_gap_that_the_pipeline_closes(tmp_path):
     target = read_target("iree")
     assert "computes something else: Gelu by Erf" in str(target.check(model)[0])
     with pytest.raises(CompilerError, match="computes something else: y: "):
-        compile("iree", regraft.files.convert.clone(model), tmp_path / "raw", check=False, pipeline="strip-dropout")
+        compile("iree", clone(model), tmp_path / "raw", check=False, pipeline="strip-dropout")
     compile("iree", model, tmp_path / "bundle")
     assert target.check(model) == []
 

@@ -20,7 +20,15 @@ needs("mnn")
 
 @pytest.mark.parametrize(
     "name",
-    ["bert-cls-sdpa-ts", "distilbert-sdpa-dynamo", "gpt2-sdpa-ts", "roberta-sdpa-dynamo", "t5-encoder-ts", "vit-ts"],
+    [
+        "bert-cls-sdpa-dynamo-op23",
+        "bert-cls-sdpa-ts",
+        "distilbert-sdpa-dynamo",
+        "gpt2-sdpa-ts",
+        "roberta-sdpa-dynamo",
+        "t5-encoder-ts",
+        "vit-ts",
+    ],
 )
 def test_open_shapes_stay_open(artifacts, tmp_path, name):
     source = artifacts / f"pytorch/{name}.onnx"
@@ -47,7 +55,7 @@ def test_a_row_that_is_masked_throughout_gives_what_the_guard_gave(artifacts, tm
 
 
 def test_a_guard_is_refused_before_and_by_the_converter(artifacts, tmp_path):
-    source = artifacts / "pytorch/bert-cls-sdpa-ts.onnx"
+    source = artifacts / "pytorch/bert-cls-sdpa-dynamo.onnx"
     with pytest.raises(TargetError, match="mnn does not take the result: IsNaN: These Op Not Support"):
         compile("mnn", source, tmp_path / "bundle", pipeline="strip-dropout")
     with pytest.raises(CompilerError, match="mnn refuses the model: These Op Not Support: ONNX::IsNaN"):
@@ -60,3 +68,10 @@ def test_what_mnn_approximates_is_a_gap_that_the_pipeline_closes(tmp_path):
     with pytest.raises(CompilerError, match="computes something else: y: "):
         compile("mnn", clone(model), tmp_path / "raw", check=False, pipeline="strip-dropout")
     assert compile("mnn", model, tmp_path / "bundle")["drift"]["passed"]
+
+
+def test_a_scalar_of_no_shape_is_a_gap_that_the_pipeline_closes(artifacts):
+    target, model = read_target("mnn"), regraft.load(artifacts / "pytorch/t5-encoder-ts.onnx")
+    assert [one.operator for one in target.check(model)] == ["ConstantOfShape"]
+    target.prepare(model)
+    assert target.check(model) == []

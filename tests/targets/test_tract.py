@@ -18,7 +18,14 @@ needs("tract")
 
 @pytest.mark.parametrize(
     "name",
-    ["bert-cls-sdpa-ts", "bert-cls-sdpa-dynamo", "roberta-sdpa-dynamo", "t5-encoder-ts", "vit-dynamo"],
+    [
+        "bert-cls-sdpa-dynamo",
+        "bert-cls-sdpa-dynamo-op23",
+        "bert-cls-sdpa-ts",
+        "roberta-sdpa-dynamo",
+        "t5-encoder-ts",
+        "vit-dynamo",
+    ],
 )
 def test_open_shapes_stay_open(artifacts, tmp_path, name):
     source = artifacts / f"pytorch/{name}.onnx"

@@ -40,7 +40,6 @@ def compile(model: str, folder: str, options: dict[str, Any]) -> dict[str, Any]:
     outputs = {value.name: dtype.name for value, dtype in zip(graph.output, dtypes)}
     ports = {"inputs": inputs, "outputs": outputs}
     Path(folder, PORTS).write_text(json.dumps(ports))
-    level = ("2" if _is_static(graph) else "0") if options["level"] == "auto" else options["level"]
     with tempfile.TemporaryDirectory() as scratch:
         imported, statistics = str(Path(scratch, "model.mlir")), Path(scratch, "statistics.csv")
         importer.main(importer.parse_arguments([model, "-o", imported]))
@@ -52,7 +51,7 @@ def compile(model: str, folder: str, options: dict[str, Any]) -> dict[str, Any]:
                 input_type="onnx",
                 extra_args=[
                     f"--iree-llvmcpu-target-cpu={options['cpu']}",
-                    f"--iree-opt-level=O{level}",
+                    f"--iree-opt-level=O{options['level']}",
                     "--iree-scheduling-dump-statistics-format=csv",
                     f"--iree-scheduling-dump-statistics-file={statistics}",
                 ],
@@ -67,14 +66,8 @@ def compile(model: str, folder: str, options: dict[str, Any]) -> dict[str, Any]:
     return {
         "operators": dict(sorted(dispatches.items())),
         "ops": dispatches.total(),
-        "notes": [
-            f"operators are dispatches; compiled at level {level} for the CPU '{options['cpu']}', run it on such only"
-        ],
+        "notes": [f"operators are dispatches; compiled for the CPU '{options['cpu']}', run it on such only"],
     }
-
-
-def _is_static(graph: Any) -> bool:
-    return all(dim.HasField("dim_value") for value in graph.input for dim in value.type.tensor_type.shape.dim)
 
 
 def load(folder: str, options: dict[str, Any]) -> Callable[[Arrays], Arrays]:

@@ -1,7 +1,7 @@
 # Python 3.11 or newer, pip and make are all that is needed; everything else goes into .venv.
 
 PYTHON ?= python3
-FRAMEWORKS ?=  # ,tensorflow,torch: the tests that need them run too
+FRAMEWORKS ?=  # ,compilers,tensorflow,torch: the tests that need them run too
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 ROOMS := regraft passes frontends targets models tests

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from regraft.errors import RegraftError
-from regraft.files.convert import clone
 from regraft.inspection.fingerprint import Fingerprints
 from regraft.ir.model import Model
 from regraft.legality.profile import Profile
 from regraft.legality.verdict import Verdict, Violation, judge
 from regraft.legalization.candidates import HOST, Candidate, Candidates, Rank
+from regraft.legalization.copies import Copies
 from regraft.pipelines.manager import run
 from regraft.pipelines.pass_ import EVERY
 from regraft.pipelines.pipeline import Pipeline
@@ -111,7 +111,7 @@ class Search:
         self.limit = limit
         self.tried = 0
         self._candidates = Candidates(profile)
-        self._spare: tuple[State, Model] | None = None
+        self._copies = Copies()
 
     def start(self, model: Model) -> State:
         """The state of `model` as it is."""
@@ -152,22 +152,17 @@ class Search:
     def _step(self, state: State, text: str) -> tuple[State | None, tuple[str, ...]]:
         """A step, and what the passes said, or why they failed."""
         self.tried += 1
-        model = self._copy(state)
+        model = self._copies.of(state.model)
         try:
             report = run(model, text)
         except RegraftError as error:
             return None, (str(error),)
         notes = tuple(dict.fromkeys(note for one in report.passes for note in one.notes))
         if not report.changed:
-            self._spare = state, model
+            self._copies.give_back(model, state.model)
             return None, notes
         at_work = tuple(one.text for one in report.passes if one.changed)
         return State(model, self._candidates, (*state.passes, *at_work), state), notes
-
-    def _copy(self, state: State) -> Model:
-        """A copy of the model of `state`; the one that the last step left as it was, where there is one."""
-        spare, self._spare = self._spare, None
-        return spare[1] if spare is not None and spare[0] is state else clone(state.model)
 
     def _push(self, queue: list[_Entry], state: State, rest: Iterator[Candidate], serial: int) -> None:
         """Queue what is next to try on `state`, if there is anything."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -113,6 +114,21 @@ def test_onnxruntime_is_asked_for_where_it_is_needed(bert, tmp_path):
     done = call(bert, "replay.py", PYTHONPATH=str(tmp_path))
     assert done.returncode == 2
     assert done.stderr.startswith("onnxruntime is not installed, and stage 'embeddings' has no command")
+
+
+@pytest.mark.parametrize("file", ["model.onnx", "inputs.npz", "outputs.npz"])
+@pytest.mark.parametrize("left", [None, 100])
+def test_a_stage_that_was_copied_in_part_is_one_line(bert, tmp_path, file, left):
+    folder = shutil.copytree(bert, tmp_path / "bundle")
+    path = folder / "stages/01-layer.0.attention" / file
+    whole = path.read_bytes()
+    path.unlink()
+    if left is not None:
+        path.write_bytes(whole[:left])
+    done = call(folder, "replay.py")
+    assert done.returncode == 2
+    assert done.stderr.startswith(str(path))
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_open_shapes_are_refused(artifacts, tmp_path):

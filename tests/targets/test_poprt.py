@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import onnx
@@ -61,12 +62,32 @@ def test_script_converts_runs_and_compares(bert):
     assert (done.returncode, done.stderr) == (0, "")
     assert "logits: max abs error" in done.stdout
     assert "converted.onnx is right" in done.stdout
+    assert onnx.load(bert / "converted.onnx").ir_version == 6
 
 
 def test_script_finds_a_wrong_answer(bert):
     done = call(bert, "convert.py", PYTHONPATH=str(FAKES), FAKE_POPRT_ERROR="0.01")
     assert done.returncode == 1
     assert done.stderr == "the IPU computes something else\n"
+
+
+@pytest.mark.parametrize("package", ["numpy", "onnx"])
+def test_script_says_what_else_is_missing(bert, tmp_path, package):
+    (tmp_path / f"{package}.py").write_text("raise ImportError('hidden\\nand more')\n")
+    done = call(bert, "convert.py", "--check", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{package} is not there (hidden): pip install {package}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_model_that_was_copied_in_part_is_one_line(bert, tmp_path):
+    folder = shutil.copytree(bert, tmp_path / "bundle")
+    whole = (folder / "device.onnx").read_bytes()
+    (folder / "device.onnx").write_bytes(whole[:1000])
+    done = call(folder, "convert.py", "--check")
+    assert done.returncode == 2
+    assert f"device.onnx has 1000 bytes, not {len(whole)}; copy the bundle again" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_script_says_that_poprt_is_missing(bert):

@@ -111,11 +111,20 @@ def test_check_runs_without_tensorrt(bert):
 
 def test_check_finds_a_file_that_is_not_what_was_written(artifacts, tmp_path):
     handed_over(artifacts / "pytorch/vit-ts.onnx", "tensorrt{batch=2}", tmp_path / "b")
-    file = tmp_path / "b" / said(tmp_path / "b")["inputs"][0]["file"]
-    file.write_bytes(file.read_bytes()[:-1])
-    done = call(tmp_path / "b", "build.py", "--check")
-    assert done.returncode == 2
-    assert "write the bundle again" in done.stderr
+    raw = said(tmp_path / "b")["inputs"][0]["file"]
+    for name in (raw, "device.onnx", "golden/outputs.npz", "handoff.json", "manifest.json"):
+        file = tmp_path / "b" / name
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) // 2])
+        cut = call(tmp_path / "b", "build.py", "--check")
+        file.unlink()
+        gone = call(tmp_path / "b", "build.py", "--check")
+        file.write_bytes(whole)
+        for done in (cut, gone):
+            assert done.returncode == 2
+            assert done.stderr.startswith(str(file))
+            assert done.stderr.endswith("; copy the bundle again, or write it again\n")
+            assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

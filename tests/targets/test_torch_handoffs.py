@@ -162,10 +162,36 @@ def test_all_but_the_sdk_is_run(name, bundles, script):
     assert "not run: torch_" in done.stdout
     assert done.stdout.count(": ok\n") == {"neuron-inf1": 1, "neuron-inf2": 2, "bladedisc": 3}[name]
     assert name == "neuron-inf2" or "100.00 %" in done.stdout
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_without_the_sdk_nothing_is_begun(name, bundles, script, tmp_path):
     missing = script(bundles[name], "compile.py")
     assert missing.returncode == 2
     assert missing.stderr.count("\n") == 1
     assert "is not there" in missing.stderr
+    assert missing.stderr.endswith("compile.py --check does all that needs no SDK\n")
+    assert "the torch module" not in missing.stdout
+    command = ["run.py", "--inputs", "golden/inputs.npz", "--outputs", str(tmp_path / "outputs.npz")]
+    for sdk, message in ((None, "is not there (No module"), (SDK[name], "is not there: run compile.py first")):
+        done = script(bundles[name], *command, sdk=sdk)
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert message in done.stderr
+
+
+@pytest.mark.parametrize("file", ["device.onnx", "io-config.json", "manifest.json", "operators.json"])
+def test_a_bundle_that_was_copied_in_part_is_one_line(file, bundles, script, tmp_path):
+    folder = shutil.copytree(bundles["neuron-inf1"], tmp_path / "bundle")
+    path = folder / file
+    path.write_bytes(path.read_bytes()[:100])
+    cut = script(folder, "compile.py", "--check")
+    path.unlink()
+    gone = script(folder, "compile.py", "--check")
+    for done in (cut, gone):
+        assert done.returncode == 2
+        assert done.stderr.startswith(str(path))
+        assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ wrong, 2 something is missing.
 
 from __future__ import annotations
 
-import json
 import os
 
 import golden
@@ -21,24 +20,24 @@ from torch_steps import torch
 
 def main():
     given = torch_steps.arguments(__doc__)
-    said, ports = golden.parameters(), torch_steps.manifest()["device"]
+    said, ports = golden.parameters(), golden.manifest()["device"]
+    os.environ["TORCH_BLADE_DEBUG_LOG"] = "on"  # it writes dump_dir, into the folder where it runs
+    os.chdir(str(golden.FOLDER))
     torch_steps.say_versions("numpy", "onnx", "torch_blade")
+    torch_blade = None if given.check else torch_steps.sdk(said)
     sizes = [vectors(place, ports) for place in said["golden"]]
-    module = torch_module.load(golden.FOLDER / "device.onnx")
+    module = torch_module.load(golden.model("device.onnx"))
     for example, expected in sizes:
         torch_steps.hold("the torch module", module, example, expected, said["tolerances"])
     traced = torch_module.trace(module, sizes[0][0])
     for example, expected in sizes[1:]:
         torch_steps.hold("the trace, at other sizes", traced, example, expected, said["tolerances"])
     counted = torch_module.operators(traced.inlined_graph)
-    torch_steps.share(counted, json.loads((golden.FOLDER / "operators.json").read_text(encoding="utf-8")))
+    torch_steps.share(counted, golden.read("operators.json"))
     if given.check:
         print("not run: torch_blade.optimize, and what comes after it")
         return
 
-    os.chdir(str(golden.FOLDER))
-    os.environ["TORCH_BLADE_DEBUG_LOG"] = "on"  # read when torch_blade compiles: it writes dump_dir
-    torch_blade = torch_steps.need("torch_blade", said["install"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     module = module.to(device)
     sizes = [(tuple(tensor.to(device) for tensor in example), expected) for example, expected in sizes]

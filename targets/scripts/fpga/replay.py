@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
-import json
 import shlex
 import shutil
 import subprocess
@@ -25,9 +24,8 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-
 import golden
+from golden import np
 
 HEAD = ("stage", "by", "MACs", "weights", "in", "out", "max error", "of", "time")
 
@@ -49,8 +47,8 @@ def main():
     share = said["share_allowed"] if given.rtol is None else given.rtol
     rows, wrong, values = [], [], dict(golden.vectors("device_inputs"))
     for stage in chain:
-        right = arrays(stage["golden"]["outputs"])
-        fed = arrays(stage["golden"]["inputs"])
+        right = golden.arrays(stage["golden"]["outputs"])
+        fed = golden.arrays(stage["golden"]["inputs"])
         if not given.isolated:
             fed = {name: values[name] for name in fed}
         run = runner(stage, commands.get(stage["name"]))
@@ -84,11 +82,10 @@ def main():
 
 def stages():
     """What the manifest says of the chain, in order."""
-    path = golden.FOLDER / "manifest.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))["stages"]["chain"]
-    except (OSError, ValueError, KeyError) as error:
-        golden.stop(f"{path} has no chain of stages ({error}); write the bundle again")
+    said = golden.manifest()
+    if "stages" not in said:
+        golden.stop("manifest.json has no chain of stages; write the bundle again")
+    return said["stages"]["chain"]
 
 
 def commands_of(texts, chain):
@@ -120,7 +117,7 @@ def runner(stage, command):
         golden.stop(
             f"onnxruntime is not installed, and stage '{stage['name']}' has no command: pip install onnxruntime"
         )
-    session = onnxruntime.InferenceSession(str(golden.FOLDER / stage["model"]), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(golden.model(stage["model"])), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return lambda fed: dict(zip(names, session.run(names, fed)))
 
@@ -166,12 +163,6 @@ def widened(expected, share):
     """What a tensor may be off by: `share` of each value and of its typical magnitude."""
     values = np.abs(expected[expected != 0]) if expected.dtype.kind == "f" else np.zeros(0)
     return {"atol": share * float(np.median(values)) if values.size else 0.0, "rtol": share}
-
-
-def arrays(name):
-    """The arrays of a file of the bundle, by name."""
-    with np.load(golden.FOLDER / name) as file:
-        return dict(file)
 
 
 def size(count):

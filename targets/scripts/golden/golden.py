@@ -1,16 +1,17 @@
-"""The bundle's parameters and golden vectors, and how far a device's outputs lie from them. Needs numpy."""
+"""The bundle's files, read or refused in one line, and how far a device's outputs lie from its own. Needs numpy."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
+import zipfile
 from pathlib import Path
-
-import numpy as np
 
 FOLDER = Path(__file__).resolve().parent
 WRONG, MISSING = 1, 2
 """Exit codes: the device computes something else; something that is needed is not there."""
+AGAIN = "copy the bundle again, or write it again"
 
 
 def stop(line, code=MISSING):
@@ -19,22 +20,60 @@ def stop(line, code=MISSING):
     sys.exit(code)
 
 
+def need(package, install):
+    """A package; ends with one line where it, or a library that it loads, is not installed."""
+    try:
+        return importlib.import_module(package)
+    except (ImportError, OSError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        stop(f"{package} is not there ({reason}): {install}")
+
+
+np = need("numpy", "pip install numpy")
+
+
 def parameters():
     """What `handoff.json` says."""
+    return read("handoff.json")
+
+
+def manifest():
+    """What `manifest.json` says."""
+    return read("manifest.json")
+
+
+def read(name):
+    """What a JSON file of the bundle says."""
     try:
-        return json.loads((FOLDER / "handoff.json").read_text(encoding="utf-8"))
+        return json.loads((FOLDER / name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        stop(f"{FOLDER / 'handoff.json'} cannot be read ({error}); write the bundle again")
+        stop(f"{FOLDER / name} cannot be read ({error}); {AGAIN}")
+
+
+def model(name):
+    """The path of an ONNX file of the bundle; ends where that, or what has its weights, is not there as a whole."""
+    sizes = {one: said["bytes"] for one, said in manifest()["files"].items()}
+    for part in (one for one in sizes if one == name or one.startswith(name + ".")):
+        path = FOLDER / part
+        if not path.is_file():
+            stop(f"{path} is missing; {AGAIN}")
+        if path.stat().st_size != sizes[part]:
+            stop(f"{path} has {path.stat().st_size} bytes, not {sizes[part]}; {AGAIN}")
+    return FOLDER / name
+
+
+def arrays(name):
+    """The arrays of an `.npz` of the bundle by name."""
+    try:
+        with np.load(FOLDER / name) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        stop(f"{FOLDER / name} cannot be read ({error}); {AGAIN}")
 
 
 def vectors(what):
     """The arrays of `golden/{what}.npz` by name: `inputs`, `device_inputs` or `outputs`."""
-    path = FOLDER / "golden" / f"{what}.npz"
-    try:
-        with np.load(path) as file:
-            return dict(file)
-    except (OSError, ValueError) as error:
-        stop(f"{path} cannot be read ({error}); write the bundle again")
+    return arrays(f"golden/{what}.npz")
 
 
 def compare(found, expected, tolerances):

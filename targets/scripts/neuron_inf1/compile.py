@@ -9,13 +9,10 @@ instance. Exit code: 0 right, 1 refused or wrong, 2 something is missing.
 
 from __future__ import annotations
 
-import json
-
-import numpy as np
-
 import golden
 import torch_module
 import torch_steps
+from golden import np
 from torch_steps import torch
 
 COMPILED = "compiled.pt"
@@ -25,23 +22,22 @@ ENOUGH = 99.0
 
 def main():
     given = torch_steps.arguments(__doc__)
-    said, ports = golden.parameters(), torch_steps.manifest()["device"]
+    said, ports = golden.parameters(), golden.manifest()["device"]
     torch_steps.say_versions("numpy", "onnx", "torch_neuron")
+    torch_neuron = None if given.check else torch_steps.sdk(said)
     example = torch_steps.tensors(golden.vectors("device_inputs"), [port["name"] for port in ports["inputs"]])
     outputs = golden.vectors("outputs")
     expected = {port["name"]: outputs[port["name"]] for port in ports["outputs"]}
     check_io(ports["inputs"], example)
 
-    module = torch_module.load(golden.FOLDER / "device.onnx", example)
+    module = torch_module.load(golden.model("device.onnx"), example)
     torch_steps.hold("the torch module", module, example, expected, said["tolerances"])
     traced = torch_module.operators(torch_module.trace(module, example).inlined_graph)
-    listed = json.loads((golden.FOLDER / "operators.json").read_text(encoding="utf-8"))
-    enough(torch_steps.share(traced, listed))
+    enough(torch_steps.share(traced, golden.read("operators.json")))
     if given.check:
         print("not run: torch_neuron.trace, and what comes after it")
         return
 
-    torch_neuron = torch_steps.need("torch_neuron", said["install"])
     compiled = torch_neuron.trace(
         module, example, compiler_args=said["compiler_args"], compiler_workdir=str(golden.FOLDER / "neuron-cc")
     )
@@ -55,7 +51,7 @@ def main():
 
 def check_io(inputs, example):
     """See that io-config.json, for those who call neuron-cc themselves, says what the example is."""
-    said = json.loads((golden.FOLDER / "io-config.json").read_text(encoding="utf-8"))["inputs"]
+    said = golden.read("io-config.json")["inputs"]
     for port, tensor in zip(inputs, example):
         shape, dtype = said[port["name"] + ":0"]
         if shape != list(tensor.shape) or "torch." + dtype != str(tensor.dtype):

@@ -17,14 +17,14 @@ from torch_steps import torch
 
 def main():
     given = torch_steps.arguments(__doc__)
-    said, ports = golden.parameters(), torch_steps.manifest()["device"]
+    said, ports = golden.parameters(), golden.manifest()["device"]
     torch_steps.say_versions("numpy", "onnx", "torch_neuronx")
+    torch_neuronx = None if given.check else torch_steps.sdk(said)
     prepared = [prepare(file, said, ports) for file in said["files"]]
     if given.check:
         print("not run: torch_neuronx.analyze, torch_neuronx.trace, and what comes after them")
         return
 
-    torch_neuronx = torch_steps.need("torch_neuronx", said["install"])
     analyze(torch_neuronx, *prepared[0][:2])
     for file, (module, example, expected) in zip(said["files"], prepared):
         print("compiling {}: {}".format(file["name"], " ".join(said["compiler_args"])))
@@ -46,7 +46,7 @@ def prepare(file, said, ports):
     outputs = golden.vectors(file["golden"] + "outputs")
     example = torch_steps.tensors(inputs, [port["name"] for port in ports["inputs"]])
     expected = {port["name"]: outputs[port["name"]] for port in ports["outputs"]}
-    module = torch_module.load(golden.FOLDER / "device.onnx", example)
+    module = torch_module.load(golden.model("device.onnx"), example)
     torch_steps.hold("the torch module for {}".format(file["name"]), module, example, expected, file["tolerances"])
     counted = torch_module.operators(torch_module.trace(module, example).inlined_graph)
     print("{} operators: {}".format(sum(counted.values()), ", ".join(sorted(counted))))

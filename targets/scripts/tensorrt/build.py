@@ -16,9 +16,8 @@ import shlex
 import shutil
 import subprocess
 
-import numpy as np
-
 import golden
+from golden import np
 
 OUTPUTS, LOG = "outputs.json", "trtexec.log"
 HELP_OF_11 = "--loadRefOutputs"
@@ -33,6 +32,7 @@ def main():
     given = parser.parse_args()
     said = golden.parameters()
     check_files(said)
+    expected = golden.vectors("outputs")
     if given.check:
         print(shlex.join(["trtexec", *arguments(said, HELP_OF_11)]))
         print("not run: trtexec; everything before it is in order")
@@ -47,8 +47,7 @@ def main():
         code = subprocess.run(command, cwd=golden.FOLDER, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
     if not (golden.FOLDER / OUTPUTS).is_file():
         golden.stop(f"trtexec ended with {code} and no outputs: {last_error()} (see {LOG})", golden.WRONG)
-    outputs = read_outputs(said)
-    if not golden.compare(outputs, golden.vectors("outputs"), said["tolerances"]):
+    if not golden.compare(read_outputs(said), expected, said["tolerances"]):
         golden.stop("TensorRT computes something else", golden.WRONG)
     if code:
         golden.stop(f"trtexec ended with {code}: {last_error()} (see {LOG})", golden.WRONG)
@@ -80,16 +79,14 @@ def arguments(said, known):
 
 def check_files(said):
     """Stop where a file that trtexec is to read is not there, or has another size than it expects."""
-    paths = [(said["model"], None)]
-    paths += [(one["file"], one) for one in (*said["inputs"], *said["outputs"])]
-    for name, tensor in paths:
-        path = golden.FOLDER / name
+    golden.model(said["model"])
+    for tensor in (*said["inputs"], *said["outputs"]):
+        path = golden.FOLDER / tensor["file"]
         if not path.is_file():
-            golden.stop(f"{path} is missing; write the bundle again")
-        if tensor is not None:
-            expected = int(np.prod(tensor["shape"])) * np.dtype(tensor["dtype"]).itemsize
-            if path.stat().st_size != expected:
-                golden.stop(f"{path} has {path.stat().st_size} bytes, not {expected}; write the bundle again")
+            golden.stop(f"{path} is missing; {golden.AGAIN}")
+        expected = int(np.prod(tensor["shape"])) * np.dtype(tensor["dtype"]).itemsize
+        if path.stat().st_size != expected:
+            golden.stop(f"{path} has {path.stat().st_size} bytes, not {expected}; {golden.AGAIN}")
 
 
 def read_outputs(said):

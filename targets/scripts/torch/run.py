@@ -13,12 +13,11 @@ Needs numpy, onnxruntime, torch and the SDK.
 from __future__ import annotations
 
 import argparse
-import importlib
-
-import numpy as np
+from pathlib import Path
 
 import golden
 import torch_steps
+from golden import np
 from torch_steps import torch
 
 
@@ -30,8 +29,8 @@ class Compiled:
     """
 
     def __init__(self):
-        said, self.manifest = golden.parameters(), torch_steps.manifest()
-        importlib.import_module(said["sdk"])
+        said, self.manifest = golden.parameters(), golden.manifest()
+        golden.need(said["sdk"], said["install"])
         self.device = torch.device("cuda" if said["sdk"] == "torch_blade" and torch.cuda.is_available() else "cpu")
         self.sizes = sorted(
             said["files"], key=lambda file: (np.prod(list(file["sizes"].values()) or [1]), file["name"])
@@ -39,9 +38,8 @@ class Compiled:
         self.modules = {}
         self.host = None
         if self.manifest.get("host", {}).get("model"):
-            import onnxruntime
-
-            path = golden.FOLDER / self.manifest["host"]["model"]
+            onnxruntime = golden.need("onnxruntime", "pip install onnxruntime")
+            path = golden.model(self.manifest["host"]["model"])
             self.host = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
     def run(self, inputs):
@@ -88,6 +86,8 @@ class Compiled:
 
     def _module(self, name):
         if name not in self.modules:
+            if not (golden.FOLDER / name).is_file():
+                golden.stop(f"{golden.FOLDER / name} is not there: run compile.py first")
             self.modules[name] = torch.jit.load(str(golden.FOLDER / name), map_location=self.device)
         return self.modules[name]
 
@@ -114,6 +114,8 @@ def main():
     parser.add_argument("--inputs", required=True, help="a .npz file with an array for each input")
     parser.add_argument("--outputs", required=True, help="the .npz file to write")
     given = parser.parse_args()
+    if not Path(given.inputs).is_file():
+        golden.stop(f"{given.inputs} is not there")
     with np.load(given.inputs) as file:
         outputs = Compiled().run(dict(file))
     np.savez(given.outputs, **outputs)

@@ -13,9 +13,10 @@ import sys
 import types
 import warnings
 
-from torch_steps import need, torch
+import golden
+from torch_steps import torch
 
-onnx = need("onnx", "pip install 'onnx<1.19'")
+onnx = golden.need("onnx", "pip install 'onnx<1.19'")
 GIBIBYTE = 2**30
 LARGEST = 2**31 - 1
 """Ends of slices from here on mean the end of the axis."""
@@ -267,4 +268,6 @@ def _onnx2torch():
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
         sys.modules.update({"torchvision": stub, "torchvision.ops": stub.ops})
-    return need("onnx2torch", "pip install onnx2torch==1.5.15")
+    return golden.need(
+        "onnx2torch", "pip install --no-deps onnx2torch==1.5.15"
+    )  # torchvision would bring another torch

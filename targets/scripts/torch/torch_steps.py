@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import platform
 import time
 
 import golden
 
-
-def need(package, install):
-    """A package; ends with one line where it is not installed."""
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        golden.stop(f"{package} is not there ({error}): {install}")
-
-
-torch = need("torch", "install the one that the compiler was built for")
+torch = golden.need("torch", "install the one that the compiler was built for")
 MILLISECONDS = 1000
 
 
@@ -31,9 +21,9 @@ def arguments(description):
     return parser.parse_args()
 
 
-def manifest():
-    """What the bundle's manifest says."""
-    return json.loads((golden.FOLDER / "manifest.json").read_text(encoding="utf-8"))
+def sdk(said):
+    """The compiler's package; ends where it is not installed, before all that takes time."""
+    return golden.need(said["sdk"], said["install"] + "; compile.py --check does all that needs no SDK")
 
 
 def say_versions(*packages):
@@ -42,7 +32,7 @@ def say_versions(*packages):
     for name in packages:
         try:
             found.append("{} {}".format(name, getattr(importlib.import_module(name), "__version__", "")).strip())
-        except ImportError:
+        except (ImportError, OSError):
             found.append("no " + name)
     print(", ".join(found))
 

@@ -206,6 +206,8 @@ def _options(optimize: bool, threads: int) -> Any:
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_DISABLE_ALL
     if not optimize:  # it would round a product with an initializer otherwise than one with a computed value
         options.add_session_config_entry("session.disable_prepacking", "1")
+        # planned reuse takes time quadratic in nodes, and saves nothing: values are freed after their last use anyway
+        options.enable_mem_reuse = False
     return options
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Hashable
+from typing import Any, NamedTuple
 
 import onnx
 from onnx import numpy_helper, shape_inference
@@ -12,7 +13,7 @@ from regraft.files.exporter import Exporter
 from regraft.files.wire import LARGE
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor
-from regraft.ir.weights import dtype_from_onnx
+from regraft.ir.weights import Array, dtype_from_onnx
 from regraft.shapes import dims
 from regraft.shapes.call import Call
 from regraft.shapes.dims import Dim
@@ -38,7 +39,7 @@ class Schemas:
     """ONNX's inference, asked once for nodes that are alike."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[object, ...], list[_Said]] = {}
+        self._known: dict[Hashable, list[_Said]] = {}
 
     def infer(self, call: Call) -> list[Fact]:
         """What is known of each output; empty for an operator that ONNX does not define. Raises one of `ERRORS`."""
@@ -46,18 +47,48 @@ class Schemas:
         rule = schema.find(node.op, call.opset, node.domain)
         if rule is None:
             return []
-        names: dict[str, Dim] = {}
-        proto = _proto(call)
-        types = {f"i{i}": _type(fact, names) for i, fact in enumerate(call.inputs) if node.inputs[i].name}
-        data = {f"i{i}": _data(t, call.inputs[i]) for i, t in enumerate(node.inputs)}
-        given = {name: tensor for name, tensor in data.items() if tensor is not None}
-        parts = [proto, *types.values(), *given.values()]
-        key = (call.opset, *given, *(part.SerializeToString() for part in parts))
+        key = _key(call)
         if key not in self._known:
-            imports = [onnx.OperatorSetIdProto(domain=node.domain or "", version=call.opset)]
-            found = shape_inference.infer_node_outputs(rule, proto, types, given, opset_imports=imports)
-            self._known[key] = [_said(found.get(name), names) for name in proto.output]
+            self._known[key] = _ask(rule, call)
         return [said.fact() for said in self._known[key]]
+
+
+def _ask(rule: onnx.defs.OpSchema, call: Call) -> list[_Said]:
+    """What ONNX says of each output."""
+    names: dict[str, Dim] = {}
+    proto = _proto(call)
+    types = {f"i{i}": _type(fact, names) for i, fact in enumerate(call.inputs) if call.node.inputs[i].name}
+    arrays = {f"i{i}": _array(t, call.inputs[i]) for i, t in enumerate(call.node.inputs)}
+    given = {name: numpy_helper.from_array(array) for name, array in arrays.items() if array is not None}
+    imports = [onnx.OperatorSetIdProto(domain=call.node.domain or "", version=call.opset)]
+    found = shape_inference.infer_node_outputs(rule, proto, types, given, opset_imports=imports)
+    return [_said(found.get(name), names) for name in proto.output]
+
+
+def _key(call: Call) -> Hashable:
+    """The same for nodes of which ONNX says the same; much cheaper than the messages that it is asked with."""
+    node = call.node
+    attrs = tuple((name, _attribute_key(value)) for name, value in call.attrs.items())
+    inputs = tuple(_input_key(t, fact) for t, fact in zip(node.inputs, call.inputs, strict=True))
+    return node.op, node.domain or "", call.opset, attrs, inputs, tuple(bool(t.name) for t in node.outputs)
+
+
+def _attribute_key(value: Any) -> Hashable:
+    if type(value) in (int, float, str, bytes):
+        return type(value), value
+    if type(value) is list and value:
+        return tuple(map(_attribute_key, value))
+    proto = onnx.AttributeProto()
+    Exporter().attribute("", value, proto)
+    return proto.SerializeToString()
+
+
+def _input_key(tensor: Tensor, fact: Fact) -> Hashable:
+    if not tensor.name:
+        return None
+    array = _array(tensor, fact)
+    content = None if array is None else repr(array.tolist()) if array.dtype.hasobject else array.tobytes()
+    return fact.code, fact.dims, content, None if fact.other is None else fact.other.SerializeToString()
 
 
 def problem(node: Node, error: Exception) -> str:
@@ -95,15 +126,17 @@ def _type(fact: Fact, names: dict[str, Dim]) -> onnx.TypeProto:
     return proto
 
 
-def _data(tensor: Tensor, fact: Fact) -> onnx.TensorProto | None:
+def _array(tensor: Tensor, fact: Fact) -> Array | None:
     """The value of an input, where it is small and known."""
-    if fact.sizes is None:
+    if isinstance(tensor, Constant) and tensor.nbytes >= LARGE:
+        return None
+    sizes = fact.sizes
+    if sizes is None:
         return None
     if isinstance(tensor, Constant):
-        return numpy_helper.from_array(tensor.values.reshape(fact.sizes)) if tensor.nbytes < LARGE else None
-    if fact.numbers is None:
-        return None
-    return numpy_helper.from_array(fact.numbers.reshape(fact.sizes).astype(dtype_from_onnx(fact.code)))
+        return tensor.values.reshape(sizes)
+    numbers = fact.numbers
+    return None if numbers is None else numbers.reshape(sizes).astype(dtype_from_onnx(fact.code))
 
 
 def _said(proto: onnx.TypeProto | None, names: dict[str, Dim]) -> _Said:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import onnx
 import onnx.parser
 import pytest
+from onnx import shape_inference
 
 import regraft
 from regraft import shapes
@@ -237,3 +239,34 @@ def test_a_range_of_single_elements_is_taken_as_onnx_runtime_takes_it() -> None:
     )
     shapes.infer(model)
     assert outputs(model) == {"x": [None]}
+
+
+def test_onnx_is_asked_once_for_nodes_that_are_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alike are those of the same attributes, types and constants; nothing else is taken for another."""
+    model = parse("""
+        g (float[N,4] x) => (float[4,N] a, float[4,N] b, float[N,4] c, float[2,M] d, float[K,2] e, int64[4,N] f)
+        <int64[2] wide = {2, -1}, int64[2] tall = {-1, 2}> {
+            a = Transpose <perm = [1, 0]> (x)
+            b = Transpose <perm = [1, 0]> (x)
+            c = Transpose <perm = [0, 1]> (x)
+            d = Reshape (x, wide)
+            e = Reshape (x, tall)
+            f = Cast <to = 7> (a)
+            g = Cast <to = 6> (a)
+        }
+    """)
+    asked: list[str] = []
+    ask = shape_inference.infer_node_outputs
+
+    def counted(rule: onnx.defs.OpSchema, *args: Any, **options: Any) -> Any:
+        asked.append(rule.name)
+        return ask(rule, *args, **options)
+
+    monkeypatch.setattr(shape_inference, "infer_node_outputs", counted)
+    facts = shapes.analyse(model)
+    assert Counter(asked) == {"Transpose": 2, "Reshape": 2, "Cast": 2}
+    known = {t.name: (facts[t].code, str(list(facts[t].dims or ()))) for n in model.graph.nodes for t in n.outputs}
+    assert known["a"] == known["b"] == (1, "[4, N]")
+    assert known["c"] == (1, "[N, 4]")
+    assert (known["d"], known["e"]) == ((1, "[2, 2*N]"), (1, "[2*N, 2]"))
+    assert (known["f"], known["g"]) == ((7, "[4, N]"), (6, "[4, N]"))

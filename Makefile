@@ -52,14 +52,17 @@ clean:
 	$(PIP) --editable '.[$(EXTRAS)]'
 	touch $@
 
-# Every package is pinned, and none brings others along: what they declare is older, or more than is used.
+# Every package is pinned, and none brings others along: what they declare is older, or more than is used. But a torch
+# that was built for GPUs is not imported without the libraries that it declares.
 .compilers/litert/done: WANTED = 3.12 3.13
 .compilers/onnx2torch/done: WANTED = 3.11 3.12 3.13
+.compilers/onnx2torch/done: ENTIRE = torch
 .compilers/rknn/done: WANTED = 3.11 3.12
 .compilers/%/done: targets/environments/%.txt
 	$(if $(COMPILER_PYTHON),,$(error $* needs one of Python $(WANTED): put it on the PATH or give COMPILER_PYTHON=...))
 	$(COMPILER_PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	$(if $(ENTIRE),$(@D)/bin/pip install --quiet --disable-pip-version-check $(ENTIRE))
 	touch $@
 
 # The first Python of a version that is WANTED: on the PATH, or among pyenv's.

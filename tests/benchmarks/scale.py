@@ -1,4 +1,4 @@
-"""Time per node of loading, saving, clean-up passes and rule passes, on graphs of 1,000 to 50,000 nodes.
+"""Time per node of loading, saving, clean-up passes, rule passes and legalizing, on graphs of 1,000 to 50,000 nodes.
 
     python -m tests.benchmarks.scale [--rounds 2] [--only fold-constants] [--out benchmarks-out]
 
@@ -19,8 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import regraft
+from regraft.ir.model import Model
+from regraft.legalization.legalize import legalize
 from regraft.models import chain
 from regraft.pipelines import manager
+from regraft.targeting.target import profile_target
 from tests.benchmarks import table
 from tests.benchmarks.contestants import CLEAN_UP
 
@@ -37,7 +40,18 @@ PIPELINES = (
     "simplify-mask",
     "convert-fp16",
     CLEAN_UP,
+    "legalize",
 )
+
+PROFILE = """
+operators = "any"
+source = "made up"
+
+[[gap]]
+operator = ["Erf", "Pow"]
+reason = "lacks it"
+"""
+"""What the target takes that is legalized for."""
 
 Times = dict[str, dict[int, list[float]]]
 
@@ -63,9 +77,20 @@ def _measure(file: Path, size: int, copies: int, pipelines: tuple[str, ...], tim
     for pipeline in pipelines:
         models, loading = _timed(lambda: [regraft.load(file) for _ in range(copies)])
         _, saving = _timed(lambda models=models: [regraft.save(model, out) for model in models])
-        running = sum(manager.run(model, pipeline).seconds for model in models)
+        running = sum(_running(model, pipeline, file.parent) for model in models)
         for name, seconds in (("load", loading), ("save", saving), (pipeline, running)):
             times[name][size].append(seconds / nodes)
+
+
+def _running(model: Model, pipeline: str, folder: Path) -> float:
+    """Seconds that the passes take; legalizing, those of the whole search and of verifying too."""
+    if pipeline != "legalize":
+        return manager.run(model, pipeline).seconds
+    (folder / "target.toml").write_text(PROFILE, encoding="utf-8")
+    target = profile_target(folder / "target.toml")()
+    start = time.perf_counter()
+    legalize(model, target)
+    return time.perf_counter() - start
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:

@@ -52,6 +52,12 @@ def test_rows_of_two_open_dimensions_are_a_gap_that_one_size_closes(artifacts, t
     assert target.check(regraft.load(artifacts / "pytorch/gpt2-sdpa-ts.onnx")) == []
 
 
+def test_dropout_of_training_is_a_gap_that_the_pipeline_closes(artifacts, tmp_path):
+    source, target = artifacts / "pytorch/bert-cls-eager-ts-train.onnx", read_target("iree")
+    assert [one.operator for one in target.check(regraft.load(source))] == ["Dropout"]
+    assert compile("iree", source, tmp_path / "bundle")["drift"]["passed"]
+
+
 def test_a_slice_that_is_expanded_must_have_a_stated_shape(tmp_path):
     model = positions()
     assert [one.operator for one in read_target("iree").check(model)] == ["Expand"]

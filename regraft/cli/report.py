@@ -48,9 +48,11 @@ def _print(metrics: Metrics) -> None:
         ("source", metrics.source),
         ("target", metrics.target),
         ("compiled by", metrics.compiler or "nothing here"),
+        ("hand it over by", metrics.command),
         ("pipeline", metrics.pipeline),
         ("operations in the model", "" if metrics.source_ops is None else f"{metrics.source_ops:,}"),
         ("after rewriting", f"{metrics.ops:,}" + (f", and {metrics.host_ops:,} on the host" * bool(metrics.host_ops))),
+        ("the target lists", "" if metrics.listed is None else f"{metrics.listed:,} of them"),
         ("after compiling", "" if metrics.compiled_ops is None else f"{metrics.compiled_ops:,}"),
         ("subgraphs", "" if metrics.subgraphs is None else f"{metrics.subgraphs:,}"),
         ("placed", _placed(metrics)),
@@ -71,10 +73,11 @@ def _print(metrics: Metrics) -> None:
         ]
     rows += [(f"worst error of {name}", f"{error:.2g}") for name, error in metrics.worst.items()]
     table([row for row in rows if row[1]])
-    if metrics.unchecked:
-        title("not checked here")
-        for line in metrics.unchecked:
-            click.echo(f"- {line}")
+    for heading, lines in (("not listed", metrics.refused), ("not checked here", metrics.unchecked)):
+        if lines:
+            title(heading)
+            for line in lines:
+                click.echo(f"- {line}")
 
 
 def _placed(metrics: Metrics) -> str:

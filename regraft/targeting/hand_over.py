@@ -73,7 +73,9 @@ def hand_over(
     report = manager.run(model, passes, inputs=given, progress=progress, seed=seed)
     if check and (violations := target.check(model)):
         more = f" (and {len(violations) - 1} more; see 'regraft check')" if len(violations) > 1 else ""
-        raise TargetError(f"{target.name} does not take the result: {violations[0]}{more}")
+        raise TargetError(
+            f"{target.name} does not take the result: {violations[0]}{more}; --no-check hands it over all the same"
+        )
     place = Place(folder.with_name(f"{folder.name}.log"), environment, limits or Limits())
     golden = write_bundle(
         model,

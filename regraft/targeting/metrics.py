@@ -69,6 +69,9 @@ class Metrics:
         worst: by output, the largest absolute difference from the original.
         latency: None where it was not measured.
         unchecked: what nobody has seen to work.
+        command: that hands the bundle to a compiler elsewhere; empty where there is none.
+        listed: how many of `ops` the operators cover that the target's profile lists; None for a compiler that ran.
+        refused: what they do not cover, a line each.
     """
 
     source: str
@@ -86,6 +89,9 @@ class Metrics:
     worst: dict[str, float] = field(default_factory=dict)
     latency: Latency | None = None
     unchecked: tuple[str, ...] = ()
+    command: str = ""
+    listed: int | None = None
+    refused: tuple[str, ...] = ()
 
     @property
     def share(self) -> float | None:
@@ -116,7 +122,7 @@ def measure(
     manifest = read_manifest(bundle)
     model = load(bundle)
     compiled, handoff = manifest.get("compiled", {}), manifest.get("handoff", {})
-    said = compiled.get("metrics", {})
+    said, legality = compiled.get("metrics", {}), handoff.get("legality", {})
     drift = compiled.get("drift") or manifest.get("drift") or {"outputs": []}
     return Metrics(
         source=manifest.get("source", ""),
@@ -134,6 +140,9 @@ def measure(
         worst={one["name"]: one["max_abs"] for one in drift["outputs"]},
         latency=_latency(bundle, model, runs, seed, environment, limits) if runs else None,
         unchecked=tuple(handoff.get("unchecked", ())),
+        command=handoff.get("command", ""),
+        listed=legality.get("taken"),
+        refused=tuple(legality.get("violations", ())),
     )
 
 

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import regraft
+from regraft.cli import cli
 from regraft.errors import TargetError
 from regraft.inspection.census import operators
 from regraft.splitting.stages import stages
+from regraft.targeting.metrics import measure
 from regraft.targeting.target import read_target
 from tests.targets.scripts import FAKES, call, handed_over, sized
 
@@ -181,3 +184,14 @@ def test_a_bundle_says_at_which_node_of_a_stage_the_flow_stops(artifacts, tmp_pa
     done = call(tmp_path / "b", "replay.py")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"hls4ml does not take layer.0.feed-forward: {line}" in done.stdout
+
+
+def test_report_says_how_much_the_flow_lists_and_what_not(artifacts, tmp_path):
+    handed_over(artifacts / BERT, "fpga{batch=1,seq=16,flow=hls4ml}", tmp_path / "b", check=False)
+    found = measure(tmp_path / "b", runs=0)
+    assert found.command == "python replay.py"
+    assert 0 < found.ops - found.listed < 10
+    assert {line.partition(":")[0] for line in found.refused} == {"Sqrt", "Gather"}
+    said = CliRunner().invoke(cli, ["report", str(tmp_path / "b"), "--runs", "0"]).stdout
+    assert f"{found.listed} of them" in said
+    assert f"- {found.refused[0]}" in said

@@ -1,4 +1,4 @@
-"""Layers as wide as those of BERT-base, with a sequence of 128: compilers have limits that small models do not reach."""
+"""Layers as wide as those of BERT-base, on 128 tokens: compilers have limits that small models do not reach."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class LiteRt(Compiler):
     install = "run 'make compiler-litert', which needs Python 3.12 or newer"
     pipeline = (
         "strip-training{unread-inputs=keep},strip-dropout,convert-opset{version=20,only=older},infer-shapes,"
-        "fold-constants,eliminate-identity,eliminate-dead-code,simplify-mask,fuse-layer-norm,fuse-gelu,"
+        "fold-constants,eliminate-identity,eliminate-dead-code,lower-attention,simplify-mask,fuse-layer-norm,fuse-gelu,"
         "narrow-integers,fold-constants,eliminate-identity,eliminate-common-subexpressions,deduplicate-initializers,"
         "eliminate-dead-code,infer-shapes"
     )

@@ -21,8 +21,8 @@ class Tvm(Compiler):
     install = "pip install 'regraft[tvm]'"
     pipeline = (
         "strip-training{unread-inputs=keep},strip-dropout,infer-shapes,fold-constants,eliminate-identity,"
-        "simplify-gather,simplify-mask,fold-constants,deduplicate-initializers,eliminate-common-subexpressions,"
-        "eliminate-dead-code"
+        "lower-attention,simplify-gather,simplify-mask,fold-constants,deduplicate-initializers,"
+        "eliminate-common-subexpressions,eliminate-dead-code"
     )
 
     cpu: str = option("host", "CPU to compile for; host is the one at hand")

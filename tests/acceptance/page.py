@@ -42,9 +42,9 @@ each compiler. The slow tests hold regraft's column against what they find.
 
 LATENCY = f"""\
 Processor seconds of the compiled raw file over those of the compiled rewritten one, with one thread, both loaded in
-one process and run in 40 turns of 20, of which the fastest counts; what runs on the host is counted too. The median of
-the ratios, and where it lies with 95 % confidence: above 1, regraft's is faster. **Bold** is below {BAR}. A dash: one
-of the two is not right, or was not timed.
+one process, and run in 10 turns of 20, of which the fastest counts; all of it four times, in new processes. What runs
+on the host is counted too. The median of the ratios, and where it lies with 95 % confidence: above 1, regraft's is
+faster. **Bold** is below {BAR}. A dash: one of the two is not right, or was not timed.
 """
 
 PLACEMENT = """\

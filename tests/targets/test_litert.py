@@ -14,7 +14,15 @@ needs("litert")
 
 
 @pytest.mark.parametrize(
-    "name", ["bert-cls-sdpa-ts", "gpt2-sdpa-dynamo", "roberta-sdpa-dynamo", "t5-encoder-ts", "minilm"]
+    "name",
+    [
+        "bert-cls-sdpa-ts",
+        "bert-cls-sdpa-dynamo-op23",
+        "gpt2-sdpa-dynamo",
+        "roberta-sdpa-dynamo",
+        "t5-encoder-ts",
+        "minilm",
+    ],
 )
 def test_models_are_taken(artifacts, tmp_path, name):
     if name == "minilm":

@@ -19,6 +19,7 @@ needs("tvm")
     [
         ("bert-static-dynamo", ""),
         ("bert-cls-sdpa-ts", "{batch=2,seq=8}"),
+        ("bert-cls-sdpa-dynamo-op23", "{batch=2,sequence=8}"),
         ("t5-encoder-dynamo", "{batch=2,sequence=8}"),
     ],
 )

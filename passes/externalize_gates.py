@@ -96,18 +96,26 @@ def _kept(node: Node, bounds: Bounds) -> int | None:
 
 
 def _factors(model: Model, layers: set[Tensor]) -> Iterator[Tensor]:
-    """What is multiplied with what layers compute, or divides it, and follows from whole numbers among the inputs."""
-    whole = [tensor for tensor in model.graph.inputs if not is_float(tensor.dtype)]
+    """What is multiplied with what layers compute, or divides it, and follows from whole numbers that are given."""
+    counts = _counts(model)
     for node in model.graph.nodes:
         if node.op in ("Mul", "Div") and not node.domain:
             for layer, gate in (node.inputs, node.inputs[::-1])[: 2 if node.op == "Mul" else 1]:
-                if layer in layers and gate not in layers and _has_axes(gate) and not cone([gate])[1].isdisjoint(whole):
+                if layer in layers and gate in counts and gate not in layers:
                     yield gate
 
 
-def _has_axes(gate: Tensor) -> bool:
-    """Whether a value is computed, of floats, and not one number for all."""
-    return bool(gate.inputs) and gate.dtype is not None and is_float(gate.dtype) and len(gate.shape or ()) > 1
+def _counts(model: Model) -> set[Tensor]:
+    """Floats with axes that are computed from whole numbers among the inputs, not from their shapes alone.
+
+    Words that are looked up are none.
+    """
+    found: set[Tensor] = {tensor for tensor in model.graph.inputs if not is_float(tensor.dtype)}
+    for node in model.graph.nodes:
+        is_lookup = node.op == "Gather" and is_float(node.outputs[0].dtype)
+        if not is_lookup and node.op not in ("Shape", "Size") and any(tensor in found for tensor in reads(node)):
+            found.update(node.outputs)
+    return {one for one in found if one.dtype is not None and is_float(one.dtype) and len(one.shape or ()) > 1}
 
 
 def _of_layers(model: Model) -> set[Tensor]:

@@ -14,7 +14,7 @@ Level = Literal["0", "1", "2", "3"]
 class Iree(Compiler):
     """IREE, for the CPU, through LLVM.
 
-    Shapes may stay open, but fixed ones make what is compiled several times as fast: give sizes,
+    Shapes may stay open, but fixed ones make what is compiled about twice as fast: give sizes,
     `iree{batch=1,sequence=128}`. Without any, GPT-2 as PyTorch's dynamo exports it goes wrong. The module is for the
     CPU that it is compiled for.
 

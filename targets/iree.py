@@ -8,6 +8,9 @@ from regraft.ir.model import Model
 from regraft.pipelines.options import option
 from regraft.targeting.compiler import Compiler
 
+FOLD = "fold-constants{max-bytes=64KiB},"
+"""What GPT-2 transposes of the embeddings stays so: IREE multiplies by them as they lie, 7 % faster in a small one."""
+
 Level = Literal["0", "1", "2", "3"]
 
 
@@ -34,7 +37,7 @@ class Iree(Compiler):
     install = "pip install 'regraft[iree]'"
     pipeline = (
         "convert-opset{version=13,only=older},strip-training{unread-inputs=keep},strip-dropout,infer-shapes,"
-        "fold-constants,eliminate-identity,lower-attention,lower-gelu,simplify-mask,fold-constants,"
+        f"{FOLD}eliminate-identity,lower-attention,lower-gelu,simplify-mask,{FOLD}"
         "deduplicate-initializers,eliminate-common-subexpressions,eliminate-dead-code"
     )
 
@@ -46,7 +49,7 @@ class Iree(Compiler):
 
         A Reshape to open dimensions, which folding writes as 0, becomes code that is slower by 13 % in BERT.
         """
-        return self.pipeline.replace("fold-constants,", "") if _is_open(model) and not self.sizes else self.pipeline
+        return self.pipeline.replace(FOLD, "") if _is_open(model) and not self.sizes else self.pipeline
 
 
 def _is_open(model: Model) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from regraft.files import wire
 from regraft.files.convert import export, from_proto
 from regraft.ir.model import Model
 from regraft.ir.weights import Derived
-from regraft.models import bert
 from regraft.verification.runtime import RuntimeFailure, Session
 
 SIZE = 1000
@@ -302,14 +300,3 @@ def test_onnx_runtime_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
     proto.graph.initializer.append(numpy_helper.from_array(weight(), "unused"))
     Session(proto, optimize=True).run({})
     assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.slow
-def test_opening_takes_time_that_grows_with_the_nodes() -> None:
-    seconds = []
-    for layers in (10, 40):
-        model = bert.build(bert.Size(layers=layers))
-        start = time.process_time()
-        Session(model)
-        seconds.append(time.process_time() - start)
-    assert seconds[1] < 8 * seconds[0]

@@ -38,6 +38,7 @@ EMPTY_ROWS = {
 
 WITHOUT_CASES = {
     "expose-position-ids",
+    "externalize-gates",
     "fuse-gelu",
     "fuse-gemm",
     "fuse-layer-norm",

@@ -205,6 +205,7 @@ def test_work_grows_with_the_nodes():
     def work(length: int) -> int:
         chain = "".join(f" v{i + 1} = Add(v{i}, v{i})" for i in range(length))
         built = model(f"(float[2] v0) => (float[2] v{length}) {{{chain} }}")
+        assert judge(built, wanted).violations == []
         return calls(lambda: judge(built, wanted))
 
     work(100)

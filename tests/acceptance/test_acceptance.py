@@ -17,7 +17,7 @@ from tests.acceptance import page
 from tests.acceptance.cells import COMPILERS, Bench, Result, plain
 from tests.acceptance.contestants import CONTESTANTS, RAW, REGRAFT, Contestant, Refused
 from tests.acceptance.gaps import GAPS, gap
-from tests.acceptance.models import SUBJECTS, Subject, make
+from tests.acceptance.models import SUBJECTS, Subject
 from tests.acceptance.page import Cell
 from tests.acceptance.store import Store, fingerprint
 
@@ -39,15 +39,6 @@ def bench(name: str, folder: Path, **options) -> Bench:
 @pytest.fixture(scope="module")
 def moody() -> type[Compiler]:
     return load_file(MOODY)[0] if "moody" not in targets.names() else targets.load("moody")
-
-
-@pytest.fixture(scope="session")
-def files(tmp_path_factory) -> Path:
-    """The folder of the matrix's files."""
-    pytest.importorskip("torch", reason="the files of the matrix are made by torch")
-    folder = tmp_path_factory.mktemp("acceptance")
-    make(folder)
-    return folder
 
 
 def reference(path: Path):

@@ -11,7 +11,7 @@ from regraft.targeting.process import CompilerError
 from regraft.targeting.target import read_target
 from tests.acceptance import page
 from tests.acceptance.cells import COMPILERS
-from tests.acceptance.models import SUBJECTS, make
+from tests.acceptance.models import SUBJECTS
 from tests.targets.compiling import compile, needs
 
 AS_IT_IS = "strip-dropout"  # finds nothing here
@@ -19,15 +19,6 @@ PAGE = page.read((Path(__file__).parents[2] / "docs/acceptance.md").read_text(en
 
 EXCEPTIONS = {("mnn", "t5-encoder-ts-static"): "right by luck: its mask hangs on a scalar that MNN never writes"}
 """Files of which a profile says another thing than the page, and why."""
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory) -> Path:
-    """The folder of the matrix's files."""
-    pytest.importorskip("torch", reason="the files of the matrix are made by torch")
-    folder = tmp_path_factory.mktemp("acceptance")
-    make(folder)
-    return folder
 
 
 @pytest.mark.slow

@@ -228,7 +228,7 @@ def _sub(node: Node, a: Range, b: Range) -> Range:
 
 def _mul(node: Node, a: Range, b: Range) -> Range:
     products = [x * y if x and y else 0.0 for x in a[:2] for y in b[:2]]
-    low = 0.0 if node.inputs[0] is node.inputs[1] else min(products)
+    low = max(min(products), 0.0) if node.inputs[0] is node.inputs[1] else min(products)
     return Range(low, max(products), a.finite and b.finite)
 
 

@@ -190,6 +190,13 @@ def test_a_cast_to_a_type_that_numpy_names():
     assert Bounds()(cast.outputs[0])[:2] == (0, 1)
 
 
+def test_a_square_keeps_what_is_known_of_its_root():
+    body = "<float low = {LOW}, float three = {3}> { h = Where(c, low, three) out = Mul(h, h) }"
+    graph = f"g (bool[2] c) => (float[2] out) {body}"
+    assert Bounds()(last(graph.replace("LOW", "2")))[:2] == (4, 9)
+    assert Bounds()(last(graph.replace("LOW", "-2")))[:2] == (0, 9)
+
+
 @pytest.mark.parametrize("square", ["d = Mul(h, h)", "d = Pow(h, two)"])
 def test_a_quotient_by_a_deviation_is_finite(square):
     text = """g (int64[2,4] i) => (float[] out) <float two = {2}, float small = {1e-5}, float none = {0}>"""

@@ -14,6 +14,7 @@ from regraft.precision.extent import Limits
 from regraft.precision.lower import carry_out, decide
 from regraft.precision.plan import read
 from regraft.precision.policy import Mode, make_policy
+from regraft.precision.support import FIRST_OPSET
 from regraft.rewriting.rule_pass import ensure_types
 
 
@@ -29,6 +30,9 @@ class HalfPass(Pass):
     plan: str = option("", "a file that `regraft precision-plan` made, which decides instead")
 
     def run(self, model: Model, context: Context) -> None:
+        first, oldest = FIRST_OPSET[str(self.dtype)], min(graph.opset for graph in model.graphs())
+        if oldest < first:
+            raise PassError(f"opset {oldest} has no {self.dtype}; run convert-opset{{version={first}}} or newer before")
         ensure_types(model)
         limits, lower_ends = Limits(self.dtype), self.io != "keep"
         if self.plan:

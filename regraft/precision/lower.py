@@ -49,7 +49,7 @@ def decide(
 def carry_out(model: Model, decision: Decision, limits: Limits, context: Context) -> None:
     """Lower what was decided; inputs that are lowered are cast by the host."""
     lowered = [unit for unit in decision.units if unit.lowered and not unit.border]
-    if any(unit.node is None and unit.graph is model.graph and unit.reads for unit in lowered):
+    if any(unit.tie == "output" for unit in lowered):
         model.host = model.host or without_work(model)
     refused = [unit.why for unit in decision.units if unit.cannot]
     for why, count in Counter(refused).items():

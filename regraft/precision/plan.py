@@ -55,7 +55,7 @@ def name_values(units: Iterable[Unit]) -> dict[str, Named]:
     """The values that a plan has rows for: all that nodes and bodies make. A name in two bodies gets a number."""
     named: dict[str, Named] = {}
     for unit in units:
-        if unit.border or (unit.node is None and not unit.reads):
+        if unit.border or unit.tie == "input":
             continue
         for tensor in unit.writes:
             name, number = tensor.name, 1

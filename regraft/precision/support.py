@@ -20,6 +20,10 @@ SAYS_DTYPE = {
 """Operators whose result has the dtype that an attribute says. ONNX Runtime has no half precision of the others."""
 
 
+FIRST_OPSET = {"float16": 6, "bfloat16": 13}
+"""The first opset whose Cast makes a half precision as it is made here."""
+
+
 class Places(NamedTuple):
     """Positions of inputs and of outputs, of those that were asked for."""
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from regraft.ir.graph import AnyGraph, Node, Tensor
+
+
+Tie = Literal["input", "output", "result", "state", "slice", "argument", "body"]
+"""An input or output of the model, a result of a body, a state of a Loop or a Scan, what a Scan cuts into pieces, an
+argument or result of a function, the ends of a body of which too little is known."""
 
 
 class Slot(NamedTuple):
@@ -24,10 +29,11 @@ class Slot(NamedTuple):
 
 @dataclass(eq=False)
 class Unit:
-    """A node, or what ties values together: a state of a Loop, a result of an If, an argument of a function.
+    """A node, or a tie: values that must have one precision, such as the results of the branches of an If.
 
     Attributes:
-        node: None for what is no node.
+        node: None for a tie.
+        tie: what a tie is; empty for a node.
         reads, writes: the 32-bit floats that change with the precision it computes in.
         lowered: whether that is half precision; None until it is decided.
         why: the reason, in a few words.
@@ -39,6 +45,7 @@ class Unit:
 
     node: Node | None = None
     graph: AnyGraph | None = None
+    tie: Tie | None = None
     reads: list[Slot] = field(default_factory=list)
     writes: list[Tensor] = field(default_factory=list)
     lowered: bool | None = None

@@ -12,7 +12,7 @@ from regraft.ir.graph import AnyGraph, Constant, Function, Node, Tensor, Variabl
 from regraft.ir.model import Model
 from regraft.opset.types import Types, dtype_name
 from regraft.precision import support
-from regraft.precision.unit import Slot, Unit
+from regraft.precision.unit import Slot, Tie, Unit
 from regraft.rewriting.rule_pass import rewritten
 
 SINGLE = np.dtype(np.float32)
@@ -45,18 +45,21 @@ class _Collector:
     def collect(self, lower_ends: bool) -> list[Unit]:
         graph = self.model.graph
         passed_on = set(graph.inputs) & set(graph.outputs)
-        units = [self.end([], [t], lower_ends and t.default is None and t not in passed_on) for t in graph.inputs]
+        units = [
+            self.end("input", [], [t], lower_ends and t.default is None and t not in passed_on) for t in graph.inputs
+        ]
         for inner in rewritten(self.model):
             opsets = schema.versions(inner)
             for node in inner.nodes:
                 units += self.node(node, inner, opsets.get(node.domain or "", 1))
         units += self.arguments.values()
         for i, tensor in enumerate(graph.outputs):
-            units.append(self.end([Slot(graph, i)], [], lower_ends and bool(tensor.inputs) and not is_constant(tensor)))
+            is_lowered = lower_ends and bool(tensor.inputs) and not is_constant(tensor)
+            units.append(self.end("output", [Slot(graph, i)], [], is_lowered))
         return [unit for unit in map(self.narrowed, units) if unit.reads or unit.writes]
 
-    def end(self, reads: list[Slot], writes: list[Tensor], lowered: bool) -> Unit:
-        return Unit(None, self.model.graph, reads, writes, lowered, "an input or an output of the model")
+    def end(self, tie: Tie, reads: list[Slot], writes: list[Tensor], lowered: bool) -> Unit:
+        return Unit(None, self.model.graph, tie, reads, writes, lowered, "an input or an output of the model")
 
     def narrowed(self, unit: Unit) -> Unit:
         """`unit` with its 32-bit floats only. Where values that it ties differ, or are unknown, nothing changes."""
@@ -80,13 +83,14 @@ class _Collector:
         elif subgraphs(node):
             yield from self.bodies(node, graph)
         elif node.domain == schema.STAND_IN:
-            yield Unit(node, graph, self.slots(node), list(node.outputs))
+            yield Unit(node, graph, None, self.slots(node), list(node.outputs))
         elif node.op not in INDIFFERENT:
             yield from self.operator(node, graph, opset)
 
     def operator(self, node: Node, graph: AnyGraph, opset: int) -> Iterator[Unit]:
         if self.is_cast_of_half(node):
-            yield Unit(node, graph, self.slots(node), list(node.outputs), True, "a cast that was there", border=True)
+            reads, writes = self.slots(node), list(node.outputs)
+            yield Unit(node, graph, None, reads, writes, True, "a cast that was there", border=True)
             return
         rule = schema.find(node.op, opset)
         if rule is None or support.takes_no_tensor(rule):
@@ -106,11 +110,11 @@ class _Collector:
         if unknown or (makes and not can.outputs) or (reads and not can.inputs):
             yield from self.kept(node, graph, f"the type of '{unknown[0].name}' is not known" if unknown else lacks)
             return
-        yield Unit(node, graph, [Slot(node, i) for i in can.inputs], [node.outputs[i] for i in can.outputs])
+        yield Unit(node, graph, None, [Slot(node, i) for i in can.inputs], [node.outputs[i] for i in can.outputs])
         rest = [Slot(node, i) for i in reads if i not in can.inputs]
         left = [node.outputs[i] for i in makes if i not in can.outputs]
         if rest or left:
-            yield Unit(node, graph, rest, left, False, lacks, cannot=True)
+            yield Unit(node, graph, None, rest, left, False, lacks, cannot=True)
 
     def is_cast_of_half(self, node: Node) -> bool:
         if node.op != "Cast":
@@ -118,9 +122,10 @@ class _Collector:
         return {self.types.dtype(node.inputs[0]), self.types.dtype(node.outputs[0])} == {SINGLE, self.half}
 
     def kept(self, node: Node, graph: AnyGraph, why: str) -> Iterator[Unit]:
-        yield Unit(node, graph, self.slots(node), list(node.outputs), False, why, cannot=True)
+        yield Unit(node, graph, None, self.slots(node), list(node.outputs), False, why, cannot=True)
         for body in subgraphs(node):
-            yield Unit(None, body, [Slot(body, i) for i in range(len(body.outputs))], list(body.inputs), False, why)
+            reads = [Slot(body, i) for i in range(len(body.outputs))]
+            yield Unit(None, body, "body", reads, list(body.inputs), False, why)
 
     def slots(self, node: Node) -> list[Slot]:
         return [Slot(node, i) for i in range(len(node.inputs))]
@@ -136,7 +141,7 @@ class _Collector:
     def argument(self, function: Function, kind: str, place: int, reads: list[Slot], writes: list[Variable]) -> Unit:
         key = function, kind, place
         if key not in self.arguments:
-            self.arguments[key] = Unit(None, function, reads, list(writes))
+            self.arguments[key] = Unit(None, function, "argument", reads, list(writes))
         return self.arguments[key]
 
     def bodies(self, node: Node, graph: AnyGraph) -> Iterator[Unit]:
@@ -144,7 +149,7 @@ class _Collector:
         if node.op == "If":
             branches = subgraphs(node)
             for i, tensor in enumerate(node.outputs):
-                yield Unit(None, graph, [Slot(branch, i) for branch in branches], [tensor])
+                yield Unit(None, graph, "result", [Slot(branch, i) for branch in branches], [tensor])
             return
         if node.op not in ("Loop", "Scan") or graph.opset < 9:  # before, a Scan had batches
             yield from self.kept(node, graph, f"{node.op} has a body")
@@ -155,8 +160,8 @@ class _Collector:
         states = len(node.inputs) - first - sliced
         for i in range(states):
             reads = [Slot(node, first + i), Slot(body, skip + i)]
-            yield Unit(None, graph, reads, [body.inputs[first + i], node.outputs[i]])
+            yield Unit(None, graph, "state", reads, [body.inputs[first + i], node.outputs[i]])
         for i in range(states, states + sliced):
-            yield Unit(None, graph, [Slot(node, i)], [body.inputs[i]])
+            yield Unit(None, graph, "slice", [Slot(node, i)], [body.inputs[i]])
         for i in range(states, len(node.outputs)):
-            yield Unit(None, graph, [Slot(body, skip + i)], [node.outputs[i]])
+            yield Unit(None, graph, "result", [Slot(body, skip + i)], [node.outputs[i]])

@@ -50,7 +50,14 @@ def without_work(model: Model) -> Host:
     keep(before, [])
     before.graph.name = "host"
     before.metadata = {}
-    return Host(before, {}, [tensor.copy() for tensor in model.graph.outputs])
+    return Host(before, {}, [_port(tensor) for tensor in model.graph.outputs])
+
+
+def _port(output: Tensor) -> Variable:
+    """Name and type of an output, which may be a constant."""
+    if isinstance(output, Constant):
+        return Variable(output.name, output.dtype, list(output.shape))
+    return output.copy()
 
 
 def _check(tensor: Tensor, name: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 import regraft
+from regraft.errors import PassError
 from regraft.ir.structure import check
 from regraft.passes.convert_bf16 import ConvertBf16
 from regraft.pipelines.pass_ import Context
@@ -32,9 +33,10 @@ def test_an_artifact_stays_close(artifacts, tmp_path, name, mode):
     assert np.dtype(ml_dtypes.bfloat16) in dtypes
 
 
-def test_an_opset_without_bfloat16_is_left_alone(artifacts):
+@pytest.mark.parametrize("io", ["keep", "bf16"])
+def test_an_opset_without_bfloat16_is_refused_with_the_pass_that_helps(artifacts, io):
     model = regraft.load(artifacts / "pytorch/transformers-4.25.1-bert-qa/model.onnx")
-    context = Context()
-    ConvertBf16().run(model, context)
-    assert not context.changes
-    assert any("opset 11" in note for note in context.notes)
+    with pytest.raises(PassError, match=r"opset 11 has no bfloat16; run convert-opset\{version=13\} or newer before"):
+        ConvertBf16(io=io).run(model, Context())
+    regraft.run(model, "convert-opset{version=13},convert-bf16")
+    assert np.dtype(ml_dtypes.bfloat16) in {tensor.dtype for node in model.graph.nodes for tensor in node.outputs}

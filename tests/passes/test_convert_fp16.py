@@ -263,6 +263,41 @@ def test_a_scan_is_cut_and_stacked_in_one_precision(parse):
     convert(model, rtol=5e-3, atol=2e-2)
 
 
+ENDS = {  # a body gives the model's output, or a value that is lowered
+    "If": """r = If (b) <then_branch = t () => (float[2, 4] p) { p = MatMul (h, w) },
+                        else_branch = e () => (float[2, 4] q) { q = MatMul (x, w) }>""",
+    "Loop": """r, rows = Loop (n, , h) <body = l (int64 i, bool c, float[2, 4] s) => (bool c2, float[2, 4] t, float[2, 4] u)
+                 { c2 = Identity (c)  t = MatMul (s, w)  u = Identity (t) }>""",
+    "Scan": """r, rows = Scan (h, z) <num_scan_inputs = 1,
+                 body = s (float[2, 4] s, float[2, 4] piece) => (float[2, 4] t, float[2, 4] u)
+                 { p = MatMul (piece, w)  t = MatMul (s, w)  u = Add (p, t) }>""",
+}
+
+
+@pytest.mark.parametrize("is_end", [False, True])
+@pytest.mark.parametrize("op", ENDS)
+def test_a_body_that_gives_a_lowered_value_needs_no_host(parse, tmp_path, op, is_end):
+    model = parse(f"""g (float[2, 4] x, float[3, 2, 4] z, bool b, int64 n) => (float[2, 4] {"r" if is_end else "y"})
+    {PRODUCT}> {{ h = MatMul (x, w)  {ENDS[op]}  {"" if is_end else "y = MatMul (r, w)"} }}""")
+    model = convert(model, make_inputs(model) | {"n": np.array(3)}, rtol=5e-3, atol=1e-2)
+    assert model.host is None
+    assert dtypes(model)["h"] == "float16"
+    assert dtypes(model)["r"] == ("float32" if is_end else "float16")
+    regraft.save(model, tmp_path / "half.onnx")
+
+
+@pytest.mark.parametrize("before", ["", "externalize-embeddings,"])
+def test_a_constant_that_is_an_output_stands_beside_inputs_of_the_host(parse, before):
+    model = parse(f"""g (int64[N] ids, float[N, 4] x) => (float[N, 4] y, float[4, 4] w) {PRODUCT},
+    float[3, 4] table = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}}>
+    {{ e = Gather (table, ids)  s = Add (e, x)  y = MatMul (s, w) }}""")
+    inputs = {"ids": np.array([2, 0]), "x": np.ones((2, 4), np.float32)}
+    expected = snapshot(model, inputs)
+    regraft.run(model, f"{before}convert-fp16{{io=fp16}}")
+    for name, value in snapshot(model, inputs).items():
+        np.testing.assert_allclose(value, expected[name], 2e-3)
+
+
 FUNCTIONS = """
 <domain: "local", opset_import: ["" : 21]> block (a, b) => (c) { h = MatMul (a, b)  s = Softmax (h)  c = MatMul (s, b) }
 """

@@ -22,7 +22,8 @@ def make(wanted: Sequence[bool | None], edges: Sequence[tuple[int, int]]) -> lis
     units = []
     for i, lowered in enumerate(wanted):
         graph = Graph(outputs=read.get(i, []))
-        units.append(Unit(None, graph, [Slot(graph, k) for k in range(len(graph.outputs))], [values[i]], lowered))
+        reads = [Slot(graph, k) for k in range(len(graph.outputs))]
+        units.append(Unit(None, graph, None, reads, [values[i]], lowered))
     return units
 
 

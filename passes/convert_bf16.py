@@ -21,8 +21,8 @@ class ConvertBf16(HalfPass):
     As `convert-fp16`. The range is that of float32, so nothing overflows; but a value has 8 digits, not 11, and rounds
     by 2⁻⁸: the 240 roundings of a 24-layer encoder add up to 0.06 of outputs of size 1, which the contract follows.
 
-    ONNX has bfloat16 for most operators from opset 13 on, for none before, where the pass refuses. ONNX Runtime has no kernels for it on a CPU,
-    where the result can be written but not verified.
+    ONNX has bfloat16 for most operators from opset 13 on, for none before, where the pass refuses. ONNX Runtime has no
+    kernels for it on a CPU, where the result can be written but not verified.
     """
 
     name = "convert-bf16"

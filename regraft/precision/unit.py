@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple
 
 from regraft.ir.graph import AnyGraph, Node, Tensor
 
-
 Tie = Literal["input", "output", "result", "state", "slice", "argument", "body"]
 """An input or output of the model, a result of a body, a state of a Loop or a Scan, what a Scan cuts into pieces, an
 argument or result of a function, the ends of a body of which too little is known."""

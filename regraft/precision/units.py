@@ -89,8 +89,8 @@ class _Collector:
 
     def operator(self, node: Node, graph: AnyGraph, opset: int) -> Iterator[Unit]:
         if self.is_cast_of_half(node):
-            reads, writes = self.slots(node), list(node.outputs)
-            yield Unit(node, graph, None, reads, writes, True, "a cast that was there", border=True)
+            was = "a cast that was there"
+            yield Unit(node, graph, None, self.slots(node), list(node.outputs), True, was, border=True)
             return
         rule = schema.find(node.op, opset)
         if rule is None or support.takes_no_tensor(rule):

@@ -266,7 +266,8 @@ def test_a_scan_is_cut_and_stacked_in_one_precision(parse):
 ENDS = {  # a body gives the model's output, or a value that is lowered
     "If": """r = If (b) <then_branch = t () => (float[2, 4] p) { p = MatMul (h, w) },
                         else_branch = e () => (float[2, 4] q) { q = MatMul (x, w) }>""",
-    "Loop": """r, rows = Loop (n, , h) <body = l (int64 i, bool c, float[2, 4] s) => (bool c2, float[2, 4] t, float[2, 4] u)
+    "Loop": """r, rows = Loop (n, , h) 
+                 <body = l (int64 i, bool c, float[2, 4] s) => (bool c2, float[2, 4] t, float[2, 4] u)
                  { c2 = Identity (c)  t = MatMul (s, w)  u = Identity (t) }>""",
     "Scan": """r, rows = Scan (h, z) <num_scan_inputs = 1,
                  body = s (float[2, 4] s, float[2, 4] piece) => (float[2, 4] t, float[2, 4] u)

@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from regraft.bundling.golden import Golden, write_arrays
+from regraft.bundling.golden import Golden
 from regraft.ir.model import Model
 from regraft.targeting.handoff import Handoff
 from regraft.targeting.tolerances import tolerances
 from regraft.verification.contract import exact
 from regraft.verification.inputs import Given, make_inputs
 from regraft.verification.runtime import Session
+from regraft.verification.vectors import save_vectors
 
 CLEAN = (
     "strip-training,strip-dropout,infer-shapes,fold-constants,eliminate-identity,eliminate-dead-code,simplify-mask,"
@@ -72,6 +73,6 @@ def write_vectors(model: Model, dims: Mapping[str, int], folder: Path, name: str
     session, inputs = Session(model), make_inputs(model, given=Given(dims=dims))
     outputs = session.run(inputs)
     (folder / "golden" / name).mkdir()
-    write_arrays(folder / "golden" / name / "device_inputs.npz", session.device_inputs(inputs))
-    write_arrays(folder / "golden" / name / "outputs.npz", outputs)
+    save_vectors(folder / "golden" / name / "device_inputs.npz", session.device_inputs(inputs))
+    save_vectors(folder / "golden" / name / "outputs.npz", outputs)
     return f"{name}/", outputs

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from regraft.bundling.golden import write_arrays
 from regraft.bundling.weights import file_name, write_weights
 from regraft.errors import ModelError
 from regraft.files.bundle import entry
@@ -23,6 +22,7 @@ from regraft.inspection.census import operators
 from regraft.inspection.macs import count_macs
 from regraft.ir.model import Model
 from regraft.splitting.stages import Stage, Step, stages, steps
+from regraft.verification.vectors import save_vectors
 
 STAGES = "stages"
 
@@ -57,8 +57,8 @@ def _write(step: Step, number: int, folder: Path) -> dict[str, Any]:
     files = {"model": f"{place}/model.onnx", "inputs": f"{place}/inputs.npz", "outputs": f"{place}/outputs.npz"}
     (folder / place / "weights").mkdir(parents=True)
     save(stage.model, folder / files["model"])
-    write_arrays(folder / files["inputs"], step.given)
-    write_arrays(folder / files["outputs"], step.made)
+    save_vectors(folder / files["inputs"], step.given)
+    save_vectors(folder / files["outputs"], step.made)
     weights = write_weights(stage.model, folder, f"{place}/weights")
     macs = count_macs(stage.model, {name: np.shape(value) for name, value in step.given.items()})
     return {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,11 @@ import numpy as np
 
 from regraft.errors import VerificationError
 from regraft.ir.model import Model
-from regraft.ir.weights import Array
 from regraft.verification.contract import Contract
 from regraft.verification.drift import Drift
 from regraft.verification.inputs import Given, make_inputs
 from regraft.verification.runtime import Session
+from regraft.verification.vectors import save_vectors
 from regraft.verification.verify import coarsest_float
 
 FILES = {"inputs": "golden/inputs.npz", "device_inputs": "golden/device_inputs.npz", "outputs": "golden/outputs.npz"}
@@ -44,7 +42,7 @@ class Golden:
         """Write the arrays into `folder`; the files by what they hold. bfloat16 and its kin become float32."""
         (folder / "golden").mkdir()
         for what, name in FILES.items():
-            write_arrays(folder / name, getattr(self, what))
+            save_vectors(folder / name, getattr(self, what))
         return dict(FILES)
 
 
@@ -69,19 +67,3 @@ def make_golden(original: Model, model: Model, contract: Contract, given: Given 
     if not drift.passed:
         raise VerificationError(f"the rewritten model breaks its contract {contract}: {drift.failures[0]}")
     return Golden(inputs, session.device_inputs(inputs), outputs, contract, drift)
-
-
-def plain(value: Any) -> Array:
-    """`value` in a dtype that numpy's files know: bfloat16 and its kin as float32, small whole numbers as int8."""
-    array = np.asarray(value)
-    if array.dtype.isbuiltin != 2:
-        return array
-    return array.astype(np.int8 if "int" in array.dtype.name else np.float32)
-
-
-def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write arrays into a `.npz` file; equal arrays give equal files."""
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, value in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, plain(value))

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from regraft.bundling.golden import plain
 from regraft.inspection.census import operator
 from regraft.ir.graph import Constant, Node
 from regraft.ir.model import Model
 from regraft.ir.weights import Value
+from regraft.verification.vectors import plain
 
 _NO_WEIGHTS = ("int64", "bool", "object")  # dtypes of shapes, indices, conditions and texts
 _LENGTH = 120  # characters of a file name, which some file systems limit to 143

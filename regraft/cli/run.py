@@ -93,30 +93,39 @@ def _feeds(
 
 
 def _write(path: Path, results: dict[str, Any]) -> None:
-    from regraft.bundling.golden import write_arrays
     from regraft.errors import RegraftError
+    from regraft.verification.vectors import save_vectors
 
     try:
-        write_arrays(path, results)
+        save_vectors(path, results)
     except OSError as error:
         raise RegraftError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _print(results: dict[str, Any], as_json: bool) -> None:
+    from itertools import islice
+
     import numpy as np
 
     from regraft.cli.output import table
+    from regraft.verification.drift import leaves, to_json
+    from regraft.verification.vectors import as_lists
 
     if as_json:
-        from regraft.verification.drift import to_json
-
-        click.echo(to_json({name: np.asarray(value).tolist() for name, value in results.items()}))
+        click.echo(to_json(as_lists(results)))
         return
     rows = []
-    for name, value in results.items():
-        array = np.asarray(value)
-        numbers = ", ".join(
-            f"{number:.6g}" if array.dtype.kind == "f" else str(number) for number in array.flat[:SHOWN]
-        )
-        rows.append((name, f"{array.dtype}{list(array.shape)}", numbers + (" ..." if array.size > SHOWN else "")))
+    for output, result in results.items():
+        parts = leaves({output: result})
+        for name, value in islice(parts, SHOWN):
+            rows.append((name, *_shown(np.asarray(value))) if value is not None else (name, "no value", ""))
+        if more := sum(1 for _ in parts):
+            rows.append((output, f"and {more} more", ""))
     table(rows)
+
+
+def _shown(array: Any) -> tuple[str, str]:
+    """The type and the first elements of an array."""
+    first = (f"{x:.6g}" if array.dtype.kind == "f" else str(x) for x in array.flat[:SHOWN])
+    dtype = "string" if array.dtype.kind in "OU" else array.dtype
+    return f"{dtype}{list(array.shape)}", ", ".join(first) + (" ..." if array.size > SHOWN else "")

@@ -17,6 +17,7 @@ from regraft.targeting.process import Limits
 from regraft.targeting.target import Place, read_target
 from regraft.verification.runtime import HostSide, Session
 from regraft.verification.signature import Port
+from regraft.verification.vectors import received
 
 
 def is_compiled(path: Path) -> bool:
@@ -107,6 +108,8 @@ class CompiledSession:
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The outputs by name. Raises CompilerError where running fails."""
         results = self._worker.ask("run", self.device_inputs(inputs), model=COMPILED)[1]
+        ports = {port.name: port for port in self.outputs}
+        results = {name: received(value, ports[name]) if name in ports else value for name, value in results.items()}
         return self._host.receive(results) if self._host else results
 
     def time(self, inputs: Mapping[str, Any], runs: int) -> list[float]:

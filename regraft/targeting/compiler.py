@@ -122,7 +122,7 @@ class Compiler(Target):
         """How far what was compiled lies from the original; accepted is not right."""
         if missing := [name for name in golden.outputs if name not in found]:
             raise CompilerError(f"{self.name} compiles the model, but gives no output '{missing[0]}'")
-        results = {name: np.asarray(found[name]).astype(value.dtype) for name, value in golden.outputs.items()}
+        results = {name: _like(found[name], value) for name, value in golden.outputs.items()}
         contract = golden.contract + self.contract
         drift = contract.check(golden.outputs, results, computed_in=coarsest_float(model))
         if not drift.passed:
@@ -130,3 +130,12 @@ class Compiler(Target):
                 f"{self.name} compiles the model, but what it made computes something else: {drift.failures[0]}"
             )
         return drift
+
+
+def _like(found: Any, wanted: Any) -> Any:
+    """`found` with its numbers in the dtypes of `wanted`."""
+    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
+        return {key: _like(value, wanted.get(key)) for key, value in found.items()}
+    if isinstance(wanted, list) and isinstance(found, list):
+        return [*map(_like, found, wanted), *found[len(wanted) :]]
+    return found if isinstance(found, list | Mapping) or wanted is None else np.asarray(found).astype(wanted.dtype)

@@ -3,8 +3,9 @@
 This file is run by its path in an environment that has numpy and the compiler, and nothing of regraft. What the
 compiler prints goes to standard error, the log.
 
-A message, in both directions: the length of a JSON header as 8 bytes, the header, and for each name in its "arrays"
-the length of an .npy file as 8 bytes, and the file.
+A message, in both directions: the length of a JSON header as 8 bytes, the header, and for each array the length of an
+.npy file as 8 bytes, and the file. The header's "arrays" say by name how many arrays a value takes: a number is an
+array by its position, {"list": [...]} a sequence, {"map": [[key, value], ...]} a map, null no value.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ Model = Callable[[Arrays], Arrays]
 
 def send(stream: IO[bytes], header: dict[str, Any], arrays: Arrays | None = None) -> None:
     """Write one message."""
-    arrays = arrays or {}
-    text = json.dumps({**header, "arrays": list(arrays)}).encode()
+    files: list[Any] = []
+    form = {name: _packed(value, files) for name, value in (arrays or {}).items()}
+    text = json.dumps({**header, "arrays": form}).encode()
     stream.write(struct.pack("<Q", len(text)) + text)
-    for value in arrays.values():
+    for value in files:
         file = io.BytesIO()
-        np.save(file, np.asarray(value), allow_pickle=False)
+        np.save(file, value.astype(str) if value.dtype == object else value, allow_pickle=False)
         stream.write(struct.pack("<Q", file.tell()))
         stream.write(file.getbuffer())
     stream.flush()
@@ -46,10 +48,41 @@ def receive(read: Callable[[int], bytes]) -> tuple[dict[str, Any], Arrays] | Non
     if len(length) < 8:
         return None
     header = json.loads(read(*struct.unpack("<Q", length)))
-    arrays = {}
-    for name in header.pop("arrays"):
-        arrays[name] = np.load(io.BytesIO(read(*struct.unpack("<Q", read(8)))), allow_pickle=False)
-    return header, arrays
+    form = header.pop("arrays")
+    files = [_array(read(*struct.unpack("<Q", read(8)))) for _ in range(_count(list(form.values())))]
+    return header, {name: _unpacked(value, files) for name, value in form.items()}
+
+
+def _packed(value: Any, files: list[Any]) -> Any:
+    """How the header speaks of `value`, whose arrays go to `files`."""
+    if isinstance(value, (list, tuple)):
+        return {"list": [_packed(item, files) for item in value]}
+    if isinstance(value, dict):
+        return {"map": [[key, _packed(item, files)] for key, item in value.items()]}
+    if value is None:
+        return None
+    files.append(np.asarray(value))
+    return len(files) - 1
+
+
+def _unpacked(form: Any, files: list[Any]) -> Any:
+    if not isinstance(form, dict):
+        return None if form is None else files[form]
+    if "list" in form:
+        return [_unpacked(item, files) for item in form["list"]]
+    return {key: _unpacked(item, files).tolist() for key, item in form["map"]}
+
+
+def _count(form: Any) -> int:
+    """How many arrays `form` speaks of."""
+    if isinstance(form, dict):
+        return sum(map(_count, form.get("list") or [item for _, item in form.get("map", ())]))
+    return sum(map(_count, form)) if isinstance(form, list) else form is not None
+
+
+def _array(data: bytes) -> Any:
+    array = np.load(io.BytesIO(data), allow_pickle=False)
+    return array.astype(object) if array.dtype.kind == "U" else array
 
 
 class Work:
@@ -72,7 +105,7 @@ class Work:
         return {}, {}
 
     def run(self, said: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
-        return {}, {name: np.asarray(value) for name, value in self.models[said["model"]](arrays).items()}
+        return {}, self.models[said["model"]](arrays)
 
     def time(self, said: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]:
         """Seconds of runs in a row, and of the processor: here, where no pipe counts."""

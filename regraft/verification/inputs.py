@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,19 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from regraft.errors import RegraftError
 from regraft.ir.graph import Variable
 from regraft.ir.model import Model
 from regraft.verification.meaning import Meaning, channels, longest_sequence, meaning
 from regraft.verification.signature import Port, Shape
+from regraft.verification.vectors import InputError, load_vectors, make_map, typed
 
 BATCH, SEQUENCE, IMAGE, CHANNELS = 2, 16, 32, 3
 _WORDS = np.array(["the", "graph", "keeps", "what", "it", "means", "when", "a", "node", "gives", "way"], dtype=object)
 _UNBOUNDED = 100  # rows of a table that was not found
-
-
-class InputError(RegraftError):
-    """Inputs that cannot be read, or that the model does not take."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +83,7 @@ def read_given(texts: Iterable[str], model: Model) -> Given:
     for text in texts:
         name, _, right = text.rpartition("=")
         if not name:
-            values |= _read_file(Path(text))
+            values |= load_vectors(Path(text), ports)
         elif re.fullmatch(r"\d+(x\d+)*|\(\)", right):
             shape = tuple(map(int, re.findall(r"\d+", right)))
             if name in ports or len(shape) != 1:
@@ -97,41 +91,11 @@ def read_given(texts: Iterable[str], model: Model) -> Given:
             else:
                 dims[name] = shape[0]
         else:
-            found = list(_read_file(Path(right)).values())
+            found = list(load_vectors(Path(right), {name: ports[name]} if name in ports else {}).values())
             if len(found) != 1:
                 raise InputError(f"{right} holds {len(found)} arrays; give '{name}' a file with one")
             values[name] = found[0]
-    return Given({n: _typed(v, ports.get(n)) for n, v in values.items()}, shapes, dims)
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        if path.suffix == ".json":
-            content = json.loads(path.read_text())
-            if not isinstance(content, dict):
-                raise InputError(f"{path}: must be an object, a value for each input's name")
-            return content
-        if path.suffix == ".npy":
-            return {path.stem: np.load(path)}
-        if path.suffix == ".npz":
-            with np.load(path) as archive:
-                return dict(archive)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"cannot read inputs from {path}: {error}") from error
-    raise InputError(f"'{path}' is no source of inputs: give a .npz, .npy or .json file, or name=8x128")
-
-
-def _typed(value: Any, port: Port | None) -> Any:
-    """Lists of JSON as an array of the input's dtype."""
-    if port is None or port.kind != "tensor" or isinstance(value, np.ndarray):
-        return value
-    try:
-        array = np.array(value, dtype=port.dtype)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"input '{port.name}' takes {port}: {error}") from error
-    if array.dtype.kind in "iu" and not np.array_equal(array, np.array(value)):
-        raise InputError(f"input '{port.name}' takes {port}: not all that is given are whole numbers")
-    return array
+    return Given({n: typed(v, ports[n]) if n in ports else v for n, v in values.items()}, shapes, dims)
 
 
 class _Sizes:
@@ -193,6 +157,8 @@ def _make(port: Port, variable: Variable, sizes: _Sizes, random: np.random.Gener
         return [_make(port.inner, variable, sizes, random) for _ in range(2)]
     if port.kind == "optional" and port.inner:
         return _make(port.inner, variable, sizes, random)
+    if port.kind == "map":
+        return make_map(port, variable, random)
     if port.kind != "tensor":
         raise InputError(f"input '{port.name}' is a {port.kind}, which is not generated: give it in a .json file")
     what = meaning(variable, port)

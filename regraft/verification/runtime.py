@@ -24,6 +24,7 @@ from regraft.ir.model import Model
 from regraft.ir.weights import Array, packed_size
 from regraft.verification.attach import attach
 from regraft.verification.signature import Port
+from regraft.verification.vectors import received
 
 Runnable = Model | onnx.ModelProto | str | os.PathLike[str]
 
@@ -135,7 +136,7 @@ class Session:
             results = self._run_exotic(feeds, ports) if exotic else self._session.run(names, feeds, _run_options())
         except Exception as error:  # ONNX Runtime's exceptions have no common base
             raise RuntimeFailure(f"ONNX Runtime failed: {_one_line(error)}") from error
-        return dict(zip(names, results, strict=True))
+        return {port.name: received(value, port) for port, value in zip(ports, results, strict=True)}
 
     def _feeds(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         required = {port.name: port for port in self.inputs}
@@ -244,6 +245,8 @@ def _checked(port: Port, value: Any) -> Any:
         if not isinstance(value, list | tuple):
             raise RuntimeFailure(f"input '{port.name}' is a sequence: give a list, not {type(value).__name__}")
         return [_checked(port.inner, item) for item in value]
+    if port.kind == "map" and isinstance(value, Mapping):  # in Python's own numbers
+        return {key: getattr(item, "tolist", lambda item=item: item)() for key, item in value.items()}
     if port.kind != "tensor" or port.dtype is None:
         return value
     array = np.asarray(value)

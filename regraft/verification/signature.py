@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from regraft.ir.graph import Variable
+from regraft.ir.graph import Tensor
 from regraft.ir.weights import dtype_from_onnx
 
 Shape = tuple[int | str | None, ...]
@@ -24,6 +24,7 @@ class Port:
         inner: the type inside a sequence, an optional or a map; None for a tensor.
         dtype: of the elements (numpy's or ml_dtypes'; object for strings); None where it is no tensor, or unknown.
         shape: ints, names, or None for a dimension without a name; None as a whole where the rank is unknown.
+        key: the dtype of a map's keys; None for all else.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Port:
     dtype: np.dtype[Any] | None = None
     shape: Shape | None = None
     inner: Port | None = None
+    key: np.dtype[Any] | None = None
 
     @classmethod
     def of(cls, info: onnx.ValueInfoProto) -> Port:
@@ -47,24 +49,27 @@ class Port:
             return cls(name, kind, dtype, _shape(tensor.shape) if tensor.HasField("shape") else None)
         nested = getattr(proto, field)
         inner = getattr(nested, "value_type" if kind == "map" else "elem_type", onnx.TypeProto())
-        return cls(name, kind, inner=cls._of_type(name, inner))
+        key = _dtype(nested.key_type) if kind == "map" else None
+        return cls(name, kind, inner=cls._of_type(name, inner), key=key)
 
     @classmethod
-    def of_variable(cls, variable: Variable) -> Port:
-        """The port of a graph's input or output."""
-        if variable.info is not None and variable.info.type.WhichOneof("value") not in (None, "tensor_type"):
-            return cls.of(variable.info)
+    def of_variable(cls, variable: Tensor) -> Port:
+        """The port of a graph's input or output, which may be a constant."""
+        info = getattr(variable, "info", None)
+        if info is not None and info.type.WhichOneof("value") not in (None, "tensor_type"):
+            return cls.of(info)
         dtype = np.dtype(variable.dtype) if variable.dtype is not None else None
         return cls(variable.name, "tensor", dtype, None if variable.shape is None else tuple(variable.shape))
 
     @classmethod
     def of_runtime(cls, name: str, text: str, shape: Iterable[int | str | None]) -> Port:
-        """The port that ONNX Runtime describes as `text`, such as `seq(tensor(float))`."""
+        """The port that ONNX Runtime describes as `text`, such as `seq(map(string,tensor(float)))`."""
         kind, _, rest = text.partition("(")
         rest = rest.removesuffix(")")
         if kind in ("tensor", "sparse_tensor"):
-            return cls(name, kind, _dtype(onnx.TensorProto.DataType.Value(rest.upper())), tuple(shape) or None)
-        return cls(name, kind, inner=cls.of_runtime(name, rest.split(",")[-1], shape))
+            return cls(name, kind, _dtype_of_name(rest), tuple(shape) or None)
+        key, _, value = rest.partition(",") if kind == "map" else ("", "", rest)
+        return cls(name, kind, inner=cls.of_runtime(name, value, shape), key=_dtype_of_name(key) if key else None)
 
     @property
     def tensor(self) -> Port:
@@ -79,7 +84,8 @@ class Port:
 
     def __str__(self) -> str:
         if self.inner:
-            return f"{self.kind}({self.inner})"
+            key = "" if self.key is None else f"{'string' if self.key == np.object_ else self.key}, "
+            return f"{self.kind}({key}{self.inner})"
         dims = ", ".join("?" if d is None else str(d) for d in self.shape) if self.shape is not None else "..."
         dtype = "string" if self.dtype == np.object_ else self.dtype
         return f"{dtype}[{dims}]"
@@ -87,6 +93,10 @@ class Port:
 
 def _dtype(code: int) -> np.dtype[Any]:
     return np.dtype(object) if code == onnx.TensorProto.STRING else dtype_from_onnx(code)
+
+
+def _dtype_of_name(name: str) -> np.dtype[Any]:
+    return _dtype(onnx.TensorProto.DataType.Value(name.upper()))
 
 
 def _shape(shape: onnx.TensorShapeProto) -> Shape:

@@ -1,0 +1,206 @@
+"""What comes from outside: files, JSON, TOML and numbers that others wrote, each read within limits.
+
+Whatever is wrong with them becomes one error of the reader's own kind, which says what and where. Nothing else in
+regraft opens a file or parses a text that it did not write itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+from regraft.errors import ModelError, RegraftError
+
+TEXT_LIMIT = 256 * 2**20
+"""Bytes of the longest text file that is read."""
+
+DEPTH = 100
+"""Levels of the deepest nesting in JSON, TOML, and the subgraphs and types of a model; protobuf parses no deeper."""
+
+LARGEST = 2**63 - 1
+"""The largest size, offset or version: what ONNX's own integers hold."""
+
+Error = type[RegraftError]
+
+_KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def kind_of_file(path: str | os.PathLike[str]) -> str:
+    """What stands at `path` where that is no plain file: "a pipe"; empty for a plain file, and where nothing is.
+
+    Raises:
+        OSError, ValueError: `path` is no path.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return ""
+    return next((name for test, name in _KINDS if test(mode)), "")
+
+
+def open_file(path: str | os.PathLike[str], error: Error = ModelError) -> int:
+    """A descriptor to read the plain file at `path`; a pipe or a device is refused, not waited for."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))
+    except (OSError, ValueError) as problem:
+        raise error(f"cannot read {path}: {getattr(problem, 'strerror', None) or problem}") from problem
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    raise error(f"cannot read {path}: it is {next((n for test, n in _KINDS if test(mode)), 'no file')}; name a file")
+
+
+def read_bytes(path: str | os.PathLike[str], error: Error = ModelError, *, limit: int = TEXT_LIMIT) -> bytes:
+    """What the file at `path` holds, up to `limit` bytes."""
+    with open(open_file(path, error), "rb") as file:
+        try:
+            size = os.fstat(file.fileno()).st_size
+            data = b"" if size > limit else file.read(limit + 1)
+        except OSError as problem:
+            raise error(f"cannot read {path}: {problem.strerror}") from problem
+    if max(size, len(data)) > limit:
+        raise error(f"cannot read {path}: {size} bytes, which is more than {limit}")
+    return data
+
+
+def first_bytes(path: str | os.PathLike[str], count: int, error: Error = ModelError) -> bytes:
+    """The first `count` bytes of the file at `path`, or all that there are."""
+    with open(open_file(path, error), "rb") as file:
+        return file.read(count)
+
+
+def read_text(path: str | os.PathLike[str], error: Error = ModelError) -> str:
+    """The text in the file at `path`."""
+    try:
+        return read_bytes(path, error).decode("utf-8")
+    except UnicodeDecodeError as problem:
+        raise error(f"cannot read {path}: {problem}") from problem
+
+
+def read_json(path: str | os.PathLike[str], error: Error = ModelError) -> Any:
+    """What the JSON file at `path` says."""
+    return parse_json(read_text(path, error), f"cannot read {path}", error)
+
+
+def read_toml(path: str | os.PathLike[str], error: Error = ModelError) -> dict[str, Any]:
+    """What the TOML file at `path` says."""
+    return parse_toml(read_text(path, error), f"{path}: bad TOML", error)
+
+
+def parse_json(text: str | bytes, where: str, error: Error = ModelError) -> Any:
+    """What a JSON text says; an error begins with `where`."""
+    return _parse(json.loads, text, where, error)
+
+
+def parse_toml(text: str, where: str, error: Error = ModelError) -> dict[str, Any]:
+    """What a TOML text says; an error begins with `where`."""
+    table: dict[str, Any] = _parse(tomllib.loads, text, where, error)
+    return table
+
+
+def _parse(parse: Callable[[Any], Any], text: str | bytes, where: str, error: Error) -> Any:
+    try:
+        content = parse(text)
+    except RecursionError as problem:
+        raise error(f"{where}: nested more than {DEPTH} deep") from problem
+    except ValueError as problem:  # of the syntax, of the encoding, or a number of more than 4300 digits
+        raise error(f"{where}: {problem}") from problem
+    if _depth(content) > DEPTH:
+        raise error(f"{where}: nested more than {DEPTH} deep")
+    return content
+
+
+def _depth(content: Any) -> int:
+    """Levels of nesting, counted up to one more than `DEPTH`."""
+    level, depth = [content], 0
+    while level and depth <= DEPTH:
+        inner = [item for item in level if isinstance(item, dict | list)]
+        level = [part for item in inner for part in (item.values() if isinstance(item, dict) else item)]
+        depth += bool(inner)
+    return depth
+
+
+def whole(text: str, what: str, error: Error = ModelError) -> int:
+    """The number from 0 to `LARGEST` that `text` writes in decimal digits."""
+    if text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST)) and int(text) <= LARGEST:
+        return int(text)
+    shown = text if len(text) <= 40 else f"{text[:20]}…, {len(text)} characters long"
+    raise error(f"{what} '{shown}', which is no number from 0 to 2^63 - 1")
+
+
+Form = Any
+"""What a value must look like: a type; None; a tuple of forms, one of which holds; `[form]`, a list of such; `{str:
+form}`, an object with any keys; `{"key": form, "other?": form}`, an object with these, the last of which may lack."""
+
+
+def check_form(value: Any, form: Form, where: str, error: Error = ModelError) -> None:
+    """Raise `error` where `value`, which was read from JSON or TOML, does not look like `form`."""
+    if (problem := _misfit(value, form)) is not None:
+        path, wanted = problem
+        raise error(f"{where}: {path or 'the whole'} is not {wanted}")
+
+
+def _misfit(value: Any, form: Form) -> tuple[str, str] | None:
+    """Where `value` is not like `form`, and what was wanted there."""
+    if isinstance(form, tuple):
+        found = [_misfit(value, one) for one in form]
+        return None if None in found else ("", " or ".join(map(_name, form)))
+    if isinstance(form, list):
+        if not isinstance(value, list):
+            return "", _name(form)
+        return _first((f"[{i}]", item, form[0]) for i, item in enumerate(value))
+    if isinstance(form, dict):
+        if not isinstance(value, dict):
+            return "", _name(form)
+        if str in form:
+            return _first((f".{key}", item, form[str]) for key, item in value.items())
+        keys = {key.removesuffix("?"): key for key in form}
+        if missing := next((key for key, said in keys.items() if key not in value and key == said), None):
+            return "", f"an object with '{missing}'"
+        return _first((f".{key}", value[key], form[said]) for key, said in keys.items() if key in value)
+    wanted = NoneType if form is None else (int, float) if form is float else form
+    wrong = not isinstance(value, wanted) or (isinstance(value, bool) and form in (int, float))
+    large = isinstance(value, int) and abs(value) > LARGEST
+    return ("", _name(form)) if wrong or large else None
+
+
+def _first(parts: Any) -> tuple[str, str] | None:
+    for path, item, form in parts:
+        if (problem := _misfit(item, form)) is not None:
+            return path + problem[0], problem[1]
+    return None
+
+
+def _name(form: Form) -> str:
+    if isinstance(form, list):
+        return "a list"
+    if isinstance(form, dict):
+        return "an object"
+    return {str: "a text", int: "a whole number", float: "a number", bool: "true or false", None: "null"}.get(form, "")
+
+
+def read_arrays(path: str | os.PathLike[str], error: Error = ModelError) -> dict[str, Any]:
+    """The arrays in a `.npz` file, by name, or the one in a `.npy` file, by the file's; nothing is unpickled."""
+    import numpy as np
+
+    with open(open_file(path, error), "rb") as file:
+        try:
+            found = np.load(file, allow_pickle=False)
+            return dict(found) if isinstance(found, np.lib.npyio.NpzFile) else {Path(path).stem: found}
+        except MemoryError as problem:
+            raise error(f"cannot read {path}: it says to hold more than fits the memory") from problem
+        except Exception as problem:  # zipfile, zlib, struct and numpy have an error each for what may be damaged
+            raise error(f"cannot read {path}: {problem or type(problem).__name__}") from problem

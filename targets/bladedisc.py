@@ -8,7 +8,7 @@ from typing import Any
 from regraft.bundling.golden import Golden
 from regraft.ir.model import Model
 from regraft.targeting.tolerances import tolerances
-from regraft.targets.onnx2torch import CLEAN, OPSET, TIDY, Onnx2Torch, open_dims, save_vectors
+from regraft.targets.onnx2torch import CLEAN, OPSET, TIDY, Onnx2Torch, open_dims, write_vectors
 
 
 class BladeDisc(Onnx2Torch):
@@ -40,7 +40,7 @@ class BladeDisc(Onnx2Torch):
         said, places = super().parameters(model, folder, golden), [""]
         if dims := open_dims(model, golden):
             others = {dim: size - 1 if size > 2 else size + 1 for dim, size in dims.items()}
-            places.append(save_vectors(model, others, folder, "other-sizes")[0])
+            places.append(write_vectors(model, others, folder, "other-sizes")[0])
         fp32, fp16 = (tolerances(golden.outputs, golden.contract, precision) for precision in ("fp32", "fp16"))
         files = [
             {"name": "compiled-fp32.pt", "sizes": {}, "half": False, "compiled": fp32},

@@ -10,7 +10,7 @@ from regraft.errors import TargetError
 from regraft.ir.model import Model
 from regraft.pipelines.options import option
 from regraft.targeting.tolerances import Precision, tolerances
-from regraft.targets.onnx2torch import CLEAN, OPSET, TIDY, Onnx2Torch, faithful, open_dims, save_vectors
+from regraft.targets.onnx2torch import CLEAN, OPSET, TIDY, Onnx2Torch, faithful, open_dims, write_vectors
 from regraft.verification.contract import exact
 
 PRECISIONS: dict[str, Precision] = {"none": "fp32", "fp16": "fp16", "bf16": "bf16"}
@@ -81,7 +81,7 @@ class NeuronInf2(Onnx2Torch):
         name, place, outputs, allowed = "compiled", "", golden.outputs, faithful(golden)
         if sizes:
             name = "-".join(["compiled", *(f"{dim}{size}" for dim, size in sizes.items())])
-            place, outputs = save_vectors(model, sizes, folder, name)
+            place, outputs = write_vectors(model, sizes, folder, name)
             allowed = tolerances(outputs, exact)
         return {
             "name": f"{name}.pt",

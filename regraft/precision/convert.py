@@ -230,6 +230,9 @@ class _Converter:
             node.attrs["value"] = Constant("value", fill.astype(self.half))
         elif attribute is not None:
             node.attrs[attribute] = code_of(self.half)
+        elif node.op == "DequantizeLinear":
+            if node.attrs.get("output_dtype"):
+                node.attrs["output_dtype"] = code_of(self.half)
         elif node.op == "Attention":
             node.attrs.setdefault("softmax_precision", code_of(SINGLE))
 

@@ -1,31 +1,24 @@
-"""Values that half precision cannot hold, as far as the graph and its constants tell."""
+"""What half precision can hold, and what lies in constants: read block by block, one constant at a time."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import ml_dtypes
 import numpy as np
 
 from regraft.ir import schema
-from regraft.ir.graph import Constant, Node, Tensor
-from regraft.ir.weights import Value
-from regraft.precision.unit import Unit
-from regraft.precision.units import SINGLE, is_constant
+from regraft.ir.graph import Constant, Tensor
+from regraft.ir.weights import Array, Value
+from regraft.precision.units import SINGLE
 
-WIDENING = frozenset({"Exp", "Pow", "ReduceProd", "ReduceSumSquare", "CumProd"})
-"""Operators whose results have another order of magnitude than what they read."""
+T = TypeVar("T")
 
-NARROWING = frozenset(
-    {"BatchNormalization", "Cos", "Erf", "GroupNormalization", "HardSigmoid", "InstanceNormalization"}
-    | {"LayerNormalization", "Log", "LogSoftmax", "LpNormalization", "MeanVarianceNormalization", "RMSNormalization"}
-    | {"Sigmoid", "Sign", "Sin", "Softmax", "Softsign", "Sqrt", "Tanh", "HardSwish", "Attention"}
-)
-"""Operators whose results are of moderate size whatever they read."""
+_BLOCK = 1 << 20  # elements that are looked at at once
 
 
 @dataclass(frozen=True)
@@ -45,6 +38,16 @@ class Limits:
         return float(ml_dtypes.finfo(self.dtype).smallest_normal)
 
     @cached_property
+    def rounding(self) -> float:
+        """How far rounding moves a value, as a share of it."""
+        return float(ml_dtypes.finfo(self.dtype).eps) / 2
+
+    @cached_property
+    def whole(self) -> float:
+        """Up to here every whole number is held exactly."""
+        return 1 / self.rounding
+
+    @cached_property
     def bound(self) -> float:
         """What clipped values become. Two such masks and a score can be added; a moderate score is rounded away."""
         return 0.75 * 2.0 ** math.floor(math.log2(self.largest))
@@ -55,81 +58,132 @@ class Limits:
         return self.largest < float(np.finfo(SINGLE).max) / 2
 
 
-def extent(constant: Tensor) -> tuple[float, float]:
-    """The smallest and the largest finite value; (0, 0) where there is none. One tensor at a time is in memory."""
-    values = schema.constant_of(constant)
-    if values is None or not values.size:
-        return 0.0, 0.0
-    low, high = float(values.min()), float(values.max())
-    if not (math.isfinite(low) and math.isfinite(high)):
-        finite = values[np.isfinite(values)]
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    if isinstance(constant, Constant) and isinstance(constant.lazy, Value):
-        constant.lazy.release()
-    return low, high
+class Extent(NamedTuple):
+    """Of the finite elements of a constant.
+
+    Attributes:
+        low, high: the smallest and the largest; 0 where there is none.
+        least: the smallest magnitude but zero; infinite where there is none.
+        whole: whether all are whole numbers.
+    """
+
+    low: float = 0.0
+    high: float = 0.0
+    least: float = math.inf
+    whole: bool = True
+
+    @property
+    def size(self) -> float:
+        """The largest magnitude."""
+        return max(-self.low, self.high)
+
+    @property
+    def extreme(self) -> float:
+        """The element of the largest magnitude."""
+        return self.low if -self.low > self.high else self.high
 
 
-def unfit(units: Sequence[Unit], limits: Limits) -> dict[Tensor, str]:
-    """The values that half precision may not hold, with the reason: constants, and what is computed with such."""
-    found: dict[Tensor, str] = {}
-    wide: dict[Tensor, str] = {}
-    for _ in range(2):  # twice: what a Loop hands on stands before what makes it
-        for unit in units:
-            for slot in unit.reads:
-                tensor = slot.tensor
-                if tensor not in found and is_constant(tensor) and unit.lowered is not False:
-                    found[tensor] = _refused(tensor, limits)
-                    if found[tensor].startswith("reaches"):
-                        wide[tensor] = found[tensor]
-            why = _widened(unit, wide, limits)
-            if why:
-                wide.update(dict.fromkeys((t for t in unit.writes if t not in wide), why))
-    return {tensor: why for tensor, why in found.items() if why} | wide
+class Gain(NamedTuple):
+    """How much a product with a constant can enlarge.
+
+    Attributes:
+        peak: the largest sum of magnitudes that one result is made with.
+        norm: the largest root of a sum of squares that one result is made with.
+        total: the root of the sum of all squares.
+    """
+
+    peak: float = math.inf
+    norm: float = math.inf
+    total: float = math.inf
 
 
-def _refused(constant: Tensor, limits: Limits) -> str:
-    """Why a constant cannot be held. One number that vanishes, such as an epsilon, is missed; one of many is not."""
-    low, high = extent(constant)
-    size = max(abs(low), abs(high))
-    if size > limits.largest:
-        return f"reaches {low if abs(low) == size else high:.3g}"
-    if 0 < size < limits.smallest and math.prod(constant.shape or ()) == 1:
-        return f"is {low:.2g}, which would vanish"
-    return ""
+class Constants:
+    """What constants hold, each found out once. No weight stays in memory."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._known: dict[tuple[int, str], tuple[Any, Any]] = {}
+
+    def extent(self, constant: Tensor) -> Extent:
+        """What its elements are."""
+        return self._once(constant, "extent", _extent)
+
+    def error(self, constant: Tensor) -> float:
+        """How far half precision moves an element at the most."""
+        return self._once(constant, "error", self._error)
+
+    def gain(self, constant: Tensor, over: Sequence[int]) -> Gain:
+        """What a product that sums over the axes `over` of the constant can make of numbers of size 1."""
+        return self._once(constant, f"gain {sorted(over)}", lambda values: _gain(values, over))
+
+    def values(self, constant: Tensor) -> Array:
+        """Its elements in double precision; for small ones."""
+        values = schema.constant_of(constant)
+        return np.zeros(0) if values is None or values.dtype == object else values.astype(np.float64)
+
+    def _once(self, constant: Tensor, what: str, find: Callable[[Array], T]) -> T:
+        held = constant.lazy if isinstance(constant, Constant) else constant
+        key = (id(held), what)
+        if key not in self._known:
+            values = schema.constant_of(constant)
+            numbers = np.zeros(0) if values is None or values.dtype == object else values
+            self._known[key] = held, find(numbers)
+            if isinstance(held, Value):
+                held.release()
+        found: T = self._known[key][1]
+        return found
+
+    def _error(self, values: Array) -> float:
+        worst = 0.0
+        for block in _finite(values):
+            rounded = np.clip(block, -self._limits.largest, self._limits.largest).astype(self._limits.dtype)
+            worst = max(worst, float(np.abs(block - rounded.astype(block.dtype)).max(initial=0)))
+        return worst
 
 
-def _widened(unit: Unit, wide: Mapping[Tensor, str], limits: Limits) -> str:
-    """Why the results of `unit` may be out of range; empty if there is no reason."""
-    tensors = [slot.tensor for slot in unit.reads]
-    read = [tensor for tensor in tensors if tensor in wide]
-    node = unit.node
-    if node is None:
-        return wide[read[0]] if read else ""
-    kind = schema.kind(node)
-    if kind in NARROWING or _is_bounded(node, kind, limits):
-        return ""
-    if kind == "Div":
-        return wide[tensors[0]] if tensors[0] in wide and tensors[-1] not in wide else ""
-    if read:
-        return wide[read[0]]
-    if limits.is_narrow and (_squares(kind, tensors) or (kind in WIDENING and not _is_root(kind, tensors))):
-        return f"may be large: made by {kind}"
-    return ""
+def _blocks(values: Array) -> Iterator[Array]:
+    flat = values.reshape(-1)
+    for start in range(0, flat.size, _BLOCK):
+        yield flat[start : start + _BLOCK]
 
 
-def _squares(kind: str, tensors: Sequence[Tensor]) -> bool:
-    return kind == "Mul" and len(tensors) == 2 and tensors[0] is tensors[1]
+def _finite(values: Array) -> Iterator[Array]:
+    for piece in _blocks(values):
+        block = piece if piece.dtype.kind == "f" else piece.astype(np.float64)
+        kept = np.isfinite(block)
+        yield block if kept.all() else block[kept]
 
 
-def _is_root(kind: str, tensors: Sequence[Tensor]) -> bool:
-    """Whether it is a power of at most 1."""
-    exponent = schema.constant_of(tensors[1]) if kind == "Pow" and len(tensors) == 2 else None
-    return exponent is not None and bool((np.abs(exponent) <= 1).all())
+def _extent(values: Array) -> Extent:
+    low, high, least, whole = math.inf, -math.inf, math.inf, True
+    for block in _finite(values):
+        size = np.abs(block)
+        low, high = min(low, float(block.min(initial=np.inf))), max(high, float(block.max(initial=-np.inf)))
+        least = min(least, float(np.min(size, where=size > 0, initial=np.inf)))
+        whole = whole and bool((np.trunc(block) == block).all())
+    return Extent(low, high, least, whole) if low <= high else Extent()
 
 
-def _is_bounded(node: Node, kind: str, limits: Limits) -> bool:
-    """Whether it clips to constants that half precision holds."""
-    if kind != "Clip":
-        return False
-    bounds = [schema.constant_of(t) for t in node.inputs[1:3] if t.name] or [node.attrs.get(n) for n in ("min", "max")]
-    return len(bounds) == 2 and all(b is not None and np.all(np.abs(b) <= limits.largest) for b in bounds)
+def _gain(values: Array, over: Sequence[int]) -> Gain:
+    if not values.size or not values.ndim:
+        alone = float(np.abs(values).sum())
+        return Gain(alone, alone, alone)
+    axes = tuple(axis % values.ndim for axis in over)
+    rows = max(1, _BLOCK // max(1, values.size // len(values)))
+    peak: Any = 0.0
+    square: Any = 0.0
+    tops, roots = [0.0], [0.0]
+    total = 0.0
+    for start in range(0, len(values), rows):
+        size = np.abs(values[start : start + rows]).astype(np.float64)
+        sums, squares = size.sum(axes), np.square(size).sum(axes)
+        total += float(np.sum(squares))
+        if 0 in axes:
+            peak, square = peak + sums, square + squares
+        else:
+            tops.append(float(np.max(sums)))
+            roots.append(float(np.max(squares)))
+    if 0 in axes:
+        tops.append(float(np.max(peak)))
+        roots.append(float(np.max(square)))
+    return Gain(max(tops), math.sqrt(max(roots)), math.sqrt(total))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from regraft.ir.calls import called_functions
@@ -13,10 +13,15 @@ from regraft.ir.schema import STAND_IN
 from regraft.pipelines.pass_ import Context
 from regraft.precision import cut
 from regraft.precision.convert import convert
-from regraft.precision.extent import Limits, unfit
-from regraft.precision.policy import Policy
+from regraft.precision.digits import find_exact
+from regraft.precision.extent import Constants, Limits
+from regraft.precision.losses import find_lost, vanishes
+from regraft.precision.policy import Policy, is_product
+from regraft.precision.quantized import find_quantized
+from regraft.precision.sizes import Sizes, find_raw
+from regraft.precision.sums import find_sums
 from regraft.precision.unit import Unit
-from regraft.precision.units import collect
+from regraft.precision.units import collect, is_constant
 from regraft.splitting import to_host
 from regraft.splitting.move import without_work
 
@@ -29,19 +34,53 @@ class Decision:
     unfit: dict[Tensor, str]
 
 
+@dataclass(frozen=True)
+class Findings:
+    """What the graph and its constants say.
+
+    Attributes:
+        unfit: values that half precision may not hold, with the reason.
+        exact: units that would lose too much, with the reason.
+    """
+
+    unfit: dict[Tensor, str]
+    exact: dict[Unit, str]
+
+
+def examine(units: Sequence[Unit], limits: Limits, fits: Collection[Tensor] = ()) -> Findings:
+    """Look at all values and constants.
+
+    Args:
+        fits: values that were seen to fit in half precision.
+    """
+    sizes = Sizes(units, limits, Constants(limits), fits)
+    tensors = dict.fromkeys(t for unit in units for t in (*(slot.tensor for slot in unit.reads), *unit.writes))
+    unfit = {tensor: large.why for tensor in tensors if (large := sizes[tensor].large)}
+    unfit |= {t: why for t in tensors if is_constant(t) and t not in unfit and (why := vanishes(t, sizes))}
+    exact = find_exact(units, sizes) | find_lost(units, sizes) | find_sums(units) | find_quantized(units)
+    return Findings(unfit, find_raw(units, sizes) | exact)
+
+
 def decide(
-    model: Model, limits: Limits, policy: Policy, lower_ends: bool, beyond: Mapping[Tensor, str] | None = None
+    model: Model,
+    limits: Limits,
+    policy: Policy,
+    lower_ends: bool,
+    beyond: Mapping[Tensor, str] | None = None,
+    fits: Collection[Tensor] = (),
 ) -> Decision:
     """Which units compute in half precision.
 
     Args:
         lower_ends: whether inputs and outputs of the main graph are lowered.
         beyond: values that were seen to be too large.
+        fits: values that were seen not to be.
     """
     policy.check(model)
     units = collect(model, limits.dtype, lower_ends)
-    bad = unfit(units, limits)
-    policy.settle(units, bad, {tensor: why for tensor, why in (beyond or {}).items() if tensor not in bad})
+    findings = examine(units, limits, fits)
+    bad = findings.unfit
+    policy.settle(units, findings.exact, bad, {t: why for t, why in (beyond or {}).items() if t not in bad})
     cut.settle(units)
     return Decision(units, bad)
 
@@ -54,6 +93,9 @@ def carry_out(model: Model, decision: Decision, limits: Limits, context: Context
     refused = [unit.why for unit in decision.units if unit.cannot]
     for why, count in Counter(refused).items():
         context.note(f"kept {count} {'node' if count == 1 else 'nodes'} in 32 bits: {why}")
+    products = [unit for unit in decision.units if is_product(unit) and not unit.cannot]
+    for why, count in Counter(unit.why for unit in products if not unit.lowered).items():
+        context.note(f"kept {count} of {len(products)} products in 32 bits: {why}")
     inputs = convert(model, decision.units, decision.unfit, limits, context)
     called = called_functions(model)
     model.functions[:] = [f for f in model.functions if f in called or f.domain != STAND_IN]

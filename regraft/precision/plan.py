@@ -17,8 +17,8 @@ from regraft.errors import PassError
 from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
 from regraft.precision import cut
-from regraft.precision.extent import Limits, unfit
-from regraft.precision.lower import Decision, decide
+from regraft.precision.extent import Limits
+from regraft.precision.lower import Decision, decide, examine
 from regraft.precision.observe import Range, observe
 from regraft.precision.policy import Mode, make_policy
 from regraft.precision.unit import Unit
@@ -90,13 +90,19 @@ def make(
     tensors = [tensor for tensor, _ in name_values(units).values() if tensor in inside]
     ranges = observe(model, [tensor.name for tensor in tensors], samples)
     seen = {tensor: ranges[tensor.name] for tensor in tensors}
-    decision = decide(model, limits, make_policy(model, mode, (), ()), False, _beyond(seen, limits, margin))
+    fits = {tensor for tensor, range in seen.items() if _fits(range, limits, margin)}
+    policy = make_policy(model, mode, (), ())
+    decision = decide(model, limits, policy, False, _beyond(seen, limits, margin), fits)
     return [_row(name, tensor, unit, seen, dtype) for name, (tensor, unit) in name_values(decision.units).items()]
 
 
 def _row(name: str, tensor: Tensor, unit: Unit, seen: Mapping[Tensor, Range], half: str) -> Row:
     op = unit.node.op if unit.node is not None else "body"
     return Row(name, op, half if unit.lowered else _SINGLE, unit.why, seen.get(tensor))
+
+
+def _fits(range: Range, limits: Limits, margin: float) -> bool:
+    return not range.nan and not range.inf and range.size * margin <= limits.largest
 
 
 def _beyond(seen: Mapping[Tensor, Range], limits: Limits, margin: float) -> dict[Tensor, str]:
@@ -172,11 +178,9 @@ def _unfit(
     units: Sequence[Unit], named: Mapping[str, Named], given: Mapping[str, Mapping[str, Any]], limits: Limits
 ) -> dict[Tensor, str]:
     """What must be clipped: what the graph says, and what was seen."""
-    found = unfit(units, limits)
-    for name, (tensor, _) in named.items():
-        if max(-given[name].get("low", 0.0), given[name].get("high", 0.0)) > limits.largest:
-            found[tensor] = "was seen to be too large"
-    return found
+    sizes = {t: max(-row["low"], row["high"]) for n, (t, _) in named.items() if "low" in (row := given[n])}
+    found = examine(units, limits, {tensor for tensor, size in sizes.items() if size <= limits.largest}).unfit
+    return found | {t: "was seen to be too large" for t, size in sizes.items() if size > limits.largest}
 
 
 def _load(path: str | os.PathLike[str], half: str) -> dict[str, dict[str, Any]]:

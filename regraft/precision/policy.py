@@ -20,11 +20,13 @@ from regraft.shapes import analyse
 
 Mode = Literal["full", "matmul", "attention"]
 
-PRODUCTS = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose", "Einsum", "DeformConv", "Attention"})
+PRODUCTS = frozenset(
+    {"MatMul", "Gemm", "Conv", "ConvTranspose", "Einsum", "DeformConv", "Attention", "com.microsoft::MatMulNBits"}
+)
 RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 
 KEPT = frozenset(
-    {"BitCast", "CumProd", "CumSum", "Cos", "DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"}
+    {"BitCast", "CumProd", "CumSum", "Cos", "DFT", "DynamicQuantizeLinear", "QuantizeLinear", "STFT"}
     | {"Exp", "GlobalAveragePool", "GridSample", "GroupNormalization", "Hardmax"}
     | {"InstanceNormalization", "LRN", "LayerNormalization", "Log", "LogSoftmax", "LpNormalization", "LpPool"}
     | {"GlobalLpPool", "MeanVarianceNormalization", "NegativeLogLikelihoodLoss", "Pow", "RMSNormalization", "Range"}
@@ -57,10 +59,17 @@ class Policy:
     keep_nodes: Collection[str] = ()
     attention: Collection[Node] = field(default=())
 
-    def settle(self, units: Sequence[Unit], unfit: Mapping[Tensor, str], beyond: Mapping[Tensor, str]) -> None:
+    def settle(
+        self,
+        units: Sequence[Unit],
+        exact: Mapping[Unit, str],
+        unfit: Mapping[Tensor, str],
+        beyond: Mapping[Tensor, str],
+    ) -> None:
         """Decide the units that are no matter of cost.
 
         Args:
+            exact: units that would lose too much, with the reason.
             unfit: values that half precision may not hold; attention takes them clipped, for they are masks.
             beyond: values that were seen to be too large, and are no masks.
         """
@@ -69,6 +78,8 @@ class Policy:
         for unit in units:
             if unit.lowered is None and unit.node is not None:
                 self._settle(unit, unit.node, layers)
+            if unit in exact:
+                unit.settle(False, exact[unit])
             if unit.clips and unit.lowered is None:
                 _keep_beyond(unit, beyond)
                 unit.settle(True, "attention" if unit.node not in layers else "a fully connected layer")
@@ -116,12 +127,18 @@ class Policy:
                 raise PassError(f"keep-nodes: no node of the model is called '{text}'")
 
 
+def is_product(unit: Unit) -> bool:
+    """Whether it is one of the nodes that half precision is there for."""
+    return unit.node is not None and schema.kind(unit.node) in PRODUCTS | RECURRENT
+
+
 def _keep_beyond(unit: Unit, values: Mapping[Tensor, str]) -> None:
     if unit.lowered is not None:
         return
     for tensor in (*(slot.tensor for slot in unit.reads), *unit.writes):
         if tensor in values:
-            unit.settle(False, f"'{tensor.name}' {values[tensor]}")
+            why = values[tensor]
+            unit.settle(False, why if why.startswith("may") else f"'{tensor.name}' {why}")
             return
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from onnx import defs
@@ -19,6 +19,12 @@ SAYS_DTYPE = {
 }
 """Operators whose result has the dtype that an attribute says. ONNX Runtime has no half precision of the others."""
 
+
+BEYOND_ONNX: Mapping[tuple[str, str], tuple[int, ...]] = {
+    ("com.microsoft", "GatherBlockQuantized"): (2,),
+    ("com.microsoft", "MatMulNBits"): (0, 2, 3, 5),
+}
+"""Operators of other domains that have half precision, with the inputs that may be; those that are floats all must."""
 
 FIRST_OPSET = {"float16": 6, "bfloat16": 13}
 """The first opset whose Cast makes a half precision as it is made here."""
@@ -42,7 +48,7 @@ def lowerable(node: Node, rule: defs.OpSchema, inputs: Sequence[int], outputs: S
         place
         for place in outputs
         if half in (formal := _formal(rule.outputs, place)).types
-        and (formal.type_str in tied or _attribute_decides(node))
+        and (formal.type_str in tied or _attribute_decides(node) or (node.op == "DequantizeLinear" and 1 in taken))
     ]
     return Places(taken, made)
 

@@ -1,0 +1,30 @@
+"""A fixed point over units: each is looked at again when what it hangs on has changed."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from regraft.ir.graph import Tensor
+from regraft.precision.unit import Unit
+
+
+def solve(
+    units: Sequence[Unit],
+    dependents: Mapping[Tensor, Sequence[int]],
+    evaluate: Callable[[Unit], Iterable[Tensor]],
+) -> None:
+    """Call `evaluate` on every unit, and again on the `dependents`, by number, of each value that it says has changed.
+
+    Of the units that wait the first is next, so that a model without bodies takes one round.
+    """
+    waiting = list(range(len(units)))
+    pending = set(waiting)
+    while waiting:
+        number = heapq.heappop(waiting)
+        pending.discard(number)
+        for tensor in evaluate(units[number]):
+            for other in dependents.get(tensor, ()):
+                if other not in pending:
+                    pending.add(other)
+                    heapq.heappush(waiting, other)

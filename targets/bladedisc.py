@@ -23,7 +23,7 @@ class BladeDisc(Onnx2Torch):
     pipeline = (
         f"{CLEAN},expose-position-ids,externalize-mask,externalize-gates,clamp-mask-value,simplify-mask,"
         "lower-attention{infinite=finite},lower-gelu{form=erf},"
-        "lower-where,lower-logic{to=arithmetic},lower-split,lower-expand,lower-gemm,"
+        "lower-one-hot,lower-where,lower-logic{to=arithmetic},lower-split,lower-expand,lower-gemm,"
         f"{TIDY},convert-opset{{version={OPSET}}},{TIDY}"
     )
     sdk = "torch_blade"

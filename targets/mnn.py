@@ -22,6 +22,6 @@ class Mnn(Compiler):
     install = "pip install 'regraft[mnn]'"
     pipeline = (
         "strip-training{unread-inputs=keep},strip-dropout,infer-shapes,fold-constants,eliminate-identity,"
-        "lower-attention,simplify-gather,simplify-mask{assume-no-empty-rows=true},lower-gelu,fold-constants,"
+        "lower-attention,lower-one-hot,simplify-gather,simplify-mask{assume-no-empty-rows=true},lower-gelu,fold-constants,"
         "deduplicate-initializers,eliminate-common-subexpressions,eliminate-dead-code"
     )

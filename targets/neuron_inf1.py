@@ -35,7 +35,7 @@ class NeuronInf1(Onnx2Torch):
     pipeline = (
         f"{CLEAN},expose-position-ids,externalize-embeddings,externalize-mask,externalize-gates,clamp-mask-value,"
         "fold-attention-scale,"
-        "lower-attention{infinite=finite},lower-layer-norm{form=mul},lower-gelu{form=tanh},lower-where,"
+        "lower-attention{infinite=finite},lower-layer-norm{form=mul},lower-gelu{form=tanh},lower-one-hot,lower-where,"
         "lower-logic{to=arithmetic},lower-split,lower-expand,lower-gemm,"
         f"{TIDY},convert-opset{{version={OPSET}}},{TIDY}"
     )

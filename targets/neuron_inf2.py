@@ -35,8 +35,8 @@ class NeuronInf2(Onnx2Torch):
     pipeline = (
         f"{CLEAN},expose-position-ids,externalize-embeddings,externalize-mask,externalize-gates,clamp-mask-value,"
         "fold-attention-scale,"
-        "lower-attention{infinite=finite},lower-gelu{form=erf},lower-where,lower-logic{to=arithmetic},lower-split,"
-        f"lower-expand,lower-gemm,{TIDY},convert-opset{{version={OPSET}}},{TIDY}"
+        "lower-attention{infinite=finite},lower-gelu{form=erf},lower-one-hot,lower-where,lower-logic{to=arithmetic},"
+        f"lower-split,lower-expand,lower-gemm,{TIDY},convert-opset{{version={OPSET}}},{TIDY}"
     )
     sdk = "torch_neuronx"
     install = "install torch-neuronx and neuronx-cc from AWS's package index"

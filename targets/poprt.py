@@ -33,7 +33,7 @@ class PopRt(Handoff):
     name = "poprt"
     pipeline = (
         "strip-training,strip-dropout,lower-attention,convert-opset{version=17},infer-shapes,fold-constants,"
-        "eliminate-identity,eliminate-dead-code,lower-gather-elements,simplify-gather,simplify-mask,clamp-mask-value,"
+        "eliminate-identity,eliminate-dead-code,lower-gather-elements,lower-one-hot,simplify-gather,simplify-mask,clamp-mask-value,"
         "lower-einsum,fuse-layer-norm,fuse-gelu,lower-gelu,lower-layer-norm,lower-gemm,lower-trilu,lower-logic,"
         "narrow-integers{inputs=true,assume=inputs},convert-opset{version=11},fold-constants,eliminate-identity,"
         "eliminate-common-subexpressions,deduplicate-initializers,eliminate-dead-code,infer-shapes"

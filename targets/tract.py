@@ -19,7 +19,7 @@ class Tract(Compiler):
     install = "pip install 'regraft[tract]'"
     pipeline = (
         "strip-training{unread-inputs=keep},strip-dropout,infer-shapes,fold-constants,eliminate-identity,"
-        "lower-attention,simplify-gather,simplify-mask,narrow-integers,fold-constants,deduplicate-initializers,"
+        "lower-attention,lower-one-hot,simplify-gather,simplify-mask,narrow-integers,fold-constants,deduplicate-initializers,"
         "eliminate-common-subexpressions,eliminate-dead-code,strip-value-info"
     )
 

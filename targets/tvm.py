@@ -21,7 +21,7 @@ class Tvm(Compiler):
     install = "pip install 'regraft[tvm]'"
     pipeline = (
         "strip-training{unread-inputs=keep},strip-dropout,infer-shapes,fold-constants,eliminate-identity,"
-        "lower-attention,simplify-gather,simplify-mask,fold-constants,deduplicate-initializers,"
+        "lower-attention,lower-one-hot,simplify-gather,simplify-mask,fold-constants,deduplicate-initializers,"
         "eliminate-common-subexpressions,eliminate-dead-code"
     )
 

@@ -82,7 +82,7 @@ def load(folder: str, options: dict[str, Any]) -> Callable[[Arrays], Arrays]:
     def run(arrays: Arrays) -> Arrays:
         feeds = []
         for name, (kind, dtype) in zip(ports["inputs"], wanted):
-            value = np.ascontiguousarray(arrays[name], dtype)
+            value = np.asarray(arrays[name], dtype, order="C")
             feeds.append(expr.const(value, list(value.shape), expr.NCHW, kind))
         results = {}
         for (name, dtype), value in zip(ports["outputs"].items(), module.forward(feeds)):

@@ -73,7 +73,7 @@ def load(folder: str, options: dict[str, Any]) -> Callable[[Arrays], Arrays]:
     ports = json.loads(Path(folder, PORTS).read_text())
 
     def run(arrays: Arrays) -> Arrays:
-        feeds = [np.ascontiguousarray(arrays[name]) for name in ports["inputs"]]
+        feeds = [np.asarray(arrays[name], order="C") for name in ports["inputs"]]
         results = built.inference(inputs=feeds, data_format=["nchw"] * len(feeds))
         if results is None:
             raise RuntimeError("the simulator gives nothing")

@@ -57,7 +57,7 @@ def load(folder: str, options: dict[str, Any]) -> Callable[[Arrays], Arrays]:
 
     def run(arrays: Arrays) -> Arrays:
         try:
-            results = runnable.run([np.ascontiguousarray(arrays[name]) for name in ports["inputs"]])
+            results = runnable.run([np.asarray(arrays[name], order="C") for name in ports["inputs"]])
         except tract.TractError as error:
             raise _without_trace(error) from None
         return {name: value.to_numpy() for name, value in zip(ports["outputs"], results)}

@@ -34,13 +34,16 @@ def compile(model: str, folder: str, options: dict[str, Any]) -> dict[str, Any]:
     source = onnx.load(model)
     try:
         module = from_onnx(source, keep_params_in_input=False)
-        inputs = [parameter.name for parameter in module["main"].params]
         executable = relax.build(relax.transform.DecomposeOpsForInference()(module), target=_target(options["cpu"]))
     except Exception as error:
         print(error, file=sys.stderr)
         raise RuntimeError(_summary(error)) from error
     executable.export_library(str(Path(folder, LIBRARY)))
-    ports = {"inputs": inputs, "outputs": [value.name for value in source.graph.output]}
+    held = {tensor.name for tensor in source.graph.initializer}
+    ports = {  # by place: TVM has other names for those with a dot
+        "inputs": [value.name for value in source.graph.input if value.name not in held],
+        "outputs": [value.name for value in source.graph.output],
+    }
     Path(folder, PORTS).write_text(json.dumps(ports))
     called = [name for name in _CALL.findall(executable.as_text()) if not name.startswith(_BUILTIN)]
     kernels = Counter(re.sub(r"\d+$", "", name) for name in called)

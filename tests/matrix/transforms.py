@@ -106,6 +106,7 @@ GROUPS = {
         lowering("lower-range{max-length=64}", "Range", partly=True),
         lowering("lower-range", "Range", name="lower-range, shapes fixed", prepare=FIXED),
         lowering("lower-gather-elements", "GatherElements", prepare="fold-constants"),
+        lowering("lower-one-hot", "OneHot"),
         lowering("lower-reciprocal", "Reciprocal"),
     ],
     "Masks": [

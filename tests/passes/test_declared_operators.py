@@ -84,6 +84,11 @@ MOTIFS = (
     '(float[2,3,4] x, float[4,5,6] w) => (float[2,3,5,6] y) { y = Einsum <equation = "bsd,dhe->bshe"> (x, w) }',
     '(float[2,1] x, float[3,4] w) => (float[2,4] y) { y = Einsum <equation = "ab,bc->ac"> (x, w) }',
     "(bool[1,3] x) => (bool[2,3] y) { to = Constant <value = int64[2] {2, 3}> () y = Expand(x, to) }",
+    "(int64[3] i) => (float[3,2] y) <int64 d = {3}, float[2] v = {0, 1}, float[3,2] t = {1, 2, 3, 4, 5, 6}>"
+    " { h = OneHot(i, d, v) y = MatMul(h, t) }",
+    "(int64[3] i, int64 d, float[2] v) => (float[N,3] y) { y = OneHot <axis = 0> (i, d, v) }",
+    "(int64[3] i) => (float[3,4] y) <int64 d = {4}, float[2] v = {0, 1}> { y = OneHot(i, d, v) }",
+    "(int64[3] i) => (bool[3,4] y) <int64 d = {4}, bool[2] v = {1, 0}> { y = OneHot(i, d, v) }",
     "(float[3,2] x, float[3,4] w, float[2,4] c) => (float[2,4] y) { y = Gemm <alpha = 2.0, transA = 1> (x, w, c) }",
     "(float[3,2] x, float[3,4] w, float[4] c) => (float[2,4] y)"
     " { t = Transpose(x) p = MatMul(t, w) two = Constant <value = float {2}> () q = Mul(p, two) y = Add(q, c) }",

@@ -8,11 +8,9 @@ import onnx
 
 from regraft.files.bundle import is_bundle
 from regraft.files.loading import load
+from regraft.files.wire import begins_as_model
 from regraft.ir.model import Model
 from regraft.pipelines.frontend import Frontend, FrontendError, ImportOptions
-
-_FIRST_FIELD, _IR_VERSIONS = 0x08, range(3, 64)
-"""How a file begins that an exporter wrote: the IR version, a small number."""
 
 
 class Onnx(Frontend):
@@ -30,9 +28,7 @@ class Onnx(Frontend):
             return is_bundle(source) or bool(_models(source))
         if source.suffix == ".onnx":
             return True
-        with source.open("rb") as file:
-            start = file.read(2)
-        return len(start) == 2 and start[0] == _FIRST_FIELD and start[1] in _IR_VERSIONS
+        return begins_as_model(source)
 
     def read(self, source: Path, options: ImportOptions) -> Model:
         if source.is_dir() and not is_bundle(source):

@@ -8,15 +8,18 @@ from __future__ import annotations
 import importlib
 import keyword
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import click
 
 from regraft.cli.parameters import debug
+from regraft.entry import INTERRUPTED, MESSAGE
 from regraft.errors import RegraftError, UnknownNameError
 
 COMMANDS = (
@@ -39,7 +42,24 @@ COMMANDS = (
 )
 """In the order of `regraft --help`."""
 
-TROUBLE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
+TROUBLE, BROKEN_PIPE = 2, 141
+
+
+class Ended(BaseException):
+    """A signal that asks the command to end; what it has begun to write is removed, as on an interrupt."""
+
+    def __init__(self, number: int, frame: FrameType | None = None):
+        super().__init__(number)
+        self.number = number
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    for other in _SIGNALS:
+        signal.signal(other, signal.SIG_IGN)  # one is enough: what is left to do is to clean up
+    raise Ended(number)
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
@@ -91,9 +111,9 @@ class Commands(click.Group):
         state = State()
         try:
             status = super().main(args, prog_name, complete_var, False, obj=state, **extra)
-        except (click.Abort, KeyboardInterrupt):
-            click.echo("regraft: interrupted", err=True)
-            status = INTERRUPTED
+        except (Ended, click.Abort, KeyboardInterrupt) as error:
+            click.echo(MESSAGE.decode(), nl=False, err=True)
+            status = INTERRUPTED + getattr(error, "number", signal.SIGINT)
         except Exception as error:
             if state.debug:
                 traceback.print_exc()
@@ -139,4 +159,7 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run the command line."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _end)
     cli(prog_name="regraft")

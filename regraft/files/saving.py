@@ -7,6 +7,7 @@ was.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
@@ -21,7 +22,7 @@ from onnx import helper
 from regraft.errors import ModelError
 from regraft.files import wire
 from regraft.files.convert import export
-from regraft.files.stream import replacing, write, write_value
+from regraft.files.stream import partial, real_path, replacing, settle, write, write_value
 from regraft.ir.collector import paused
 from regraft.ir.model import Model
 from regraft.ir.weights import Array, Source, Stored, Value, packed_size
@@ -49,7 +50,7 @@ def save(model: Model, path: str | os.PathLike[str], layout: Layout = "auto") ->
             "reference": they stay where they are; the source must lie in the folder of `path`, or below. Weights that
             changed go to `<name>.data`.
             "auto": inline if it fits, else external.
-            The data file of a model that is replaced goes with it.
+            The data file of a model that is replaced goes with it, unless another model refers to it.
 
     Raises:
         ModelError: the layout is impossible, or the disk refuses; what was at `path` is still there.
@@ -68,10 +69,7 @@ def save_sharing(model: Model, path: Path, layout: Layout, places: Places) -> Pa
 
     A model that shares values with another in its folder has external data, whatever the layout.
     """
-    if os.path.isdir(path):
-        raise ModelError(f"cannot write {path}: it is a folder; name a file")
-    if not os.path.isdir(path.parent):
-        raise ModelError(f"cannot write {path}: there is no folder {path.parent}")
+    said, path = path, real_path(path)
     proto, values = export(model)
     try:
         old = _own_data(path)
@@ -82,12 +80,12 @@ def save_sharing(model: Model, path: Path, layout: Layout, places: Places) -> Pa
         else:
             _save_external(proto, values, path, layout == "reference", places)
     except OSError as error:
-        raise ModelError(f"cannot write {path}: {error.strerror or error}; nothing was changed") from error
+        raise ModelError(f"cannot write {said}: {error.strerror or error}; nothing was changed") from error
     except ModelError as error:
-        raise ModelError(f"cannot write {path}: {error}") from error
-    for stale in old - _own_data(path):
+        raise ModelError(f"cannot write {said}: {error}") from error
+    for stale in _unused(old, path):
         stale.unlink(missing_ok=True)
-    return path
+    return said
 
 
 def _inline_size(proto: onnx.ModelProto, values: list[Value | Array]) -> int:
@@ -116,7 +114,6 @@ def _save_inline(proto: onnx.ModelProto, values: list[Value | Array], path: Path
 def _save_external(
     proto: onnx.ModelProto, values: list[Value | Array], path: Path, refer: bool, places: Places
 ) -> None:
-    data = next(p for p in _data_names(path) if not p.exists())  # what is at `path` may read the others until the end
     moved = []
     for tensor, value in large_tensors(proto, values):
         del tensor.external_data[:]
@@ -126,26 +123,33 @@ def _save_external(
             _refer(tensor, _location(value, path), value.offset, value.nbytes)
         else:
             moved.append((tensor, value))
+    data = _write_data(path, moved, places) if moved else None
     try:
-        if moved:
-            with replacing(data) as file:
-                _write_data(file, moved, data.name, places)
+        for tensor, value in moved:
+            _refer(tensor, *places[id(value)], _size(value))
         with replacing(path) as file:
             write(file, proto.SerializeToString())
     except BaseException:
-        data.unlink(missing_ok=True)
+        if data is not None:
+            data.unlink(missing_ok=True)
         raise
 
 
-def _write_data(file: int, moved: list[tuple[onnx.TensorProto, Value | Array]], name: str, places: Places) -> None:
-    end = 0
-    for tensor, value in moved:
-        if id(value) not in places:  # a value that two tensors share is written once
-            offset = os.lseek(file, -(-end // _PAGE) * _PAGE, os.SEEK_SET)
-            places[id(value)] = (name, offset)
-            end = offset + _size(value)
-            write_value(file, value, tensor.name)
-        _refer(tensor, *places[id(value)], _size(value))
+def _write_data(path: Path, moved: list[tuple[onnx.TensorProto, Value | Array]], places: Places) -> Path:
+    """The new data file of the model at `path`; where its values lie is put into `places`.
+
+    Its name is free when all is written: what is at `path` may read the others, and another may write there too.
+    """
+    end, offsets = 0, {}
+    with partial(path) as (file, name):
+        for tensor, value in moved:
+            if id(value) not in offsets:  # a value that two tensors share is written once
+                offsets[id(value)] = os.lseek(file, -(-end // _PAGE) * _PAGE, os.SEEK_SET)
+                end = offsets[id(value)] + _size(value)
+                write_value(file, value, tensor.name)
+        data = settle(file, name, _data_names(path))
+    places.update({number: (data.name, offset) for number, offset in offsets.items()})
+    return data
 
 
 def _data_names(path: Path) -> Iterator[Path]:
@@ -159,12 +163,31 @@ def _own_data(path: Path) -> set[Path]:
     name = re.compile(re.escape(path.name) + r"(\.\d+)?\.data")
     if not path.exists() or not any(name.fullmatch(p.name) for p in path.parent.iterdir()):
         return set()
+    return {path.with_name(location) for location in _locations(path) if name.fullmatch(location)}
+
+
+def _unused(old: set[Path], path: Path) -> set[Path]:
+    """Those of `old` that no model refers to, neither the one at `path` nor another in its folder or above."""
+    if not old:
+        return old
+    used: set[Path] = set()
+    for folder in (path.parent, *path.parent.parents):
+        with contextlib.suppress(OSError):
+            for entry in sorted(folder.iterdir()):
+                if entry.is_file() and (
+                    entry.suffix == ".onnx" or (folder == path.parent and wire.begins_as_model(entry))
+                ):
+                    used.update((folder / location).resolve() for location in _locations(entry))
+    return {file for file in old if file.resolve() not in used}
+
+
+def _locations(path: Path) -> set[str]:
+    """The data files that the model at `path` refers to; none where no model is there."""
     try:
         proto = onnx.ModelProto.FromString(wire.strip(Source(path)))
     except (ModelError, DecodeError):
-        return set()  # not a model: nothing of ours
-    locations = {e.value for t in _tensors(proto) for e in t.external_data if e.key == "location"}
-    return {path.with_name(location) for location in locations if name.fullmatch(location)}
+        return set()
+    return {e.value for t in _tensors(proto) for e in t.external_data if e.key == "location" and "\0" not in e.value}
 
 
 def _location(value: Stored, path: Path) -> str:

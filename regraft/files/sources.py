@@ -11,6 +11,7 @@ from onnx import helper
 from regraft.errors import ModelError
 from regraft.files.wire import INLINE
 from regraft.ir.weights import SUB_BYTE, Held, Source, Stored, Value, dtype_of, packed_size, stored_size
+from regraft.outside import whole
 
 
 class Sources:
@@ -18,6 +19,7 @@ class Sources:
 
     def __init__(self, path: Path | None, inline: Source | None = None):
         self.folder = path.parent if path else None
+        self._link = path.resolve().parent if path and path.is_symlink() else None
         self._inline = inline
         self._open: dict[str, Source] = {}
 
@@ -33,11 +35,11 @@ class Sources:
             return Held(proto)
         entries = {entry.key: entry.value for entry in proto.external_data}
         source = self._source(entries.get("location", ""), where)
-        offset = _number(entries, "offset", where)
-        length = _number(entries, "length", where) or stored_size(proto)
+        offset = whole(entries.get("offset", "0"), f"{where}: external data has offset")
+        length = whole(entries.get("length", "0"), f"{where}: external data has length") or stored_size(proto)
         if length != stored_size(proto):
             raise ModelError(f"{where}: {length} bytes stored, its shape {list(proto.dims)} takes {stored_size(proto)}")
-        if offset < 0 or offset + length > source.size:
+        if offset + length > source.size:
             raise ModelError(
                 f"{where}: {source.path} is truncated: {source.size} bytes, needed up to byte {offset + length}"
             )
@@ -55,9 +57,12 @@ class Sources:
                 raise ModelError(f"{where}: external data '{location}' of a model that has no folder")
             path = self.folder / location
             try:
-                inside = location and path.resolve().is_relative_to(self.folder.resolve())
+                if self._link and not path.exists():  # its model was written through the link
+                    path = self._link / location
+                homes = [folder.resolve() for folder in (self.folder, self._link) if folder]
+                inside = location and any(path.resolve().is_relative_to(home) for home in homes)
                 found = path.is_file()
-            except (OSError, ValueError) as error:  # too long, a loop of links, a zero byte
+            except (OSError, RuntimeError, ValueError) as error:  # too long, a loop of links, a zero byte
                 raise ModelError(f"{where}: external data {location!r} is no path: {error}") from error
             if not inside:
                 raise ModelError(
@@ -68,13 +73,6 @@ class Sources:
                 raise ModelError(f"{where}: external data file {path} is missing; put it beside the model")
             self._open[location] = Source(path)
         return self._open[location]
-
-
-def _number(entries: dict[str, str], key: str, where: str) -> int:
-    text = entries.get(key, "0")
-    if not (text.isascii() and text.isdigit()):
-        raise ModelError(f"{where}: external data has {key} '{text}', which is no number of bytes")
-    return int(text)
 
 
 def _check_held(proto: onnx.TensorProto, where: str) -> None:

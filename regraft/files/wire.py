@@ -11,9 +11,11 @@ import bisect
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, overload
 
 from regraft.errors import ModelError
+from regraft.outside import DEPTH, first_bytes
 
 if TYPE_CHECKING:
     import onnx
@@ -26,7 +28,7 @@ LARGE = 1024
 
 _SLOT = "regraft:slot:"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_DEPTH = 100  # protobuf parses no deeper nesting
+_FIRST_FIELD, _IR_VERSIONS = 0x08, range(3, 64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +70,12 @@ class Slot:
 
 
 Piece = bytes | Slot
+
+
+def begins_as_model(path: Path) -> bool:
+    """Whether the file at `path` begins as an exporter writes a model: with the IR version, a small number."""
+    start = first_bytes(path, 2)
+    return len(start) == 2 and start[0] == _FIRST_FIELD and start[1] in _IR_VERSIONS
 
 
 def strip(buffer: Buffer) -> bytes:
@@ -127,7 +135,7 @@ def fields(buffer: Buffer, start: int, stop: int) -> Iterator[tuple[int, int, in
     while at < stop:
         begin = at
         tag, at = read_varint(buffer, at, stop)
-        wire = tag & 7
+        wire = tag & 7 if tag >> 3 else None  # no field has number 0
         value = at
         if wire == _BYTES:
             length, value = read_varint(buffer, at, stop)
@@ -171,8 +179,8 @@ class _Walk:
     change: Callable[[_Walk, int, int], list[Piece] | None]  # new pieces of a tensor message
 
     def message(self, start: int, stop: int, message: _Message, depth: int = 0) -> list[Piece]:
-        if depth > _DEPTH:
-            raise ModelError(f"not an ONNX model: messages nested more than {_DEPTH} deep at byte {start}")
+        if depth > DEPTH:
+            raise ModelError(f"not an ONNX model: messages nested more than {DEPTH} deep at byte {start}")
         pieces: list[Piece] = []
         done = start
         for number, wire, begin, value, end in fields(self.buffer, start, stop):

@@ -1,7 +1,7 @@
 """Values of constants that stay out of memory until somebody asks.
 
-A `Value` knows its shape and dtype; `load()` gives the array. Three kinds: `Stored` lies in a file and is
-memory-mapped, `Held` is a small tensor of the header, `Derived` is computed from others each time it is loaded, so that
+A `Value` knows its shape and dtype; `load()` gives the array. Three kinds: `Stored` lies in a file and is read when it
+is asked for, `Held` is a small tensor of the header, `Derived` is computed from others each time it is loaded, so that
 a change of weights costs memory one tensor at a time, while saving.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import math
-import mmap
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ import onnx_graphsurgeon as gs
 from onnx import helper, numpy_helper
 
 from regraft.errors import ModelError
+from regraft.outside import open_file
 
 Array = np.ndarray[Any, Any]
 
@@ -31,13 +31,14 @@ SUB_BYTE = {code: _BITS[name] for name, code in onnx.TensorProto.DataType.items(
 
 
 _BLOCK = 1 << 14
+_MOST = 1 << 30  # bytes of one read; the kernel gives less than 2 GiB
 
 
 class Source:
     """A file whose bytes tensors refer to. It stays open, so that its bytes outlive a replacement of the file.
 
-    Indexed like bytes, it reads block by block: to walk the headers between weights through a map would bring the
-    weights' pages into memory with them. `map` is for the weights themselves.
+    Indexed like bytes, it reads block by block. Nothing is mapped into memory: a file that is cut short while a map of
+    it is read ends the process.
 
     Raises:
         ModelError: the file is not there or cannot be read.
@@ -45,11 +46,9 @@ class Source:
 
     def __init__(self, path: Path):
         self.path = path.absolute()
-        try:
-            self.fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        except (OSError, ValueError) as error:
-            raise ModelError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from error
-        self.size = os.fstat(self.fd).st_size
+        self.fd = open_file(path)
+        status = os.fstat(self.fd)
+        self.size, self._changed = status.st_size, status.st_mtime_ns
         self._number, self._block = -1, b""
 
     def __len__(self) -> int:
@@ -71,21 +70,32 @@ class Source:
         return self._block[place]
 
     def _read(self, start: int, stop: int) -> bytes:
-        try:
-            data = os.pread(self.fd, max(stop - start, 0), start)
-        except OSError as error:
-            raise ModelError(f"cannot read {self.path}: {error.strerror}") from error
-        if len(data) < stop - start:
-            raise ModelError(f"{self.path} became shorter while it was read, at byte {start + len(data)}")
-        return data
+        data = bytearray(max(stop - start, 0))
+        self.read_into(memoryview(data), start)
+        return bytes(data)
 
-    @functools.cached_property
-    def map(self) -> mmap.mmap:
-        """The whole file, read-only."""
-        try:
-            return mmap.mmap(self.fd, 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:
-            raise ModelError(f"cannot map {self.path}: {error}") from error
+    def read_into(self, buffer: memoryview, start: int) -> None:
+        """Fill `buffer` with the bytes from `start` on.
+
+        Raises:
+            ModelError: they cannot be read, or are no longer those that were there when the file was opened.
+        """
+        done = 0
+        while done < len(buffer):
+            try:
+                count = os.preadv(self.fd, [buffer[done : done + _MOST]], start + done)
+            except OSError as error:
+                raise ModelError(f"cannot read {self.path}: {error.strerror}") from error
+            if not count:
+                raise ModelError(f"{self.path} became shorter while it was read, at byte {start + done}")
+            done += count
+        self.check()
+
+    def check(self) -> None:
+        """Raise ModelError where the file was written to since it was opened."""
+        status = os.fstat(self.fd)
+        if (status.st_size, status.st_mtime_ns) != (self.size, self._changed):
+            raise ModelError(f"{self.path} was changed since it was loaded; load it again")
 
     def is_current(self) -> bool:
         """Whether the file at `path` is still the one that was opened."""
@@ -93,12 +103,6 @@ class Source:
             return os.path.samestat(os.fstat(self.fd), os.stat(self.path))
         except FileNotFoundError:
             return False
-
-    def release(self, offset: int, nbytes: int) -> None:
-        """Give the pages of a range back: they are read again when next asked for."""
-        start = offset - offset % mmap.PAGESIZE
-        if nbytes and hasattr(self.map, "madvise"):
-            self.map.madvise(mmap.MADV_DONTNEED, start, offset + nbytes - start)
 
     def __del__(self) -> None:
         fd = getattr(self, "fd", None)
@@ -139,15 +143,13 @@ class Stored(Value):
             return _frozen(numpy_helper.to_array(self._in_memory()))
         if not self.nbytes:
             return _frozen(np.empty(self.shape, self.dtype))
-        count = math.prod(self.shape)
-        return np.frombuffer(self.source.map, self.dtype, count, self.offset).reshape(self.shape)
-
-    def release(self) -> None:
-        self.source.release(self.offset, self.nbytes)
+        array = np.empty(self.shape, self.dtype)
+        self.source.read_into(array.reshape(-1).view(np.uint8).data, self.offset)
+        return _frozen(array)
 
     def _in_memory(self) -> onnx.TensorProto:
         proto = onnx.TensorProto(dims=self.shape, data_type=self.header.data_type)
-        proto.raw_data = self.source.map[self.offset : self.offset + self.nbytes]
+        proto.raw_data = self.source[self.offset : self.offset + self.nbytes]
         return proto
 
 

@@ -366,7 +366,9 @@ def test_weights_that_became_shorter_are_refused(tmp_path: Path, layout: Layout)
     source = save_source(tmp_path, external=True)
     model = regraft.load(source)
     os.truncate(tmp_path / "weights.bin", 20000)
-    with pytest.raises(ModelError, match=r"out\.onnx: tensor '.*': the file of the weights became shorter"):
+    with pytest.raises(
+        ModelError, match=r"out\.onnx: tensor '.*': (.* was changed since it was loaded|the file .* became shorter)"
+    ):
         regraft.save(model, tmp_path / "out.onnx", layout)
     assert files(tmp_path) == ["model.onnx", "weights.bin"]
 

@@ -14,6 +14,7 @@ from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass, label
+from regraft.splitting import drop_inputs
 from regraft.verification.contract import interface
 
 _LOSSES = ("SoftmaxCrossEntropyLoss", "NegativeLogLikelihoodLoss")
@@ -56,6 +57,9 @@ class StripTraining(Pass):
         tainted = _tainted(graph)
         dropped = self._dropped(graph, tainted, context)
         graph.outputs = [tensor for tensor in graph.outputs if tensor not in dropped]
+        if model.host is not None:
+            names = {tensor.name for tensor in dropped}
+            model.host.outputs = [tensor for tensor in model.host.outputs if tensor.name not in names]
         needed, unneeded = _makers(graph.outputs), _makers(dropped)
         gone = [n for n in graph.nodes if n not in needed and (n in unneeded or not tainted.isdisjoint(n.outputs))]
         with Editor(model) as edit:
@@ -72,7 +76,7 @@ class StripTraining(Pass):
         for tensor in dropped:
             context.replaced((), rule="output")
             context.note(f"dropped output {tensor.name}")
-        self._drop_inputs(graph, unread, context)
+        self._drop_inputs(model, unread, context)
 
     def reference(self, model: Model) -> Model | None:
         """`model` with every BatchNormalization that is to change twice: as it is, and at inference."""
@@ -109,14 +113,14 @@ class StripTraining(Pass):
             raise PassError("drop-outputs names every output of the model; leave one")
         return named + found
 
-    def _drop_inputs(self, graph: Graph, kept: set[Tensor], context: Context) -> None:
+    def _drop_inputs(self, model: Model, kept: set[Tensor], context: Context) -> None:
+        graph = model.graph
         kept = kept.union(graph.outputs, (t for t in graph.inputs if t.name in self.keep_inputs))
         unread = [t for t in graph.inputs if not t.outputs and t not in kept]
         for tensor in unread:
             context.replaced((), rule="unread input")
             context.note(f"dropped input {tensor.name}, which nothing reads")
-        gone = set(unread)
-        graph.inputs = [t for t in graph.inputs if t not in gone]
+        drop_inputs(model, unread)
 
 
 def _tainted(graph: Graph) -> set[Tensor]:

@@ -215,3 +215,17 @@ def test_the_manager_compares_with_inference(parse, verify):
     drift = report.drift if verify == "final" else report.passes[0].drift
     assert [output.name for output in drift.outputs] == ["y"]
     assert sorted(drift.removed) == ["m", "v"]
+
+
+def test_an_input_that_the_host_feeds_goes_on_both_sides(parse):
+    """The host casts what a caller gives to half precision, and then nothing reads it."""
+    model = parse(
+        "g (float[2,3] x, float[2,3] u) => (float[2,3] y, float loss)"
+        " <int64[2] t = {0, 1}> { y = Relu(x) loss = SoftmaxCrossEntropyLoss(y, t) }"
+    )
+    values = make_inputs(model)
+    expected = snapshot(model, values)
+    run(model, "convert-fp16{io=fp16},strip-training")
+    assert names(model.graph.inputs) == ["x"] == list(model.host.feeds)
+    assert names(model.host.outputs) == ["y"]
+    np.testing.assert_allclose(snapshot(model, values)["y"], expected["y"], rtol=1e-3)

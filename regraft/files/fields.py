@@ -8,6 +8,7 @@ from typing import Any
 import onnx
 from onnx import helper
 
+from regraft.ir.dimensions import stated
 from regraft.ir.graph import Tensor, Variable
 from regraft.ir.weights import code_of, dtype_from_onnx
 
@@ -35,15 +36,30 @@ def merge(variable: Tensor, info: onnx.ValueInfoProto) -> None:
     if (kind and kind != "tensor_type") or denoted or info.doc_string or info.metadata_props:
         variable.info = onnx.ValueInfoProto()
         variable.info.CopyFrom(info)
+        settle_dims(variable.info.type)
 
 
 def _dim(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
     match dim.WhichOneof("value"):
         case "dim_value":
-            return int(dim.dim_value)
+            return stated(int(dim.dim_value))
         case "dim_param":
-            return str(dim.dim_param) or None
+            return stated(str(dim.dim_param))
     return None
+
+
+def settle_dims(proto: onnx.TypeProto) -> None:
+    """Take out of `proto`, and of the types inside it, the dimensions that say nothing."""
+    kind = proto.WhichOneof("value")
+    if kind in ("tensor_type", "sparse_tensor_type"):
+        for dim in getattr(proto, kind).shape.dim:
+            if _dim(dim) is None:
+                dim.ClearField("dim_value")
+                dim.ClearField("dim_param")
+    elif kind in ("sequence_type", "optional_type"):
+        settle_dims(getattr(proto, kind).elem_type)
+    elif kind == "map_type":
+        settle_dims(proto.map_type.value_type)
 
 
 def is_typed(tensor: Tensor) -> bool:
@@ -73,7 +89,7 @@ def to_info(tensor: Tensor) -> onnx.ValueInfoProto:
 
 def _put_shape(proto: onnx.TensorShapeProto, shape: Iterable[Any], denotations: list[str]) -> None:
     proto.SetInParent()
-    for position, dim in enumerate(shape):
+    for position, dim in enumerate(map(stated, shape)):
         entry = proto.dim.add()
         if isinstance(dim, str):
             entry.dim_param = dim

@@ -12,7 +12,7 @@ from onnx import AttributeProto, helper
 from onnx_graphsurgeon.util import misc
 
 from regraft.errors import ModelError
-from regraft.files.fields import merge, opset_list, opset_versions, pairs, to_variable
+from regraft.files.fields import merge, opset_list, opset_versions, pairs, settle_dims, to_variable
 from regraft.ir.collector import paused
 from regraft.ir.graph import Constant, Function, Graph, Node, Tensor, TypedList, Variable, walk
 from regraft.ir.model import Model
@@ -166,6 +166,7 @@ class _Importer:
             case AttributeProto.GRAPH:
                 return self.graph(proto.g, scope)
             case AttributeProto.TYPE_PROTO:
+                settle_dims(proto.tp)
                 return proto.tp
             case AttributeProto.SPARSE_TENSOR:
                 return proto.sparse_tensor

@@ -15,14 +15,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from math import prod
 
+from regraft.ir.dimensions import FREE, UNNAMED
+
 Term = tuple[str, ...]
 """A product of symbols, sorted; the empty one is 1."""
-
-UNNAMED = "?"
-"""How the name of a dimension begins that the model gives no name."""
-
-FREE = "~"
-"""How the name of an unknown number begins that may be negative."""
 
 _numbers = itertools.count()
 

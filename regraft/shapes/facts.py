@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 
+from regraft.ir.dimensions import stated
 from regraft.ir.graph import Constant, Tensor, Variable
 from regraft.ir.weights import Array, code_of
 from regraft.shapes import dims
@@ -119,6 +120,5 @@ def of_array(values: Array) -> Array:
 
 
 def _symbol(dim: int | str | None) -> Dim:
-    if isinstance(dim, str) and not dim.startswith((dims.UNNAMED, dims.FREE)):
-        return dims.symbol(dim)
-    return int(dim) if isinstance(dim, int) and dim >= 0 else dims.unnamed()
+    said = stated(dim)
+    return dims.symbol(said) if isinstance(said, str) else dims.unnamed() if said is None else int(said)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from regraft.ir.dimensions import stated
 from regraft.ir.graph import Tensor
 from regraft.ir.weights import dtype_from_onnx
 
@@ -67,7 +68,7 @@ class Port:
         kind, _, rest = text.partition("(")
         rest = rest.removesuffix(")")
         if kind in ("tensor", "sparse_tensor"):
-            return cls(name, kind, _dtype_of_name(rest), tuple(shape) or None)
+            return cls(name, kind, _dtype_of_name(rest), tuple(map(stated, shape)) or None)
         key, _, value = rest.partition(",") if kind == "map" else ("", "", rest)
         return cls(name, kind, inner=cls.of_runtime(name, value, shape), key=_dtype_of_name(key) if key else None)
 
@@ -100,7 +101,7 @@ def _dtype_of_name(name: str) -> np.dtype[Any]:
 
 
 def _shape(shape: onnx.TensorShapeProto) -> Shape:
-    return tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in shape.dim)
+    return tuple(stated(d.dim_value if d.HasField("dim_value") else d.dim_param) for d in shape.dim)
 
 
 @dataclass(frozen=True)

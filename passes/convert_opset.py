@@ -7,6 +7,7 @@ from typing import Literal
 
 from regraft.ir.model import Model
 from regraft.opset.plan import apply, plan
+from regraft.opset.site import Inexpressible
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass
 from regraft.verification.contract import reassociation
@@ -24,8 +25,8 @@ class ConvertOpset(Pass):
         operator is missing in the older opset  written out by others: LayerNormalization, Gelu, Attention ...
         dtype is missing in the older opset     computed in a wider one between casts, where that gives the same values
 
-    What the other opset cannot express is refused with the node and the reason, and the model stays as it was. Other
-    domains than ONNX's default one are left alone. The IR version is raised to what the opset demands, never lowered.
+    What the other opset cannot express is refused with the node and the reason; with `otherwise=keep` the model keeps
+    its opset, and a note says why. Other domains than ONNX's default one are left alone. The IR version is raised to what the opset demands, never lowered.
     """
 
     name = "convert-opset"
@@ -34,6 +35,7 @@ class ConvertOpset(Pass):
     introduces = EVERY
     version: int = option(..., "the opset to write")
     only: Literal["any", "older", "newer"] = option("any", "which models: any, or those of an older or a newer opset")
+    otherwise: Literal["refuse", "keep"] = option("refuse", "what to do where a node has no form in that opset")
 
     def run(self, model: Model, context: Context) -> None:
         """Convert `model`, or raise a PassError and leave it as it was."""
@@ -43,7 +45,13 @@ class ConvertOpset(Pass):
         if (self.only == "older" and source > self.version) or (self.only == "newer" and source < self.version):
             context.note(f"opset {source} is not {self.only} than {self.version}")
             return
-        way = plan(model, self.version)
+        try:
+            way = plan(model, self.version)
+        except Inexpressible as error:
+            if self.otherwise == "refuse":
+                raise
+            context.note(f"kept opset {source}: {error}")
+            return
         for node, becomes in apply(model, way):
             context.replaced([node], becomes, rule="rewritten")
         context.changed(f"opset {source} to {self.version}")

@@ -13,6 +13,7 @@ from onnx_graphsurgeon.util import misc
 
 from regraft.files.fields import is_typed, opset_list, opset_versions, put_pairs, to_info
 from regraft.files.wire import LARGE, reference
+from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Constant, Function, Graph, Node, TypedList, Variable, walk
 from regraft.ir.weights import Array, Held, Sparse, Value
 
@@ -78,7 +79,7 @@ class Exporter:
             docs = {a.name: a.doc_string for a in proto.attribute}
             del proto.attribute[:]
         proto.op_type, proto.name = node.op, node.name or ""
-        if node.domain:
+        if node.domain and node.domain != schema.FOREIGN:
             proto.domain = node.domain
         if node.overload:
             proto.overload = node.overload
@@ -186,6 +187,7 @@ def opsets(graph: AnyGraph) -> list[onnx.OperatorSetIdProto]:
     """The operator sets that `graph` declares, and version 1 of any other that its nodes are of."""
     opsets = opset_versions(graph.import_domains or ())
     used = {node.domain or "" for inner in walk(graph) for node in inner.nodes}
+    used = {"" if domain == schema.FOREIGN else domain for domain in used}
     if "" in opsets or "" in used:
         opsets[""] = graph.opset
     for domain in sorted(used - opsets.keys()):

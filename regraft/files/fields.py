@@ -10,6 +10,7 @@ from onnx import helper
 
 from regraft.ir.dimensions import stated
 from regraft.ir.graph import Tensor, Variable
+from regraft.ir.schema import FOREIGN
 from regraft.ir.weights import code_of, dtype_from_onnx
 
 
@@ -100,7 +101,7 @@ def _put_shape(proto: onnx.TensorShapeProto, shape: Iterable[Any], denotations: 
 
 
 def opset_versions(entries: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
-    return {"" if e.domain == "ai.onnx" else e.domain: e.version for e in entries}
+    return {"" if e.domain == FOREIGN else e.domain: e.version for e in entries}
 
 
 def opset_list(opsets: dict[str, int]) -> list[onnx.OperatorSetIdProto]:

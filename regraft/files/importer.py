@@ -13,6 +13,7 @@ from onnx_graphsurgeon.util import misc
 
 from regraft.errors import ModelError
 from regraft.files.fields import merge, opset_list, opset_versions, pairs, settle_dims, to_variable
+from regraft.ir import schema
 from regraft.ir.collector import paused
 from regraft.ir.graph import Constant, Function, Graph, Node, Tensor, TypedList, Variable, walk
 from regraft.ir.model import Model
@@ -42,6 +43,10 @@ def import_model(proto: onnx.ModelProto, path: Path | None, resolve: Resolve) ->
         else:
             getattr(header, field.name).MergeFrom(value)
     return Model(graph, header, pairs(proto.metadata_props), path)
+
+
+_OWN = ("", schema.FOREIGN)
+"""How files write ONNX's own domain."""
 
 
 class _Scope:
@@ -76,6 +81,7 @@ class _Importer:
         self.resolve = resolve
         self.defaults = proto.ir_version >= 4  # an initializer that is an input can be overridden
         self.opsets = opset_versions(proto.opset_import)
+        self.functions = frozenset(f.name for f in proto.functions if f.domain in _OWN)
 
     def graph(self, proto: onnx.GraphProto, outer: _Scope | None) -> Graph:
         scope = _Scope(proto.node, outer)
@@ -133,7 +139,7 @@ class _Importer:
             self.attributes(proto, scope),
             [scope.read(name) for name in proto.input],
             [scope.write(name) for name in proto.output],
-            None if proto.domain in ("", "ai.onnx") else proto.domain,
+            self.domain(proto),
         )
         node.metadata = pairs(proto.metadata_props)
         if proto.doc_string:
@@ -144,6 +150,12 @@ class _Importer:
         if docs or proto.device_configurations:
             node.extra = onnx.NodeProto(attribute=docs, device_configurations=proto.device_configurations)
         return node
+
+    def domain(self, proto: onnx.NodeProto) -> str | None:
+        if proto.domain not in _OWN:
+            return proto.domain
+        known = proto.op_type in self.functions or "" not in self.opsets
+        return None if known or schema.find(proto.op_type, self.opsets[""]) else schema.FOREIGN
 
     def attributes(self, proto: onnx.NodeProto, scope: _Scope) -> dict[str, Any]:
         try:
@@ -190,7 +202,7 @@ class _Importer:
             scope.tensors[info.name] = to_variable(info)
         inputs = [scope.write(name) for name in proto.input]
         own = _Importer(onnx.ModelProto(ir_version=4, opset_import=proto.opset_import), self.resolve)
-        own.opsets = own.opsets or self.opsets
+        own.opsets, own.functions = own.opsets or self.opsets, self.functions
         nodes = [own.node(node, scope) for node in proto.node]
         attrs: dict[str, Any] = dict.fromkeys(proto.attribute)
         attrs.update({a.name: own.attribute(a, scope) for a in proto.attribute_proto})

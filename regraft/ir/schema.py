@@ -24,6 +24,13 @@ RANDOM = frozenset(
 )
 """Operators whose outputs may hang on chance."""
 
+FOREIGN = "ai.onnx"
+"""The domain, in memory, of operators that files keep in ONNX's own and that ONNX does not define there.
+
+Runtimes have such: what ONNX Runtime's optimizer writes, plugins of TensorRT. They are nodes like those of any other
+domain, which nobody takes for one of ONNX's. In files the domain is ONNX's.
+"""
+
 STAND_IN = "regraft"
 """The domain of local functions that stand for an operator which the model's opset lacks; see `composite`."""
 

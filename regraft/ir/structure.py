@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from regraft.errors import GraphError, UnknownNameError
+import difflib
+
+from regraft.errors import GraphError
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, subgraphs
 from regraft.ir.model import Model
@@ -17,6 +19,32 @@ def check(model: Model) -> None:
     functions = {(f.domain or "", f.name) for f in model.functions}
     for root in model.roots:
         _Check(functions).graph(root, None)
+
+
+def foreign(model: Model) -> list[str]:
+    """A line for each operator that files keep in ONNX's own domain and ONNX does not define: it is left as it is."""
+    found: dict[tuple[str, int], list[Node]] = {}
+    for graph in model.graphs():
+        for node in graph.nodes:
+            if node.domain == schema.FOREIGN:
+                found.setdefault((node.op, graph.opset), []).append(node)
+    return [
+        f"{op}, at node '{_name(nodes[0])}'{f' and {len(nodes) - 1} more' if len(nodes) > 1 else ''}, "
+        f"is left as it is, a runtime's own: {_unknown(op, opset)}"
+        for (op, opset), nodes in found.items()
+    ]
+
+
+def _unknown(op: str, opset: int) -> str:
+    """That ONNX does not define `op` in `opset`."""
+    if op in schema.names():
+        return f"opset {opset} has no {op}, which came with opset {schema.since(op)}"
+    near = difflib.get_close_matches(op, schema.names(opset), n=1, cutoff=0.8)
+    return f"no ONNX operator named '{op}'" + (f"; did you mean '{near[0]}'?" if near else "")
+
+
+def _name(node: Node) -> str:
+    return node.name or next((t.name for t in node.outputs), "")
 
 
 class _Scope:
@@ -50,7 +78,7 @@ class _Check:
         for tensor in graph.inputs:
             self.make(tensor, scope, f"the inputs of graph '{graph.name}'")
         for node in graph.nodes:
-            label = f"node '{node.name or next((t.name for t in node.outputs), '')}' ({node.op})"
+            label = f"node '{_name(node)}' ({node.op})"
             self.op(node, graph, label)
             for tensor in node.inputs:
                 self.read(tensor, scope, label)
@@ -81,8 +109,4 @@ class _Check:
         domain = node.domain or ""
         if domain or (domain, node.op) in self.functions or schema.find(node.op, graph.opset):
             return
-        if node.op in schema.names():
-            raise GraphError(
-                f"{label}: opset {graph.opset} has no {node.op}, which came with opset {schema.since(node.op)}"
-            )
-        raise GraphError(f"{label}: {UnknownNameError('ONNX operator', node.op, schema.names(graph.opset))}")
+        raise GraphError(f"{label}: {_unknown(node.op, graph.opset)} (a runtime's own is of domain '{schema.FOREIGN}')")

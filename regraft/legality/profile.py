@@ -77,6 +77,7 @@ class Profile:
     Attributes:
         operators: "any" of ONNX's and of `domains`, or "listed" ones only.
         source: where the facts come from that name no other source.
+        foreign: operators of its own that files keep in ONNX's domain.
         description, pipeline: of a target that has no class, but this file.
     """
 
@@ -85,6 +86,7 @@ class Profile:
     description: str = ""
     pipeline: str = ""
     domains: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     listed: Listed | None = None
     gap: tuple[Gap, ...] = ()

@@ -15,7 +15,7 @@ from regraft.legality.site import Site
 from regraft.legality.view import View
 from regraft.pipelines.pass_ import label
 
-DOMAINS = (*schema.DOMAINS, "ai.onnx", schema.STAND_IN)
+DOMAINS = (*schema.DOMAINS, schema.STAND_IN)
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,8 @@ def _gaps(view: View, profile: Profile, undecided: list[Node]) -> Iterator[tuple
 def _unknown(site: Site, profile: Profile) -> Iterator[tuple[str, str, Mend]]:
     """Why the operator itself is not taken, who says so, and what may help."""
     listed, domain = profile.listed, site.node.domain or ""
+    if domain == schema.FOREIGN and site.node.op in profile.foreign:
+        return
     if listed is not None:
         if site.operator not in listed.names:
             yield listed.reason, listed.source or profile.source, listed.mend.get(site.operator, ())

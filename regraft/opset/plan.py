@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from onnx import helper
 
 from regraft.errors import PassError, UnknownNameError
+from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, walk
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.opset import attributes, broadcast, forms, history, normalize, pool, quantize, resize, softmax, training
 from regraft.opset.expand import expand, has_body
-from regraft.opset.site import Draft, Place, Site
+from regraft.opset.site import Draft, Inexpressible, Place, Site
 from regraft.opset.table import DOWN, UP
 from regraft.opset.types import Types
 from regraft.opset.values import refuse_new_values
@@ -47,7 +48,8 @@ def plan(model: Model, target: int) -> Plan:
     """Find the way of every node of `model` to opset `target`.
 
     Raises:
-        PassError: a node cannot be expressed there, or one of the opsets is too old or too new.
+        PassError: `target` is too old or too new.
+        Inexpressible: a node cannot be expressed there, or the model's opset is too old.
     """
     if not history.LOWEST <= target <= history.NEWEST:
         raise PassError(f"opset {target} is not among those that can be written, {history.LOWEST} to {history.NEWEST}")
@@ -58,22 +60,52 @@ def plan(model: Model, target: int) -> Plan:
         for graph in walk(root):
             place = Place(types, result.notes, set(graph.outputs))
             for node in graph.nodes:
-                if not node.domain and ("", node.op) not in functions:
+                if ("", node.op) not in functions:
                     rewrite = _way(node, graph, target, place)
                     if rewrite is not None:
                         result.rewrites.append(rewrite)
     return result
 
 
+_ADOPTED = frozenset({"LayerNormalization", "ThresholdedRelu"})
+"""Operators that ONNX took over from ONNX Runtime as they were."""
+
+
 def _way(node: Node, graph: AnyGraph, target: int, place: Place) -> Rewrite | None:
+    if node.domain == schema.FOREIGN:
+        return _adopted(node, target, place)
+    if node.domain:
+        return None
     if history.find(node.op, history.NEWEST) is None:
-        raise PassError(str(UnknownNameError("ONNX operator", node.op, history.operators())))
+        raise Inexpressible(str(UnknownNameError("ONNX operator", node.op, history.operators())))
     if history.next_change(node.op, graph.opset, target) is None:
         return None
     if graph.opset < history.OLDEST:
-        raise PassError(f"the model is of opset {graph.opset}; the oldest that can be read is {history.OLDEST}")
-    label = f"node '{node.name or node.outputs[0].name}' ({node.op})"
+        raise Inexpressible(f"the model is of opset {graph.opset}; the oldest that can be read is {history.OLDEST}")
     first = Draft(node.op, list(node.inputs), list(node.outputs), dict(node.attrs), graph.opset)
+    return _lead(node, first, target, place)
+
+
+def _adopted(node: Node, target: int, place: Place) -> Rewrite | None:
+    """The way of a runtime's own operator: it stays one, or is ONNX's where ONNX took it over."""
+    if history.find(node.op, target) is None:
+        return None
+    since = schema.since(node.op)
+    if node.op not in _ADOPTED:
+        raise Inexpressible(
+            f"{_label(node)}: opset {since} brought an operator of this name, which need not be the one that is meant"
+        )
+    first = Draft(node.op, list(node.inputs), list(node.outputs), dict(node.attrs), since)
+    return _lead(node, first, target, place)
+
+
+def _label(node: Node) -> str:
+    return f"node '{node.name or node.outputs[0].name}' ({node.op})"
+
+
+def _lead(node: Node, first: Draft, target: int, place: Place) -> Rewrite | None:
+    """The way of `first`, the form that `node` begins with, to opset `target`."""
+    label = _label(node)
     done, ways = [], [first]
     while ways:
         draft = ways.pop()
@@ -94,7 +126,7 @@ def _cross(draft: Draft, opset: int, upwards: bool, label: str, place: Place) ->
     site = Site(draft, opset if upwards else opset - 1, label, place)
     try:
         (_up if upwards else _down)(site, history.change(draft.op, opset))
-    except PassError:
+    except Inexpressible:
         if upwards or not has_body(before.op, before.version):
             raise
         return expand(_again(before, site))
@@ -147,6 +179,7 @@ def _down(site: Site, change: history.Change) -> None:
 def _is_unchanged(node: Node, draft: Draft) -> bool:
     return (
         node.op == draft.op
+        and node.domain == draft.domain
         and node.attrs.keys() == draft.attrs.keys()
         and all(node.attrs[k] is v or node.attrs[k] == v for k, v in draft.attrs.items())
         and _are_same(node.inputs, draft.inputs)
@@ -203,7 +236,7 @@ def _rewrite(edit: Editor, rewrite: Rewrite, known: set[Tensor]) -> list[Node]:
         edit.remove(node)
         return added
     before = set(node.inputs)
-    node.op, node.attrs = heir.op, heir.attrs
+    node.op, node.domain, node.attrs = heir.op, heir.domain, heir.attrs
     list.__setitem__(node.inputs, slice(None), heir.inputs)
     for tensor in dict.fromkeys(heir.inputs):
         if tensor not in before:

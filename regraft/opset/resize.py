@@ -57,10 +57,18 @@ def leave_coordinates_out(site: Site) -> None:
     site.node.inputs, site.node.attrs = [data, scales], {"mode": mode}
 
 
+_HALF_PIXEL = {"floor": "round_prefer_ceil", "round_prefer_floor": "ceil"}
+"""`nearest_mode` of half_pixel that picks what a mode of tf_half_pixel_for_nn does, whose coordinates are 0.5 larger."""
+
+
 @up("Resize", at=13)
-def refuse_dropped_mode(site: Site) -> None:
+def replace_dropped_mode(site: Site) -> None:
     if site.attr("coordinate_transformation_mode") == "tf_half_pixel_for_nn":
-        site.refuse("coordinate_transformation_mode=tf_half_pixel_for_nn")
+        mode, rounding = site.attr("mode"), site.attr("nearest_mode")
+        if mode != "nearest" or rounding not in _HALF_PIXEL:
+            site.refuse(f"coordinate_transformation_mode=tf_half_pixel_for_nn, mode={mode}, nearest_mode={rounding}")
+        site.node.attrs["coordinate_transformation_mode"] = "half_pixel"
+        site.node.attrs["nearest_mode"] = _HALF_PIXEL[rounding]
     for index in (1, 2):
         tensor = site.input(index)
         if tensor is not None and site.types.shape(tensor) == [0]:

@@ -23,6 +23,10 @@ from regraft.opset.types import Types
 AttributeRef = gs.Node.AttributeRef
 
 
+class Inexpressible(PassError):
+    """A node that has no form in the opset that is asked for."""
+
+
 @dataclass(eq=False)
 class Draft:
     """A node as it will be in opset `version`; `born` is the operator that it was at first."""
@@ -131,7 +135,7 @@ class Site:
     def refuse(self, why: str) -> NoReturn:
         """Say that the node cannot be written in the other opset."""
         part = "" if f"({self.node.op})" in self.label else f"as {self.node.op}, "
-        raise PassError(f"{self.label}: opset {self.version} cannot express it: {part}{why}")
+        raise Inexpressible(f"{self.label}: opset {self.version} cannot express it: {part}{why}")
 
     def drop_input(self, index: int) -> None:
         """Leave an input out."""

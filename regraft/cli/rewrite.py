@@ -151,11 +151,11 @@ def _print(report: Report, output: Path, timing: bool, drift: Drift | None) -> N
 
     head = (*HEAD, "drift") if report.verify == "each" else HEAD
     table([row(one)[: len(head)] for one in report.passes], head, RIGHT)
-    for one in report.passes:
-        for note in one.notes[:NOTES_SHOWN]:
-            click.echo(f"{one.name}: {note}")
-        if len(one.notes) > NOTES_SHOWN:
-            click.echo(f"{one.name}: {len(one.notes) - NOTES_SHOWN} more (see --report)")
+    for name, notes in [("model", report.notes), *((one.name, one.notes) for one in report.passes)]:
+        for note in notes[:NOTES_SHOWN]:
+            click.echo(f"{name}: {note}")
+        if len(notes) > NOTES_SHOWN:
+            click.echo(f"{name}: {len(notes) - NOTES_SHOWN} more (see --report)")
     if timing:
         title("timing")
         click.echo(report.timing())

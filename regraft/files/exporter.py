@@ -11,7 +11,7 @@ import onnx_graphsurgeon as gs
 from onnx import AttributeProto, helper, numpy_helper
 from onnx_graphsurgeon.util import misc
 
-from regraft.files.fields import is_typed, opset_list, opset_versions, put_pairs, to_info
+from regraft.files.fields import is_typed, opset_list, opset_versions, put_pairs, to_info, to_output
 from regraft.files.wire import LARGE, reference
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Constant, Function, Graph, Node, TypedList, Variable, walk
@@ -45,7 +45,7 @@ class Exporter:
             else:
                 self.tensor(constant, proto.initializer.add())
         proto.input.extend(to_info(t) for t in graph.inputs)
-        proto.output.extend(to_info(t) for t in graph.outputs)
+        proto.output.extend(to_output(t) for t in graph.outputs)
         ends = {*graph.inputs, *graph.outputs}
         proto.value_info.extend(to_info(t) for t in _made(graph) if t not in ends and is_typed(t))
 

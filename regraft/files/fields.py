@@ -69,6 +69,17 @@ def is_typed(tensor: Tensor) -> bool:
     )
 
 
+def to_output(tensor: Tensor) -> onnx.ValueInfoProto:
+    """What a model declares of an output: what is known of it, and for the rest what it promised."""
+    promised, shape = getattr(tensor, "promised", None), tensor.shape
+    if promised is None or (shape is not None and len(shape) != len(promised)):
+        return to_info(tensor)
+    stated = promised if shape is None else [p if d is None else d for d, p in zip(shape, promised, strict=True)]
+    declared = Variable(tensor.name, tensor.dtype, stated)
+    declared.info = tensor.info
+    return to_info(declared)
+
+
 def to_info(tensor: Tensor) -> onnx.ValueInfoProto:
     info = onnx.ValueInfoProto(name=tensor.name)
     source = getattr(tensor, "info", None)

@@ -12,7 +12,7 @@ from onnx import AttributeProto, helper
 from onnx_graphsurgeon.util import misc
 
 from regraft.errors import ModelError
-from regraft.files.fields import merge, opset_list, opset_versions, pairs, settle_dims, to_variable
+from regraft.files.fields import is_typed, merge, opset_list, opset_versions, pairs, settle_dims, to_variable
 from regraft.ir import schema
 from regraft.ir.collector import paused
 from regraft.ir.graph import Constant, Function, Graph, Node, Tensor, TypedList, Variable, walk
@@ -42,7 +42,9 @@ def import_model(proto: onnx.ModelProto, path: Path | None, resolve: Resolve) ->
             setattr(header, field.name, value)
         else:
             getattr(header, field.name).MergeFrom(value)
-    return Model(graph, header, pairs(proto.metadata_props), path)
+    model = Model(graph, header, pairs(proto.metadata_props), path)
+    model.claims = any(map(is_typed, (t for node in model.nodes() for t in node.outputs)))
+    return model
 
 
 _OWN = ("", schema.FOREIGN)

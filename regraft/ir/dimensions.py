@@ -9,7 +9,7 @@ GENERIC = frozenset(
     {"none", "null", "nil", "nan", "na", "any", "all", "auto", "default", "arbitrary", "inf", "infinity"}
     | {"unk", "unkn", "unknown", "undef", "undefined", "unspecified", "unnamed", "unset", "anonymous", "tbd"}
     | {"dyn", "dynamic", "free", "open", "flexible", "var", "variable", "varying", "symbol", "symbolic", "runtime"}
-    | {"dim", "dims", "dimension", "axis", "size", "shape"}
+    | {"dim", "dims", "dimension"}
 )
 """Names that exporters give to every open dimension. Two of one such name may have two sizes."""
 

@@ -47,17 +47,19 @@ class Variable(gs.Variable):
     """A value known when the model runs.
 
     `info` is the message it was read from: its type where it is no tensor, its doc string and metadata. `default` is
-    the value of a graph input that the caller may leave out (an initializer that is an input too).
+    the value of a graph input that the caller may leave out (an initializer that is an input too). `promised` is the
+    shape that the model declares of an output: it is written where nothing more is known, and not believed.
     """
 
     info: onnx.ValueInfoProto | None = None
     default: Constant | None = None
+    promised: list[Dim] | None = None
     type: str | None = "tensor_type"  # for a constant that graphsurgeon turned into a variable
 
     def copy(self) -> Variable:
         """One of the same name and type, which nothing makes and nothing reads."""
         alone = Variable(self.name, self.dtype, None if self.shape is None else list(self.shape), self.type)
-        alone.info, alone.default = self.info, self.default
+        alone.info, alone.default, alone.promised = self.info, self.default, self.promised
         return alone
 
     __eq__ = object.__eq__

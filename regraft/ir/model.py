@@ -20,7 +20,10 @@ class Model:
         metadata: the model's `metadata_props`.
         path: the file it was loaded from; None for a model made in memory.
         host: what runs before it, on the host; None where nothing does. The graph is then the device's.
+        claims: whether values inside, or outputs, have types that a file declares and nothing has confirmed.
     """
+
+    claims: bool = False
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ def check(model: Model) -> None:
 
 
 def foreign(model: Model) -> list[str]:
-    """A line for each operator that files keep in ONNX's own domain and ONNX does not define: it is left as it is."""
+    """A line for each operator that the file keeps in ONNX's own domain and ONNX does not define there."""
     found: dict[tuple[str, int], list[Node]] = {}
     for graph in model.graphs():
         for node in graph.nodes:
@@ -30,7 +30,7 @@ def foreign(model: Model) -> list[str]:
                 found.setdefault((node.op, graph.opset), []).append(node)
     return [
         f"{op}, at node '{_name(nodes[0])}'{f' and {len(nodes) - 1} more' if len(nodes) > 1 else ''}, "
-        f"is left as it is, a runtime's own: {_unknown(op, opset)}"
+        f"is taken for a runtime's own: {_unknown(op, opset)}"
         for (op, opset), nodes in found.items()
     ]
 

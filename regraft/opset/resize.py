@@ -58,7 +58,7 @@ def leave_coordinates_out(site: Site) -> None:
 
 
 _HALF_PIXEL = {"floor": "round_prefer_ceil", "round_prefer_floor": "ceil"}
-"""`nearest_mode` of half_pixel that picks what a mode of tf_half_pixel_for_nn does, whose coordinates are 0.5 larger."""
+"""The `nearest_mode` of half_pixel for each of tf_half_pixel_for_nn, whose coordinates are larger by 0.5."""
 
 
 @up("Resize", at=13)

@@ -1,7 +1,6 @@
 """What is known of the values of a model: by annotation, else by inference.
 
-Inference runs once, and only if something is asked that the annotations do not answer. The values inside a function
-have the types that its calls give them, where all calls agree.
+Inference runs once, and only if something is asked that the annotations do not answer.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from regraft.ir.model import Model
 from regraft.ir.schema import constant_of
 from regraft.ir.weights import Array, dtype_from_onnx
 from regraft.shapes import dims
-from regraft.shapes.analysis import Walker, analyse
-from regraft.shapes.facts import UNKNOWN, Fact, Facts
+from regraft.shapes.analysis import analyse
+from regraft.shapes.facts import Facts
 
 
 class Types:
@@ -76,39 +75,7 @@ class Types:
 
     @functools.cached_property
     def _facts(self) -> Facts:
-        facts = analyse(self.model)
-        walk = Walker(self.model, facts)
-        calls = self._calls(facts)
-        for function in self.model.functions:
-            given = calls.get(function.unique_id, [])
-            if given:
-                facts.update(zip(function.inputs, map(_agreed, zip(*given, strict=False)), strict=False))
-                walk.graph(function, {})
-        return facts
-
-    def _calls(self, facts: Facts) -> dict[Any, list[list[Fact]]]:
-        """What each function is called with."""
-        known = {f.unique_id for f in self.model.functions}
-        calls: dict[Any, list[list[Fact]]] = {}
-        for node in self.model.nodes():
-            key = (node.domain or "", node.op, node.overload) if node.overload else (node.domain or "", node.op)
-            if key in known:
-                calls.setdefault(key, []).append([facts[t] for t in node.inputs])
-        return calls
-
-
-def _agreed(facts: tuple[Fact, ...]) -> Fact:
-    """What the calls of a function have in common: dtype, rank, and the dimensions that are the same numbers."""
-    first = facts[0]
-    if any(fact.code != first.code or fact.other != first.other for fact in facts):
-        return UNKNOWN
-    ranks = {None if fact.dims is None else len(fact.dims) for fact in facts}
-    if len(ranks) > 1 or None in ranks:
-        return Fact(first.code, other=first.other)
-    columns = zip(*(fact.dims or () for fact in facts), strict=True)
-    return Fact(
-        first.code, tuple(d[0] if len(set(d)) == 1 and isinstance(d[0], int) else dims.unnamed() for d in columns)
-    )
+        return analyse(self.model)
 
 
 def dtype_name(dtype: np.dtype[Any]) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import onnx_graphsurgeon as gs
 
+from regraft import shapes
 from regraft.errors import GraphError, PassError, PipelineError, RegraftError, VerificationError
 from regraft.files.convert import Header, export
 from regraft.ir import structure
@@ -84,6 +85,7 @@ class _Run:
         self.model, self.pipeline, self.verify = model, pipeline, verify
         self.report = Report(str(model.path or ""), str(pipeline), verify)
         _check(model, f"{model.path or 'the model'} is broken before any pass")
+        self.report.notes = [*structure.foreign(model), *shapes.confirm(model)]
         self.dumps = Dumps(Path(dump_dir), model) if dump_dir is not None else None
         self.watch = self._watch(inputs, seed) if verify != "none" else None
         self.report.unstable = list(self.watch.unstable) if self.watch else []

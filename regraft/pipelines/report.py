@@ -68,6 +68,7 @@ class Report:
         drift: of the outputs, first against last; None unless `verify` is "final".
         contract: what the passes that changed something promise together, from end to end.
         unstable: outputs that hang on chance and were not compared.
+        notes: what is to be said of the model as it came.
     """
 
     model: str
@@ -77,6 +78,7 @@ class Report:
     drift: Drift | None = None
     contract: Contract = exact
     unstable: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:

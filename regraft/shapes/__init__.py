@@ -2,7 +2,8 @@
 
 `analyse` walks the graphs once. For each node ONNX's own inference for its operator comes first; `rules` and
 `values` add what that cannot say: sums and products of dimensions, and shapes that are computed by nodes. What
-the model declares of its inputs is believed; of what nodes make, only where nothing can be inferred.
+the model declares of its inputs is believed. Of what nodes make it is a claim, believed only where no rules of an
+operator can contradict it: `confirm` holds a file's claims against the rules, once, before any pass reads them.
 """
 
 from __future__ import annotations
@@ -13,45 +14,74 @@ from typing import Any
 import onnx
 
 from regraft.errors import GraphError
-from regraft.ir.graph import Variable, walk
+from regraft.files.fields import is_typed
+from regraft.ir.graph import AnyGraph, Tensor, Variable, walk
 from regraft.ir.model import Model
 from regraft.ir.weights import dtype_from_onnx
 from regraft.shapes import dims
 from regraft.shapes.analysis import analyse
 from regraft.shapes.facts import Fact, Facts, declared
 
-__all__ = ["Fact", "Facts", "analyse", "infer"]
+__all__ = ["Fact", "Facts", "analyse", "confirm", "infer"]
 
 
 def infer(model: Model) -> list[str]:
     """Give every value of the main graph and of the graphs inside it its dtype and its shape.
 
     Returns:
-        A line for each declaration of a value inside that was wrong and is mended.
+        A line for each declaration that was wrong and is mended.
 
     Raises:
-        GraphError: a node contradicts its operator's rules, or an output what the model declares of it.
+        GraphError: a node contradicts its operator's rules, or an output's dtype what the model declares of it.
     """
     facts = analyse(model)
     if facts.problems:
         raise GraphError(facts.problems[0])
     for tensor in model.graph.outputs:
-        if isinstance(tensor, Variable):
-            facts[tensor] = _settle(tensor, facts[tensor])
-    mended = []
+        if _is_of_another_type(tensor, facts[tensor]):
+            raise GraphError(f"{_wrong(tensor, facts[tensor])}; mend the declaration or the node that makes it")
+    outputs, mended = set(model.graph.outputs), []
     for graph in walk(model.graph):
-        for node in graph.nodes:
-            for tensor in node.outputs:
-                if not tensor.name or not isinstance(tensor, Variable):
-                    continue
-                if _contradicts(tensor, facts[tensor]):
-                    mended.append(f"'{tensor.name}' was declared {tensor.dtype}{tensor.shape}: {_shown(facts[tensor])}")
-                _write(tensor, facts[tensor])
+        for tensor in _made(graph):
+            mended += _state(tensor, facts[tensor], tensor in outputs)
         if graph is not model.graph:
             for tensor in graph.inputs:
                 if isinstance(tensor, Variable) and (tensor.dtype is None or tensor.shape is None):
                     _write(tensor, facts[tensor])
     return mended
+
+
+def confirm(model: Model) -> list[str]:
+    """Leave of what a file declares of the values inside, and of its outputs, only what is known of them.
+
+    Returns:
+        A line for each declaration that was wrong.
+    """
+    if not model.claims:
+        return []
+    facts, outputs, mended = analyse(model), set(model.graph.outputs), []
+    for graph in model.graphs():
+        inner = () if graph is model.graph else graph.inputs
+        for tensor in (*inner, *_made(graph)):
+            fact = facts[tensor]
+            if is_typed(tensor) and not (tensor in outputs and _is_of_another_type(tensor, fact)):
+                mended += _state(tensor, fact, tensor in outputs)
+    model.claims = False
+    return mended
+
+
+def _made(graph: AnyGraph) -> Iterator[Variable]:
+    """The values that nodes of `graph` make."""
+    return (t for node in graph.nodes for t in node.outputs if t.name and isinstance(t, Variable))
+
+
+def _state(tensor: Variable, fact: Fact, promise: bool) -> list[str]:
+    """Declare of `tensor` what is known of it, and say what was wrong; an output keeps the rest as a promise."""
+    wrong = [f"{_wrong(tensor, fact)}; mended"] if _contradicts(tensor, fact) else []
+    if promise and not wrong and tensor.shape is not None and tensor.promised is None:
+        tensor.promised = list(tensor.shape)
+    _write(tensor, fact)
+    return wrong
 
 
 def _write(tensor: Variable, fact: Fact) -> None:
@@ -61,25 +91,13 @@ def _write(tensor: Variable, fact: Fact) -> None:
         tensor.type = fact.other.WhichOneof("value")
     if fact.code:
         tensor.dtype = dtype_from_onnx(fact.code)
+    if fact.other is None:
         tensor.shape = None if fact.dims is None else [dims.show(d) for d in fact.dims]
 
 
-def _settle(tensor: Variable, fact: Fact) -> Fact:
-    """What is known of an output, and where that is less, what the model promises of it."""
-    if _contradicts(tensor, fact):
-        raise GraphError(
-            f"output '{tensor.name}' is declared {tensor.dtype}{tensor.shape}, but the graph makes {_shown(fact)}; "
-            "mend the declaration or the node that makes it"
-        )
-    said = declared(tensor)
-    if fact.dims is None or said.dims is None:
-        return fact
-    return fact._replace(
-        dims=tuple(
-            d if isinstance(d, int) or (dims.is_named(d) and not isinstance(s, int)) else s
-            for d, s in zip(fact.dims, said.dims, strict=True)
-        )
-    )
+def _is_of_another_type(tensor: Tensor, fact: Fact) -> bool:
+    said = declared(tensor).code if isinstance(tensor, Variable) else 0
+    return said not in (0, fact.code) and fact.code != 0
 
 
 def _contradicts(tensor: Variable, fact: Fact) -> bool:
@@ -93,6 +111,10 @@ def _pairs(said: Fact, known: Fact) -> Iterator[tuple[Any, Any]]:
     if said.dims is not None and known.dims is not None:
         yield len(said.dims), len(known.dims)
         yield from zip(said.dims, known.dims, strict=False)
+
+
+def _wrong(tensor: Tensor, fact: Fact) -> str:
+    return f"'{tensor.name}' is declared {tensor.dtype}{tensor.shape}, but the graph makes {_shown(fact)}"
 
 
 def _shown(fact: Fact) -> str:

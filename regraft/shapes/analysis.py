@@ -9,7 +9,7 @@ from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Constant, Function, Graph, Node, Tensor, adopt
 from regraft.ir.model import Model
 from regraft.ir.schema import constant_node_value
-from regraft.shapes import bodies, rules, values
+from regraft.shapes import bodies, dims, rules, values
 from regraft.shapes.call import Call
 from regraft.shapes.facts import UNKNOWN, WHOLE, Fact, Facts, declared, of_constant
 from regraft.shapes.inference import ERRORS, Schemas, problem
@@ -22,17 +22,39 @@ def analyse(model: Model) -> Facts:
     facts = Facts()
     walker = Walker(model, facts)
     walker.graph(model.graph, {})
+    calls = {function: list(given) for function, given in walker.calls.items()}
     for function in model.functions:
+        columns = zip(*calls[function], strict=True) if function in calls else ()
         facts.update(dict.fromkeys(function.inputs, UNKNOWN))
+        facts.update(zip(function.inputs, map(_agreed, columns), strict=False))
         walker.graph(function, {})
     return facts
 
 
+def _agreed(facts: tuple[Fact, ...]) -> Fact:
+    """What the calls of a function have in common: dtype, rank, and the dimensions that are the same numbers."""
+    first = facts[0]
+    if any(fact.code != first.code or fact.other != first.other for fact in facts):
+        return UNKNOWN
+    ranks = {None if fact.dims is None else len(fact.dims) for fact in facts}
+    if len(ranks) > 1 or None in ranks:
+        return Fact(first.code, other=first.other)
+    columns = zip(*(fact.dims or () for fact in facts), strict=True)
+    return Fact(
+        first.code, tuple(d[0] if len(set(d)) == 1 and isinstance(d[0], int) else dims.unnamed() for d in columns)
+    )
+
+
 class Walker:
-    """Fills `facts`; `attrs` are always the attributes that the function around was called with."""
+    """Fills `facts`; `attrs` are always the attributes that the function around was called with.
+
+    Attributes:
+        calls: what is known of the inputs of each function, call by call.
+    """
 
     def __init__(self, model: Model, facts: Facts):
         self.facts = facts
+        self.calls: dict[Function, list[list[Fact]]] = {}
         self._functions = {f.unique_id: f for f in model.functions}
         self._schemas = Schemas()
 
@@ -47,8 +69,9 @@ class Walker:
         """Note what is known of the outputs of `node`; `opset` is that of its domain."""
         made = self._node(node, opset, attrs)
         missing = [UNKNOWN] * (len(node.outputs) - len(made))
+        foreign = self._function_of(node) is None and schema.find(node.op, opset, node.domain) is None
         for tensor, fact in zip(node.outputs, [*made, *missing], strict=False):
-            self._put(tensor, fact)
+            self._put(tensor, fact, foreign)
 
     def body(self, graph: Graph, inputs: list[Fact], attrs: dict[str, Any]) -> list[Fact]:
         """What a body gives for `inputs`."""
@@ -56,13 +79,19 @@ class Walker:
             self.facts[tensor] = fact if fact.code or fact.other is not None else declared(tensor)
         return self.graph(graph, attrs)
 
-    def _put(self, tensor: Tensor, fact: Fact) -> None:
+    def _put(self, tensor: Tensor, fact: Fact, foreign: bool) -> None:
+        """Note `fact`; what the model declares is worth something where no operator's rules can contradict it."""
         if not tensor.name or isinstance(tensor, Constant):
             return
-        if fact.dims is None and fact.other is None:
+        if not fact.code and fact.other is None:
             said = declared(tensor)
-            fact = said if fact.code in (0, said.code) else fact
+            fact = said if foreign else said._replace(dims=None)
         self.facts[tensor] = fact if fact.fits else fact._replace(value=None)
+
+    def _function_of(self, node: Node) -> Function | None:
+        """The function that `node` calls."""
+        domain = node.domain or ""
+        return self._functions.get((domain, node.op, node.overload) if node.overload else (domain, node.op))
 
     def _node(self, node: Node, opset: int, scope: dict[str, Any]) -> list[Fact]:
         attrs = _resolved(node, scope)
@@ -70,7 +99,7 @@ class Walker:
             return []
         inputs = [self.facts[t] for t in node.inputs]
         domain = node.domain or ""
-        function = self._functions.get((domain, node.op, node.overload) if node.overload else (domain, node.op))
+        function = self._function_of(node)
         if function is not None:
             return self._function(function, inputs, attrs)
         if node.op == "Range" and not domain:  # ONNX wants scalars, ONNX Runtime takes any single element
@@ -107,8 +136,9 @@ class Walker:
 
     def _function(self, function: Function, inputs: list[Fact], attrs: dict[str, Any]) -> list[Fact]:
         """What a call of `function` gives."""
-        left_out = [UNKNOWN] * (len(function.inputs) - len(inputs))
-        self.facts.update(zip(function.inputs, [*inputs, *left_out], strict=False))
+        given = [*inputs, *[UNKNOWN] * (len(function.inputs) - len(inputs))]
+        self.calls.setdefault(function, []).append(given)
+        self.facts.update(zip(function.inputs, given, strict=False))
         return self.graph(function, {**function.attrs, **attrs})
 
 

@@ -50,10 +50,6 @@ FILES: dict[str, tuple[bytes, str]] = {
     "missing external data": (with_external("weights.bin"), "weights.bin"),
     "external data outside": (with_external("../../secret"), "outside the model's folder"),
     "external data elsewhere": (with_external("/etc/hostname"), "outside the model's folder"),
-    "unknown operator": (
-        small(helper.make_node("Reluu", ["x"], ["y"], "n")).SerializeToString(),
-        "did you mean 'Relu'",
-    ),
     "cycle": (cycle(), "cycle"),
     "value that nothing makes": (small(helper.make_node("Relu", ["z"], ["y"], "n")).SerializeToString(), "'z'"),
 }

@@ -377,12 +377,70 @@ def test_a_refusal_names_the_node() -> None:
     assert refusal(model, 11).startswith("node 'culprit' (Unsqueeze): opset 12 cannot express it: ")
 
 
-def test_an_unknown_operator_is_named() -> None:
-    node = helper.make_node("Sofmax", ["x"], ["y"])
-    info = [helper.make_tensor_value_info(name, 1, [3]) for name in "xy"]
-    graph = helper.make_graph([node], "g", info[:1], info[1:])
-    model = from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]))
-    assert "did you mean 'Softmax'" in refusal(model, 17)
+def foreign(op: str, opset: int) -> Model:
+    """A model of one node whose operator ONNX does not define in `opset`."""
+    info = [helper.make_tensor_value_info(name, 1, [2, 3]) for name in "xy"]
+    scale = numpy_helper.from_array(np.ones(3, np.float32), "s")
+    graph = helper.make_graph([helper.make_node(op, ["x", "s"], ["y"])], "g", info[:1], info[1:], [scale])
+    return from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8))
+
+
+def test_an_operator_of_a_runtime_is_left_as_it_is() -> None:
+    for version in (9, 17, 20):
+        model = foreign("SimplifiedLayerNormalization", 13)
+        regraft.run(model, [ConvertOpset(version=version)])
+        (node,) = to_proto(model).graph.node
+        assert (node.op_type, node.domain, model.opset) == ("SimplifiedLayerNormalization", "", version)
+
+
+def test_what_onnx_took_over_becomes_its_own() -> None:
+    model = foreign("LayerNormalization", 13)
+    regraft.run(model, [ConvertOpset(version=16)])
+    assert model.graph.nodes[0].domain
+    convert(model, 20)
+    assert model.graph.nodes[0].domain is None
+    convert(model, 13)
+    assert "LayerNormalization" not in [node.op for node in model.graph.nodes]
+
+
+def test_a_runtimes_own_operator_is_not_taken_for_one_that_onnx_has_later() -> None:
+    model = foreign("GroupNormalization", 13)
+    assert "need not be the one that is meant" in refusal(model, 20)
+    regraft.run(model, [ConvertOpset(version=17)])
+    assert model.opset == 17
+
+
+def test_a_node_that_cannot_follow_may_keep_the_opset() -> None:
+    model = parse("g (float[N,2,h,w] x, float[4] s) => (float[N,2,H,W] y) { y = Resize(x, s) }", 10)
+    before = to_proto(model).SerializeToString()
+    (one,) = regraft.run(model, "convert-opset{version=20,only=older,otherwise=keep}").passes
+    assert to_proto(model).graph.SerializeToString() == onnx.ModelProto.FromString(before).graph.SerializeToString()
+    assert model.opset == 10
+    assert "kept opset 10: node 'y' (Resize)" in one.notes[0]
+    with pytest.raises(PassError, match="not among those"):
+        regraft.run(model, "convert-opset{version=99,otherwise=keep}")
+
+
+@pytest.mark.parametrize("rounding", ["floor", "round_prefer_floor"])
+@pytest.mark.parametrize(("size", "new"), [(4, 8), (5, 15), (6, 3), (8, 2), (7, 10), (5, 3), (9, 4), (3, 7)])
+def test_resize_of_tensorflow(rounding: str, size: int, new: int) -> None:
+    text = (
+        f"g (float[1,1,{size},3] x) => (float[a,b,c,d] y) <float[0] none = {{}}, int64[4] s = {{1,1,{new},6}}> {{ y ="
+        f'Resize<coordinate_transformation_mode="tf_half_pixel_for_nn", nearest_mode="{rounding}">(x, none, none, s) }}'
+    )
+    model = parse(text, 12)
+    x = {"x": np.arange(size * 3, dtype=np.float32).reshape(1, 1, size, 3)}
+    before = snapshot(model, x)
+    convert(model, 20)
+    assert np.array_equal(snapshot(model, x)["y"], before["y"])
+
+
+@pytest.mark.parametrize("attrs", ['nearest_mode="ceil"', 'mode="linear"'])
+def test_resize_of_tensorflow_without_a_form(attrs: str) -> None:
+    resize = f'Resize<coordinate_transformation_mode="tf_half_pixel_for_nn", {attrs}>(x, none, s)'
+    constants = "float[0] none = {}, float[4] s = {1,1,2,2}"
+    model = parse(f"g (float[1,1,4,3] x) => (float[a,b,c,d] y) <{constants}> {{ y = {resize} }}", 12)
+    assert "tf_half_pixel_for_nn" in refusal(model, 13)
 
 
 def test_a_note_tells_of_a_doubt() -> None:

@@ -376,7 +376,7 @@ def test_a_pass_that_breaks_the_graph_is_named(model):
 
 def test_a_graph_that_is_broken_before_any_pass():
     proto = make_model()
-    proto.graph.node[0].op_type = "Sqroot"
+    proto.graph.node[0].input[0] = "nothing makes it"
     with pytest.raises(GraphError, match="broken before any pass"):
         run(from_proto(proto), [Nothing])
 

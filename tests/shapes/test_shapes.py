@@ -15,7 +15,7 @@ from onnx import shape_inference
 import regraft
 from regraft import shapes
 from regraft.errors import GraphError
-from regraft.files.convert import clone, from_proto
+from regraft.files.convert import clone, from_proto, to_proto
 from regraft.ir.graph import Graph, Variable
 from regraft.ir.model import Model
 from regraft.shapes import dims
@@ -32,6 +32,10 @@ def parse(text: str) -> Model:
 
 def outputs(model: Model) -> dict[str, list[Any] | None]:
     return {t.name: t.shape for t in model.graph.outputs}
+
+
+def written_outputs(model: Model) -> dict[str, list[Any] | None]:
+    return outputs(from_proto(to_proto(model)))
 
 
 def inputs(session: Session, batch: int, length: int) -> dict[str, np.ndarray]:
@@ -184,16 +188,14 @@ def test_a_wrong_declaration_inside_is_mended_and_told() -> None:
     inside = model.graph.nodes[0].outputs[0]
     inside.shape, inside.dtype = [9, 9, 9], np.dtype(np.int32)
     (line,) = shapes.infer(model)
-    assert "'y' was declared int32[9, 9, 9]" in line
+    assert "'y' is declared int32[9, 9, 9]" in line
     assert (inside.shape, inside.dtype) == (["n", 4], np.float32)
 
 
 @pytest.mark.parametrize(
     ("body", "declared", "words"),
     [
-        ("x = Relu(a)", "float[n,5]", ["output 'x'", "float32['n', 5]", "float32['n', 4]"]),
-        ("x = Relu(a)", "float[n]", ["output 'x'", "float32['n', 4]"]),
-        ("x = Relu(a)", "int64[n,4]", ["output 'x'", "int64", "float32"]),
+        ("x = Relu(a)", "int64[n,4]", ["'x' is declared", "int64", "float32"]),
         ("x = MatMul(a, a)", "float[n,4]", []),
         ("b = Constant<value_floats=[1.0, 2.0, 3.0]>()\n x = Add(a, b)", "float[n,4]", ["(Add)", "x"]),
     ],
@@ -209,10 +211,21 @@ def test_a_contradiction_is_one_clear_line(body: str, declared: str, words: list
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
-def test_a_promise_of_the_output_is_kept_where_nothing_is_known() -> None:
+@pytest.mark.parametrize("declared", ["float[n,5]", "float[n]", "float[3,n,4]", "float[]"])
+def test_an_output_that_is_declared_otherwise_is_mended(declared: str) -> None:
+    model = parse(f"g (float[n,4] a) => ({declared} x) {{ x = Relu(a) }}")
+    lines = shapes.infer(model)
+    assert len(lines) == (declared != "float[]")
+    assert all("'x' is declared" in line and "['n', 4]; mended" in line for line in lines)
+    assert written_outputs(model) == {"x": ["n", 4]}
+
+
+def test_a_promise_of_the_output_is_written_where_nothing_is_known_and_not_believed() -> None:
     model = parse("g (float[n,4] a) => (int64[2,found] x) { x = NonZero(a) }")
     shapes.infer(model)
-    assert outputs(model) == {"x": [2, "found"]}
+    assert outputs(model) == {"x": [2, None]}
+    assert written_outputs(model) == written_outputs(clone(model)) == {"x": [2, "found"]}
+    assert outputs(clone(model)) == {"x": [2, None]}
 
 
 def test_nodes_of_plain_graphsurgeon_are_inferred() -> None:

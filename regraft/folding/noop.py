@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from regraft.ir import schema
+from regraft.ir.dimensions import FAR
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.weights import Value, code_of
 
 Rule = Callable[[Node, int], Tensor | None]
 
 _RULES: dict[str, list[Rule]] = {}
-_FOREVER = 2**31 - 1  # the least end of a Slice that means "to the end"
 _NEUTRAL = {"Add": 0, "Sub": 0, "Mul": 1, "Div": 1, "Pow": 1, "And": True, "Or": False, "Xor": False}
 
 
@@ -163,8 +163,8 @@ def _slice(node: Node, opset: int) -> Tensor | None:
         axes = list(range(len(ends)))
     shape = node.inputs[0].shape
     if shape is None or axes is None:
-        return _first_if(all(end >= _FOREVER for end in ends), node)
-    reach = [end >= _FOREVER or _reaches(end, shape[axis]) for end, axis in zip(ends, axes, strict=True)]
+        return _first_if(all(end >= FAR for end in ends), node)
+    reach = [end >= FAR or _reaches(end, shape[axis]) for end, axis in zip(ends, axes, strict=True)]
     return _first_if(all(reach), node)
 
 

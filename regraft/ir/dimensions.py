@@ -5,6 +5,9 @@ from __future__ import annotations
 UNNAMED, FREE = "?", "~"
 """How names begin that the shape analysis gives: to a dimension without a name, to a number that may be negative."""
 
+FAR = 10**9
+"""No dimension is as large: a Slice that ends there ends with its axis. Exporters write this, 2³¹ - 1 and 2⁶³ - 1."""
+
 GENERIC = frozenset(
     {"none", "null", "nil", "nan", "na", "any", "all", "auto", "default", "arbitrary", "inf", "infinity"}
     | {"unk", "unkn", "unknown", "undef", "undefined", "unspecified", "unnamed", "unset", "anonymous", "tbd"}

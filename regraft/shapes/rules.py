@@ -9,6 +9,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 
+from regraft.ir.dimensions import FAR
 from regraft.shapes import dims
 from regraft.shapes.call import Call
 from regraft.shapes.dims import Dim
@@ -109,10 +110,12 @@ def _sliced(size: Dim, start: Dim, end: Dim, step: int) -> Dim:
     """How many elements `size` elements have from `start` to `end`."""
     if isinstance(size, int) and isinstance(start, int) and isinstance(end, int):
         return len(dims.slice_places(size, start, end, step))
+    if step == -1 and _is_far(end, -1) and (start == -1 or _is_far(start, 1)):
+        return size
     if step != 1:
         return dims.unnamed()
     first, last = _clamped(start, size), _clamped(end, size)
-    if last == size and dims.is_natural(start):
+    if last == size and dims.is_natural(start) and first != size:
         return dims.larger(size - start, 0)
     return dims.unnamed() if first is None or last is None else dims.larger(last - first, 0)
 
@@ -120,12 +123,15 @@ def _sliced(size: Dim, start: Dim, end: Dim, step: int) -> Dim:
 def _clamped(place: Dim, size: Dim) -> Dim | None:
     """Where `place` of a slice lies between 0 and `size`; None where its sign is unknown."""
     if dims.is_natural(place):
-        return size if isinstance(place, int) and place >= _FAR else dims.smaller(place, size)
+        return size if _is_far(place, 1) else dims.smaller(place, size)
+    if _is_far(place, -1):
+        return 0
     return dims.larger(size + place, 0) if dims.is_natural(-place) else None
 
 
-_FAR = 2**31 - 1
-"""Exporters write it, or more, for "to the end"."""
+def _is_far(place: Dim, sign: int) -> bool:
+    """Whether `place` lies beyond any axis, after it, or before it where `sign` is -1."""
+    return isinstance(place, int) and sign * place >= FAR
 
 
 def _range(call: Call) -> Shape | None:

@@ -283,3 +283,28 @@ def test_onnx_is_asked_once_for_nodes_that_are_alike(monkeypatch: pytest.MonkeyP
     assert known["c"] == (1, "[N, 4]")
     assert (known["d"], known["e"]) == ((1, "[2, 2*N]"), (1, "[2*N, 2]"))
     assert (known["f"], known["g"]) == ((7, "[4, N]"), (6, "[4, N]"))
+
+
+FAR = (10**9, 2**31 - 2, 2**31 - 1, 2**62, 2**63 - 1)
+
+
+@pytest.mark.parametrize("far", FAR)
+@pytest.mark.parametrize(
+    ("start", "end", "step", "expected"),
+    [("0", "F", 1, "n"), ("2", "F", 1, "max(0, n - 2)"), ("-F", "F", 1, "n"), ("-F", "3", 1, "min(3, n)")]
+    + [("-1", "-F", -1, "n"), ("F", "-F", -1, "n"), ("F", "F", 1, 0), ("-2", "-F", -1, None), ("0", "F", 2, None)],
+)
+def test_a_slice_past_any_size_goes_to_the_end(far: int, start: str, end: str, step: int, expected: Any) -> None:
+    start, end = start.replace("F", str(far)), end.replace("F", str(far))
+    constants = f"int64[1] s = {{{start}}}, int64[1] e = {{{end}}}, int64[1] axis = {{1}}, int64[1] step = {{{step}}}"
+    model = parse(f"g (float[b,n,2] a) => (float[] x) <{constants}> {{ x = Slice(a, s, e, axis, step) }}")
+    shapes.infer(model)
+    assert outputs(model) == {"x": ["b", expected, 2]}
+
+
+@pytest.mark.parametrize("far", FAR)
+def test_a_slice_of_all_goes(far: int) -> None:
+    constants = f"int64[1] s = {{0}}, int64[1] e = {{{far}}}, int64[1] axis = {{1}}"
+    model = parse(f"g (float[b,n,2] a) => (float[] x) <{constants}> {{ c = Slice(a, s, e, axis) x = Relu(c) }}")
+    regraft.run(model, "eliminate-identity", verify="each")
+    assert [node.op for node in model.graph.nodes] == ["Relu"]

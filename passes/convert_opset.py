@@ -26,7 +26,8 @@ class ConvertOpset(Pass):
         dtype is missing in the older opset     computed in a wider one between casts, where that gives the same values
 
     What the other opset cannot express is refused with the node and the reason; with `otherwise=keep` the model keeps
-    its opset, and a note says why. Other domains than ONNX's default one are left alone. The IR version is raised to what the opset demands, never lowered.
+    its opset, and a note says why. Other domains than ONNX's default one are left alone. The IR version is raised to
+    what the opset demands, never lowered.
     """
 
     name = "convert-opset"

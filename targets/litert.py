@@ -24,7 +24,8 @@ class LiteRt(Compiler):
     versions = ">=2.6,<3"
     install = "run 'make compiler-litert', which needs Python 3.12 or newer"
     pipeline = (
-        "strip-training{unread-inputs=keep},strip-dropout,convert-opset{version=20,only=older,otherwise=keep},infer-shapes,"
+        "strip-training{unread-inputs=keep},strip-dropout,convert-opset{version=20,only=older,otherwise=keep},"
+        "infer-shapes,normalize-conditions,"
         "fold-constants,eliminate-identity,eliminate-dead-code,lower-attention,simplify-mask,fuse-layer-norm,fuse-gelu,"
         "narrow-integers,fold-constants,eliminate-identity,eliminate-common-subexpressions,deduplicate-initializers,"
         "eliminate-dead-code,infer-shapes"

@@ -18,7 +18,8 @@ from regraft.verification.runtime import Session
 from regraft.verification.vectors import save_vectors
 
 CLEAN = (
-    "strip-training,strip-dropout,infer-shapes,fold-constants,eliminate-identity,eliminate-dead-code,simplify-mask,"
+    "strip-training,strip-dropout,"
+    "infer-shapes,normalize-conditions,fold-constants,eliminate-identity,eliminate-dead-code,simplify-mask,"
     "fuse-layer-norm,fuse-gelu,lower-einsum"
 )
 """What every such compiler's pipeline begins with."""

@@ -41,7 +41,8 @@ class OnnxRuntime(Compiler):
     versions = ">=1.24,<2"
     install = "pip install onnxruntime"
     pipeline = (
-        "strip-training{unread-inputs=keep},strip-dropout,convert-opset{version=20,only=older,otherwise=keep},infer-shapes,fold-constants,"
+        "strip-training{unread-inputs=keep},strip-dropout,convert-opset{version=20,only=older,otherwise=keep},"
+        "infer-shapes,normalize-conditions,fold-constants,"
         "eliminate-identity,eliminate-dead-code,fuse-layer-norm,fuse-gelu,deduplicate-initializers,"
         "eliminate-common-subexpressions,eliminate-dead-code,strip-value-info"
     )

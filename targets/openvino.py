@@ -19,7 +19,8 @@ class OpenVino(Compiler):
     versions = ">=2026.4,<2027"
     install = "pip install 'regraft[openvino]'"
     pipeline = (
-        "convert-opset{version=13,only=older,otherwise=keep},strip-training{unread-inputs=keep},strip-dropout,infer-shapes,"
+        "convert-opset{version=13,only=older,otherwise=keep},strip-training{unread-inputs=keep},strip-dropout,"
+        "infer-shapes,normalize-conditions,"
         "fold-constants,eliminate-identity,simplify-mask,fold-constants,deduplicate-initializers,"
         "eliminate-common-subexpressions,eliminate-dead-code"
     )

@@ -35,7 +35,8 @@ class Rknn(Compiler):
     install = "run 'make compiler-rknn'"
     contract = half_floats
     pipeline = (
-        "strip-training{unread-inputs=keep},strip-dropout,convert-opset{version=19,only=newer},infer-shapes,"
+        "strip-training{unread-inputs=keep},strip-dropout,convert-opset{version=19,only=newer},"
+        "infer-shapes,normalize-conditions,"
         "fold-constants,eliminate-identity,eliminate-dead-code,externalize-embeddings,externalize-mask,externalize-gates,simplify-mask,"
         "clamp-mask-value,lower-reciprocal,fold-constants,eliminate-identity,eliminate-common-subexpressions,"
         "deduplicate-initializers,eliminate-dead-code,infer-shapes"

@@ -45,7 +45,8 @@ class TensorRt(Handoff):
 
     name = "tensorrt"
     pipeline = (
-        "strip-training,strip-dropout,convert-opset{version=20,only=older,otherwise=keep},infer-shapes,fold-constants,"
+        "strip-training,strip-dropout,convert-opset{version=20,only=older,otherwise=keep},"
+        "infer-shapes,normalize-conditions,fold-constants,"
         "eliminate-identity,eliminate-dead-code,simplify-mask,clamp-mask-value,fuse-layer-norm,fuse-gelu,"
         "narrow-integers{inputs=true,assume=inputs},eliminate-common-subexpressions,deduplicate-initializers,"
         "eliminate-dead-code,convert-fp16,infer-shapes"

@@ -237,6 +237,6 @@ class Editor:
 
 def _take_over(new: Any, old: Any) -> None:
     new.name = old.name
-    new.info, new.type = old.info, old.type
+    new.info, new.type, new.promised = old.info, old.type, getattr(old, "promised", None)
     new.dtype = old.dtype if old.dtype is not None else new.dtype
     new.shape = old.shape if old.shape is not None else new.shape

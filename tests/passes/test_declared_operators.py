@@ -80,6 +80,8 @@ MOTIFS = (
     "(bool[2,3] x) => (bool[3,2] y) <int64[3,2] i = {0,1,2,3,4,5}> { f = Flatten <axis = 2> (x)"
     " g = Gather(f, i) a = Constant <value = int64[1] {2}> () y = Squeeze(g, a) }",
     "(float[2,3] x) => (float[2,3] y) { y = LogSoftmax(x) }",
+    "(bool[1] c, float[2] x) => (float[2] y) { y = If(c) <then_branch = t () => (float[2] a) { a = Abs(x) },"
+    " else_branch = e () => (float[2] b) { b = Neg(x) }> }",
     '(float[2,3] x) => (float[3,3,2] y) { y = Einsum <equation = "ab,cd->bdc"> (x, x) }',
     '(float[2,3,4] x, float[4,5,6] w) => (float[2,3,5,6] y) { y = Einsum <equation = "bsd,dhe->bshe"> (x, w) }',
     '(float[2,1] x, float[3,4] w) => (float[2,4] y) { y = Einsum <equation = "ab,bc->ac"> (x, w) }',

@@ -291,8 +291,17 @@ FAR = (10**9, 2**31 - 2, 2**31 - 1, 2**62, 2**63 - 1)
 @pytest.mark.parametrize("far", FAR)
 @pytest.mark.parametrize(
     ("start", "end", "step", "expected"),
-    [("0", "F", 1, "n"), ("2", "F", 1, "max(0, n - 2)"), ("-F", "F", 1, "n"), ("-F", "3", 1, "min(3, n)")]
-    + [("-1", "-F", -1, "n"), ("F", "-F", -1, "n"), ("F", "F", 1, 0), ("-2", "-F", -1, None), ("0", "F", 2, None)],
+    [
+        ("0", "F", 1, "n"),
+        ("2", "F", 1, "max(0, n - 2)"),
+        ("-F", "F", 1, "n"),
+        ("-F", "3", 1, "min(3, n)"),
+        ("-1", "-F", -1, "n"),
+        ("F", "-F", -1, "n"),
+        ("F", "F", 1, 0),
+        ("-2", "-F", -1, None),
+        ("0", "F", 2, None),
+    ],
 )
 def test_a_slice_past_any_size_goes_to_the_end(far: int, start: str, end: str, step: int, expected: Any) -> None:
     start, end = start.replace("F", str(far)), end.replace("F", str(far))

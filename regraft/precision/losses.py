@@ -42,15 +42,15 @@ def amplified(node: Node, sizes: Sizes) -> Iterator[tuple[Tensor, float]]:
         if least < sizes.limits.smallest:
             yield node.inputs[0], unit * least
     elif kind == "Mul" and len(node.inputs) == 2:
-        for constant, other in (node.inputs, node.inputs[::-1]):
-            if is_constant(constant) and (size := sizes.constants.extent(constant).size) > sizes.limits.largest:
+        for factor, other in (node.inputs, node.inputs[::-1]):
+            if sizes.limits.largest < (size := sizes[factor].bound) < np.inf and factor is not other:
                 yield other, unit / size
     elif kind == "BatchNormalization" and (params := _parameters(node, sizes)) is not None:
         scale, _, mean, deviation = params
-        factor = np.abs(scale) / deviation
-        is_far = np.abs(mean) * factor > _FAR * np.maximum(1.0, np.abs(scale))
-        if np.any(is_far) or np.any(factor > 1 / sizes.limits.smallest):
-            yield node.inputs[0], _EXACT_ENOUGH * unit / float(np.max(factor))
+        slope = np.abs(scale) / deviation
+        is_far = np.abs(mean) * slope > _FAR * np.maximum(1.0, np.abs(scale))
+        if np.any(is_far) or np.any(slope > 1 / sizes.limits.smallest):
+            yield node.inputs[0], _EXACT_ENOUGH * unit / float(np.max(slope))
 
 
 def _lost(unit: Unit, node: Node, sizes: Sizes) -> str:

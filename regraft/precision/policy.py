@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal
 
+import numpy as np
+
 from regraft.errors import PassError, UnknownNameError
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
@@ -107,7 +109,7 @@ class Policy:
             unit.settle(True, "a fully connected layer")
         elif kind in PRODUCTS or (kind in RECURRENT and self.mode == "full"):
             unit.settle(True, "a product")
-        elif kind == "Cast" and not unit.reads and node.inputs[0].dtype != bool:
+        elif kind == "Cast" and not unit.reads and not _is_byte(node.inputs[0]):
             unit.settle(False, "made of numbers of another type")
         elif self.mode != "full" and kind not in MOVING:
             unit.settle(False, f"mode={self.mode}")
@@ -140,6 +142,11 @@ def _keep_beyond(unit: Unit, values: Mapping[Tensor, str]) -> None:
             why = values[tensor]
             unit.settle(False, why if why.startswith("may") else f"'{tensor.name}' {why}")
             return
+
+
+def _is_byte(tensor: Tensor) -> bool:
+    """Whether its elements are truths or whole numbers of at most 8 bits, which half precision holds exactly."""
+    return tensor.dtype is not None and np.dtype(tensor.dtype).kind in "biuV" and np.dtype(tensor.dtype).itemsize == 1
 
 
 def _is_matrix(tensor: Tensor) -> bool:

@@ -134,7 +134,8 @@ class Sizes:
         if tensor not in self._known and is_constant(tensor):
             extent = self.constants.extent(tensor)
             too_large = extent.size > self.limits.largest
-            large = Large(extent.size, f"reaches {extent.extreme:.3g}", True) if too_large else None
+            why = f"may be large: '{tensor.name}' reaches {extent.extreme:.3g}"
+            large = Large(extent.size, why, True) if too_large else None
             self._known[tensor] = Size(extent.size, math.inf, extent.whole, False, large)
         return self._known.get(tensor, _UNKNOWN)
 
@@ -208,8 +209,8 @@ class Sizes:
         if kind in "iu":
             limits = np.iinfo(np.dtype(dtype))
             bound = float(max(-limits.min, limits.max)) if limits.bits < 32 else math.inf
-            return Size(bound, math.inf, True, True)
-        return Size(raw=True)
+            return Size(bound, math.inf, True, not _is_weight(node.inputs[0]))
+        return Size(raw=not _is_weight(node.inputs[0]))
 
     # ------------------------------------------------------------------------------------------------ large values
 
@@ -277,6 +278,8 @@ class Sizes:
         base = max(first.reach if first else 0.0, min(self[node.inputs[0]].bound, self.limits.largest))
         if kind == "Mul":
             return base**2 if len(node.inputs) == 2 and node.inputs[0] is node.inputs[1] else 0.0
+        if kind == "Reciprocal":
+            return self._bound_of_inverse(node.inputs[0])
         if kind == "Pow":
             exponent = schema.constant_of(node.inputs[1])
             if exponent is None or not exponent.size:
@@ -284,6 +287,10 @@ class Sizes:
             power = float(np.abs(exponent).max())
             return 0.0 if power <= 1 else _power(base, power)
         return math.inf if kind in WIDENING else 0.0
+
+    def _bound_of_inverse(self, tensor: Tensor) -> float:
+        """The largest of 1 / `tensor`, a constant; 0 where it is none, and nothing is known but that it is moderate."""
+        return 1 / self.constants.extent(tensor).least if is_constant(tensor) else 0.0
 
     # ------------------------------------------------------------------------------------------------ products
 
@@ -309,6 +316,13 @@ def _is_result(node: Node, tensor: Tensor) -> bool:
 
 def _is_float(tensor: Tensor) -> bool:
     return tensor.dtype is None or np.dtype(tensor.dtype).kind not in "biu"
+
+
+def _is_weight(tensor: Tensor) -> bool:
+    """Whether it is a constant, or a view of one: quantized weights are."""
+    while not is_constant(tensor) and tensor.inputs and tensor.inputs[0].op in VIEWS and tensor.inputs[0].inputs:
+        tensor = tensor.inputs[0].inputs[0]
+    return is_constant(tensor)
 
 
 def _join(sizes: Sequence[Size]) -> Size:
@@ -469,6 +483,10 @@ def _exponential(sizes: Sizes, node: Node) -> Bounds:
     return math.exp(bound) if bound < 700 else math.inf, math.inf
 
 
+def _inverted(sizes: Sizes, node: Node) -> Bounds:
+    return sizes._bound_of_inverse(node.inputs[0]) or math.inf, math.inf
+
+
 def _filled(sizes: Sizes, node: Node) -> Bounds:
     value = node.attrs.get("value")
     return 0.0 if value is None else float(np.abs(np.asarray(value.values, np.float64)).max(initial=0)), math.inf
@@ -502,6 +520,7 @@ _RULES: Mapping[str, Callable[[Sizes, Node], Bounds]] = {
     "InstanceNormalization": _channel_normalized,
     "Mul": _multiplied,
     "Pow": _raised,
+    "Reciprocal": _inverted,
     "Sqrt": _rooted,
 }
 

@@ -9,7 +9,7 @@ from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Constant, Function, Graph, Node, Tensor, adopt
 from regraft.ir.model import Model
 from regraft.ir.schema import constant_node_value
-from regraft.shapes import bodies, dims, rules, values
+from regraft.shapes import bodies, dims, foreign, rules, values
 from regraft.shapes.call import Call
 from regraft.shapes.facts import UNKNOWN, WHOLE, Fact, Facts, declared, of_constant
 from regraft.shapes.inference import ERRORS, Schemas, problem
@@ -118,7 +118,7 @@ class Walker:
             made = self._schemas.infer(call)
             shape = rules.shape(call)
             if not made:
-                return made
+                return foreign.infer(call)
             if shape is not None:
                 made[0] = made[0]._replace(dims=shape)
             if made[0].code in WHOLE:

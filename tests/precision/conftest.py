@@ -1,4 +1,4 @@
-"""What the tests of half precision share: graphs as text with weights from numpy, converted and held against float32."""
+"""What the tests of half precision share: graphs as text, weights from numpy, both held against float32."""
 
 from __future__ import annotations
 

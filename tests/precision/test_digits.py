@@ -95,7 +95,8 @@ def test_places_in_a_picture():
     theta = np.array([[[0.9, 0.1, 0.02], [-0.1, 0.9, 0.03]]], np.float32)
     base = np.stack([*np.meshgrid(np.linspace(-1, 1, 64), np.linspace(-1, 1, 64)), np.ones((64, 64))], -1)
     model = build(
-        """g (float[1, 2, 3] theta, float[1, 4, 512, 512] picture, float[4096, 3] base, int64[4] to, float[4, 4, 1, 1] w)
+        """g (float[1, 2, 3] theta, float[1, 4, 512, 512] picture,
+            float[4096, 3] base, int64[4] to, float[4, 4, 1, 1] w)
         => (float[1, 4, 64, 64] y)
         { t = Transpose <perm = [0, 2, 1]> (theta)  m = MatMul (base, t)  grid = Reshape (m, to)
           p = Conv (picture, w)  s = GridSample (p, grid)  y = Conv (s, w) }""",

@@ -1,4 +1,4 @@
-"""No Cast parts a product from its DequantizeLinear or QuantizeLinear, or stands before a product with 4-bit weights."""
+"""No Cast parts a product from its DequantizeLinear or QuantizeLinear, or stands before one with 4-bit weights."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_what_is_computed_in_8_bits_stays(opset):
     assert "Cast" not in around(done.model, "DequantizeLinear")
     assert "h" in done.half
     products = [node for node in done.model.graph.nodes if node.op == "MatMul"]
-    assert len(done.notes) == 1 + (opset < 19) * 2, done.notes
+    assert any(note.startswith("kept 1 of 3 products in 32 bits: computed in few bits") for note in done.notes)
     assert (products[-1].outputs[0].dtype == np.float16) == (opset >= 19)
 
 

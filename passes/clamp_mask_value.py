@@ -15,8 +15,9 @@ from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass, label
-from regraft.regions.bounds import LARGEST, largest
+from regraft.regions.bounds import LARGEST
 from regraft.regions.mask import Masking, find_maskings
+from regraft.regions.ranges import largest
 from regraft.rewriting.matcher import is_constant
 from regraft.rewriting.rule_pass import rewritten
 from regraft.verification.contract import reassociation

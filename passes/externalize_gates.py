@@ -88,9 +88,8 @@ def _kept(node: Node, bounds: Bounds) -> int | None:
     if node.op != "Where" or node.domain or out.dtype is None or not is_float(out.dtype):
         return None
     for place in (1, 2):
-        other, kept = bounds(node.inputs[3 - place]), node.inputs[place]
-        is_zero = other.is_one_number and other.low == 0
-        if is_zero and bounds(kept).finite and kept.shape is not None and kept.shape == out.shape:
+        kept = node.inputs[place]
+        if bounds(node.inputs[3 - place]).is_zero and bounds(kept).finite and kept.shape is not None and kept.shape == out.shape:
             return place
     return None
 

@@ -17,11 +17,12 @@ from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass, label
-from regraft.regions.bounds import Bounds, largest
+from regraft.regions.bounds import Bounds
 from regraft.regions.gates import Gates
 from regraft.regions.lookups import SHAPE_ONLY
 from regraft.regions.mask import Masking, find_maskings
 from regraft.regions.origin import HIDING, Origin, origin
+from regraft.regions.ranges import largest
 from regraft.regions.sameness import Sameness
 from regraft.regions.sites import Site, find_sites, rows_alike
 from regraft.regions.uniform import Uniform

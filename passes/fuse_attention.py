@@ -13,8 +13,8 @@ from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.regions.attention import Attention, look_at
-from regraft.regions.bounds import largest
 from regraft.regions.forms import Form, MaskForm, form_of, mask_of
+from regraft.regions.ranges import largest
 from regraft.regions.reads import read_elsewhere
 from regraft.rewriting import composite
 from regraft.rewriting.node_pass import put, remove_unread_makers

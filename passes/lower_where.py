@@ -15,7 +15,8 @@ from regraft.ir.model import Model
 from regraft.ir.weights import Array, code_of
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context
-from regraft.regions.bounds import Bounds, Range, largest, of_inputs
+from regraft.regions.bounds import Bounds, of_inputs
+from regraft.regions.ranges import Range, largest
 from regraft.rewriting.matcher import is_constant
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
@@ -74,7 +75,7 @@ class LowerWhere(RulePass):
             if any(value is None for value in values):
                 return "a branch may be infinite, and infinity times 0 is no number; clamp-mask-value helps masks"
             for place, (zero, other) in enumerate(((a, b), (b, a))):
-                if _is_zero(bounds(zero)) and _adds_no_dims(zero, c, other) and None not in values:
+                if bounds(zero).is_zero and _adds_no_dims(zero, c, other) and None not in values:
                     values[place] = None
             return {"a": values[0], "b": values[1], "code": code_of(out.dtype)}
 
@@ -113,10 +114,6 @@ def _can_multiply(dtype: np.dtype[Any], opset: int) -> bool:
     if dtype.kind in "iu" and dtype.itemsize < 4:
         return opset >= 14
     return dtype.kind in "biufV" and not (dtype.name == "bfloat16" and opset < 13)
-
-
-def _is_zero(known: Range) -> bool:
-    return known.is_one_number and known.low == 0
 
 
 def _adds_no_dims(zero: Tensor, *others: Tensor) -> bool:

@@ -66,8 +66,7 @@ class Gates:
         ]
 
     def _is_zero(self, tensor: Tensor) -> bool:
-        known = self.bounds(tensor)
-        return known.is_one_number and known.low == 0
+        return self.bounds(tensor).is_zero
 
     def _agree(self, gate: Tensor, keeps: bool, shown: Truth) -> bool:
         """Whether `gate`, of zeros and ones, is 1 where `shown` says so."""

@@ -19,7 +19,8 @@ from regraft.ir.model import Model
 from regraft.ir.schema import constant_of
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array
-from regraft.regions.bounds import Bounds, Range
+from regraft.regions.bounds import Bounds
+from regraft.regions.ranges import Range
 from regraft.rewriting.matcher import is_constant
 
 Assumed = Literal["nothing", "inputs", "all"]
@@ -113,10 +114,6 @@ class Narrowing:
         self._strict: set[Tensor] = set(edit.ends)
         wide_inputs = [t for t in model.graph.inputs if is_wide(t)]
         self._bounds = Bounds(self._given(model, wide_inputs))
-        for graph in walk(model.graph):  # forward, so that no chain is long
-            for node in graph.nodes:
-                for tensor in filter(is_wide, node.outputs):
-                    self._bounds(tensor)
         self._decide(model.graph)
         self.unbounded = [t for t in wide_inputs if not self.fits(t)]
         if inputs:

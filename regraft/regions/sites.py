@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
-from regraft.regions.bounds import ANYTHING, Bounds
+from regraft.regions.bounds import Bounds
 from regraft.regions.lookups import LAYOUT, SHAPE_ONLY
 from regraft.regions.mask import Masking
 from regraft.regions.origin import HIDING, origin
@@ -74,9 +74,9 @@ def _reason_to_keep(masking: Masking, bounds: Bounds) -> str | None:
         return ""
     if not source.inputs and not source.sizes:
         return "it is a constant" if known.low <= HIDING or masking.kind == "chosen" else ""
-    if known.is_one_number and known.low == 0:
+    if known.is_zero:
         return "it hides nothing; simplify-mask takes it out"
-    if masking.kind == "added" and known == ANYTHING and all(n.op in LAYOUT for n in source.nodes):
+    if masking.kind == "added" and known.given and all(n.op in LAYOUT for n in source.nodes):
         return "the caller gives it as it is added"
     return None
 

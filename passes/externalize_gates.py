@@ -88,8 +88,9 @@ def _kept(node: Node, bounds: Bounds) -> int | None:
     if node.op != "Where" or node.domain or out.dtype is None or not is_float(out.dtype):
         return None
     for place in (1, 2):
-        kept = node.inputs[place]
-        if bounds(node.inputs[3 - place]).is_zero and bounds(kept).finite and kept.shape is not None and kept.shape == out.shape:
+        other, kept = node.inputs[3 - place], node.inputs[place]
+        is_shaped = kept.shape is not None and kept.shape == out.shape
+        if is_shaped and bounds(other).is_zero and bounds(kept).finite:
             return place
     return None
 

@@ -64,7 +64,7 @@ class LowerAttention(Pass):
         if not any(schema.kind(node) == "Attention" for node in model.nodes()):
             return
         ensure_types(model)
-        bounds = Bounds(of_inputs(model))
+        bounds = Bounds(of_inputs(model), masks=True)
         with Editor(model) as edit:
             for graph in rewritten(model):
                 for node in edit.alive(graph):

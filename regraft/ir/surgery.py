@@ -26,7 +26,8 @@ class Editor:
             edit.replace(node.outputs[0], node.inputs[0])
             edit.remove(node)
 
-    Inside the block the nodes that were removed are still in the lists: ask `alive`, `readers` and `is_read`.
+    Inside the block the nodes that were removed are still in the lists: ask `alive`, `readers` and `is_read`. An
+    exception takes back every change that was made through the editor, or to what `touch` was told of.
     """
 
     def __init__(self, model: Model):
@@ -37,7 +38,9 @@ class Editor:
         self._next: dict[str, int] = {}
         self._before: dict[Node, list[Node]] = {}  # new nodes, by the old one that they stand before
         self._anchor: dict[Node, Node] = {}  # that old node, by new one
-        self._scalars: dict[tuple[AnyGraph, float, np.dtype[Any]], Constant] = {}
+        self._scalars: dict[tuple[AnyGraph, bytes, np.dtype[Any]], Constant] = {}
+        self._saved: dict[Node | Tensor | AnyGraph, dict[str, Any]] = {}  # what was changed, as it was
+        self._functions = list(model.functions)
         self._starts: set[Tensor] = set()
         for graph in model.graphs():
             adopt(graph)
@@ -52,8 +55,14 @@ class Editor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self._commit()
+        try:
+            if error is None:
+                self._commit()
+        except BaseException:
+            self._roll_back()
+            raise
+        if error is not None:
+            self._roll_back()
 
     # ------------------------------------------------------------------------------------------------ questions
 
@@ -100,11 +109,18 @@ class Editor:
         return Constant(self.name(hint), values)
 
     def scalar(self, value: float, dtype: np.dtype[Any], graph: AnyGraph) -> Constant:
-        """The 0-d constant `value` of `graph`; the same one when asked again."""
-        key = (graph, float(value), np.dtype(dtype))
+        """The 0-d constant `value` of `graph`; the same one when asked again for the same bits."""
+        values = np.array(value, dtype)
+        key = (graph, values.tobytes(), values.dtype)
         if key not in self._scalars:
-            self._scalars[key] = self.constant(np.array(value, dtype), f"{value:.7g}")
+            self._scalars[key] = self.constant(values, f"{value:.7g}")
         return self._scalars[key]
+
+    def touch(self, *changing: Node | Tensor | AnyGraph) -> None:
+        """Remember nodes, values and graphs as they are, ahead of a change that is not made through the editor."""
+        for one in changing:
+            if one not in self._saved:
+                self._saved[one] = {name: _copied(getattr(one, name)) for name in _FIELDS[_kind(one)]}
 
     def insert(
         self,
@@ -123,6 +139,7 @@ class Editor:
         name = self.name(hint or f"{before.name or before.op}/{op}")
         if outputs is None:
             outputs = [Variable(self.name(f"{name}_output"))]
+        self.touch(*inputs, *outputs)
         for tensor in outputs:
             list.clear(tensor.inputs)
         node = Node(op, name, attrs, inputs, outputs, domain)
@@ -165,6 +182,7 @@ class Editor:
         """
         if old is new:
             return
+        self.touch(old, new, *old.outputs, *self.ends.get(old, ()))
         list.extend(new.outputs, old.outputs)
         for node in dict.fromkeys(old.outputs):
             for position, tensor in enumerate(node.inputs):
@@ -185,6 +203,7 @@ class Editor:
             self._replace_constant_output(graph, old, new)
             return
         producer = old.inputs[0]
+        self.touch(producer)
         spare = Variable(self.name(f"{old.name}_old"), old.dtype, old.shape)
         place = next(i for i, t in enumerate(producer.outputs) if t is old)
         list.__setitem__(producer.outputs, place, spare)
@@ -198,6 +217,7 @@ class Editor:
                 f"'{old.name}' is an input and an output of graph '{graph.name}': nothing can stand for it"
             )
         output = Variable(old.name, old.dtype, old.shape)
+        self.touch(new)
         graph.outputs = [output if t is old else t for t in graph.outputs]
         self.ends[output] = [graph]
         node = Node("Identity", self.name(f"{old.name}/Identity"), None, [new], [output])
@@ -215,6 +235,7 @@ class Editor:
     def _commit(self) -> None:
         gone = self.dead
         for graph in {self.home[node] for node in (*gone, *self._before)}:
+            self.touch(graph)
             nodes = [n for node in graph.nodes for n in self._with_inserted(node) if n not in gone]
             graph.nodes.clear()
             graph.nodes.extend(nodes)
@@ -228,11 +249,40 @@ class Editor:
             for tensor in node.outputs:
                 list.__setitem__(tensor.inputs, slice(None), [n for n in tensor.inputs if n not in gone])
 
+    def _roll_back(self) -> None:
+        for one, fields in self._saved.items():
+            for name, value in fields.items():
+                held = getattr(one, name)
+                if isinstance(held, list) and isinstance(value, list) and name != "shape":
+                    list.__setitem__(held, slice(None), value)  # without the other end of each link
+                else:
+                    setattr(one, name, value)
+        self.model.functions[:] = self._functions
+
     def _with_inserted(self, node: Node) -> Iterator[Node]:
         """`node`, after all that was inserted before it, and before that."""
         for inserted in self._before.get(node, ()):
             yield from self._with_inserted(inserted)
         yield node
+
+
+_FIELDS = {
+    "node": ("op", "name", "domain", "attrs", "inputs", "outputs"),
+    "value": ("name", "inputs", "outputs"),
+    "variable": ("name", "dtype", "shape", "type", "info", "inputs", "outputs"),
+    "graph": ("nodes", "outputs"),
+}
+"""What changes of a node, a value or a graph."""
+
+
+def _kind(one: Any) -> str:
+    if isinstance(one, Node):
+        return "node"
+    return "variable" if isinstance(one, Variable) else "value" if isinstance(one, Constant) else "graph"
+
+
+def _copied(held: Any) -> Any:
+    return list(held) if isinstance(held, list) else dict(held) if isinstance(held, dict) else held
 
 
 def _take_over(new: Any, old: Any) -> None:

@@ -1,7 +1,7 @@
 """Between which numbers a value lies, and whether it may be infinite or NaN: followed back to constants and dtypes.
 
-What layers compute counts as finite, and as of a moderate size: a model whose activations overflow is lost anyway. What a
-caller gives in floats may be anything, -inf in a mask too, and what an operator without a rule makes may be infinite.
+What layers compute counts as finite, and as of a moderate size: a model whose activations overflow is lost anyway. What
+a caller gives in floats may be anything, -inf in a mask too, and what an operator without a rule makes may be infinite.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from regraft.ir.model import Model
 from regraft.ir.weights import Array, Stored
 from regraft.regions.dataflow import settle
 from regraft.regions.range_rules import rule_of
-from regraft.regions.ranges import ANYTHING, GIVEN, INF, Range, both, is_number, of_dtype, within
+from regraft.regions.ranges import ANYTHING, GIVEN, INF, TRUTH, Range, both, is_number, of_dtype, within
 from regraft.rewriting.matcher import is_constant
 
 LARGEST = 1 << 22
@@ -27,11 +27,13 @@ LARGEST = 1 << 22
 class Bounds:
     """The bounds of values, each found out once: `Bounds()(tensor)`; `given` are those known from elsewhere.
 
-    A large constant of floats is read only for a question that hangs on it: behind a layer none does.
+    A large constant of floats is read only for a question that hangs on it: behind a layer none does. For `masks` the
+    whole numbers that a caller gives count as zeros and ones: (1 - m) · -3.4e38 overflows with others.
     """
 
-    def __init__(self, given: Mapping[Tensor, Range] | None = None) -> None:
+    def __init__(self, given: Mapping[Tensor, Range] | None = None, masks: bool = False) -> None:
         self._given = given or {}
+        self._masks = masks
         self._known: dict[Tensor, Range] = {}
         self._read: dict[Tensor, Range] = {}  # where large constants are read too
         self._unread = False
@@ -53,7 +55,7 @@ class Bounds:
                 return GIVEN if is_number(tensor.dtype) else of_dtype(tensor.dtype)
             return _of_constant(tensor)
         if not tensor.inputs:
-            return GIVEN if is_number(tensor.dtype) else of_dtype(tensor.dtype)
+            return GIVEN if is_number(tensor.dtype) else TRUTH if self._masks else of_dtype(tensor.dtype)
         rule = rule_of(tensor)
         if rule is None:
             return of_dtype(tensor.dtype)

@@ -191,7 +191,7 @@ def _added(part: Bias | Mask, found: Attention, facts: Facts, floor: float) -> T
     if isinstance(part, Bias):
         value: Term = Given(part.tensor)
         value = value if part.factor == 1 else value * part.factor
-        known = Bounds()(part.tensor)
+        known = Bounds(masks=True)(part.tensor)
         value = op.Max(value, floor) if known.finite and known.low * part.factor < floor else value
         return _as_scores(value, part, found, facts)
     fill = max(part.fill, floor) if part.fill > -math.inf else part.fill

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.surgery import Editor
 from regraft.regions.bounds import LARGEST, Bounds
+from regraft.regions.dataflow import settle
 from regraft.regions.lookups import LAYOUT
 from regraft.regions.mask import Masking
 from regraft.regions.origin import HIDING
 from regraft.regions.sameness import Sameness
 from regraft.regions.sites import Site
 from regraft.rewriting.matcher import is_constant
-
-_FAR = 12  # steps back from a gate
 
 Truth = tuple[Tensor, bool]
 """A condition, or numbers that are cast from or to one, and whether it is the other way round."""
@@ -26,6 +27,7 @@ class Gates:
 
     def __init__(self, same: Sameness, bounds: Bounds):
         self.same, self.bounds = same, bounds
+        self._whole: dict[Tensor, bool] = {}
 
     def without(self, tensor: Tensor, masking: Masking) -> Tensor | None:
         """What `tensor` is without the gate that it is multiplied by, or chosen by; None where it has none."""
@@ -71,7 +73,11 @@ class Gates:
     def _agree(self, gate: Tensor, keeps: bool, shown: Truth) -> bool:
         """Whether `gate`, of zeros and ones, is 1 where `shown` says so."""
         tensor, turned = _stripped(gate, not keeps)
-        return turned == shown[1] and self.same(tensor) == self.same(shown[0]) and _is_whole(tensor, _FAR)
+        return turned == shown[1] and self.same(tensor) == self.same(shown[0]) and self._is_whole(tensor)
+
+    def _is_whole(self, tensor: Tensor) -> bool:
+        """Whether `tensor` holds whole numbers, of whatever type."""
+        return settle(tensor, self._whole, _parts, lambda t: _holds_whole(t, self._whole))
 
     def _shown(self, masking: Masking) -> Truth | None:
         """The condition under which `masking` shows a score."""
@@ -102,18 +108,25 @@ def _stripped(tensor: Tensor, turned: bool) -> Truth:
     return tensor, turned
 
 
-def _is_whole(tensor: Tensor, steps: int) -> bool:
-    """Whether `tensor` holds whole numbers, of whatever type."""
-    if tensor.dtype is not None and np.dtype(tensor.dtype).kind in "biu":
+def _parts(tensor: Tensor) -> Sequence[Tensor]:
+    """What `tensor` is made of, where that tells whether it holds whole numbers."""
+    node: Node | None = None if is_constant(tensor) or len(tensor.inputs) != 1 else tensor.inputs[0]
+    if node is None or node.domain or _is_of_whole(tensor):
+        return ()
+    if node.op in LAYOUT or node.op == "Cast":
+        return node.inputs[:1]
+    return node.inputs if node.op in ("Add", "Sub", "Mul") else ()
+
+
+def _holds_whole(tensor: Tensor, known: Mapping[Tensor, bool]) -> bool:
+    if _is_of_whole(tensor):
         return True
     if is_constant(tensor):
         values = schema.constant_of(tensor) if not isinstance(tensor, Constant) or tensor.size <= LARGEST else None
         return values is not None and bool((values == np.round(values)).all())
-    node: Node | None = tensor.inputs[0] if tensor.inputs else None
-    if node is None or node.domain or not steps:
-        return False
-    if node.op in LAYOUT or node.op == "Cast":
-        return _is_whole(node.inputs[0], steps - 1)
-    if node.op in ("Add", "Sub", "Mul"):
-        return all(_is_whole(operand, steps - 1) for operand in node.inputs)
-    return False
+    parts = _parts(tensor)
+    return bool(parts) and all(known[part] for part in parts)
+
+
+def _is_of_whole(tensor: Tensor) -> bool:
+    return tensor.dtype is not None and np.dtype(tensor.dtype).kind in "biu"

@@ -14,11 +14,10 @@ import numpy as np
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.regions.bounds import LARGEST
+from regraft.regions.dataflow import settle
 from regraft.rewriting.matcher import is_constant
 from regraft.shapes.dims import Dim
 from regraft.shapes.facts import Facts, of_array
-
-_FAR = 24  # steps back from a value
 
 _ALIKE = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 
@@ -46,8 +45,31 @@ def row_major(dims: Sequence[Dim]) -> Grid:
     return Grid(0, tuple(steps))
 
 
-def grid_of(tensor: Tensor, facts: Facts, far: int = _FAR) -> Grid | None:
+def grid_of(tensor: Tensor, facts: Facts) -> Grid | None:
     """The grid that `tensor` holds; None where it is none, or not known to be one."""
+    found: dict[Tensor, Grid | None] = facts.found[grid_of]
+    return settle(tensor, found, _operands, lambda t: _find(t, facts, found))
+
+
+def _operands(tensor: Tensor) -> Sequence[Tensor]:
+    """The whole numbers that those of `tensor` are made of."""
+    if is_constant(tensor) or len(tensor.inputs) != 1 or tensor.inputs[0].domain:
+        return ()
+    node = tensor.inputs[0]
+    if node.op in (*_ALIKE, "Expand"):
+        operands = node.inputs[:1]
+    else:
+        operands = node.inputs if node.op in ("Add", "Sub", "Mul") and len(node.inputs) == 2 else ()
+    return operands if all(map(_counts, operands)) else ()
+
+
+def _counts(tensor: Tensor) -> bool:
+    """Whether `tensor` holds whole numbers, large enough for every place."""
+    kind = None if tensor.dtype is None else np.dtype(tensor.dtype)
+    return kind is not None and kind.kind in "iu" and kind.itemsize >= 4
+
+
+def _find(tensor: Tensor, facts: Facts, found: dict[Tensor, Grid | None]) -> Grid | None:
     dims, value = facts[tensor].dims, facts[tensor].value
     if dims is None:
         return None
@@ -55,21 +77,21 @@ def grid_of(tensor: Tensor, facts: Facts, far: int = _FAR) -> Grid | None:
         return Grid(value.item(), (0,) * len(dims))
     if is_constant(tensor):
         return _of_values(_values(tensor))
-    if len(tensor.inputs) != 1 or tensor.inputs[0].domain or not far:
+    if len(tensor.inputs) != 1 or tensor.inputs[0].domain:
         return None
     node = tensor.inputs[0]
     if node.op == "Range":
         start, _, step = (facts[one].value for one in node.inputs)
         return None if start is None or step is None else Grid(start.item(), (step.item() if dims[0] != 1 else 0,))
+    operands = _operands(tensor)
+    grids = [grid for operand in operands if (grid := found[operand]) is not None]
+    if not operands or len(grids) < len(operands):
+        return None
+    before = [facts[operand].dims or () for operand in operands]
     if node.op in _ALIKE:
-        source = _whole(node.inputs[0], facts, far)
-        return None if source is None else _moved(source, facts[node.inputs[0]].dims or (), dims)
-    if node.op == "Expand":
-        source = _whole(node.inputs[0], facts, far)
-        return None if source is None else _broadcast(source, facts[node.inputs[0]].dims or (), dims)
-    if node.op in ("Add", "Sub", "Mul") and len(node.inputs) == 2:
-        return _combined(node, dims, facts, far)
-    return None
+        return _moved(grids[0], before[0], dims)
+    wide = [_broadcast(grid, own, dims) for grid, own in zip(grids, before, strict=True)]
+    return wide[0] if node.op == "Expand" else _combined(node, *wide)
 
 
 def columns(indices: Tensor, facts: Facts) -> list[Grid] | None:
@@ -94,12 +116,6 @@ def columns(indices: Tensor, facts: Facts) -> list[Grid] | None:
     return known if len(known) == len(found) else None
 
 
-def _whole(tensor: Tensor, facts: Facts, far: int) -> Grid | None:
-    """The grid of `tensor`, if that holds whole numbers."""
-    kind = None if tensor.dtype is None else np.dtype(tensor.dtype).kind
-    return grid_of(tensor, facts, far - 1) if kind in ("i", "u") else None
-
-
 def _moved(grid: Grid, before: Sequence[Dim], after: Sequence[Dim]) -> Grid | None:
     """`grid` after axes of size one came or went."""
     long = [dim for dim in before if dim != 1]
@@ -117,15 +133,9 @@ def _broadcast(grid: Grid, before: Sequence[Dim], after: Sequence[Dim]) -> Grid 
     return Grid(grid.start, (0,) * missing + grid.steps)
 
 
-def _combined(node: Node, dims: Sequence[Dim], facts: Facts, far: int) -> Grid | None:
-    found = []
-    for tensor in node.inputs:
-        grid = _whole(tensor, facts, far)
-        wide = None if grid is None else _broadcast(grid, facts[tensor].dims or (), dims)
-        if wide is None:
-            return None
-        found.append(wide)
-    a, b = found
+def _combined(node: Node, a: Grid | None, b: Grid | None) -> Grid | None:
+    if a is None or b is None:
+        return None
     if node.op == "Mul":
         a, b = (a, b) if not any(b.steps) else (b, a)
         return None if any(b.steps) else a.times(b.start)

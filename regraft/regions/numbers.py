@@ -3,36 +3,55 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor
+from regraft.ir.weights import is_float
+from regraft.regions.dataflow import settle
 from regraft.rewriting.matcher import is_constant
 from regraft.shapes import Facts, dims
 from regraft.shapes.dims import Dim
 
 _LIMIT = 1 << 16  # elements of the largest constant that is read to see whether one number fills it
-_DEPTH = 8  # operators in a row; exporters need at most six for 1/√d
 
 
-def number(tensor: Tensor, facts: Facts, depth: int = _DEPTH) -> float | None:
+def number(tensor: Tensor, facts: Facts) -> float | None:
     """The one value of every element of `tensor`; None where it has several, or it is not known."""
+    known: dict[Tensor, float | None] = facts.found[number]
+    return settle(tensor, known, lambda t: _operands(t, facts), lambda t: _find(t, facts, known))
+
+
+def _operands(tensor: Tensor, facts: Facts) -> Sequence[Tensor]:
+    """What the number that `tensor` holds is computed from."""
+    if is_constant(tensor) or facts[tensor].numbers is not None or len(tensor.inputs) != 1 or tensor.inputs[0].domain:
+        return ()
+    node = tensor.inputs[0]
+    return node.inputs[:1] if node.op in _SHAPED else node.inputs if node.op in _ARITHMETIC else ()
+
+
+def _find(tensor: Tensor, facts: Facts, found: dict[Tensor, float | None]) -> float | None:
     if is_constant(tensor):
         return _uniform(tensor)
     known = facts[tensor].numbers
     if known is not None:
         return float(known.flat[0]) if known.size and len(set(known.flat)) == 1 else None
-    node = tensor.inputs[0] if tensor.inputs else None
-    if node is None or node.domain or not depth:
-        return None
-    if node.op == "ConstantOfShape":
+    node: Node | None = tensor.inputs[0] if len(tensor.inputs) == 1 and not tensor.inputs[0].domain else None
+    if node is not None and node.op == "ConstantOfShape":
         value = node.attrs.get("value")
         return float(value.values.reshape(-1)[0]) if isinstance(value, Constant) else 0.0
-    if node.op in _SHAPED:
-        return number(node.inputs[0], facts, depth - 1)
-    return _computed(node, facts, depth)
+    operands = [found[t] for t in _operands(tensor, facts)]
+    numbers = [operand for operand in operands if operand is not None]
+    if node is None or not operands or len(numbers) < len(operands):
+        return None
+    if node.op in _SHAPED and not node.op.startswith("Cast"):
+        return numbers[0]
+    if not is_float(facts[tensor].code):  # of whole numbers, `facts` says what there is to say
+        return None
+    with np.errstate(all="ignore"):
+        return numbers[0] if node.op in _SHAPED else float(_ARITHMETIC[node.op](*map(np.float64, numbers)))
 
 
 def scales(node: Node, facts: Facts) -> tuple[Tensor, float] | None:
@@ -70,18 +89,6 @@ def _uniform(tensor: Tensor) -> float | None:
     if values is None or not values.size or values.dtype == object:
         return None
     return float(values.flat[0]) if bool((values == values.flat[0]).all()) else None
-
-
-def _computed(node: Node, facts: Facts, depth: int) -> float | None:
-    compute = _ARITHMETIC.get(node.op)
-    if compute is None:
-        return None
-    values = [number(t, facts, depth - 1) for t in node.inputs]
-    numbers = [v for v in values if v is not None]
-    if len(numbers) < len(values):
-        return None
-    with np.errstate(all="ignore"):
-        return float(compute(*map(np.float64, numbers)))
 
 
 _SHAPED = frozenset(

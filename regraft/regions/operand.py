@@ -7,10 +7,12 @@ product; MXNet's products take `bn s d`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import islice
 
 from regraft.ir.graph import Node, Tensor
+from regraft.regions.dataflow import settle
 from regraft.regions.reads import needs_elements
 from regraft.regions.views import Axes, Axis, View, axes_of, is_weight, leaves, move, regroup, step, trace
 from regraft.shapes import Facts
@@ -23,7 +25,6 @@ _THROUGH |= dict.fromkeys(("Identity", "Dropout", "Transpose", "LayerNormalizati
 _THROUGH |= dict.fromkeys(("ReduceMean", "Sqrt", "Reciprocal", "Neg"), 1)
 _THROUGH |= dict.fromkeys(("Add", "Sub", "Mul", "Div", "Pow", "Concat"), 4)
 """Operators between a layer and a product, and how many of their first inputs hold data."""
-_FAR = 64  # values between a layer and a product at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +146,7 @@ def _operand(tensor: Tensor, transposed: bool, view: View, inside: Axes, facts: 
     letters = _letters(inside, transposed)
     layouts = tuple(_layout(axes, letters) for axes in view.axes)
     heads, head_dim = _size(letters, "n"), _size(letters, "d")
-    return Operand(tensor, transposed, view, layouts, heads, head_dim, _projection(view.source))
+    return Operand(tensor, transposed, view, layouts, heads, head_dim, _projection(view.source, facts))
 
 
 def _letters(axes: Axes, transposed: bool) -> dict[Axis, str]:
@@ -191,20 +192,25 @@ def _next(tensor: Tensor, ends: Set[Tensor], facts: Facts) -> Node | None:
     return readers[0] if before is not None and before[0] is tensor and before[1] == 1 else None
 
 
-def _projection(tensor: Tensor) -> Node | None:
+def _projection(tensor: Tensor, facts: Facts) -> Node | None:
     """The one linear layer that `tensor` is computed from, through biases, scales, norms, rotations and parts."""
-    layers: dict[Node, None] = {}
-    seen: dict[Tensor, None] = {tensor: None}
-    pending = [tensor]
-    while pending:
-        maker = pending.pop().inputs
-        node: Node | None = maker[0] if len(maker) == 1 else None
-        if node is None or node.domain:
-            continue
-        if node.op in ("MatMul", "Gemm") and is_weight(node.inputs[1]):
-            layers[node] = None
-        elif node.op in _THROUGH and len(seen) < _FAR:
-            data = [t for t in node.inputs[: _THROUGH[node.op]] if t not in seen and not is_weight(t)]
-            seen.update(dict.fromkeys(data))
-            pending += data
+    known: dict[Tensor, frozenset[Node]] = facts.found[_projection]
+    layers = settle(tensor, known, _data, lambda t: _layers(t, known))
     return next(iter(layers)) if len(layers) == 1 else None
+
+
+def _data(tensor: Tensor) -> Sequence[Tensor]:
+    """What `tensor` is made of on its way from a layer."""
+    node: Node | None = tensor.inputs[0] if len(tensor.inputs) == 1 and not tensor.inputs[0].domain else None
+    if node is None or node.op not in _THROUGH:
+        return []
+    return node.inputs[: _THROUGH[node.op]]
+
+
+def _layers(tensor: Tensor, known: Mapping[Tensor, frozenset[Node]]) -> frozenset[Node]:
+    """The linear layers that `tensor` is computed from; two stand for more."""
+    node: Node | None = tensor.inputs[0] if len(tensor.inputs) == 1 and not tensor.inputs[0].domain else None
+    if node is not None and node.op in ("MatMul", "Gemm") and is_weight(node.inputs[1]):
+        return frozenset({node})
+    found = frozenset[Node]().union(*(known[t] for t in _data(tensor)))
+    return frozenset(islice(found, 2))

@@ -14,7 +14,6 @@ from regraft.regions.views import Axes, Axis, axes_of, is_weight, leaves, move, 
 from regraft.shapes import Facts, dims
 
 _TAKES = frozenset({"Split", "Slice", "Gather"})
-_FAR = 32  # nodes between a layer and what it makes at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +73,7 @@ def find_projection(tensor: Tensor, opset: int, facts: Facts) -> Projection | st
 def _path(tensor: Tensor, facts: Facts) -> list[Tensor]:
     """What `tensor` comes from, through views, parts and biases, and the values between."""
     values = [tensor]
-    for _ in range(_FAR):
-        node = values[-1].inputs[0] if len(values[-1].inputs) == 1 else None
-        if node is None or node.domain:
-            break
+    while len(values[-1].inputs) == 1 and not (node := values[-1].inputs[0]).domain:
         before = step(values[-1], facts)
         if before is not None and before[1] == 1:
             values.append(before[0])

@@ -16,6 +16,9 @@ INF = math.inf
 ACTIVATION = 1e4
 """No value that a layer computes is taken to be larger, nor what is computed of such values by arithmetic."""
 
+COUNT = 2.0**53
+"""No whole number that a caller gives is taken to be larger."""
+
 
 class Range(NamedTuple):
     """What is known of the elements of a value.
@@ -96,7 +99,7 @@ def of_dtype(dtype: Any) -> Range:
     if kind.kind == "b":
         return TRUTH
     limits = np.iinfo(kind)
-    return Range(int(limits.min), int(limits.max), float(limits.max))
+    return Range(int(limits.min), int(limits.max), min(float(limits.max), COUNT))
 
 
 def largest(dtype: Any) -> float:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from regraft.ir.graph import Node, Tensor
 from regraft.regions.numbers import keeps_shape, number, scales
 from regraft.rewriting.matcher import drops_nothing
 from regraft.shapes import Facts
-
-_FAR = 24  # nodes between a product and the Softmax at most
-_CHOICES = 5  # of them, those with two operands that could lead to the product
 
 
 class Bias(NamedTuple):
@@ -76,80 +73,141 @@ class Context(NamedTuple):
 
 def find_scores(softmax: Node, keys_last: bool, facts: Facts) -> Scores | None:
     """The way back from `softmax` to a product; None where there is none."""
-    start = Scores(softmax, keys_last=keys_last)
-    return next(_back(softmax.inputs[0], start, facts, _CHOICES), None)
+    failed = facts.found[find_scores]
+    way = _first_way((softmax.inputs[0], keys_last), lambda place: _back(place, facts), failed)
+    if way is None:
+        return None
+    factor, nodes = 1.0, list[Node]()
+    biases, masks, gates = list[Bias](), list[Mask](), list[Tensor]()
+    for node, part, place in way:  # the nearest to the Softmax first
+        nodes.append(node)
+        keys_last = place[1]
+        if isinstance(part, Bias):
+            biases.append(part._replace(factor=part.factor * factor))
+        elif isinstance(part, Mask):
+            masks.append(part._replace(fill=part.fill * factor))
+        elif isinstance(part, float):
+            factor *= part
+        elif part is not None:
+            gates.append(part)
+    parts = (tuple(found[::-1]) for found in (nodes, biases, masks, gates))
+    return Scores(nodes[-1], factor, keys_last, *parts)
 
 
 def find_context(softmax: Node, keys_last: bool, opset: int, facts: Facts) -> Context | None:
     """The way on from `softmax` to a MatMul that sums over the keys; None where there is none."""
-    return next(_forth(softmax.outputs[0], keys_last, Context(softmax, 0), opset, facts), None)
+    failed = facts.found[find_context]
+    way = _first_way((softmax.outputs[0], keys_last), lambda place: _forth(place, opset, facts), failed)
+    if way is None:
+        return None
+    nodes, gates = list[Node](), list[Tensor]()
+    zeroes_nan = drops = False
+    for node, part, _ in way:
+        if isinstance(part, Node):
+            nodes.append(part)
+            zeroes_nan = True
+        elif part is not None:
+            gates.append(part)
+        nodes.append(node)
+        drops = drops or (node.op == "Dropout" and not drops_nothing(node, opset))
+    product, last = way[-1][0], way[-1][2][0]
+    place = next(i for i, t in enumerate(product.inputs) if t is last)
+    return Context(product, place, tuple(nodes), tuple(gates), zeroes_nan, drops)
 
 
-def _back(tensor: Tensor, found: Scores, facts: Facts, choices: int) -> Iterator[Scores]:
+# ------------------------------------------------------------------------------------------------------ the search
+
+Place = tuple[Tensor, bool]
+"""A value on the way, and whether the keys are its last axis."""
+
+Ways = Iterator[tuple[Node, Any, Place | None]]
+"""Nodes that lead on from a place: what each is on the way, and the next place; None where the way ends."""
+
+
+def _first_way(
+    start: Place, ways: Callable[[Place], Ways], failed: dict[Place, None]
+) -> list[tuple[Node, Any, Place]] | None:
+    """The first way from `start` to an end: its nodes, what each is, and the place that it was reached from.
+
+    Args:
+        failed: the places from which no way ends, as other searches found; this one adds its own.
+    """
+    pending: list[tuple[Place | None, Any]] = [(start, None)]
+    seen: dict[Place, None] = {}
+    while pending:
+        place, trail = pending.pop()
+        if place is None:
+            way = []
+            while trail is not None:
+                *step, trail = trail
+                way.append(tuple(step))
+            on_it = {reached for _, _, reached in way}
+            failed.update((one, None) for one in seen if one not in on_it)
+            return way[::-1]
+        if place not in seen and place not in failed:
+            seen[place] = None
+            pending += [(after, (node, part, place, trail)) for node, part, after in ways(place)][::-1]
+    failed.update(seen)
+    return None
+
+
+def _back(place: Place, facts: Facts) -> Ways:
+    """Through what makes a value that can be scores."""
+    tensor, keys_last = place
     node = tensor.inputs[0] if len(tensor.inputs) == 1 else None
-    if node is None or node.domain or len(found.nodes) > _FAR or choices < 0:
+    if node is None or node.domain:
         return
-    found = found._replace(nodes=(node, *found.nodes))
     if node.op in ("MatMul", "Einsum"):
-        yield found._replace(product=node)
+        yield node, None, None
     elif node.op in ("Add", "Sub", "Where"):
-        for source, more in _chosen(node, found, facts):
-            yield from _back(source, more, facts, choices - 1)
+        for source, part in _chosen(node, keys_last, facts):
+            yield node, part, (source, keys_last)
     elif (scaled := scales(node, facts)) is not None:
-        yield from _back(scaled[0], found._replace(factor=found.factor * scaled[1]), facts, choices)
+        yield node, scaled[1], (scaled[0], keys_last)
     elif node.op == "Mul":
         for source, gate in (node.inputs, node.inputs[::-1]):
             if keeps_shape(node, source, facts):
-                yield from _back(source, found._replace(gates=(gate, *found.gates)), facts, choices - 1)
-    elif (kept := _kept(node, found.keys_last, facts)) is not None:
-        yield from _back(node.inputs[0], found._replace(keys_last=kept), facts, choices)
+                yield node, gate, (source, keys_last)
+    elif (kept := _kept(node, keys_last, facts)) is not None:
+        yield node, None, (node.inputs[0], kept)
 
 
-def _chosen(node: Node, found: Scores, facts: Facts) -> Iterator[tuple[Tensor, Scores]]:
+def _chosen(node: Node, keys_last: bool, facts: Facts) -> Iterator[tuple[Tensor, Bias | Mask]]:
     """Each operand of a sum or a choice that can be the scores, and what the other one is."""
     known = facts[node.outputs[0]].dims
-    rank, swapped = None if known is None else len(known), not found.keys_last
+    rank, swapped = None if known is None else len(known), not keys_last
     if node.op == "Where":
         for place in (1, 2):
             fill = number(node.inputs[3 - place], facts)
             if fill is not None and keeps_shape(node, node.inputs[place], facts):
-                mask = Mask(node.inputs[0], place == 1, fill * found.factor, swapped, rank)
-                yield node.inputs[place], found._replace(masks=(mask, *found.masks))
+                yield node.inputs[place], Mask(node.inputs[0], place == 1, fill, swapped, rank)
         return
     for place in (0, 1) if node.op == "Add" else (0,):
         if keeps_shape(node, node.inputs[place], facts):
             sign = -1.0 if node.op == "Sub" else 1.0
-            bias = Bias(node.inputs[1 - place], sign * found.factor, swapped, rank)
-            yield node.inputs[place], found._replace(biases=(bias, *found.biases))
+            yield node.inputs[place], Bias(node.inputs[1 - place], sign, swapped, rank)
 
 
-def _forth(tensor: Tensor, keys_last: bool, found: Context, opset: int, facts: Facts) -> Iterator[Context]:
-    if len(found.nodes) > _FAR:
-        return
+def _forth(place: Place, opset: int, facts: Facts) -> Ways:
+    """Through what reads a value that can be probabilities."""
+    tensor, keys_last = place
     for node in dict.fromkeys(tensor.outputs):
         if node.domain:
             continue
-        more = found._replace(nodes=(*found.nodes, node))
-        place = next(i for i, t in enumerate(node.inputs) if t is tensor)
+        first = next(i for i, t in enumerate(node.inputs) if t is tensor)
         if node.op == "MatMul":
-            if keys_last == (place == 0):
-                yield more._replace(product=node, place=place)
-            continue
-        if node.op == "Where":
+            if keys_last == (first == 0):
+                yield node, None, None
+        elif node.op == "Where":
             guard = _guard(node, tensor, facts)
-            if guard is None:
-                continue
-            more = found._replace(nodes=(*found.nodes, guard, node), zeroes_nan=True)
+            if guard is not None:
+                yield node, guard, (node.outputs[0], keys_last)
         elif node.op == "Mul" and keeps_shape(node, tensor, facts):
-            more = more._replace(gates=(*more.gates, node.inputs[1 - place]))
+            yield node, node.inputs[1 - first], (node.outputs[0], keys_last)
         elif node.op == "Dropout":
-            more = more._replace(drops=more.drops or not drops_nothing(node, opset))
-        elif place or (kept := _kept(node, keys_last, facts)) is None:
-            continue
-        else:
-            yield from _forth(node.outputs[0], kept, more, opset, facts)
-            continue
-        yield from _forth(node.outputs[0], keys_last, more, opset, facts)
+            yield node, None, (node.outputs[0], keys_last)
+        elif not first and (kept := _kept(node, keys_last, facts)) is not None:
+            yield node, None, (node.outputs[0], kept)
 
 
 def _guard(node: Node, tensor: Tensor, facts: Facts) -> Node | None:

@@ -9,12 +9,11 @@ from regraft.ir import schema
 from regraft.ir.graph import Constant, Dim, Node, Tensor
 from regraft.regions.bounds import LARGEST, Bounds
 from regraft.regions.broadcast import ELEMENTWISE
+from regraft.regions.dataflow import settle
 from regraft.rewriting.matcher import is_constant
 
 Axes = frozenset[int]
 """Axes, counted from the end: -1 is the last."""
-
-_FAR = 48  # steps back from a value: without an end to them, long chains would take quadratic time
 
 
 class Uniform:
@@ -29,14 +28,20 @@ class Uniform:
         self._known: dict[Tensor, Axes] = {}
 
     def __call__(self, tensor: Tensor) -> Axes:
-        return self._of(tensor, _FAR)
+        return settle(tensor, self._known, self._needs, self._find)
 
-    def _of(self, tensor: Tensor, steps: int) -> Axes:
-        if tensor not in self._known:
-            self._known[tensor] = self._find(tensor, steps)
-        return self._known[tensor]
+    def _needs(self, tensor: Tensor) -> list[Tensor]:
+        """What may be asked of to find out what is known of `tensor`."""
+        return list(tensor.inputs[0].inputs) if self._rule(tensor) is not None else []
 
-    def _find(self, tensor: Tensor, steps: int) -> Axes:
+    def _rule(self, tensor: Tensor) -> Rule | None:
+        node = tensor.inputs[0] if len(tensor.inputs) == 1 else None
+        if node is None or node.domain or node.outputs[0] is not tensor or tensor.shape is None:
+            return None
+        rule = _RULES.get(node.op, _elementwise if node.op in ELEMENTWISE else None)
+        return None if any(t.shape is None for t in node.inputs if not t.is_empty()) else rule
+
+    def _find(self, tensor: Tensor) -> Axes:
         if tensor.shape is None:
             return Axes()
         ones = Axes(i - len(tensor.shape) for i, dim in enumerate(tensor.shape) if dim == 1)
@@ -44,15 +49,10 @@ class Uniform:
             return ones
         if is_constant(tensor):
             return ones | _of_constant(tensor)
-        node = tensor.inputs[0] if len(tensor.inputs) == 1 else None
-        if node is None or node.domain or not steps or node.outputs[0] is not tensor:
-            return ones
         if self.bounds(tensor).is_one_number:
             return _every(tensor)
-        rule = _RULES.get(node.op, _elementwise if node.op in ELEMENTWISE else None)
-        if rule is None or any(t.shape is None for t in node.inputs if not t.is_empty()):
-            return ones
-        return ones | rule(node, self.opset, lambda t: self._of(t, steps - 1))
+        rule = self._rule(tensor)
+        return ones if rule is None else ones | rule(tensor.inputs[0], self.opset, self._known.__getitem__)
 
 
 Find = Callable[[Tensor], Axes]

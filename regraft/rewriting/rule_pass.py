@@ -105,7 +105,7 @@ def _apply(rule: Rule, match: Match, edit: Editor, context: Context) -> None:
 
     def store(values: Any, hint: str) -> Tensor:
         if not isinstance(values, Value) and np.ndim(values) == 0:
-            return edit.scalar(float(values), values.dtype, match.graph)
+            return edit.scalar(values.item(), values.dtype, match.graph)
         return edit.constant(values, hint)
 
     values = {name: Given(value) if isinstance(value, Tensor) else value for name, value in match.values.items()}

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import onnx
 
-from regraft.ir.graph import Graph
+from regraft.ir.graph import Constant, Graph, Tensor
 from regraft.shapes import dims
 from regraft.shapes.call import Call
 from regraft.shapes.dims import Dim
@@ -33,10 +33,23 @@ def _if(walk: Walk, call: Call, scope: Scope) -> list[Fact]:
 
 def _loop(walk: Walk, call: Call, scope: Scope) -> list[Fact]:
     """The values that are handed on as they are in every iteration, and a new axis before the others."""
-    before = [Fact(onnx.TensorProto.INT64, ()), Fact(onnx.TensorProto.BOOL, ())]
+    body: Graph = call.attrs["body"]
+    asked = call.inputs[1].dims if len(call.inputs) > 1 else None
+    before = [
+        Fact(code, _single(tensor, given))
+        for tensor, code, given in zip(
+            body.inputs, (onnx.TensorProto.INT64, onnx.TensorProto.BOOL), ((), asked), strict=False
+        )
+    ]
     start = call.inputs[2:]
-    state, made = _iterate(walk, call.attrs["body"], scope, before, start, [], skip=1)
+    state, made = _iterate(walk, body, scope, before, start, [], skip=1)
     return state + [_with_axis(fact, 0, dims.unnamed()) for fact in made[1 + len(start) :]]
+
+
+def _single(tensor: Tensor, given: tuple[Dim, ...] | None) -> tuple[Dim, ...]:
+    """The shape of a Loop's counter or condition in its body: ONNX Runtime makes it `[1]` if the body says so."""
+    dims = given if isinstance(tensor, Constant) or tensor.shape is None else tensor.shape
+    return () if not dims else (1,)
 
 
 def _scan(walk: Walk, call: Call, scope: Scope) -> list[Fact]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,11 +79,17 @@ UNKNOWN = Fact()
 
 
 class Facts(dict[Tensor, Fact]):
-    """What is known of each value of a model; `problems` are the nodes that contradict ONNX's rules, a line each."""
+    """What is known of each value of a model.
+
+    Attributes:
+        problems: the nodes that contradict ONNX's rules, a line each.
+        found: what questions that go by these facts found out, by question.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.problems: list[str] = []
+        self.found: defaultdict[Callable[..., Any], dict[Any, Any]] = defaultdict(dict)
 
     def __missing__(self, tensor: Tensor) -> Fact:
         fact = of_constant(tensor) if isinstance(tensor, Constant) else declared(tensor)

@@ -88,6 +88,7 @@ class ClampMaskValue(Pass):
         elsewhere = _read_elsewhere(node, inside, ends, edit)
         if elsewhere:
             return elsewhere
+        edit.touch(node, *node.inputs)
         changed = edit.constant(clamped.astype(values.dtype), f"{held.name}_clamped")
         if fill.place is None:
             node.attrs["value"] = changed

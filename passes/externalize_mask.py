@@ -192,6 +192,7 @@ def _add(site: Site, bias: Tensor, gates: Gates, model: Model, edit: Editor, con
         term = op.Cast(term, to=code_of(out.dtype))
     build = builder(node, model.graph, edit, added)
     if first.scores is None:
+        edit.touch(node, node.inputs[3])
         node.inputs[3] = build(term)
     else:
         scores = node.inputs[first.scores]

@@ -13,6 +13,7 @@ from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.regions.attention import Attention, look_at
+from regraft.regions.bounds import Bounds
 from regraft.regions.forms import Form, MaskForm, form_of, mask_of
 from regraft.regions.ranges import largest
 from regraft.regions.reads import read_elsewhere
@@ -52,19 +53,21 @@ class FuseAttention(Pass):
         if not any(schema.kind(node) in ("Softmax", "Attention") for node in model.nodes()):
             return
         ensure_types(model)
-        facts = analyse(model)
+        facts, bounds = analyse(model), Bounds(masks=True)
         places = [(*item, graph) for graph in rewritten(model) for item in look_at(graph, facts).items()]
         with Editor(model) as edit:
             for node, found, graph in reversed(places):  # what is read by a later one is then still there
                 if isinstance(found, Attention):
-                    self._fuse(found, graph, facts, edit, context)
+                    self._fuse(found, graph, facts, bounds, edit, context)
                 elif "; run " in found:
                     context.note(f"kept {label(node)}: {found}")
 
-    def _fuse(self, found: Attention, graph: AnyGraph, facts: Facts, edit: Editor, context: Context) -> None:
+    def _fuse(
+        self, found: Attention, graph: AnyGraph, facts: Facts, bounds: Bounds, edit: Editor, context: Context
+    ) -> None:
         is_operator = graph.opset >= OPERATOR_SINCE
         reason, form = _obstacle(found, edit, facts), form_of(found, facts)
-        mask = mask_of(found, facts, _floor(found) if is_operator else -math.inf)
+        mask = mask_of(found, facts, bounds, _floor(found) if is_operator else -math.inf)
         if reason is not None or isinstance(form, str) or isinstance(mask, str):
             if found.softmax.op == "Softmax":
                 context.note(

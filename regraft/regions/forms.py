@@ -54,7 +54,7 @@ class MaskForm(NamedTuple):
     chooses: bool
 
 
-def mask_of(found: Attention, facts: Facts, floor: float = -math.inf) -> MaskForm | str | None:
+def mask_of(found: Attention, facts: Facts, bounds: Bounds, floor: float = -math.inf) -> MaskForm | str | None:
     """The mask of the operator, None where there is none; a text says why it can be no mask.
 
     Args:
@@ -70,7 +70,7 @@ def mask_of(found: Attention, facts: Facts, floor: float = -math.inf) -> MaskFor
     small = next((mask.fill for mask in found.masks if mask.fill > VANISHING), None)
     if small is not None:
         return f"scores that are masked become {small:g}, which is not small enough to be added instead"
-    terms = [_added(part, found, facts, floor) for part in found.parts]
+    terms = [_added(part, found, facts, bounds, floor) for part in found.parts]
     return MaskForm(reduce(operator.add, terms), False) if terms else None
 
 
@@ -187,11 +187,11 @@ def _in_order(value: Term, layout: str, wanted: str) -> Term:
 # ----------------------------------------------------------------------------------------------------------- masks
 
 
-def _added(part: Bias | Mask, found: Attention, facts: Facts, floor: float) -> Term:
+def _added(part: Bias | Mask, found: Attention, facts: Facts, bounds: Bounds, floor: float) -> Term:
     if isinstance(part, Bias):
         value: Term = Given(part.tensor)
         value = value if part.factor == 1 else value * part.factor
-        known = Bounds(masks=True)(part.tensor)
+        known = bounds(part.tensor)
         value = op.Max(value, floor) if known.finite and known.low * part.factor < floor else value
         return _as_scores(value, part, found, facts)
     fill = max(part.fill, floor) if part.fill > -math.inf else part.fill

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
 import onnx
 import pytest
@@ -11,6 +14,7 @@ from regraft.ir import structure
 from regraft.ir.graph import Constant, Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
+from regraft.rewriting.composite import provide
 
 
 def model(body: str, ends: str = "(float[4] x) => (float[4] y)", constants: str = "") -> Model:
@@ -326,3 +330,103 @@ def test_the_cost_is_linear(readers: bool) -> None:
         return Counting.looked
 
     assert cost(2000) < 2.5 * cost(1000)
+
+
+# --------------------------------------------------------------------------------------------------- scalars
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "dtype"),
+    [
+        (2**53, 2**53 + 1, np.int64),
+        (2**64 - 1, 2**64 - 2, np.uint64),
+        (0.0, -0.0, np.float32),
+        (1.0, 1.0 + 2.0**-52, np.float64),
+        (1, 1, np.int64),
+        (0.1, np.float32(0.1).item(), np.float32),
+        (np.nan, np.nan, np.float32),
+    ],
+)
+def test_scalars_are_one_where_their_bits_are(one: float, other: float, dtype: type) -> None:
+    edited = model("y = Relu(x)")
+    with Editor(edited) as edit:
+        made = [edit.scalar(value, np.dtype(dtype), edited.graph) for value in (one, other)]
+        again = edit.scalar(one, np.dtype(dtype), edited.graph)
+    bits = [np.array(value, dtype).tobytes() for value in (one, other)]
+    assert [constant.values.tobytes() for constant in made] == bits
+    assert (made[0] is made[1]) == (bits[0] == bits[1])
+    assert again is made[0]
+
+
+# ------------------------------------------------------------------------------------------------- exceptions
+
+GRAPH = """c = Constant<value_float=2.0>() a = Relu(x) b = Identity(a) d = Mul(b, w) y = Identity(d)
+z = If (go) <then_branch = t () => (float[4] p) { q = Abs(b) p = Identity(q) },
+             else_branch = e () => (float[4] r) { r = Identity(a) }> k = Sub(a, c)"""
+ENDS = "(float[4] x, bool go) => (float[4] y, float[4] z, float[4] k, float[4] x)"
+
+
+def edits(edited: Model, edit: Editor) -> Iterator[None]:
+    """Edits of every kind, one by one."""
+    nodes = {node.outputs[0].name: node for node in edited.nodes()}
+    for name in ("b", "y", "p", "r"):
+        edit.replace(nodes[name].outputs[0], nodes[name].inputs[0])
+        yield
+        edit.remove(nodes[name])
+        yield
+    made = edit.insert(nodes["d"], "Add", [nodes["a"].outputs[0], edit.scalar(1.0, np.dtype("f4"), edited.graph)])
+    yield
+    edit.replace(nodes["d"].outputs[0], made.outputs[0])
+    yield
+    edit.replace(nodes["k"].outputs[0], Constant("five", np.full(4, 5, np.float32)))
+    yield
+    edit.insert(nodes["q"], "Neg", [nodes["a"].outputs[0]], outputs=[nodes["q"].outputs[0]])
+    edit.remove(nodes["q"])
+    yield
+    edit.remove_unread([nodes["d"], nodes["a"]])
+    yield
+    provide(edited, "Gelu", {}, np.dtype(np.float32))
+    yield
+
+
+def fail_after(edited: Model, steps: int) -> None:
+    with Editor(edited) as edit:
+        for _ in itertools.islice(edits(edited, edit), steps):
+            pass
+        raise KeyError("what a pass got wrong")
+
+
+@pytest.mark.parametrize("steps", range(1, 16))
+def test_an_exception_takes_every_edit_back(steps: int) -> None:
+    edited = model(GRAPH, ENDS, "<float[4] w = {1, 2, 3, 4}>")
+    before, links = to_proto(edited), [(list(t.inputs), list(t.outputs)) for t in tensors_of(edited)]
+    with pytest.raises(KeyError):
+        fail_after(edited, steps)
+    assert to_proto(edited) == before
+    assert [(list(t.inputs), list(t.outputs)) for t in tensors_of(edited)] == links
+    structure.check(edited)
+    bypass(edited)
+    text(edited)
+
+
+def turn_round(edited: Model) -> None:
+    first, last = edited.graph.nodes[0], edited.graph.nodes[-1]
+    with Editor(edited) as edit:
+        made = edit.insert(first, "Add", [last.outputs[0], first.inputs[0]])
+        edit.touch(first, *first.inputs, made.outputs[0])
+        first.inputs[0] = made.outputs[0]
+
+
+def test_an_edit_that_makes_a_cycle_is_taken_back() -> None:
+    edited = model("a = Relu(x) b = Neg(a) y = Abs(b)")
+    before = to_proto(edited)
+    with pytest.raises(GraphError, match="cycle"):
+        turn_round(edited)
+    assert to_proto(edited) == before
+    structure.check(edited)
+
+
+def tensors_of(edited: Model) -> list[Tensor]:
+    """Every value, in an order that the graphs decide."""
+    found = [t for node in edited.nodes() for t in (*node.inputs, *node.outputs)]
+    return list(dict.fromkeys([*edited.graph.inputs, *found, *edited.graph.outputs]))

@@ -21,7 +21,7 @@ from regraft.rewriting.matcher import is_constant
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
 from regraft.rewriting.term import Term, op
-from regraft.verification.contract import Contract, exact, reassociation
+from regraft.verification.contract import reassociation
 
 
 class LowerWhere(RulePass):
@@ -36,11 +36,12 @@ class LowerWhere(RulePass):
     scores filled with it, and integers come out the same, but for the sign of a zero. (`b + k · (a - b)` would round,
     and overflow.)
 
-    An infinity or a NaN times 0 is no zero. So a Where stays that asks IsNaN or IsInf, and one with a branch that a
-    constant or an input of the model can make infinite. What layers compute counts as finite, and so does what the host
-    looks up in a finite table. `simplify-mask` and `clamp-mask-value` take such Wheres away. With `infinite=finite`
-    branches count as finite, and minus infinity in a constant becomes the least finite number: a row of scores that is
-    masked throughout then gives equal weights and no NaN.
+    An infinity or a NaN times 0 is no zero. So a Where stays that asks IsNaN or IsInf, and one with a branch that may
+    be infinite or NaN: by a constant, an input of the model, or an operator such as Log, Exp and Div. What layers
+    compute of finite numbers counts as finite, and so does what the host looks up in a finite table. `simplify-mask`
+    and `clamp-mask-value` take such Wheres away. With `infinite=finite` branches count as finite, and minus infinity in
+    a constant becomes the least finite number: a row of scores that is masked throughout then gives equal weights and
+    no NaN.
 
     Wheres in the arithmetic of shapes are written out too; `fold-constants` before makes most of them constants.
     """
@@ -48,11 +49,8 @@ class LowerWhere(RulePass):
     name = "lower-where"
     notes_refusals = True
     introduces = frozenset({"Add", "And", "Cast", "Mul", "Not", "Or", "Sub"})
+    contract = reassociation
     infinite: Literal["keep", "finite"] = option("keep", "a Where of which a branch may be infinite")
-
-    @property
-    def contract(self) -> Contract:
-        return exact if self.infinite == "keep" else reassociation
 
     _inputs: Mapping[Tensor, Range] = MappingProxyType({})
 

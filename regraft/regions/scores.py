@@ -90,8 +90,9 @@ def find_scores(softmax: Node, keys_last: bool, facts: Facts) -> Scores | None:
             factor *= part
         elif part is not None:
             gates.append(part)
-    parts = (tuple(found[::-1]) for found in (nodes, biases, masks, gates))
-    return Scores(nodes[-1], factor, keys_last, *parts)
+    for found in (nodes, biases, masks, gates):
+        found.reverse()
+    return Scores(nodes[0], factor, keys_last, tuple(nodes), tuple(biases), tuple(masks), tuple(gates))
 
 
 def find_context(softmax: Node, keys_last: bool, opset: int, facts: Facts) -> Context | None:

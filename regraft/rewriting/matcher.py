@@ -51,10 +51,14 @@ class Miss:
 
 @dataclass
 class Matcher:
-    """Looks for patterns in `graph`. With `misses`, the best failed match at each root is kept there."""
+    """Looks for patterns in `graph`. With `misses`, the best failed match at each root is kept there.
+
+    With `exact` a number matches itself alone, -0.0 no zero; else within a tolerance.
+    """
 
     graph: AnyGraph
     misses: list[Miss] | None = None
+    exact: bool = False
     _numbers: dict[Tensor, tuple[float, tuple[int, ...]] | None] = field(default_factory=dict)
 
     def match(self, pattern: Pattern, root: Node) -> Iterator[Found]:
@@ -78,7 +82,7 @@ class Matcher:
             return
         if isinstance(term, Number):
             value = self.number(tensor)
-            if value is not None and _near(value, term.value, tensor):
+            if value is not None and self._is(value, term.value, tensor):
                 yield found
             else:
                 self._miss(found, tensor, f"wanted the constant {term.value:g}, found {_shown(tensor, value)}")
@@ -105,7 +109,7 @@ class Matcher:
             self._miss(found, tensor, f"'{var.name}' must be a constant {'number' * (var.kind == 'number')}".rstrip())
         elif var.name not in found.values:
             yield Found({**found.values, var.name: value}, found.nodes)
-        elif _same(found.values[var.name], value):
+        elif _same(found.values[var.name], value) and (found.values[var.name] == value or not self.exact):
             yield found
         else:
             self._miss(found, tensor, f"'{var.name}' was {_shown(found.values[var.name], None)} elsewhere")
@@ -161,7 +165,7 @@ class Matcher:
         for left, value, end in self._link(chain, node, chain.operands, neutral, found, len(chain.operands) + 1):
             if left:
                 self._miss(end, tensor, f"no factor or summand is {shown(left[0])}")
-            elif not _near(value, chain.number, tensor):
+            elif not self._is(value, chain.number, tensor):
                 self._miss(end, tensor, f"wanted the constant {chain.number:g}, found {value:g}")
             else:
                 yield end
@@ -234,6 +238,13 @@ class Matcher:
             tensor = node.inputs[0]
         return tensor, skipped
 
+    def _is(self, value: float, wanted: float, tensor: Tensor) -> bool:
+        """Whether the number `value`, found as `tensor`, is the one that a pattern wants."""
+        if not self.exact:
+            return _near(value, wanted, tensor)
+        wanted = wanted if tensor.dtype is None else float(np.array(wanted, tensor.dtype))
+        return value == wanted and math.copysign(1, value) == math.copysign(1, wanted)
+
     def _miss(self, found: Found, tensor: Tensor, reason: str) -> None:
         if self.misses is not None:
             maker = tensor.inputs[0].name if tensor.inputs else ""
@@ -272,6 +283,8 @@ def uniform(tensor: Tensor) -> tuple[float, tuple[int, ...]] | None:
     first = values.flat[0]
     if values.size > 1 and (values.flat[-1] != first or not (values == first).all()):
         return None
+    if not first and values.dtype.kind not in "biu" and np.signbit(values).any() != np.signbit(values).all():
+        return None  # zeros of both signs
     return float(first), values.shape
 
 

@@ -20,6 +20,7 @@ from regraft.rewriting.effect import introduced, removed
 from regraft.rewriting.matcher import Matcher, Miss
 from regraft.rewriting.rule import Match, Rule, candidates, first_match, index_of
 from regraft.rewriting.term import Given, call
+from regraft.verification.contract import exact
 
 
 class RulePass(Pass):
@@ -53,7 +54,7 @@ class RulePass(Pass):
         with Editor(model) as edit:
             for graph in rewritten(model):
                 misses: list[Miss] | None = [] if self.notes_refusals else None
-                for rule, found in _matches(needed, graph, edit, misses):
+                for rule, found in _matches(needed, Matcher(graph, misses, self.contract == exact), edit):
                     _apply(rule, found, edit, context)
                 for miss in misses or ():
                     if miss.refused:
@@ -75,14 +76,11 @@ def ensure_types(model: Model) -> None:
         shapes.infer(model)
 
 
-def _matches(
-    rules: Sequence[Rule], graph: AnyGraph, edit: Editor, misses: list[Miss] | None
-) -> Iterator[tuple[Rule, Match]]:
-    index = index_of(graph)
+def _matches(rules: Sequence[Rule], matcher: Matcher, edit: Editor) -> Iterator[tuple[Rule, Match]]:
+    index = index_of(matcher.graph)
     for rule in rules:
-        matcher = Matcher(graph, misses)
         for root in candidates(rule, index):
-            found = first_match(rule, root, graph, matcher, edit) if root not in edit.dead else None
+            found = first_match(rule, root, matcher.graph, matcher, edit) if root not in edit.dead else None
             if found is not None:
                 yield rule, found
 

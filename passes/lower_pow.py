@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from regraft.ir.graph import Tensor
+from regraft.regions.bounds import Bounds
 from regraft.rewriting.conditions import float_dtype
 from regraft.rewriting.matcher import adds_no_dims, uniform
 from regraft.rewriting.rule import Rule
@@ -14,6 +17,8 @@ from regraft.rewriting.term import Term, constant, op
 from regraft.verification.contract import reassociation
 
 LARGEST = 8
+_DIGITS = 2.0**53
+"""Whole numbers below are what they are in double precision, in which runtimes compute powers beyond the third."""
 
 
 def power(x: Any, n: int) -> Term:
@@ -35,7 +40,7 @@ def written(x: Any, exponent: float) -> Term:
     return power(base, int(whole)) * root if whole else root
 
 
-def known_exponent(x: Tensor, e: Tensor) -> str | dict[str, Any]:
+def known_exponent(x: Tensor, e: Tensor, bounds: Bounds) -> str | dict[str, Any]:
     """The exponent, where Pow is a few products and roots; else why it is not."""
     found = uniform(e)
     if found is None:
@@ -48,7 +53,14 @@ def known_exponent(x: Tensor, e: Tensor) -> str | dict[str, Any]:
     dtype = float_dtype(x)
     if isinstance(dtype, str) and (exponent < 0 or exponent % 1):
         return dtype
+    if isinstance(dtype, str) and exponent > 3 and not _fits(bounds(x).magnitude ** exponent, x):
+        return f"powers of '{x.name}' may overflow, which products do otherwise"
     return {"exponent": exponent}
+
+
+def _fits(power: float, x: Tensor) -> bool:
+    """Whether a power of `x`, which holds whole numbers, is the same however it is computed."""
+    return x.dtype is not None and power <= min(_DIGITS, np.iinfo(x.dtype).max)
 
 
 class LowerPow(RulePass):
@@ -59,7 +71,8 @@ class LowerPow(RulePass):
     Pow(x, 1/2)   →  Sqrt(x)                        Pow(x, -1/2)  →  Reciprocal(Sqrt(x))
     Pow(x, 5/2)   →  x · x · Sqrt(x)                Pow(x, -3/2)  →  Reciprocal(x) · Reciprocal(Sqrt(x))
 
-    Base and exponent may differ in dtype; of whole numbers only positive whole powers are taken. hls4ml lacks Pow, and
+    Base and exponent may differ in dtype; of whole numbers only positive whole powers are taken, beyond the
+    third only where no power overflows. hls4ml lacks Pow, and
     AWS Neuron's compiler of MXNet has it for single numbers only; PopRT rewrites it too. Where a root is taken, -inf
     gives NaN (Pow: inf, or 0) and the reciprocal of the root of -0 is -inf (Pow: inf).
     """
@@ -71,4 +84,9 @@ class LowerPow(RulePass):
     introduces = frozenset({"Mul", "Reciprocal", "Sqrt"})
 
     def rules(self) -> Sequence[Rule]:
-        return (Rule(lambda x, e: op.Pow(x, constant(e)), written, known_exponent, name="pow"),)
+        bounds = Bounds()
+
+        def condition(x: Tensor, e: Tensor) -> str | dict[str, Any]:
+            return known_exponent(x, e, bounds)
+
+        return (Rule(lambda x, e: op.Pow(x, constant(e)), written, condition, name="pow"),)

@@ -14,6 +14,7 @@ from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array, dtype_from_onnx
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass, label
+from regraft.regions.bounds import LARGEST
 from regraft.rewriting.node_pass import put, remove_unread_makers
 from regraft.rewriting.term import Given, Term, op, term
 from regraft.shapes import Facts, analyse, dims
@@ -86,6 +87,8 @@ def all_numbers(start: Array, limit: Array, delta: Array) -> Term | str:
     steps = (limit.item() - first) / step
     if not math.isfinite(steps):
         return "its numbers are not finite"
+    if steps > LARGEST:
+        return f"it has more than {LARGEST:,} numbers"
     wanted = first + np.arange(max(math.ceil(steps), 0)) * step
     numbers = wanted.astype(start.dtype)
     return term(numbers) if (numbers == wanted).all() else "its numbers are rounded: fold-constants computes those"

@@ -14,7 +14,7 @@ from regraft.pipelines.options import option
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
 from regraft.rewriting.term import Term, op, term
-from regraft.verification.contract import exact
+from regraft.verification.contract import reassociation
 
 _MOVES = ("Expand", "Identity", "Reshape", "Squeeze", "Tile", "Transpose", "Unsqueeze")
 """Operators whose output holds no value that their first input does not."""
@@ -58,13 +58,16 @@ class LowerTrilu(RulePass):
                  →  And(x, mask)         where x is boolean
 
     The mask is a constant where the last two dimensions and k are known, else it compares the numbers of rows and
-    columns, which are Ranges (see `lower-range`). Causal masks are made with it, of -inf often. Of the compilers for
+    columns, which are Ranges (see `lower-range`). The numbers stay the same but for the sign of a zero: a product makes
+    -0 of a number below zero that is cut off, and ONNX Runtime's Where makes 0 of a -0 that stays.
+
+    Causal masks are made with it, of -inf often. Of the compilers for
     accelerators that list their operators (AWS Neuron, hls4ml) none has Trilu, and the importer onnx2torch lacks it.
     """
 
     name = "lower-trilu"
     notes_refusals = True
-    contract = exact
+    contract = reassociation
     removes = frozenset({"Trilu"})
     form: Literal["where", "mul"] = option("where", "what it becomes")
 

@@ -13,6 +13,7 @@ from regraft.ir.graph import AnyGraph, Node, Tensor
 from regraft.ir.order import reads
 from regraft.regions.bounds import Bounds
 from regraft.regions.lookups import LAYOUT, SHAPE_ONLY
+from regraft.regions.ranges import largest
 from regraft.rewriting.matcher import is_constant
 
 PRODUCTS = frozenset({"MatMul", "Gemm", "Einsum", "Conv", "Attention", "MatMulInteger", "QLinearMatMul"})
@@ -114,16 +115,28 @@ def _masks(node: Node, scores: int, layered: set[Tensor]) -> bool:
 
 
 def shows_each_row(softmax: Node, bounds: Bounds, opset: int) -> bool:
-    """Whether the scores of `softmax` are masked by a constant that leaves a finite number in each row."""
+    """Whether the scores of `softmax` are masked by a constant that leaves a finite number in each row, and no NaN."""
     scores: Tensor = softmax.inputs[0]
     node: Node | None = scores.inputs[0] if scores.inputs else None
     axis = schema.attribute(softmax, "axis", opset)
     if node is None or node.op not in ("Add", "Where") or node.domain or scores.shape is None:
         return False
     axis -= len(scores.shape) if axis >= 0 else 0
-    first, second = node.inputs[:2] if is_constant(node.inputs[0]) else node.inputs[1::-1]
-    values = schema.constant_of(first) if bounds(second).finite and (opset >= 13 or axis == -1) else None
-    if values is None or -axis > values.ndim or (values == np.inf).any():
+    first, second = node.inputs[:2] if node.op == "Where" or is_constant(node.inputs[0]) else node.inputs[1::-1]
+    known = bounds(second)
+    values = schema.constant_of(first) if known.finite and (opset >= 13 or axis == -1) else None
+    if values is None or -axis > values.ndim or (values == np.inf).any() or np.isnan(values).any():
         return False
-    shown = values if node.op == "Where" else np.isfinite(values)
+    if node.op == "Where":
+        shown = values if _hides_at_most(node.inputs[2], bounds) else np.zeros_like(values)
+    else:
+        shown = np.isfinite(values)
+        largest_sum = known.magnitude + float(np.abs(values[shown].astype(np.float64)).max(initial=0.0))
+        shown = shown & (largest_sum <= largest(values.dtype))
     return bool(shown.any(axis).all())
+
+
+def _hides_at_most(tensor: Tensor, bounds: Bounds) -> bool:
+    """Whether what is chosen instead of scores is finite or minus infinity."""
+    values = schema.constant_of(tensor) if is_constant(tensor) else None
+    return bounds(tensor).finite or (values is not None and bool((values < np.inf).all()))

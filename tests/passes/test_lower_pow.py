@@ -99,6 +99,21 @@ def test_what_would_differ_stays_and_why_says_so(parse, shape, dims, values, rea
     assert [reason in note for note in context.notes] == [True]
 
 
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+@pytest.mark.parametrize("exponent", [2, 3, 4, 5, 8])
+def test_powers_of_whole_numbers_that_overflow(parse, lower, dtype, exponent):
+    """Up to the third they are products to ONNX Runtime; beyond, it computes them in double precision."""
+    limits = np.iinfo(dtype)
+    x = np.array([3, -3, 50_000, 94_906_267, 2**16, limits.max, limits.min], dtype)
+    found = lower(pow_model(parse, exponent, dtype), LowerPow(), {"x": x})
+    assert ("Pow" in found.ops) == (exponent > 3)
+    text = (
+        f"g ({dtype}[n] x) => ({dtype}[n] y) <{dtype} low = {{-9}}, {dtype} high = {{9}}, {dtype} e = {{{exponent}}}>"
+    )
+    small = parse(f"{text} {{ c = Clip(x, low, high) y = Pow(c, e) }}")
+    assert "Pow" not in lower(small, LowerPow(), {"x": x}).ops
+
+
 @pytest.mark.parametrize("exponent", [-1, 0.5])
 def test_whole_numbers_keep_inverse_and_root(parse, exponent):
     model = pow_model(parse, exponent, "int64", of="float")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -62,6 +63,11 @@ EMPTY = {
     "filled with it": "s = MatMul(q, k) x = Where(c, s, inf)",
     "two of the least": "m = Where(c, zero, least) t = Add(m, m) s = MatMul(q, k) x = Add(s, t)",
     "the caller's mask": "x = Add(q, q)",
+    "chosen instead of a constant": "m = Where(c, zero, inf) x = Where(c, least, m)",
+    "the logarithm of a mask": "i = Cast<to=1>(c) m = Log(i) s = MatMul(q, k) x = Add(s, m)",
+    "through many nodes": "m = Where(c, zero, inf) "
+    + " ".join(f"{b} = Neg({a})" for a, b in pairwise(["m", *(f"n{i}" for i in range(100))]))
+    + " s = MatMul(q, k) x = Add(s, n99)",
 }
 
 
@@ -110,6 +116,31 @@ def test_the_least_number_of_half_precision_leaves_no_room_for_scores(parse, lea
     with_constants(model, least=least)
     SimplifyMask().run(model, Context())
     assert ("IsNaN" in {node.op for node in model.graph.nodes}) == stays
+
+
+@pytest.mark.parametrize("body", ["x = Where(shows, s, l)", "d = Add(s, hides) x = Add(d, m)"])
+def test_a_constant_mask_beside_what_may_be_no_number_or_overflow(parse, apply, body):
+    """A NaN that is chosen, a constant and a computed mask that are minus infinity together."""
+    constants = (
+        f"<float zero = {{0}}, float least = {{{MIN}}}, bool[1,3] shows = {{1,0,0}}, float[1,3] hides = {{0,0,0}}>"
+    )
+    text = f"l = Log(q) m = Where(c, zero, least) s = MatMul(q, k) {body}"
+    model = attention(parse, text, constants)
+    with_constants(model, hides=[[MIN, -np.inf, -np.inf]])
+    inputs = {"c": ROWS, "q": SCORES, "k": np.eye(3, dtype=np.float32)[None]}
+    assert "IsNaN" in apply(model, SimplifyMask(), inputs=inputs).ops
+
+
+@pytest.mark.parametrize(
+    ("one", "zero"), [(1.00001, 0.0), (0.99999, 0.0), (1.0, 1e-31), (1.0, -0.0), (1.0, -1e-38), (-1.0, 0.0)]
+)
+@pytest.mark.parametrize("branches", ["one, zero", "zero, one"])
+def test_numbers_that_are_nearly_one_and_zero_are_not_taken_for_them(parse, apply, one, zero, branches):
+    text = (
+        f"g (bool[1,3] c) => (float[1,3] out) <float one = {{0}}, float zero = {{0}}> {{ out = Where(c, {branches}) }}"
+    )
+    model = with_constants(parse(text), one=one, zero=zero)
+    assert "Where" in apply(model, SimplifyMask(), inputs={"c": np.array([[True, False, True]])}).ops
 
 
 # ------------------------------------------------------------------------------------------------ logic and shapes

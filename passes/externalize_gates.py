@@ -35,8 +35,8 @@ class ExternalizeGates(Pass):
     x · g, x / g    →  x · sequence_gate, x / sequence_gate    so does g, of at least two axes
 
     MXNet's SequenceMask is the first, c being place < length; the mean over words, by a mask and by their number, is
-    the last. The gate is 1 where x stays and 0 elsewhere; all that are of one condition share an input. x is finite, as
-    far as is known: an infinity times 0 is no number.
+    the last. The gate is 1 where x stays and 0 elsewhere; all that are of one condition share an input. x is what layers
+    compute, and finite as long as the caller gives finite numbers: an infinity times 0 is no number.
     """
 
     name = "externalize-gates"
@@ -90,7 +90,7 @@ def _kept(node: Node, bounds: Bounds) -> int | None:
     for place in (1, 2):
         other, kept = node.inputs[3 - place], node.inputs[place]
         is_shaped = kept.shape is not None and kept.shape == out.shape
-        if is_shaped and bounds(other).is_zero and bounds(kept).finite:
+        if is_shaped and bounds(other).is_zero and (bounds(kept).finite or bounds(kept).given):
             return place
     return None
 

@@ -6,8 +6,9 @@ from collections.abc import Hashable
 from typing import Any
 
 from regraft.ir.graph import Constant, Node, Tensor, subgraphs
-from regraft.ir.schema import RANDOM
+from regraft.ir.schema import DOMAINS, RANDOM, STAND_IN
 
+_KNOWN = frozenset({*DOMAINS, STAND_IN})  # of other operators nobody says that they leave nothing to chance
 _SMALL = 1 << 20  # bytes of the largest constant that is compared by value
 
 
@@ -37,7 +38,7 @@ class Sameness:
             key = ""
         elif isinstance(tensor, Constant) and tensor.nbytes <= _SMALL:
             key = _contents(tensor)
-        elif node is not None and not subgraphs(node) and node.op not in RANDOM:
+        elif node is not None and (node.domain or "") in _KNOWN and not subgraphs(node) and node.op not in RANDOM:
             place = next(i for i, output in enumerate(node.outputs) if output is tensor)
             inputs = tuple(self._known[t] for t in node.inputs)
             key = (node.op, node.domain, place, inputs, _attributes(node.attrs))

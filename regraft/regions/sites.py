@@ -48,16 +48,20 @@ def find_sites(every: Sequence[Masking], ends: Collection[Tensor] = ()) -> tuple
 
 def _leaves(masking: Masking) -> Iterator[Masking]:
     """`masking`, or where a learned bias is part of it, those that add to the bias, or hide places of it."""
-    node: Node | None = masking.value.inputs[0] if masking.value.inputs else None
-    if node is None or node.domain or masking.kind != "added" or not origin(masking.value).tables:
-        yield masking
-    elif node.op == "Add":
-        for place in (0, 1):
-            yield from _leaves(Masking(node, place, 1 - place, masking.softmax))
-    elif node.op == "Where" and (hiding := [place for place in (1, 2) if _hides(node.inputs[place])]):
-        yield Masking(node, hiding[0], 3 - hiding[0], masking.softmax)
-    else:
-        yield masking
+    pending, seen = [masking], set[Node]()
+    while pending:
+        current = pending.pop()
+        node: Node | None = current.value.inputs[0] if current.value.inputs else None
+        if node is None or node.domain or current.kind != "added" or not origin(current.value).tables:
+            yield current
+        elif node.op == "Add":
+            if node not in seen:
+                pending += [Masking(node, place, 1 - place, masking.softmax) for place in (1, 0)]
+            seen.add(node)
+        elif node.op == "Where" and (hiding := [place for place in (1, 2) if _hides(node.inputs[place])]):
+            yield Masking(node, hiding[0], 3 - hiding[0], masking.softmax)
+        else:
+            yield current
 
 
 def _hides(tensor: Tensor) -> bool:

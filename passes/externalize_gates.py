@@ -35,8 +35,8 @@ class ExternalizeGates(Pass):
     x · g, x / g    →  x · sequence_gate, x / sequence_gate    so does g, of at least two axes
 
     MXNet's SequenceMask is the first, c being place < length; the mean over words, by a mask and by their number, is
-    the last. The gate is 1 where x stays and 0 elsewhere; all that are of one condition share an input. x is what layers
-    compute, and finite as long as the caller gives finite numbers: an infinity times 0 is no number.
+    the last. The gate is 1 where x stays and 0 elsewhere; all that are of one condition share an input. x is what
+    layers compute, and finite as long as the caller gives finite numbers: an infinity times 0 is no number.
     """
 
     name = "externalize-gates"

@@ -27,8 +27,9 @@ class FoldConstants(Pass):
     | If of a known condition | the nodes of the branch taken |
 
     Left as they are: random operators, Dropout, DequantizeLinear, nodes with bodies, results that are no tensors, what
-    rounds to half precision, what ONNX Runtime cannot run, and what would make the file grow beyond `max-bytes`:
-    results added less constants no longer read. A large result is computed while saving; until then it takes no memory.
+    rounds to half precision, what ONNX Runtime cannot run, what makes more bytes of weights in 8 or 16 bits than these
+    have, and what would make the file grow beyond `max-bytes`: results added less constants no longer read. A large
+    result is computed while saving; until then it takes no memory.
     """
 
     name = "fold-constants"
@@ -51,6 +52,5 @@ class FoldConstants(Pass):
         for node, cause in failed.items():
             context.note(f"{label(node)} ({node.op}) is not folded: {cause}")
         for node, excess in fold.too_large.items():
-            context.note(
-                f"{label(node)} ({node.op}) is not folded: {Bytes(excess)} more than max-bytes={self.max_bytes}"
-            )
+            limit = f"max-bytes={self.max_bytes}" if fold.may_grow([node]) else "the packed weights that it reads"
+            context.note(f"{label(node)} ({node.op}) is not folded: {Bytes(excess)} more than {limit}")

@@ -28,14 +28,19 @@ class Budget:
         self.results: list[Tensor] = []
         self.removed: dict[Node, None] = {}
 
-    def fold(self, nodes: Sequence[Node]) -> int:
-        """Decide for `nodes`, all together, if they fit; the bytes that would be too many, 0 if they fit."""
+    def fold(self, nodes: Sequence[Node], may_grow: bool = True) -> int:
+        """Decide for `nodes`, all together, if they fit; the bytes that would be too many, 0 if they fit.
+
+        Args:
+            may_grow: whether these may add more bytes than they take away.
+        """
         reads: dict[Tensor, int] = {}
         gone, freed = self._without([node for node in nodes if node not in self.removed], reads)
         results = [t for n in nodes for t in n.outputs if t.name and self._is_read(t, reads)]
         grown = self.grown + sum(map(self._size, results)) - freed
-        if grown > self._limit:
-            return grown - self._limit
+        limit = self._limit if may_grow else min(self._limit, self.grown)
+        if grown > limit:
+            return grown - limit
         self.grown = grown
         self._reads.update(reads)
         self.results += results

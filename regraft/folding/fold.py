@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import onnx
@@ -28,12 +29,19 @@ COPIES = MOVES | {"Gather", "Slice", "Split", "Concat", "Expand", "Tile", "Const
 half precision, so a constant rounded in the midst of it would change the outputs."""
 
 
+def _is_packed(held: Base) -> bool:
+    """Whether it is a weight in fewer bits than floats have: quantized, or in half precision. Truths are masks."""
+    kind = np.dtype(held.dtype)
+    return math.prod(held.shape) > 1 and kind.itemsize <= 2 and kind != np.dtype(bool) and not kind.hasobject
+
+
 class Fold:
     """One round over a model: what the facts of its start allow.
 
     Attributes:
         bases: values that are known without computing.
         nodes: those that can be folded, producers first.
+        unpacked: packed weights, and what is made of them: a file never grows by these.
     """
 
     def __init__(self, model: Model, edit: Editor, facts: Facts, failed: dict[Node, str]):
@@ -41,6 +49,7 @@ class Fold:
         self.bases: dict[Tensor, Base] = {}
         self.too_large: dict[Node, int] = {}
         self.nodes: dict[Node, int] = {}
+        self.unpacked: set[Tensor] = set()
 
     def run(self, limit: int, grown: int, context: Context) -> tuple[int, bool]:
         """Fold; the growth of the file until now, and whether another round may find more."""
@@ -80,11 +89,14 @@ class Fold:
         """Fill `nodes` and `bases`."""
         self.nodes.clear()
         self.bases.clear()
+        self.unpacked.clear()
         for graph in self.model.graphs():
             versions = schema.versions(graph)
             for node in self.edit.alive(graph):
                 if node not in self.failed and self._is_known(node, versions):
                     self.nodes[node] = len(self.nodes)
+                    if any(t in self.unpacked or (t in self.bases and _is_packed(self.bases[t])) for t in node.inputs):
+                        self.unpacked.update(node.outputs)
 
     def _is_known(self, node: Node, versions: Mapping[str, int]) -> bool:
         if node.op == "Constant" and not node.domain:
@@ -137,10 +149,14 @@ class Fold:
         """Decide, for values that share producers or weights together, else one by one from the consumers on."""
         self.too_large.clear()
         for group in self._groups():
-            if budget.fold(group):
+            if budget.fold(group, self.may_grow(group)):
                 for node in reversed(group):
-                    if node not in budget.removed and (excess := budget.fold([node])):
+                    if node not in budget.removed and (excess := budget.fold([node], self.may_grow([node]))):
                         self.too_large[node] = excess
+
+    def may_grow(self, nodes: Iterable[Node]) -> bool:
+        """Whether the file may grow by what these make: not by packed weights that are unpacked."""
+        return not any(tensor in self.unpacked for node in nodes for tensor in node.outputs)
 
     def _groups(self) -> Iterator[list[Node]]:
         """The nodes, those together that share a producer or a large constant."""

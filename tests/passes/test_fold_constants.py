@@ -491,3 +491,57 @@ def test_the_file_never_grows_past_the_limit_and_the_outputs_stay(model: Model, 
     same_outputs(before, model, {"a": np.ones((2, 4), np.float32)})
     if limit == 10**6:
         assert not any(node.op in ("Neg", "Tile", "ReduceSum", "Mul") for node in model.graph.nodes)
+
+
+# ------------------------------------------------------------------------------------------------- packed weights
+
+PACKED = {
+    "int8": "f = Cast <to = 1> (q)  w = Mul (f, s)",
+    "a zero point": "z = Cast <to = 1> (zero)  f = Cast <to = 1> (q)  c = Sub (f, z)  w = Mul (c, s)",
+    "by way of int32": """f = Cast <to = 6> (q)  z = Cast <to = 6> (zero)  c = Sub (f, z)  d = Cast <to = 1> (c)
+      w = Mul (d, s)""",
+    "behind a view": "t = Transpose (q)  f = Cast <to = 1> (t)  w = Mul (f, s)",
+    "uint8": "u = Cast <to = 2> (q)  f = Cast <to = 1> (u)  w = Mul (f, s)",
+    "halves of bytes": """u = Cast <to = 2> (q)  low = BitwiseAnd (u, mask)
+      high = BitShift <direction = "RIGHT"> (u, four)  both = Concat <axis = 0> (low, high)
+      f = Cast <to = 1> (both)  w = Mul (f, s)""",
+    "half": "h = Cast <to = 10> (q)  f = Cast <to = 1> (h)  w = Mul (f, s)",
+}
+
+
+@pytest.mark.parametrize("max_bytes", [1 << 20, 1 << 30])
+@pytest.mark.parametrize("form", PACKED)
+def test_packed_weights_stay_packed(form, max_bytes):
+    numbers, rows = ", ".join(str(i % 251 - 125) for i in range(64)), 16 if form == "halves of bytes" else 8
+    model = parse(f"""g (float[3, {rows}] x) => (float[3, 8] y)
+    <int8[8, 8] q = {{{numbers}}}, float s = {{0.01}}, int8 zero = {{3}}, uint8 mask = {{15}}, uint8 four = {{4}}>
+    {{ {PACKED[form]}  y = MatMul (x, w) }}""")
+    before, size = clone(model), weight_bytes(model)
+    inputs = {"x": np.arange(3 * rows, dtype=np.float32).reshape(3, rows)}
+    context = fold(model, max_bytes=max_bytes)
+    assert weight_bytes(model) <= size + 3  # the zero point is a number
+    assert exact.check(Session(before).run(inputs), Session(model).run(inputs)).passed
+    assert "Mul" in ops(model)
+    assert any("more than the packed weights that it reads" in note for note in context.notes)
+
+
+def test_what_is_packed_again_is_folded():
+    model = parse("""g (int8[2, 2] x) => (int8[2, 2] y) <int8[2, 2] q = {1, 2, 3, 4}, int32[2, 2] two = {2, 2, 2, 2}>
+    { f = Cast <to = 6> (q)  m = Mul (f, two)  p = Cast <to = 3> (m)  y = Add (x, p) }""")
+    fold(model)
+    assert ops(model) == ["Add"]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float16"])
+def test_a_single_number_is_no_weight(dtype):
+    model = parse(f"""g (float[2] x) => (float[2] y) <{dtype} q = {{3}}> {{ f = Cast <to = 1> (q)  y = Mul (x, f) }}""")
+    fold(model)
+    assert ops(model) == ["Mul"]
+
+
+def test_truths_are_masks_and_no_weights():
+    model = parse("""g (float[4] x) => (float[4] y)
+    <bool[4] keep = {1, 0, 1, 0}, float low = {-10000}, float zero = {0}>
+    { m = Where (keep, zero, low)  y = Add (x, m) }""")
+    fold(model)
+    assert ops(model) == ["Add"]

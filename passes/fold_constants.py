@@ -51,6 +51,13 @@ class FoldConstants(Pass):
         simplify_targets(model, facts, context, self.max_bytes - grown)
         for node, cause in failed.items():
             context.note(f"{label(node)} ({node.op}) is not folded: {cause}")
+        packed = 0
         for node, excess in fold.too_large.items():
-            limit = f"max-bytes={self.max_bytes}" if fold.may_grow([node]) else "the packed weights that it reads"
-            context.note(f"{label(node)} ({node.op}) is not folded: {Bytes(excess)} more than {limit}")
+            if fold.may_grow([node]):
+                context.note(
+                    f"{label(node)} ({node.op}) is not folded: {Bytes(excess)} more than max-bytes={self.max_bytes}"
+                )
+            else:
+                packed += 1
+        if packed:
+            context.note(f"{packed} {'node' if packed == 1 else 'nodes'} that unpack weights in 8 or 16 bits stay")

@@ -522,7 +522,7 @@ def test_packed_weights_stay_packed(form, max_bytes):
     assert weight_bytes(model) <= size + 3  # the zero point is a number
     assert exact.check(Session(before).run(inputs), Session(model).run(inputs)).passed
     assert "Mul" in ops(model)
-    assert any("more than the packed weights that it reads" in note for note in context.notes)
+    assert any("that unpack weights in 8 or 16 bits stay" in note for note in context.notes)
 
 
 def test_what_is_packed_again_is_folded():

@@ -22,6 +22,7 @@ class Onnx(Frontend):
 
     name = "onnx"
     formats = "an .onnx file, a folder with one, a bundle"
+    options = frozenset({"trust"})  # of what a bundle's compiler made; to read needs none
 
     def accepts(self, source: Path) -> bool:
         if source.is_dir():

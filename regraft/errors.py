@@ -6,11 +6,16 @@ import difflib
 from collections.abc import Iterable
 
 
+def visible(text: str) -> str:
+    """`text` with every character that would steer a terminal, or break the line, written as an escape: `\\x1b`."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 class RegraftError(Exception):
     """Base of every error that a user can mend; the command line prints it and exits with 2."""
 
     def __str__(self) -> str:
-        return " ".join(super().__str__().splitlines())  # a name in a model can hold anything
+        return visible(" ".join(super().__str__().splitlines()))  # a name in a model can hold anything
 
 
 class ModelError(RegraftError):

@@ -142,8 +142,16 @@ def whole(text: str, what: str, error: Error = ModelError) -> int:
 
 
 Form = Any
-"""What a value must look like: a type; None; a tuple of forms, one of which holds; `[form]`, a list of such; `{str:
-form}`, an object with any keys; `{"key": form, "other?": form}`, an object with these, the last of which may lack."""
+"""What a value must look like: a type; None; a tuple of forms, one of which holds; `[form]`, a list of such; `Row(form,
+...)`, a list of exactly these; `{str: form}`, an object with any keys; `{"key": form, "other?": form}`, an object with
+these, of which the last may lack."""
+
+
+class Row:
+    """The form of a list that has a form of its own at each place."""
+
+    def __init__(self, *forms: Form):
+        self.forms = forms
 
 
 def check_form(value: Any, form: Form, where: str, error: Error = ModelError) -> None:
@@ -162,6 +170,10 @@ def _misfit(value: Any, form: Form) -> tuple[str, str] | None:
         if not isinstance(value, list):
             return "", _name(form)
         return _first((f"[{i}]", item, form[0]) for i, item in enumerate(value))
+    if isinstance(form, Row):
+        if not isinstance(value, list) or len(value) != len(form.forms):
+            return "", f"a list of {len(form.forms)}"
+        return _first((f"[{i}]", *pair) for i, pair in enumerate(zip(value, form.forms, strict=True)))
     if isinstance(form, dict):
         if not isinstance(value, dict):
             return "", _name(form)
@@ -185,7 +197,7 @@ def _first(parts: Any) -> tuple[str, str] | None:
 
 
 def _name(form: Form) -> str:
-    if isinstance(form, list):
+    if isinstance(form, list | Row):
         return "a list"
     if isinstance(form, dict):
         return "an object"

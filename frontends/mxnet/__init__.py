@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from regraft.ir.model import Model
+from regraft.outside import first_bytes
 from regraft.pipelines.frontend import Frontend, FrontendError, ImportOptions
 
 from .files import SYMBOL, find_files
@@ -39,8 +40,7 @@ class Mxnet(Frontend):
     def accepts(self, source: Path) -> bool:
         if source.is_dir():
             return any(source.glob(f"*{SYMBOL}"))
-        with source.open("rb") as file:
-            start = file.read(_START)
+        start = first_bytes(source, _START)
         return is_params(start[:8]) or source.name.endswith(SYMBOL) or (start[:1] == b"{" and b'"nodes"' in start)
 
     def read(self, source: Path, options: ImportOptions) -> Model:

@@ -9,12 +9,12 @@ Attributes are texts; they stand under `attrs`, in files of old versions under `
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from regraft.outside import parse_json, read_text
 from regraft.pipelines.frontend import FrontendError
 
 VARIABLE = "null"
@@ -48,11 +48,9 @@ class Symbol:
 def read_symbol(path: Path) -> Symbol:
     """The graph in the file at `path`. Raises FrontendError where that is no symbol.json."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_text(path, FrontendError), f"{path} is no symbol.json of MXNet", FrontendError)
         nodes = tuple(_node(entry) for entry in content["nodes"])
         symbol = Symbol(nodes, _edges(content["heads"]), _version(content))
-    except OSError as error:
-        raise FrontendError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise FrontendError(f"{path} is no symbol.json of MXNet: {type(error).__name__} {error}") from error
     edges = [(edge, index) for index, node in enumerate(nodes) for edge in node.inputs]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from regraft.errors import UnknownNameError
+from regraft.outside import read_bytes
 from regraft.pipelines.frontend import FrontendError, ImportOptions
 from regraft.pipelines.options import Dims, show_dims
 
@@ -43,7 +44,7 @@ def read_signature(folder: Path, options: ImportOptions) -> Signature:
 
     path = folder / FILE
     try:
-        saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+        saved = saved_model_pb2.SavedModel.FromString(read_bytes(path, FrontendError))
     except FileNotFoundError as error:
         raise FrontendError(f"{folder} is no SavedModel: there is no {FILE} in it") from error
     except DecodeError as error:

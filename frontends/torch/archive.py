@@ -6,6 +6,8 @@ import zipfile
 from pathlib import Path
 from typing import Literal
 
+from regraft.outside import first_bytes
+
 Kind = Literal["exported program", "TorchScript archive", "pickle"]
 
 SUFFIXES = (".pt2", ".pt", ".pth", ".bin")
@@ -14,8 +16,7 @@ _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 
 def kind_of(path: Path) -> Kind | None:
     """What the file is; None where torch wrote nothing like it."""
-    with path.open("rb") as file:
-        start = file.read(4)
+    start = first_bytes(path, 4)
     if start[:1] == _PICKLE:
         return "pickle" if path.suffix in SUFFIXES else None
     if start != _ZIP:

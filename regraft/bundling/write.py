@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -19,6 +17,7 @@ from regraft.errors import ModelError
 from regraft.files.bundle import FORMAT, MANIFEST, interface, is_bundle, ports, sums, write_models
 from regraft.files.convert import clone
 from regraft.files.saving import Layout
+from regraft.files.stream import partial_folder, sync_folder, take_place
 from regraft.ir.model import Model
 from regraft.pipelines.manager import run
 from regraft.pipelines.report import Report
@@ -36,8 +35,8 @@ def check_destination(folder: Path) -> None:
     if folder.is_dir():
         if not is_bundle(folder) and any(folder.iterdir()):
             raise ModelError(f"cannot write {folder}: it is a folder that holds no bundle; name a new one")
-    elif folder.exists():
-        raise ModelError(f"cannot write {folder}: it is a file, and a bundle is a folder; name another")
+    elif os.path.lexists(folder):
+        raise ModelError(f"cannot write {folder}: it is no folder, and a bundle is one; name another")
     elif not folder.parent.is_dir():
         raise ModelError(f"cannot write {folder}: there is no folder {folder.parent}")
 
@@ -114,23 +113,12 @@ def _tidied(model: Model) -> Model:
 def _replacing(folder: Path) -> Iterator[Path]:
     """A folder that takes the place of the one at `folder` when all is written, and vanishes on an error."""
     try:
-        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise ModelError(f"cannot write {folder}: {error.strerror}") from error
-    try:
-        scratch.chmod(0o755)
-        new, old = scratch / "new", scratch / "old"
-        new.mkdir()
-        yield new
-        if folder.exists():
-            folder.rename(old)
-        try:
-            new.rename(folder)
-        except OSError:
-            if old.exists():
-                old.rename(folder)
-            raise
-    except OSError as error:
-        raise ModelError(f"cannot write {folder}: {error.strerror}") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        with partial_folder(folder.resolve()) as scratch:
+            new = scratch / "new"
+            new.mkdir()
+            yield new
+            for inner in (new, *(path for path in new.rglob("*") if path.is_dir())):
+                sync_folder(inner)
+            take_place(new, folder.resolve())
+    except (OSError, RuntimeError) as error:
+        raise ModelError(f"cannot write {folder}: {getattr(error, 'strerror', None) or error}") from error

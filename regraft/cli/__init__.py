@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from regraft.cli.parameters import debug
+from regraft.cli.terminal import block, echo
 from regraft.entry import INTERRUPTED, MESSAGE
 from regraft.errors import RegraftError, UnknownNameError
 
@@ -112,12 +113,12 @@ class Commands(click.Group):
         try:
             status = super().main(args, prog_name, complete_var, False, obj=state, **extra)
         except (Ended, click.Abort, KeyboardInterrupt) as error:
-            click.echo(MESSAGE.decode(), nl=False, err=True)
+            echo(MESSAGE.decode().strip(), err=True)
             status = INTERRUPTED + getattr(error, "number", signal.SIGINT)
         except Exception as error:
             if state.debug:
                 traceback.print_exc()
-            click.echo(f"regraft: error: {_line(error)}", err=True)
+            echo(f"regraft: error: {_line(error)}", err=True)
             status = TROUBLE
         sys.exit(status if isinstance(status, int) else 0)
 
@@ -154,7 +155,7 @@ def _close_output() -> None:
 def cli(ctx: click.Context) -> None:
     """Rewrite ONNX graphs for the compiler that refuses them, prove the result equal, show what changed."""
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        block(ctx.get_help())
 
 
 def main() -> None:

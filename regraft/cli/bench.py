@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regraft.cli.parameters import arrays, as_json, command, compiler_options, inputs, load, model_argument, seed
+from regraft.cli.parameters import arrays, as_json, command, compiler_options, inputs, load, model_argument, seed, trust
+from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
     from regraft.targeting.process import Limits
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 )
 @click.option("--memory", is_flag=True, help="Measure peak memory too, each model in a process of its own.")
 @compiler_options
+@trust
 @inputs
 @seed
 @as_json
@@ -36,31 +38,35 @@ def bench(
     memory: bool,
     environment: Path | None,
     limits: Limits,
+    trust: bool,
     inputs: tuple[str, ...],
     seed: int,
     as_json: bool,
 ) -> None:
     """Time two models, run by run in turns, and print how their times compare.
 
-    Models and bundles run in ONNX Runtime; a compiled bundle runs in its compiler's runtime, with the threads that it
-    was compiled for, and its host part in ONNX Runtime.
+    Models and bundles run in ONNX Runtime; with --trust a compiled bundle runs in its compiler's runtime, with the
+    threads that it was compiled for, and its host part in ONNX Runtime.
     """
     from contextlib import ExitStack
 
     from regraft.files import loading
-    from regraft.targeting.compiled import CompiledSession, is_compiled
+    from regraft.targeting.compiled import CompiledSession, is_compiled, not_loaded
     from regraft.verification.bench import bench
 
     feeds = arrays(loading.load(a), inputs, seed)
+    for path in (a, b):
+        if not trust and (note := not_loaded(path)):
+            echo(note, err=True)
     with ExitStack() as stack:
         opened = [
-            stack.enter_context(CompiledSession(path, environment, limits)) if is_compiled(path) else path
+            stack.enter_context(CompiledSession(path, environment, limits)) if trust and is_compiled(path) else path
             for path in (a, b)
         ]
         result = bench(opened[0], opened[1], feeds, runs=runs, threads=threads, optimize=optimize, memory=memory)
     if as_json:
         import json
 
-        click.echo(json.dumps(result.to_dict(), indent=2))
+        block(json.dumps(result.to_dict(), indent=2))
     else:
-        click.echo(str(result))
+        block(str(result))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from regraft.cli.parameters import SourceOptions, as_json, command, load, model_argument, source_options, target_option
+from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
     from regraft.ir.model import Model
@@ -84,14 +85,14 @@ def check(
     if as_json:
         import json
 
-        click.echo(json.dumps(_plain(chosen, verdict.violations, part), indent=2))
+        block(json.dumps(_plain(chosen, verdict.violations, part), indent=2))
     else:
         _print(chosen, verdict.violations, part, None if everything else SHOWN)
         sizes = ",".join(f"{name}=..." for name in _open_dimensions(loaded))
         if sizes and part.macs_unknown:
-            click.echo(f"as with known sizes:  --target '{target.partition('{')[0]}{{{sizes}}}'")
+            echo(f"as with known sizes:  --target '{target.partition('{')[0]}{{{sizes}}}'")
         if mends(verdict.violations):
-            click.echo(f"find the pipeline:    regraft legalize {model} --target '{target}' --explain")
+            echo(f"find the pipeline:    regraft legalize {model} --target '{target}' --explain")
     ctx.exit(0 if whole and part.of_nodes >= min_share else 1)
 
 
@@ -123,25 +124,25 @@ def _print(target: Target, violations: list[Violation], share: Share, shown: int
         one = group[0]
         said = source if source != target.profile.source else ""
         if len(group) == 1:
-            click.secho(f"{_operator(one)}: {reason}" if one.operator else reason, bold=True)
+            echo(f"{_operator(one)}: {reason}" if one.operator else reason, bold=True)
             values = ", ".join(_few(one.values, shown))
             _lines(inputs=values, nodes=_nodes(one, shown), source=said, **{"try": _mend(one)})
             continue
-        click.secho(reason, bold=True)
+        echo(reason, bold=True)
         _lines(source=said)
         width = max(len(_operator(each)) for each in group)
         for each in group:
-            click.echo(f"  {_operator(each):<{width}}  {_nodes(each, shown)}")
+            echo(f"  {_operator(each):<{width}}  {_nodes(each, shown)}")
             if each.mend:
-                click.echo(f"  {'':<{width}}  try {_mend(each)}")
+                echo(f"  {'':<{width}}  try {_mend(each)}")
     if violations:
-        click.echo()
-    click.secho(_summary(target, share), bold=True)
+        echo()
+    echo(_summary(target, share), bold=True)
     if share.undecided:
-        click.echo(f"not sure of:          {count(share.undecided, 'node')}, whose types or constants are not known")
-    click.echo(f"as stated by:         {target.profile.source}")
+        echo(f"not sure of:          {count(share.undecided, 'node')}, whose types or constants are not known")
+    echo(f"as stated by:         {target.profile.source}")
     if passes := mends(violations):
-        click.echo(f"passes that may help: {', '.join(passes)}")
+        echo(f"passes that may help: {', '.join(passes)}")
 
 
 def _by_reason(violations: list[Violation]) -> dict[tuple[str, str], list[Violation]]:
@@ -156,7 +157,7 @@ def _lines(**texts: str) -> None:
     """Print those that say something, each under its title."""
     for title, text in texts.items():
         if text:
-            click.echo(f"  {title:<7} {text}")
+            echo(f"  {title:<7} {text}")
 
 
 def _operator(violation: Violation) -> str:

@@ -21,6 +21,7 @@ from regraft.cli.parameters import (
     source_options,
     target_option,
 )
+from regraft.cli.terminal import echo
 
 if TYPE_CHECKING:
     from regraft.targeting.hand_over import HandedOver
@@ -97,15 +98,15 @@ def _print(done: HandedOver, output: Path) -> None:
         table((name, _text(value)) for name, value in compiled["metrics"].items())
         title("what it made against the original")
         for one in compiled["drift"]["outputs"]:
-            click.echo(f"{one['name']}: max abs {one['max_abs']:.2g}, cosine {one['cosine']:.9f}")
+            echo(f"{one['name']}: max abs {one['max_abs']:.2g}, cosine {one['cosine']:.9f}")
     if handoff := done.manifest.get("handoff"):
         title("where the compiler is, in the bundle's folder")
-        click.echo(handoff["command"])
+        echo(handoff["command"])
         legality = handoff["legality"]
-        click.echo(f"{legality['taken']} of {legality['nodes']} nodes are among what it takes, by {legality['source']}")
+        echo(f"{legality['taken']} of {legality['nodes']} nodes are among what it takes, by {legality['source']}")
         title("not checked here")
         for line in handoff["unchecked"]:
-            click.echo(f"- {line}")
+            echo(f"- {line}")
     written = sum(file["bytes"] for file in done.manifest["files"].values())
     title(f"{output}: {size(written)}")
 

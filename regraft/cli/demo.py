@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from regraft.cli.parameters import PATH, command
+from regraft.cli.terminal import echo
 
 if TYPE_CHECKING:
     from regraft.ir.model import Model
@@ -41,13 +42,14 @@ def demo(output: Path) -> None:
     inputs = recipe.encode(recipe.sentences())
     before = regraft.load(path)
     output.parent.mkdir(parents=True, exist_ok=True)
-    click.echo(f"A sentence encoder that somebody else exported: {path.name}, {_facts(before)}.")
+    echo(f"A sentence encoder that somebody else exported: {path.name}, {_facts(before)}.")
     after = _rewrite(path, recipe.SENTENCE_EMBEDDING, inputs, output)
     _sides(before, after)
     _diff(before, after)
     _similarities(recipe, path, output)
     _onnxruntime(path, inputs, output)
-    click.echo(f"\nThe bundle is {output}; its device.onnx is what a compiler gets.")
+    echo()
+    echo(f"The bundle is {output}; its device.onnx is what a compiler gets.")
 
 
 def _facts(model: Model) -> str:
@@ -88,8 +90,8 @@ def _sides(before: Model, after: Model) -> None:
         takes = ", ".join(f"{port.name} {port.dtype}" for port in side.inputs)
         rows.append((name, count(side.nodes, "node"), size(side.bytes), takes))
     table(rows, ("", "", "weights", "takes"), right=[1, 2])
-    click.echo(f"the device runs {' '.join(device.operators)}")
-    click.echo(f"and no longer   {' '.join(name for name in sides[0][1].operators if name not in device.operators)}")
+    echo(f"the device runs {' '.join(device.operators)}")
+    echo(f"and no longer   {' '.join(name for name in sides[0][1].operators if name not in device.operators)}")
 
 
 def _diff(before: Model, after: Model) -> None:
@@ -100,7 +102,7 @@ def _diff(before: Model, after: Model) -> None:
     found = diff(before, after)
     title(f"4. What changed, by pass; {found.unchanged} nodes are as they were (all of it: regraft diff)")
     for line in pass_lines(found, shown=2):
-        click.echo(line.replace(" (--all)", ""))
+        echo(line.replace(" (--all)", ""))
 
 
 def _similarities(recipe: Any, before: Path, after: Path) -> None:
@@ -127,7 +129,7 @@ def _onnxruntime(path: Path, inputs: dict[str, Any], output: Path) -> None:
     for optimize, words in ((False, "as written"), (True, "after ONNX Runtime's own optimisations")):
         result = bench(path, rewritten, inputs, runs=RUNS, optimize=optimize)
         low, high = result.interval
-        click.echo(
+        echo(
             f"{words}: {result.a.median * 1e3:.1f} ms -> {result.b.median * 1e3:.1f} ms, "
             f"{result.ratio:.2f} times as fast (95 % interval {low:.2f} to {high:.2f})"
         )

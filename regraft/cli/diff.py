@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from regraft.cli.parameters import as_json, command, model_argument
+from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
     from regraft.inspection.attribution import NodeChange, NodeName, PassEdits
@@ -35,13 +36,13 @@ def diff(ctx: click.Context, a: Path, b: Path, everything: bool, as_json: bool) 
 
     found = diff(load(a), load(b))
     if as_json:
-        click.echo(found.to_json())
+        block(found.to_json())
     elif found.same:
         renamed = f" but for the names of {found.renamed} nodes" if found.renamed else ""
-        click.echo(f"the same{renamed}: {found.unchanged} nodes")
+        echo(f"the same{renamed}: {found.unchanged} nodes")
     else:
         for line in lines(found, None if everything else SHOWN):
-            click.secho(line, bold=not line.startswith(" "))
+            echo(line, bold=not line.startswith(" "))
     ctx.exit(0 if found.same else 1)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from regraft.cli.parameters import PATH, SourceOptions, command, source_options
+from regraft.cli.terminal import echo
 
 if TYPE_CHECKING:
     from regraft.files.saving import Layout
@@ -66,4 +67,4 @@ def _print(model: Model, source: Path, output: Path) -> None:
     ports = [("input", tensor) for tensor in model.inputs] + [("output", tensor) for tensor in model.outputs]
     table((kind, tensor.name, Port.of_variable(tensor)) for kind, tensor in ports)
     title(f"{output}: {size(output.stat().st_size)}, {count(len(model.graph.nodes), 'node')}, opset {model.opset}")
-    click.echo(f"from {model.metadata.get('regraft.source', source)}")
+    echo(f"from {model.metadata.get('regraft.source', source)}")

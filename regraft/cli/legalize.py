@@ -22,6 +22,7 @@ from regraft.cli.parameters import (
     source_options,
     target_option,
 )
+from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
     from regraft.legalization.legalize import Legalized
@@ -97,7 +98,7 @@ def legalize(
     if as_json:
         import json
 
-        click.echo(json.dumps(_plain(done), indent=2))
+        block(json.dumps(_plain(done), indent=2))
     else:
         _print(done, target, explain)
     if done.stuck:
@@ -110,7 +111,7 @@ def legalize(
     else:
         save(loaded, output)
     if not as_json:
-        click.echo(f"written to {output}")
+        echo(f"written to {output}")
 
 
 def _plain(done: Legalized) -> dict[str, Any]:
@@ -144,7 +145,7 @@ def _print(done: Legalized, target: str, explained: bool) -> None:
 
     if explained and done.found:
         title("what the target does not take, and what becomes of it")
-        click.echo("\n".join(explain(done)))
+        block("\n".join(explain(done)))
     if explained and done.steps:
         title("pass by pass")
         table((step.text, _named(step.removed, "-"), _named(step.made, "+")) for step in done.steps)
@@ -154,15 +155,15 @@ def _print(done: Legalized, target: str, explained: bool) -> None:
         title("verified: the outputs before and after")
         drifts(done.report.drift)
     title("pipeline" if not done.stuck else "as far as it goes")
-    click.echo(done.pipeline or "nothing to do")
-    click.echo()
+    echo(done.pipeline or "nothing to do")
+    echo()
     tried = f"{count(done.tried, 'pipeline')} tried"
     if done.stuck:
         nodes = sum(len(one.violation.nodes) for one in done.stuck)
         left = count(nodes, "node") if nodes else count(len(done.stuck), "violation")
-        click.secho(f"{target} does not take the result: {left} left, {tried}", bold=True)
+        echo(f"{target} does not take the result: {left} left, {tried}", bold=True)
     else:
-        click.secho(f"{target} takes the result ({tried})", bold=True)
+        echo(f"{target} takes the result ({tried})", bold=True)
 
 
 def _named(troubles: Counter[Trouble], sign: str) -> str:
@@ -174,12 +175,12 @@ def _print_stuck(one: Stuck) -> None:
 
     title(f"stuck at {one.violation.operator or 'the model'}: {one.violation.reason}")
     for node in one.violation.nodes[:NODES_SHOWN]:
-        click.echo(f"  node   {node}")
+        echo(f"  node   {node}")
     if len(one.violation.nodes) > NODES_SHOWN:
-        click.echo(f"         and {len(one.violation.nodes) - NODES_SHOWN} more")
+        echo(f"         and {len(one.violation.nodes) - NODES_SHOWN} more")
     for value in one.violation.values[:NODES_SHOWN]:
-        click.echo(f"  value  {value}")
+        echo(f"  value  {value}")
     for text, reason in one.tried.items():
-        click.echo(f"  tried  {text}: {reason}")
+        echo(f"  tried  {text}: {reason}")
     if not one.tried:
-        click.echo("  no pass is known to help")
+        echo("  no pass is known to help")

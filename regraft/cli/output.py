@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
+from regraft.cli.terminal import echo
+from regraft.errors import visible
 
 if TYPE_CHECKING:
     from regraft.verification.drift import Drift
@@ -13,18 +14,18 @@ if TYPE_CHECKING:
 
 def title(text: str) -> None:
     """Print a title, after an empty line."""
-    click.echo()
-    click.secho(text, bold=True)
+    echo()
+    echo(text, bold=True)
 
 
 def table(rows: Iterable[Sequence[Any]], head: Sequence[str] = (), right: Collection[int] = ()) -> None:
     """Print columns; those in `right` are numbers."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[visible(str(cell)) for cell in row] for row in rows]
     every = [list(head), *cells] if head else cells
     widths = [max(map(len, column)) for column in zip(*every, strict=True)]
     for row in every:
         aligned = (c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
-        click.secho("  ".join(aligned).rstrip(), dim=bool(head) and row is every[0])
+        echo("  ".join(aligned).rstrip(), dim=bool(head) and row is every[0])
 
 
 def drifts(drift: Drift) -> None:

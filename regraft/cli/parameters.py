@@ -112,7 +112,7 @@ _MORE = {
     "attention": click.option(
         "--attention", type=click.Choice(["eager", "sdpa"]), help="Its form.  [default: the framework's]"
     ),
-    "trust": click.option("--trust", is_flag=True, help="Let the framework run code that the source may hold."),
+    "trust": click.option("--trust", is_flag=True, help="Let code of the source run: a pickle, a compiled bundle."),
     "signature": click.option("--signature", metavar="NAME", help="Of a SavedModel.  [default: serving_default]"),
     "tag": click.option("--tag", metavar="TAG,...", help="Of a SavedModel's graph.  [default: serve]"),
     "drop_unused_inputs": click.option(
@@ -192,6 +192,9 @@ def compiler_options(function: F) -> F:
     return decorated
 
 
+trust = click.option(
+    "--trust", is_flag=True, help="Run what was compiled: native code of whoever made the bundle.  [default: the model]"
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

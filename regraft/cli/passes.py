@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from regraft.cli.parameters import command, load
+from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
     from regraft.pipelines.configured import Configured
@@ -33,18 +34,18 @@ def _describe(found: type[Pass]) -> None:
     from regraft.cli.output import table, title
     from regraft.pipelines.grammar import write_pass
 
-    click.secho(found.name, bold=True)
-    click.echo(inspect.cleandoc(found.__doc__ or ""))
+    echo(found.name, bold=True)
+    block(inspect.cleandoc(found.__doc__ or ""))
     if found.options():
         title("options")
         table(options(found), ("", "default", ""))
     title("operators")
     table((name, _operators(found, name)) for name in ("removes", "introduces"))
     title("contract")
-    click.echo(_contract(found))
+    echo(_contract(found))
     title("in a pipeline")
     given = {o.name: o.show(o.default) for o in found.options() if not o.is_open and not o.required}
-    click.echo(write_pass(found.name, given))
+    echo(write_pass(found.name, given))
 
 
 def options(found: type[Configured]) -> list[tuple[str, object, str]]:

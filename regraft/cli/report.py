@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regraft.cli.parameters import as_json, command, compiler_options, load, seed
+from regraft.cli.parameters import as_json, command, compiler_options, load, seed, trust
+from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
     from regraft.targeting.metrics import Metrics
@@ -22,21 +23,24 @@ NAMES_SHOWN = 12
     "--runs", type=click.IntRange(min=0), default=50, show_default=True, help="Runs to time; 0 measures no latency."
 )
 @compiler_options
+@trust
 @seed
 @as_json
 @load
-def report(bundle: Path, runs: int, environment: Path | None, limits: Limits, seed: int, as_json: bool) -> None:
+def report(
+    bundle: Path, runs: int, environment: Path | None, limits: Limits, trust: bool, seed: int, as_json: bool
+) -> None:
     """Print operators, clusters, placement, latency, throughput and the worst error of a bundle.
 
-    A compiled bundle runs in its compiler's runtime, with its host part; any other in ONNX Runtime.
+    With --trust a compiled bundle runs in its compiler's runtime, with its host part; else all run in ONNX Runtime.
     """
     from regraft.targeting.metrics import measure
 
-    metrics = measure(bundle, runs=runs, seed=seed, environment=environment, limits=limits)
+    metrics = measure(bundle, runs=runs, seed=seed, environment=environment, limits=limits, trust=trust)
     if as_json:
         from regraft.verification.drift import to_json
 
-        click.echo(to_json(metrics.to_dict()))
+        block(to_json(metrics.to_dict()))
     else:
         _print(metrics)
 
@@ -60,9 +64,8 @@ def _print(metrics: Metrics) -> None:
         ("cycles", "" if metrics.cycles is None else f"{metrics.cycles:,}"),
     ]
     if latency := metrics.latency:
-        where = metrics.compiler or "ONNX Runtime"
         rows += [
-            ("warm-up", f"{duration(latency.first)}, the first run in {where}"),
+            ("warm-up", f"{duration(latency.first)}, the first run in {metrics.runtime}"),
             (
                 "latency",
                 f"{duration(latency.average)} average of {len(latency.seconds)} runs"
@@ -77,7 +80,7 @@ def _print(metrics: Metrics) -> None:
         if lines:
             title(heading)
             for line in lines:
-                click.echo(f"- {line}")
+                echo(f"- {line}")
 
 
 def _placed(metrics: Metrics) -> str:

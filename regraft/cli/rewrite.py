@@ -19,6 +19,7 @@ from regraft.cli.parameters import (
     seed,
     source_options,
 )
+from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
     from regraft.files.saving import Layout
@@ -153,12 +154,12 @@ def _print(report: Report, output: Path, timing: bool, drift: Drift | None) -> N
     table([row(one)[: len(head)] for one in report.passes], head, RIGHT)
     for name, notes in [("model", report.notes), *((one.name, one.notes) for one in report.passes)]:
         for note in notes[:NOTES_SHOWN]:
-            click.echo(f"{name}: {note}")
+            echo(f"{name}: {note}")
         if len(notes) > NOTES_SHOWN:
-            click.echo(f"{name}: {len(notes) - NOTES_SHOWN} more (see --report)")
+            echo(f"{name}: {len(notes) - NOTES_SHOWN} more (see --report)")
     if timing:
         title("timing")
-        click.echo(report.timing())
+        block(report.timing())
     if drift:
         title("verified: the outputs before and after")
         drifts(drift)

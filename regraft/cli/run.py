@@ -20,6 +20,7 @@ from regraft.cli.parameters import (
     seed,
     source_options,
 )
+from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
     from regraft.ir.model import Model
@@ -59,10 +60,10 @@ def run(
 ) -> None:
     """Run a model file, or a bundle's host and device together, in ONNX Runtime.
 
-    A bundle takes the inputs that its model had at first, and gives its outputs. The device's part of a compiled bundle
-    runs in its compiler's runtime.
+    A bundle takes the inputs that its model had at first, and gives its outputs. With --trust the device's part of a
+    compiled bundle runs in its compiler's runtime.
     """
-    from regraft.targeting.compiled import open_bundle
+    from regraft.targeting.compiled import not_loaded, open_bundle
 
     if output is not None and output.suffix != ".npz":
         raise click.UsageError(f"the outputs go to a .npz file, not {output}")
@@ -70,7 +71,10 @@ def run(
         raise click.UsageError("--text and --tokenizer belong together")
     loaded = source.open(model)
     feeds = _feeds(loaded, inputs, seed, text, tokenizer)
-    with open_bundle(model, environment, limits, model=loaded) as session:
+    trust = source.more["trust"]
+    if not trust and (note := not_loaded(model)):
+        echo(note, err=True)
+    with open_bundle(model, environment, limits, model=loaded, trust=trust) as session:
         results = session.run(feeds)
     if output is not None:
         _write(output, results)
@@ -112,7 +116,7 @@ def _print(results: dict[str, Any], as_json: bool) -> None:
     from regraft.verification.vectors import as_lists
 
     if as_json:
-        click.echo(to_json(as_lists(results)))
+        block(to_json(as_lists(results)))
         return
     rows = []
     for output, result in results.items():

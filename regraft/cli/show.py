@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from regraft.cli.parameters import SourceOptions, as_json, command, model_argument, source_options
+from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
     from regraft.inspection.show import Summary
@@ -30,11 +31,11 @@ def show(model: Path, graph: bool, source: SourceOptions, as_json: bool) -> None
         from regraft.inspection.listing import listing
 
         for line in listing(loaded):
-            click.echo(line)
+            echo(line)
     elif as_json:
         import json
 
-        click.echo(json.dumps(summarize(loaded).to_dict(), indent=2))
+        block(json.dumps(summarize(loaded).to_dict(), indent=2))
     else:
         _print(summarize(loaded))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from regraft.cli.parameters import command, load
+from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
     from regraft.legality.profile import Profile
@@ -38,27 +39,27 @@ def _describe(found: type[Target]) -> None:
     from regraft.targeting.compiler import Compiler
     from regraft.targeting.handoff import Handoff
 
-    click.secho(found.name, bold=True)
-    click.echo(inspect.cleandoc(found.__doc__ or ""))
+    echo(found.name, bold=True)
+    block(inspect.cleandoc(found.__doc__ or ""))
     title("options")
     table(options(found), ("", "default", ""))
     title("pipeline")
-    click.echo(found.pipeline)
+    echo(found.pipeline)
     title("what it takes")
     try:
         _take(found().profile)
     except ProfileError as error:
-        click.echo(error)
+        echo(error)
     if issubclass(found, Compiler):
         title("compiler")
-        click.echo(f"{found.package} {found.versions}, {found.whereabouts()}; to get it: {found.install}")
-        click.echo(f"what it makes may differ from the original by: {found.contract.meaning}")
+        echo(f"{found.package} {found.versions}, {found.whereabouts()}; to get it: {found.install}")
+        echo(f"what it makes may differ from the original by: {found.contract.meaning}")
     if issubclass(found, Handoff):
         title("where the compiler is, in the bundle's folder")
-        click.echo(found.command)
+        echo(found.command)
         title("not checked here")
         for line in found.unchecked:
-            click.echo(f"- {line}")
+            echo(f"- {line}")
 
 
 def _take(profile: Profile) -> None:
@@ -69,7 +70,7 @@ def _take(profile: Profile) -> None:
     rows += [(key.replace("_", "-"), line.reason) for key, lines in vars(profile.limits).items() for line in lines]
     rows += [(_few(gap.operator), gap.reason) for gap in profile.gap]
     table(rows)
-    click.echo(f"as stated by: {profile.source}")
+    echo(f"as stated by: {profile.source}")
 
 
 def _few(names: tuple[str, ...]) -> str:

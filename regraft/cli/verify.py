@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from regraft.cli.parameters import arrays, as_json, command, inputs, model_argument, seed
+from regraft.cli.terminal import block, echo
 
 
 @command(
@@ -48,12 +49,12 @@ def verify(
     contract = None if rtol is None and atol is None else precision(rtol or 0.0, atol or 0.0)
     verdict = compare(before, open_source(b), arrays(before, inputs, seed), contract=contract, seed=seed)
     if as_json:
-        click.echo(verdict.to_json())
+        block(verdict.to_json())
     else:
         from regraft.cli.output import drifts, title
 
         drifts(verdict.drift)
         for note in verdict.notes:
-            click.echo(note)
+            echo(note)
         title(verdict.summary)
     ctx.exit(0 if verdict.passed else 1)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from regraft.cli.parameters import as_json, command, load, model_argument
+from regraft.cli.terminal import block, echo
 
 
 @command("regraft why model.onnx --pass fuse-gelu", "regraft why model.onnx --pass my-pass --load my_passes.py")
@@ -30,10 +31,10 @@ def why(model: Path, text: str, limit: int, as_json: bool) -> None:
         import json
         from dataclasses import asdict
 
-        click.echo(json.dumps([asdict(miss) for miss in misses], indent=2))
+        block(json.dumps([asdict(miss) for miss in misses], indent=2))
         return
     if not misses:
-        click.echo(f"no place in {model} comes near; every place that looks like one matches")
+        echo(f"no place in {model} comes near; every place that looks like one matches")
     for miss in misses:
-        click.secho(miss.node, bold=True)
-        click.echo(f"  {miss.rule}: {miss.matched} of {miss.total} operators match; at {miss.where}: {miss.reason}")
+        echo(miss.node, bold=True)
+        echo(f"  {miss.rule}: {miss.matched} of {miss.total} operators match; at {miss.where}: {miss.reason}")

@@ -9,7 +9,6 @@ manifest.json    inputs, outputs, which host output feeds which device input, ch
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,35 @@ from regraft.files.saving import Layout, Places, save_sharing
 from regraft.ir.graph import Graph, Variable
 from regraft.ir.host import Host
 from regraft.ir.model import Model
+from regraft.outside import check_form, open_file, read_json
 
 DEVICE, HOST, MANIFEST = "device.onnx", "host.onnx", "manifest.json"
 FORMAT = 1
+
+
+_PORT = {"name": str, "dtype": (str, None), "shape": ([(int, str, None)], None)}
+_FORM = {
+    "format": int,
+    "files": {str: {"bytes": int, "sha256": str}},
+    "inputs": [_PORT],
+    "outputs": [_PORT],
+    "device": {"model": str, "inputs": [{**_PORT, "from": ({"host": str}, {"input": str})}], "outputs": [_PORT]},
+    "host?": {"model": (str, None), "outputs": [_PORT]},
+    "source?": (str, None),
+    "pipeline?": str,
+    "report?": str,
+    "drift?": {"outputs": [{"name": str, "max_abs": float}]},
+    "compiled?": {
+        "target": str,
+        "package": str,
+        "version": str,
+        "folder": str,
+        "metrics": {str: (None, bool, float, str, [(float, str)], {str: (float, str)})},
+        "drift": {"outputs": [{"name": str, "max_abs": float}]},
+    },
+    "handoff?": {"target": str, "command": str, "unchecked": [str], "legality": {"taken": int, "violations": [str]}},
+}
+"""What a manifest holds, as far as regraft reads it."""
 
 
 def is_bundle(folder: Path) -> bool:
@@ -74,7 +99,7 @@ def read_bundle(folder: Path, load: Callable[[Path], Model]) -> Model:
     """
     manifest = read_manifest(folder)
     for name, file in manifest["files"].items():
-        path = _inside(folder, name)
+        path = inside(folder, name)
         if not path.is_file():
             raise ModelError(f"{folder}: {name} is missing; write the bundle again")
         if path.stat().st_size != file["bytes"]:
@@ -83,21 +108,19 @@ def read_bundle(folder: Path, load: Callable[[Path], Model]) -> Model:
             )
     try:
         return _assemble(folder, manifest, load)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError) as error:  # a host output that feeds nothing, a dtype that nobody knows
         raise ModelError(f"{folder / MANIFEST} is no manifest of a bundle: {type(error).__name__} {error}") from error
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """What `manifest.json` says. Raises ModelError where it cannot be read."""
     path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"cannot read {path}: {error}") from error
-    if not isinstance(manifest, dict) or "format" not in manifest or not isinstance(manifest.get("files"), dict):
-        raise ModelError(f"{path} is no manifest of a bundle")
+    manifest: dict[str, Any] = read_json(path)
+    where = f"{path} is no manifest of a bundle"
+    check_form(manifest, {"format": int}, where)
     if manifest["format"] != FORMAT:
         raise ModelError(f"{path}: format {manifest['format']}, this version of regraft reads format {FORMAT}")
+    check_form(manifest, _FORM, where)
     return manifest
 
 
@@ -106,7 +129,7 @@ def check_sums(folder: Path) -> None:
     if not is_bundle(folder):
         return
     for name, file in read_manifest(folder)["files"].items():
-        if digest(_inside(folder, name)) != file["sha256"]:
+        if digest(inside(folder, name)) != file["sha256"]:
             raise ModelError(f"{folder / name} was changed since the bundle was written; write it again")
 
 
@@ -117,19 +140,19 @@ def sums(folder: Path, names: Iterable[str]) -> dict[str, Any]:
 
 def digest(path: Path) -> str:
     """The SHA-256 of a file."""
-    with path.open("rb") as file:
+    with open(open_file(path), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _assemble(folder: Path, manifest: dict[str, Any], load: Callable[[Path], Model]) -> Model:
-    model = load(_inside(folder, manifest["device"]["model"]))
+    model = load(inside(folder, manifest["device"]["model"]))
     if "host" not in manifest:
         return model
     feeds = {port["name"]: port["from"]["host"] for port in manifest["device"]["inputs"] if "host" in port["from"]}
     if manifest["host"]["model"] is None:
         front = Model(Graph(inputs=list(map(_variable, manifest["inputs"])), opset=model.opset))
     else:
-        front = load(_inside(folder, manifest["host"]["model"]))
+        front = load(inside(folder, manifest["host"]["model"]))
     model.host = Host(front, feeds, list(map(_variable, manifest["outputs"])))
     for what, said, made in (
         ("output of the host", feeds.values(), front.graph.outputs),
@@ -141,9 +164,15 @@ def _assemble(folder: Path, manifest: dict[str, Any], load: Callable[[Path], Mod
     return model
 
 
-def _inside(folder: Path, name: str) -> Path:
+def inside(folder: Path, name: str) -> Path:
+    """What the manifest in `folder` calls `name`. Raises ModelError where that lies outside the folder."""
     path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
+    try:
+        is_inside = path.resolve().is_relative_to(folder.resolve())
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ModelError(f"{folder / MANIFEST}: {name!r} is no path: {error}") from error
+    if not is_inside:
         raise ModelError(f"{folder / MANIFEST}: '{name}' lies outside the bundle")
     return path
 

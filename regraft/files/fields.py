@@ -8,14 +8,25 @@ from typing import Any
 import onnx
 from onnx import helper
 
+from regraft.errors import ModelError
 from regraft.ir.dimensions import stated
 from regraft.ir.graph import Tensor, Variable
 from regraft.ir.schema import FOREIGN
 from regraft.ir.weights import code_of, dtype_from_onnx
 
+_VERSIONS = 2**31
+"""More than any version of an operator set; onnx keeps them in 32 bits."""
+
+
+def text(value: Any) -> str:
+    """A text of a message. Raises ModelError where it is no UTF-8, which protobuf gives as bytes."""
+    if isinstance(value, bytes):
+        raise ModelError(f"a name is not UTF-8: {value[:60]!r}")
+    return str(value)
+
 
 def to_variable(info: onnx.ValueInfoProto) -> Variable:
-    variable = Variable(info.name)
+    variable = Variable(text(info.name))
     merge(variable, info)
     return variable
 
@@ -45,7 +56,7 @@ def _dim(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
         case "dim_value":
             return stated(int(dim.dim_value))
         case "dim_param":
-            return stated(str(dim.dim_param))
+            return stated(text(dim.dim_param))
     return None
 
 
@@ -112,7 +123,16 @@ def _put_shape(proto: onnx.TensorShapeProto, shape: Iterable[Any], denotations: 
 
 
 def opset_versions(entries: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
-    return {"" if e.domain == FOREIGN else e.domain: e.version for e in entries}
+    """The version of each operator set, by domain. Raises ModelError where a number is none that a version can be."""
+    found: dict[str, int] = {}
+    for entry in entries:
+        domain = "" if entry.domain == FOREIGN else text(entry.domain)
+        if not 0 < entry.version < _VERSIONS:
+            raise ModelError(
+                f"operator set '{domain or 'ai.onnx'}' of version {entry.version}: there is no such version"
+            )
+        found[domain] = entry.version
+    return found
 
 
 def opset_list(opsets: dict[str, int]) -> list[onnx.OperatorSetIdProto]:
@@ -120,7 +140,7 @@ def opset_list(opsets: dict[str, int]) -> list[onnx.OperatorSetIdProto]:
 
 
 def pairs(entries: Iterable[onnx.StringStringEntryProto]) -> dict[str, str]:
-    return {entry.key: entry.value for entry in entries}
+    return {text(entry.key): text(entry.value) for entry in entries}
 
 
 def put_pairs(proto: Any, pairs: dict[str, str]) -> None:

@@ -12,7 +12,7 @@ from onnx import AttributeProto, helper
 from onnx_graphsurgeon.util import misc
 
 from regraft.errors import ModelError
-from regraft.files.fields import is_typed, merge, opset_list, opset_versions, pairs, settle_dims, to_variable
+from regraft.files.fields import is_typed, merge, opset_list, opset_versions, pairs, settle_dims, text, to_variable
 from regraft.ir import schema
 from regraft.ir.collector import paused
 from regraft.ir.graph import Constant, Function, Graph, Node, Tensor, TypedList, Variable, walk
@@ -32,14 +32,14 @@ def import_model(proto: onnx.ModelProto, path: Path | None, resolve: Resolve) ->
     for root in (graph, *graph.functions):
         for inner in walk(root):
             inner._functions = graph.functions
-    graph.producer_name, graph.producer_version = proto.producer_name, proto.producer_version
+    graph.producer_name, graph.producer_version = text(proto.producer_name), text(proto.producer_version)
     graph.ir_version = proto.ir_version
     header = onnx.ModelProto()
     for field, value in proto.ListFields():
         if field.name in ("graph", "functions", "metadata_props", "opset_import"):
             continue
-        if isinstance(value, int | str):
-            setattr(header, field.name, value)
+        if isinstance(value, int | str | bytes):
+            setattr(header, field.name, value if isinstance(value, int) else text(value))
         else:
             getattr(header, field.name).MergeFrom(value)
     model = Model(graph, header, pairs(proto.metadata_props), path)
@@ -101,7 +101,7 @@ class _Importer:
         for info in proto.output:
             if info.name in scope.coming:
                 merge(scope.tensors.setdefault(info.name, to_variable(info)), info)
-        graph = Graph(name=proto.name, doc_string=proto.doc_string, opset=self.opsets.get(""))
+        graph = Graph(name=text(proto.name), doc_string=text(proto.doc_string), opset=self.opsets.get(""))
         graph.nodes += [self.node(node, scope) for node in proto.node]
         graph.inputs = inputs
         graph.outputs = [scope.find(info.name) or to_variable(info) for info in proto.output]
@@ -145,9 +145,9 @@ class _Importer:
         )
         node.metadata = pairs(proto.metadata_props)
         if proto.doc_string:
-            node.doc_string = proto.doc_string
+            node.doc_string = text(proto.doc_string)
         if proto.overload:
-            node.overload = proto.overload
+            node.overload = text(proto.overload)
         docs = [AttributeProto(name=a.name, doc_string=a.doc_string) for a in proto.attribute if a.doc_string]
         if docs or proto.device_configurations:
             node.extra = onnx.NodeProto(attribute=docs, device_configurations=proto.device_configurations)
@@ -161,13 +161,13 @@ class _Importer:
 
     def attributes(self, proto: onnx.NodeProto, scope: _Scope) -> dict[str, Any]:
         try:
-            return {a.name: self.attribute(a, scope) for a in proto.attribute}
+            return {text(a.name): self.attribute(a, scope) for a in proto.attribute}
         except ModelError as error:
             raise ModelError(f"node '{proto.name}' ({proto.op_type}): {error}") from error
 
     def attribute(self, proto: AttributeProto, scope: _Scope | None) -> Any:
         if proto.ref_attr_name:
-            return gs.Node.AttributeRef(proto.ref_attr_name, misc.convert_from_onnx_attr_type(proto.type))
+            return gs.Node.AttributeRef(text(proto.ref_attr_name), misc.convert_from_onnx_attr_type(proto.type))
         match proto.type:
             case AttributeProto.INT:
                 return proto.i
@@ -200,6 +200,7 @@ class _Importer:
 
     def function(self, proto: onnx.FunctionProto) -> Function:
         scope = _Scope(proto.node, None)
+        _check_text(*proto.input, *proto.output, *proto.attribute, proto.overload)
         for info in proto.value_info:
             scope.tensors[info.name] = to_variable(info)
         inputs = [scope.write(name) for name in proto.input]
@@ -208,7 +209,8 @@ class _Importer:
         nodes = [own.node(node, scope) for node in proto.node]
         attrs: dict[str, Any] = dict.fromkeys(proto.attribute)
         attrs.update({a.name: own.attribute(a, scope) for a in proto.attribute_proto})
-        function = Function(proto.name, proto.domain, doc_string=proto.doc_string, attrs=attrs)
+        names = text(proto.name), text(proto.domain)
+        function = Function(*names, doc_string=text(proto.doc_string), attrs=attrs)
         function.nodes += nodes
         function.inputs, function.outputs = inputs, [scope.read(name) for name in proto.output]
         function.opset = own.opsets.get("", self.opsets.get("", function.opset))

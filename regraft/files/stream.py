@@ -7,6 +7,7 @@ it. What nobody locks is left of a process that died, and the next one that writ
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import os
@@ -170,6 +171,31 @@ def settle(file: int, name: Path, wanted: Iterator[Path]) -> Path:
         sync_folder(place.parent)
         return place
     raise AssertionError("the names do not end")
+
+
+def take_place(new: Path, folder: Path) -> None:
+    """Let the folder `new` take the place of the one at `folder`, which comes to stand at `new`, if there is one."""
+    if not folder.exists():
+        new.rename(folder)
+    elif not _exchange(new, folder):
+        old = new.with_name("old")
+        folder.rename(old)
+        try:
+            new.rename(folder)
+        except OSError:
+            if not folder.exists():
+                old.rename(folder)
+            raise
+    sync_folder(folder.parent)
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Let two folders change places at once, so that there is always one; False where the system cannot."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(rename(here, os.fsencode(a), here, os.fsencode(b), exchange) == 0)
 
 
 def sync_folder(folder: Path) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
+from regraft.errors import ModelError
 from regraft.inspection.census import operator
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
+from regraft.outside import parse_json
 from regraft.pipelines import record
 from regraft.pipelines.pass_ import MADE_BY, REPLACES, Change, label
 
@@ -147,8 +148,8 @@ def _take(table: dict[str, list[Node]], names: Iterable[str]) -> tuple[NodeName,
 
 def _names(text: str) -> list[str]:
     try:
-        names = json.loads(text)
-    except ValueError:
+        names = parse_json(text, "names")
+    except ModelError:
         return []
     return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 

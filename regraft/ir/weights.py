@@ -162,7 +162,10 @@ class Held(Value):
 
     @functools.cached_property
     def _array(self) -> Array:
-        return _frozen(numpy_helper.to_array(self.proto))
+        try:
+            return _frozen(numpy_helper.to_array(self.proto))
+        except UnicodeDecodeError as error:
+            raise ModelError(f"tensor '{self.proto.name}': a text in it is not UTF-8: {error.object!r}") from error
 
     def load(self) -> Array:
         return self._array

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +16,7 @@ from regraft.legality.limits import Limits
 from regraft.legality.lines import Line, Mend, check_mend, check_operator
 from regraft.legality.site import Site
 from regraft.legality.tables import ProfileError, Where, read
+from regraft.outside import read_toml
 
 SUFFIX = ".toml"
 
@@ -113,11 +113,5 @@ def read_profile(path: Path) -> Profile:
     Raises:
         ProfileError: it cannot be read; or a key or a value is unknown, missing or wrong.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ProfileError(f"cannot read the profile {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ProfileError(f"{path}: bad TOML: {error}") from error
-    profile: Profile = read(Profile, content, Where(str(path)))
+    profile: Profile = read(Profile, read_toml(path, ProfileError), Where(str(path)))
     return profile

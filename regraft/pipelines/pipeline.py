@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from regraft.errors import PipelineError
+from regraft.outside import parse_toml, read_text
 from regraft.pipelines.grammar import parse
 from regraft.pipelines.options import Shown
 from regraft.pipelines.pass_ import Pass
@@ -42,10 +42,7 @@ class Pipeline:
         if not isinstance(source, Path) and not source.strip().endswith(SUFFIXES):
             return cls.parse(source)
         path = Path(source)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise PipelineError(f"cannot read the pipeline {path}: {error}") from error
+        text = read_text(path, PipelineError)
         try:
             return cls.from_toml(text) if path.suffix == ".toml" else cls.parse(text)
         except PipelineError as error:
@@ -54,10 +51,7 @@ class Pipeline:
     @classmethod
     def from_toml(cls, text: str) -> Pipeline:
         """The pipeline of `pipeline = ["strip-dropout", {pass = "fold-constants", max-bytes = "1MiB"}]`."""
-        try:
-            table = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise PipelineError(f"bad TOML: {error}") from error
+        table = parse_toml(text, "bad TOML", PipelineError)
         if unknown := table.keys() - {"pipeline"}:
             raise PipelineError(f"unknown key '{min(unknown)}'; a pipeline file has the key 'pipeline' only")
         return cls(table.get("pipeline", []))

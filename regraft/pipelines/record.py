@@ -9,11 +9,13 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from regraft.errors import ModelError
+from regraft.outside import Row, check_form, parse_json
 from regraft.pipelines.pass_ import Change
 
 if TYPE_CHECKING:
     from regraft.ir.model import Model
+
+_ROW = Row(str, [Row(str, [str], [str])])
 
 PIPELINE = "regraft.pipeline"
 RECORD = "regraft.record"
@@ -28,13 +30,13 @@ class Entry(NamedTuple):
 
 def read(model: Model) -> list[Entry]:
     """What was done to `model`, oldest first. Raises ModelError when the record is damaged."""
-    try:
-        return [
-            Entry(text, tuple(Change(rule, tuple(removed), tuple(added)) for rule, removed, added in changes))
-            for text, changes in json.loads(model.metadata.get(RECORD, "[]"))
-        ]
-    except (ValueError, TypeError) as error:
-        raise ModelError(f"the metadata {RECORD} is damaged: {error}; remove it") from error
+    where = f"the metadata {RECORD} is damaged"
+    rows = parse_json(model.metadata.get(RECORD, "[]"), where)
+    check_form(rows, [_ROW], where)
+    return [
+        Entry(text, tuple(Change(rule, tuple(removed), tuple(added)) for rule, removed, added in changes))
+        for text, changes in rows
+    ]
 
 
 def pipeline_of(model: Model) -> str:

@@ -104,7 +104,7 @@ class Report:
     def write(self, path: str | Path) -> None:
         """Write the report as JSON. Raises RegraftError when the file cannot be written."""
         try:
-            Path(path).write_text(self.to_json() + "\n", encoding="utf-8")
+            write_file(Path(path), (self.to_json() + "\n").encode())
         except OSError as error:
             raise RegraftError(f"cannot write the report {path}: {error.strerror}") from error
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from regraft.errors import PassError
 from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
+from regraft.outside import parse_toml, read_text
 from regraft.precision import cut
 from regraft.precision.extent import Limits
 from regraft.precision.lower import Decision, decide, examine
@@ -125,7 +125,7 @@ def write(path: str | os.PathLike[str], rows: Sequence[Row], half: str, pass_nam
     lines = [_HEAD.format(half=half, pass_name=pass_name), f"dtype = {_text(half)}", "values = ["]
     lines += [f"  {{{', '.join(f'{key} = {text}' for key, text in _fields(row).items())}}}," for row in rows]
     try:
-        Path(path).write_text("\n".join([*lines, "]", ""]), encoding="utf-8")
+        write_file(Path(path), "\n".join([*lines, "]", ""]).encode())
     except OSError as error:
         raise PassError(f"cannot write {path}: {error.strerror}") from error
 
@@ -185,12 +185,7 @@ def _unfit(
 
 def _load(path: str | os.PathLike[str], half: str) -> dict[str, dict[str, Any]]:
     """The rows of the file, by name."""
-    try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PassError(f"cannot read plan {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PassError(f"{path} is no plan: {error}") from error
+    content = parse_toml(read_text(path, PassError), f"{path} is no plan", PassError)
     if content.get("dtype") != half:
         raise PassError(f"{path} is no plan for {half}: its dtype is {content.get('dtype')!r}")
     found: dict[str, dict[str, Any]] = {}

@@ -314,6 +314,12 @@ def _is_result(node: Node, tensor: Tensor) -> bool:
     return tensor is node.outputs[0] or node.op in VIEWS
 
 
+def _magnitude(node: Node, name: str, default: float) -> float:
+    """The magnitude of a number among the attributes; infinite where it is that of the function around."""
+    value = node.attrs.get(name, default)
+    return math.inf if isinstance(value, Node.AttributeRef) else abs(float(value))
+
+
 def _is_float(tensor: Tensor) -> bool:
     return tensor.dtype is None or np.dtype(tensor.dtype).kind not in "biu"
 
@@ -380,7 +386,7 @@ def _handed_on(sizes: Sizes, node: Node) -> Bounds:
     floats = [t for t in node.inputs if t.name and _is_float(t)]
     bound = max((sizes[t].bound for t in floats), default=math.inf)
     if node.op == "Pad":
-        bound = max(bound, abs(float(node.attrs.get("value", 0.0))))
+        bound = max(bound, _magnitude(node, "value", 0.0))
     if node.attrs.get("reduction", "none") not in ("none", b"none") or node.attrs.get("mode") in ("cubic", b"cubic"):
         bound = math.inf
     return bound, sizes[node.inputs[0]].norm if schema.kind(node) in _PER_ELEMENT else math.inf
@@ -394,7 +400,7 @@ def _clipped(sizes: Sizes, node: Node) -> Bounds:
 
 
 def _shrunk(sizes: Sizes, node: Node) -> Bounds:
-    slope = abs(float(node.attrs.get("alpha", 0.0))) if node.op in ("LeakyRelu", "Elu") else 0.0
+    slope = _magnitude(node, "alpha", 0.0) if node.op in ("LeakyRelu", "Elu") else 0.0
     bound, row = _handed_on(sizes, node)
     return max(1.0, slope) * max(bound, 1.0 if node.op in ("Elu", "Mish") else 0.0), row
 
@@ -455,8 +461,8 @@ def _product(sizes: Sizes, node: Node) -> Bounds:
     bias = sizes[node.inputs[2]].bound if len(node.inputs) > 2 and node.inputs[2].name and kind != "Einsum" else 0.0
     if len(moving) != 1 or len(node.inputs) < 2 or math.isinf(min(moving[0].bound, moving[0].norm)):
         return math.inf, math.inf
-    gain, factor = sizes.gain(node), abs(float(node.attrs.get("alpha", 1.0))) if kind == "Gemm" else 1.0
-    bias *= abs(float(node.attrs.get("beta", 1.0))) if kind == "Gemm" else 1.0
+    gain, factor = sizes.gain(node), _magnitude(node, "alpha", 1.0) if kind == "Gemm" else 1.0
+    bias *= _magnitude(node, "beta", 1.0) if kind == "Gemm" else 1.0
     peak = _times(moving[0].bound, gain.peak)
     is_row = is_constant(node.inputs[1]) and kind in ("MatMul", "Gemm") and not node.attrs.get("transA", 0)
     is_row = is_row and len(node.inputs[1].shape or ()) == 2

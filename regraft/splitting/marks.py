@@ -14,6 +14,7 @@ from regraft.ir.graph import Constant, Graph, Node, Tensor, subgraphs
 from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.ir.schema import DOMAINS, RANDOM
+from regraft.outside import check_form, parse_json
 from regraft.pipelines.pass_ import STAGE
 from regraft.regions.stream import is_about_shape
 
@@ -89,7 +90,9 @@ def names_of(model: Model) -> list[str]:
     """
     if not is_split(model):
         raise PassError("the model is not split into stages; run split-layers")
-    names: list[str] = json.loads(model.metadata[ORDER])
+    where = f"the metadata {ORDER} is damaged"
+    names: list[str] = parse_json(model.metadata[ORDER], where, PassError)
+    check_form(names, [str], where, PassError)
     return names
 
 

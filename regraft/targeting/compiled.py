@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from regraft.errors import TargetError
-from regraft.files.bundle import check_sums, is_bundle, read_manifest
+from regraft.errors import ModelError, TargetError
+from regraft.files.bundle import check_sums, inside, is_bundle, read_manifest
 from regraft.files.loading import load
 from regraft.ir.model import Model
 from regraft.targeting.compiler import COMPILED, Compiler
@@ -25,33 +25,59 @@ def is_compiled(path: Path) -> bool:
     return is_bundle(path) and COMPILED in read_manifest(path)
 
 
+def not_loaded(path: Path) -> str:
+    """What is to be said of a bundle whose compiled model is not loaded; empty where it has none."""
+    if not is_compiled(path):
+        return ""
+    entry = read_manifest(path)[COMPILED]
+    return (
+        f"{path}: the device's model runs in ONNX Runtime; what {entry['package']} {entry['version']} compiled is "
+        "native code, and runs with --trust"
+    )
+
+
 def open_bundle(
     bundle: str | Path,
     environment: Path | None = None,
     limits: Limits | None = None,
     *,
     model: Model | None = None,
+    trust: bool = False,
 ) -> CompiledSession | Session:
-    """The bundle ready to run: its compiled model where it has one, else its device model in ONNX Runtime.
+    """The bundle ready to run: its device model in ONNX Runtime, or what was compiled of it.
 
     Args:
         environment: of the compiler's runtime; None where it is to be found.
         model: what `bundle` holds, where that is loaded already.
+        trust: load the compiled model, which is native code of whoever made the bundle.
 
     Raises:
         TargetError: its compiler's runtime is missing.
         ModelError: it cannot be read.
     """
-    if is_compiled(Path(bundle)):
+    if trust and is_compiled(Path(bundle)):
         return CompiledSession(bundle, environment, limits)
     check_sums(Path(bundle))
     return Session(bundle if model is None else model, optimize=True)
 
 
+def _code(folder: Path, name: str) -> Path:
+    """The folder of the compiled model; it lies inside the bundle, and its files are among those with a checksum."""
+    code, files = inside(folder, name).resolve(), read_manifest(folder)["files"]
+    if not code.is_dir():
+        raise ModelError(f"{folder}: {name} is missing; write the bundle again")
+    for path in code.rglob("*"):
+        known = path.relative_to(folder.resolve()).as_posix()
+        if path.is_symlink() or (not path.is_dir() and known not in files):
+            raise ModelError(f"{folder}: {known!r} is none of the files that were written; write the bundle again")
+    return code
+
+
 class CompiledSession:
     """A compiled bundle ready to run: it takes and gives what its model did before it was rewritten.
 
-    A context manager, which ends the compiler's process.
+    It loads native code of whoever made the bundle; `open_bundle` does so only where it is told to trust it. A context
+    manager, which ends the compiler's process.
 
     Args:
         environment: of the compiler's runtime; None where it is to be found.
@@ -71,6 +97,7 @@ class CompiledSession:
         if not is_compiled(folder):
             raise TargetError(f"{folder} holds no compiled model; write one with 'regraft compile'")
         entry = read_manifest(folder)[COMPILED]
+        code = _code(folder, entry["folder"])
         target = read_target(entry["target"])
         if not isinstance(target, Compiler):
             raise TargetError(f"{folder}: target '{target.name}' compiles nothing here")
@@ -87,7 +114,7 @@ class CompiledSession:
                     f"{folder} was compiled by {entry['package']} {entry['version']}, and {version} is installed; "
                     f"compile it again"
                 )
-            said = {"folder": str((folder / entry["folder"]).resolve()), "options": target.driver_options}
+            said = {"folder": str(code), "options": target.driver_options}
             self._worker.ask("load", **said, **{"as": COMPILED})
             self._stack = stack.pop_all()
 

@@ -15,7 +15,7 @@ from regraft.targeting.compiled import open_bundle
 Dims = list[Any]
 
 
-def transformers_model(bundle: str | Path, config: Any, environment: Path | None = None) -> Any:
+def transformers_model(bundle: str | Path, config: Any, environment: Path | None = None, trust: bool = False) -> Any:
     """A model for `transformers.pipeline(task, model=..., tokenizer=...)` that runs a bundle; needs torch.
 
     A bundle of fixed sizes, as many compilers want them, takes what is smaller: rows and positions are filled up
@@ -24,6 +24,8 @@ def transformers_model(bundle: str | Path, config: Any, environment: Path | None
     Args:
         config: the model's `PretrainedConfig`, for its labels and its padding.
         environment: of the compiler's runtime; None where it is to be found.
+        trust: run what was compiled, which is native code of whoever made the bundle; else the device's model in ONNX
+            Runtime.
 
     Raises:
         TargetError: its compiler's runtime is missing.
@@ -40,7 +42,7 @@ def transformers_model(bundle: str | Path, config: Any, environment: Path | None
         def __init__(self) -> None:
             super().__init__()
             self.config = config
-            self.fitted = Fitted(Path(bundle), getattr(config, "pad_token_id", None) or 0, environment)
+            self.fitted = Fitted(Path(bundle), getattr(config, "pad_token_id", None) or 0, environment, trust)
 
         def can_generate(self) -> bool:
             return False
@@ -60,8 +62,8 @@ class Fitted:
         padding: the id of the padding token.
     """
 
-    def __init__(self, bundle: Path, padding: int, environment: Path | None = None):
-        self._session = open_bundle(bundle, environment)
+    def __init__(self, bundle: Path, padding: int, environment: Path | None = None, trust: bool = False):
+        self._session = open_bundle(bundle, environment, trust=trust)
         self._dtypes = {port.name: port.dtype for port in self._session.inputs}
         self._padding = padding
         self._sizes: dict[str, Dims] = {port.name: list(port.shape or ()) for port in self._session.inputs}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from regraft.errors import ModelError
-from regraft.files.bundle import is_bundle, read_manifest
+from regraft.files.bundle import inside, is_bundle, read_manifest
 from regraft.files.loading import load
 from regraft.inspection.census import operators
 from regraft.ir.model import Model
+from regraft.outside import check_form, read_json
 from regraft.targeting.compiled import open_bundle
 from regraft.targeting.process import Limits
 from regraft.verification.inputs import make_inputs
@@ -67,7 +67,7 @@ class Metrics:
         leftovers: names of the operators that the accelerator does not run.
         cycles: of the compiler's simulator.
         worst: by output, the largest absolute difference from the original.
-        latency: None where it was not measured.
+        latency: None where it was not measured; `runtime` is where it was.
         unchecked: what nobody has seen to work.
         command: that hands the bundle to a compiler elsewhere; empty where there is none.
         listed: how many of `ops` the operators cover that the target's profile lists; None for a compiler that ran.
@@ -88,6 +88,7 @@ class Metrics:
     cycles: int | None = None
     worst: dict[str, float] = field(default_factory=dict)
     latency: Latency | None = None
+    runtime: str = ""
     unchecked: tuple[str, ...] = ()
     command: str = ""
     listed: int | None = None
@@ -109,9 +110,15 @@ class Metrics:
 
 
 def measure(
-    bundle: Path, *, runs: int = 50, seed: int = 0, environment: Path | None = None, limits: Limits | None = None
+    bundle: Path,
+    *,
+    runs: int = 50,
+    seed: int = 0,
+    environment: Path | None = None,
+    limits: Limits | None = None,
+    trust: bool = False,
 ) -> Metrics:
-    """The metrics of `bundle`, which is run `runs` times, where it can be run here.
+    """The metrics of `bundle`, which is run `runs` times: in its compiler's runtime with `trust`, else in ONNX Runtime.
 
     Raises:
         ModelError: there is no bundle, or it cannot be read.
@@ -124,10 +131,11 @@ def measure(
     compiled, handoff = manifest.get("compiled", {}), manifest.get("handoff", {})
     said, legality = compiled.get("metrics", {}), handoff.get("legality", {})
     drift = compiled.get("drift") or manifest.get("drift") or {"outputs": []}
+    compiler = f"{compiled['package']} {compiled['version']}" if compiled else ""
     return Metrics(
         source=manifest.get("source", ""),
         target=(compiled or handoff).get("target", ""),
-        compiler=f"{compiled['package']} {compiled['version']}" if compiled else "",
+        compiler=compiler,
         pipeline=manifest.get("pipeline", ""),
         source_ops=_source_ops(bundle, manifest),
         ops=operators(model).total(),
@@ -138,7 +146,8 @@ def measure(
         leftovers=tuple(said.get("leftovers", ())),
         cycles=said.get("cycles"),
         worst={one["name"]: one["max_abs"] for one in drift["outputs"]},
-        latency=_latency(bundle, model, runs, seed, environment, limits) if runs else None,
+        latency=_latency(bundle, model, runs, seed, environment, limits, trust) if runs else None,
+        runtime=compiler if trust and compiler else "ONNX Runtime",
         unchecked=tuple(handoff.get("unchecked", ())),
         command=handoff.get("command", ""),
         listed=legality.get("taken"),
@@ -150,15 +159,17 @@ def _source_ops(bundle: Path, manifest: dict[str, Any]) -> int | None:
     """Nodes of the model before it was rewritten, as its report says."""
     if "report" not in manifest:
         return None
-    passes = json.loads((bundle / manifest["report"]).read_text(encoding="utf-8"))["passes"]
-    return int(passes[0]["nodes_before"]) if passes else None
+    path = inside(bundle, manifest["report"])
+    report = read_json(path)
+    check_form(report, {"passes": [{"nodes_before": int}]}, f"{path} is no report of a pipeline")
+    return int(report["passes"][0]["nodes_before"]) if report["passes"] else None
 
 
 def _latency(
-    bundle: Path, model: Model, runs: int, seed: int, environment: Path | None, limits: Limits | None
+    bundle: Path, model: Model, runs: int, seed: int, environment: Path | None, limits: Limits | None, trust: bool
 ) -> Latency:
     inputs = make_inputs(model, seed=seed)
-    with open_bundle(bundle, environment, limits, model=model) as session:
+    with open_bundle(bundle, environment, limits, model=model, trust=trust) as session:
         first, *rest = session.time(inputs, WARM_UP + runs)
     shape = np.shape(next(iter(inputs.values()), ()))
     return Latency(first, tuple(rest[WARM_UP - 1 :]), int(shape[0]) if shape else 1)

@@ -73,7 +73,8 @@ def _take(port: Port, name: str, arrays: dict[str, Any], path: Path) -> Any:
 
 def save_vectors(path: Path, values: Mapping[str, Any]) -> None:
     """Write values into a `.npz` file; equal values give equal files."""
-    with zipfile.ZipFile(path, "w") as archive:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
         for name, array in flat(values).items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)

@@ -151,7 +151,10 @@ def test_other_folders_and_files_stay(split, tmp_path):
         (lambda b: (b / "manifest.json").write_text("[]"), "is no manifest"),
         (lambda b: _change(b, format=99), "format 99"),
         (lambda b: _change(b, device=None), "is no manifest"),
-        (lambda b: _change(b, device={"model": "../elsewhere.onnx", "inputs": []}), "outside the bundle"),
+        (
+            lambda b: _change(b, device={"model": "../elsewhere.onnx", "inputs": [], "outputs": []}),
+            "outside the bundle",
+        ),
         (lambda b: _rename(b, '"host": "words"', '"host": "worms"'), "no output of the host named 'worms'"),
         (lambda b: _rename(b, '"name": "words"', '"name": "worms"'), "no input of the device named 'worms'"),
         (lambda b: _rename(b, '"name": "logits"', '"name": "logs"'), "no output of the device named 'logs'"),

@@ -113,7 +113,7 @@ def test_a_source_of_another_framework(run, artifacts, profile):
     ("target", "more", "problem"),
     [
         ("onnxruntim", (), "no target named 'onnxruntim'; did you mean 'onnxruntime'?"),
-        ("./none.toml", (), "cannot read the profile none.toml: No such file or directory"),
+        ("./none.toml", (), "cannot read none.toml: No such file or directory"),
         ("onnxruntime{level=some}", (), "onnxruntime: option level: 'some' is not one of basic, extended, all"),
         ("onnxruntime,onnxruntime", (), "names 2 targets; name one"),
         ("onnxruntime{rows=2}", (), "set-shapes"),

@@ -148,5 +148,5 @@ def test_what_is_wrong_is_one_line_that_names_the_file_and_the_key(tmp_path, tex
 
 
 def test_a_profile_that_is_not_there(tmp_path):
-    with pytest.raises(ProfileError, match=r"cannot read the profile .*none\.toml: No such file"):
+    with pytest.raises(ProfileError, match=r"cannot read .*none\.toml: No such file"):
         read_profile(tmp_path / "none.toml")

@@ -169,7 +169,7 @@ def test_bad_toml_is_refused(toml, words, tmp_path):
 
 
 def test_a_file_that_is_not_there():
-    with pytest.raises(PipelineError, match=r"cannot read the pipeline nowhere\.toml"):
+    with pytest.raises(PipelineError, match=r"cannot read nowhere\.toml"):
         Pipeline.read("nowhere.toml")
 
 

@@ -128,7 +128,7 @@ def test_a_plan_decides_alone(tmp_path):
     path = edited(tmp_path, "low", "low")
     with pytest.raises(PassError, match="leave out mode"):
         regraft.run(parse(), f"convert-fp16{{plan={path},mode=matmul}}")
-    with pytest.raises(PassError, match="cannot read plan"):
+    with pytest.raises(PassError, match="cannot read "):
         regraft.run(parse(), "convert-fp16{plan=nowhere.toml}")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 import time
 import venv
@@ -9,13 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import regraft
-from regraft.errors import RegraftError, TargetError
+from regraft.cli import cli
+from regraft.errors import ModelError, RegraftError, TargetError
 from regraft.files.bundle import read_manifest
-from regraft.targeting.compiled import CompiledSession
+from regraft.targeting.compiled import CompiledSession, open_bundle
 from regraft.targeting.hand_over import hand_over
-from regraft.targeting.process import CompilerError, Limits
+from regraft.targeting.process import CompilerError, Limits, Worker
 from regraft.targeting.target import read_target
 from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import Session
@@ -104,6 +108,48 @@ def test_a_bundle_of_another_version_is_not_run(source, bundle, monkeypatch):
     compile(source, bundle)
     monkeypatch.setenv("MOODY_VERSION", "2.6")
     with pytest.raises(TargetError, match=r"was compiled by numpy 2\.5, and 2\.6 is installed; compile it again"):
+        CompiledSession(bundle)
+
+
+def test_native_code_is_loaded_with_trust_only(source, bundle, monkeypatch):
+    compile(source, bundle)
+    inputs = make_inputs(regraft.load(source), seed=3)
+    with open_bundle(bundle, trust=True) as session:
+        assert isinstance(session, CompiledSession)
+        trusted = session.run(inputs)
+    monkeypatch.setattr(Worker, "__init__", lambda *_: pytest.fail("the compiler's runtime was started"))
+    with open_bundle(bundle) as session:
+        found = session.run(inputs)
+    for name, value in trusted.items():
+        np.testing.assert_allclose(found[name], value, atol=1e-5)
+    for words in (["run", bundle], ["report", bundle, "--runs", "1"], ["bench", bundle, bundle, "--runs", "1"]):
+        said = CliRunner().invoke(cli, [str(word) for word in words])
+        assert said.exit_code == 0, said.stderr
+        assert "runs with --trust" in said.stderr or "in ONNX Runtime" in said.stdout
+
+
+def forged(bundle: Path, change) -> None:
+    """The bundle with its manifest changed, and the checksums right."""
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    change(manifest)
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_native_code_lies_in_the_bundle_and_under_its_checksums(source, bundle, tmp_path):
+    compile(source, bundle)
+    code = read_manifest(bundle)["compiled"]["folder"]
+    shutil.copytree(bundle / code, tmp_path / "elsewhere")
+    for name in ("../elsewhere", str(tmp_path / "elsewhere"), "gone", ".", "a\0b", "x" * 5000):
+        forged(bundle, lambda manifest, name=name: manifest["compiled"].update(folder=name))
+        with pytest.raises(ModelError, match=r"lies outside the bundle|is missing|none of the files|is no path"):
+            CompiledSession(bundle)
+    forged(bundle, lambda manifest: manifest["compiled"].update(folder=code))
+    (bundle / code / "extra.so").write_bytes(b"native")
+    with pytest.raises(ModelError, match=r"extra\.so' is none of the files that were written"):
+        CompiledSession(bundle)
+    (bundle / code / "extra.so").unlink()
+    (bundle / code / "link.so").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ModelError, match=r"link\.so' is none of the files that were written"):
         CompiledSession(bundle)
 
 

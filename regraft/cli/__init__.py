@@ -20,8 +20,8 @@ import click
 
 from regraft.cli.parameters import debug
 from regraft.cli.terminal import block, echo
-from regraft.entry import INTERRUPTED, MESSAGE
 from regraft.errors import RegraftError, UnknownNameError
+from regraft.interrupt import ENDED, MESSAGE
 
 COMMANDS = (
     "rewrite",
@@ -113,8 +113,8 @@ class Commands(click.Group):
         try:
             status = super().main(args, prog_name, complete_var, False, obj=state, **extra)
         except (Ended, click.Abort, KeyboardInterrupt) as error:
-            echo(MESSAGE.decode().strip(), err=True)
-            status = INTERRUPTED + getattr(error, "number", signal.SIGINT)
+            echo(MESSAGE, err=True)
+            status = ENDED + getattr(error, "number", signal.SIGINT)
         except Exception as error:
             if state.debug:
                 traceback.print_exc()

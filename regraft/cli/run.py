@@ -97,13 +97,9 @@ def _feeds(
 
 
 def _write(path: Path, results: dict[str, Any]) -> None:
-    from regraft.errors import RegraftError
     from regraft.verification.vectors import save_vectors
 
-    try:
-        save_vectors(path, results)
-    except OSError as error:
-        raise RegraftError(f"cannot write {path}: {error.strerror}") from error
+    save_vectors(path, results)
 
 
 def _print(results: dict[str, Any], as_json: bool) -> None:

@@ -47,7 +47,7 @@ def real_path(path: Path) -> Path:
     return real
 
 
-def write_file(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes | memoryview) -> None:
     """Put `data` at `path`, at once or not at all. Raises ModelError where that cannot be."""
     real = real_path(path)
     try:

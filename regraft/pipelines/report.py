@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from regraft.errors import RegraftError
+from regraft.files.stream import write_file
 from regraft.pipelines.pass_ import Change
 from regraft.verification.contract import Contract, exact
 from regraft.verification.drift import Drift, to_json
@@ -102,11 +102,8 @@ class Report:
         return to_json(self.to_dict())
 
     def write(self, path: str | Path) -> None:
-        """Write the report as JSON. Raises RegraftError when the file cannot be written."""
-        try:
-            write_file(Path(path), (self.to_json() + "\n").encode())
-        except OSError as error:
-            raise RegraftError(f"cannot write the report {path}: {error.strerror}") from error
+        """Write the report as JSON. Raises ModelError when the file cannot be written."""
+        write_file(Path(path), (self.to_json() + "\n").encode())
 
     def timing(self) -> str:
         """A table of time, share, nodes and memory, a line for each pass."""

@@ -13,6 +13,7 @@ import ml_dtypes
 import numpy as np
 
 from regraft.errors import PassError
+from regraft.files.stream import write_file
 from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
 from regraft.outside import parse_toml, read_text
@@ -120,14 +121,11 @@ def write(path: str | os.PathLike[str], rows: Sequence[Row], half: str, pass_nam
     """Write the plan as TOML.
 
     Raises:
-        PassError: the disk refuses.
+        ModelError: the disk refuses.
     """
     lines = [_HEAD.format(half=half, pass_name=pass_name), f"dtype = {_text(half)}", "values = ["]
     lines += [f"  {{{', '.join(f'{key} = {text}' for key, text in _fields(row).items())}}}," for row in rows]
-    try:
-        write_file(Path(path), "\n".join([*lines, "]", ""]).encode())
-    except OSError as error:
-        raise PassError(f"cannot write {path}: {error.strerror}") from error
+    write_file(Path(path), "\n".join([*lines, "]", ""]).encode())
 
 
 def _fields(row: Row) -> dict[str, str]:

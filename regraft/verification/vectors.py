@@ -7,6 +7,7 @@ strings as numpy's own. In JSON a sequence is a list, a map an object, an option
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from regraft.errors import RegraftError
+from regraft.files.stream import write_file
 from regraft.ir.graph import Variable
 from regraft.ir.weights import Array
 from regraft.outside import read_arrays, read_json
@@ -72,12 +74,13 @@ def _take(port: Port, name: str, arrays: dict[str, Any], path: Path) -> Any:
 
 
 def save_vectors(path: Path, values: Mapping[str, Any]) -> None:
-    """Write values into a `.npz` file; equal values give equal files."""
+    """Write values into a `.npz` file; equal values give equal files. Raises ModelError where that cannot be."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for name, array in flat(values).items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
+    write_file(path, content.getbuffer())
 
 
 def flat(values: Mapping[str, Any]) -> dict[str, Array]:

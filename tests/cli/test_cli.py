@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import click
 import pytest
 
 from regraft.cli import COMMANDS, cli
 from regraft.errors import RegraftError
+from regraft.interrupt import MESSAGE
 
 HEAVY = ("onnx", "numpy", "onnxruntime", "onnx_graphsurgeon", "rich", "transformers")
 
@@ -21,6 +24,7 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 def test_help_imports_nothing_heavy(arguments):
     code = f"""
 import sys
+import time
 from regraft.cli import cli
 try:
     cli({arguments!r})
@@ -118,3 +122,32 @@ def test_a_closed_pipe_is_quiet(model):
 def test_without_standalone_mode_errors_are_raised():
     with pytest.raises(click.UsageError):
         cli(["no-such-command"], standalone_mode=False)
+
+
+def test_an_interrupt_is_one_line_from_the_first_line_on():
+    """Whenever it comes, there is no traceback of ours; what Python says before it runs the command is its own."""
+    begin = "import regraft_command; print('begun', flush=True); regraft_command.main()"
+    for delay in (0.0, 0.01, 0.03, 0.05, 0.08, 0.12, 0.16, 0.2):
+        process = subprocess.Popen(
+            [sys.executable, "-c", begin, "targets"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stdout
+        assert process.stdout.readline() == "begun\n"
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
+        assert "Traceback" not in errors
+        assert (process.returncode, errors) in ((130, f"{MESSAGE}\n"), (0, ""))
+
+
+def test_the_first_handler_says_what_the_command_line_says(capfd, monkeypatch):
+    monkeypatch.setattr(os, "_exit", lambda code: code)
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    try:
+        import regraft_command
+
+        regraft_command._stop(2, None)
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+    assert capfd.readouterr().err == f"{MESSAGE}\n"

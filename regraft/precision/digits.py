@@ -163,7 +163,7 @@ class _Digits:
             other = node.inputs[1] if tensor is node.inputs[0] else node.inputs[0]
             return _divided(accuracy, self._sizes[other].bound)
         if kind == "Div" and tensor is node.inputs[0] and is_constant(node.inputs[1]):
-            return accuracy * self._sizes.constants.extent(node.inputs[1]).least
+            return accuracy * self._sizes.constants.least(node.inputs[1])
         if kind in WEIGHTED and tensor in node.inputs[2:]:
             return accuracy
         if kind in WEIGHTED and not is_constant(tensor):

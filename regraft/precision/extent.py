@@ -18,7 +18,7 @@ from regraft.precision.units import SINGLE
 
 T = TypeVar("T")
 
-_BLOCK = 1 << 20  # elements that are looked at at once
+_BLOCK = 1 << 18  # elements that are looked at at once
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,11 @@ class Extent(NamedTuple):
 
     Attributes:
         low, high: the smallest and the largest; 0 where there is none.
-        least: the smallest magnitude but zero; infinite where there is none.
         whole: whether all are whole numbers.
     """
 
     low: float = 0.0
     high: float = 0.0
-    least: float = math.inf
     whole: bool = True
 
     @property
@@ -107,6 +105,10 @@ class Constants:
     def extent(self, constant: Tensor) -> Extent:
         """What its elements are."""
         return self._once(constant, "extent", _extent)
+
+    def least(self, constant: Tensor) -> float:
+        """The smallest magnitude of an element but zero; infinite where there is none."""
+        return self._once(constant, "least", _least)
 
     def error(self, constant: Tensor) -> float:
         """How far half precision moves an element at the most."""
@@ -150,40 +152,64 @@ def _blocks(values: Array) -> Iterator[Array]:
 def _finite(values: Array) -> Iterator[Array]:
     for piece in _blocks(values):
         block = piece if piece.dtype.kind == "f" else piece.astype(np.float64)
-        kept = np.isfinite(block)
-        yield block if kept.all() else block[kept]
+        if math.isfinite(block.min()) and math.isfinite(block.max()):  # NaN is the least and the largest
+            yield block
+        else:
+            yield block[np.isfinite(block)]
 
 
 def _extent(values: Array) -> Extent:
-    low, high, least, whole = math.inf, -math.inf, math.inf, True
+    low, high, whole = math.inf, -math.inf, True
     for block in _finite(values):
-        size = np.abs(block)
         low, high = min(low, float(block.min(initial=np.inf))), max(high, float(block.max(initial=-np.inf)))
-        least = min(least, float(np.min(size, where=size > 0, initial=np.inf)))
         whole = whole and bool((np.trunc(block) == block).all())
-    return Extent(low, high, least, whole) if low <= high else Extent()
+    return Extent(low, high, whole) if low <= high else Extent()
+
+
+def _least(values: Array) -> float:
+    sizes = (np.abs(block) for block in _finite(values))
+    return min((float(np.min(size, where=size > 0, initial=np.inf)) for size in sizes), default=math.inf)
 
 
 def _gain(values: Array, over: Sequence[int]) -> Gain:
     if not values.size or not values.ndim:
         alone = float(np.abs(values).sum())
         return Gain(alone, alone, alone)
-    axes = tuple(axis % values.ndim for axis in over)
-    rows = max(1, _BLOCK // max(1, values.size // len(values)))
+    axes = tuple(sorted(axis % values.ndim for axis in over))
+    if 0 in axes:
+        return _gain_of_columns(values, axes)
+    tops, roots, total = 0.0, 0.0, 0.0
+    for piece in _rows(values):
+        rows = np.moveaxis(piece, axes, range(-len(axes), 0)).reshape(*_others(piece.shape, axes), -1)
+        tops = max(tops, float(np.max(np.abs(rows).sum(-1))))
+        squares = np.einsum("...i,...i->...", rows, rows)
+        roots, total = max(roots, float(np.max(squares))), total + float(np.sum(squares, dtype=np.float64))
+    return _rounded_up(tops, roots, total)
+
+
+def _gain_of_columns(values: Array, axes: tuple[int, ...]) -> Gain:
+    """Where sums run over the first axis, along which a constant is read in pieces."""
     peak: Any = 0.0
     square: Any = 0.0
-    tops, roots = [0.0], [0.0]
-    total = 0.0
-    for start in range(0, len(values), rows):
-        size = np.abs(values[start : start + rows]).astype(np.float64)
-        sums, squares = size.sum(axes), np.square(size).sum(axes)
-        total += float(np.sum(squares))
-        if 0 in axes:
-            peak, square = peak + sums, square + squares
-        else:
-            tops.append(float(np.max(sums)))
-            roots.append(float(np.max(squares)))
-    if 0 in axes:
-        tops.append(float(np.max(peak)))
-        roots.append(float(np.max(square)))
-    return Gain(max(tops), math.sqrt(max(roots)), math.sqrt(total))
+    for piece in _rows(values):
+        size = np.abs(piece)
+        peak = peak + size.sum(axes)
+        square = square + np.square(size, out=size).sum(axes)
+    return _rounded_up(float(np.max(peak)), float(np.max(square)), float(np.sum(square, dtype=np.float64)))
+
+
+def _rows(values: Array) -> Iterator[Array]:
+    many = max(1, _BLOCK // max(1, values.size // len(values)))
+    for start in range(0, len(values), many):
+        piece = values[start : start + many]
+        yield piece if piece.dtype.kind == "f" else piece.astype(np.float64)
+
+
+def _others(shape: Sequence[int], axes: tuple[int, ...]) -> list[int]:
+    return [length for axis, length in enumerate(shape) if axis not in axes]
+
+
+def _rounded_up(peak: float, square: float, total: float) -> Gain:
+    """What was summed in single precision is a bound all the same."""
+    slack = 1.001
+    return Gain(slack * peak, slack * math.sqrt(square), slack * math.sqrt(total))

@@ -38,7 +38,7 @@ def amplified(node: Node, sizes: Sizes) -> Iterator[tuple[Tensor, float]]:
     """What a node divides by so little, or takes so large a mean off, that its digits are needed."""
     kind, unit = schema.kind(node), sizes.limits.rounding
     if kind == "Div" and is_constant(node.inputs[1]):
-        least = sizes.constants.extent(node.inputs[1]).least
+        least = sizes.constants.least(node.inputs[1])
         if least < sizes.limits.smallest:
             yield node.inputs[0], unit * least
     elif kind == "Mul" and len(node.inputs) == 2:
@@ -61,9 +61,9 @@ def _lost(unit: Unit, node: Node, sizes: Sizes) -> str:
         return ""
     for slot in unit.reads:
         if is_constant(slot.tensor):
-            extent = sizes.constants.extent(slot.tensor)
-            if extent.least < sizes.limits.smallest and extent.size <= sizes.limits.largest:
-                return f"'{slot.tensor.name}' has elements of {extent.least:.2g}, which lose their digits"
+            least = sizes.constants.least(slot.tensor)
+            if least < sizes.limits.smallest and sizes[slot.tensor].large is None:
+                return f"'{slot.tensor.name}' has elements of {least:.2g}, which lose their digits"
     return ""
 
 

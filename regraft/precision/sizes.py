@@ -242,7 +242,7 @@ class Sizes:
             top, bottom = self[node.inputs[0]], node.inputs[1]
             if top.large is None or self[bottom].large is not None:
                 return None
-            reach = top.large.reach / self.constants.extent(bottom).least if is_constant(bottom) else math.inf
+            reach = top.large.reach / self.constants.least(bottom) if is_constant(bottom) else math.inf
         elif kind == "Mul" and len(node.inputs) == 2:
             reach = math.prod(self._reach(t) for t in node.inputs)
         elif kind in WEIGHTED:
@@ -290,7 +290,7 @@ class Sizes:
 
     def _bound_of_inverse(self, tensor: Tensor) -> float:
         """The largest of 1 / `tensor`, a constant; 0 where it is none, and nothing is known but that it is moderate."""
-        return 1 / self.constants.extent(tensor).least if is_constant(tensor) else 0.0
+        return 1 / self.constants.least(tensor) if is_constant(tensor) else 0.0
 
     # ------------------------------------------------------------------------------------------------ products
 
@@ -423,9 +423,9 @@ def _divided(sizes: Sizes, node: Node) -> Bounds:
     top, bottom = node.inputs
     if not is_constant(bottom):
         return math.inf, math.inf
-    extent = sizes.constants.extent(bottom)
-    row = sizes[top].norm / extent.least if _keeps_rows(top, node) else math.inf
-    return sizes[top].bound / extent.least, row
+    least = sizes.constants.least(bottom)
+    row = sizes[top].norm / least if _keeps_rows(top, node) else math.inf
+    return sizes[top].bound / least, row
 
 
 def _keeps_rows(operand: Tensor, node: Node) -> bool:

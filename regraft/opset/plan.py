@@ -70,6 +70,9 @@ def plan(model: Model, target: int) -> Plan:
 _ADOPTED = frozenset({"LayerNormalization", "ThresholdedRelu"})
 """Operators that ONNX took over from ONNX Runtime as they were."""
 
+_ENDED = frozenset({"Affine", "Crop", "DynamicSlice", "ImageScaler", "ParametricSoftplus", "Scale", "ScaledTanh"})
+"""Operators that ONNX Runtime keeps in ONNX's domain, but takes no more from opset 10 on."""
+
 
 def _way(node: Node, graph: AnyGraph, target: int, place: Place) -> Rewrite | None:
     if node.domain == schema.FOREIGN:
@@ -88,6 +91,8 @@ def _way(node: Node, graph: AnyGraph, target: int, place: Place) -> Rewrite | No
 
 def _adopted(node: Node, target: int, place: Place) -> Rewrite | None:
     """The way of a runtime's own operator: it stays one, or is ONNX's where ONNX took it over."""
+    if node.op in _ENDED and target >= 10:
+        raise Inexpressible(f"{_label(node)}: ONNX Runtime, whose operator it is, takes it up to opset 9")
     if history.find(node.op, target) is None:
         return None
     since = schema.since(node.op)

@@ -410,6 +410,30 @@ def test_a_runtimes_own_operator_is_not_taken_for_one_that_onnx_has_later() -> N
     assert model.opset == 17
 
 
+@pytest.mark.parametrize(
+    ("op", "attrs", "shape"),
+    [
+        ("ScaledTanh", {"alpha": 1.5, "beta": 0.5}, [2, 3]),
+        ("ParametricSoftplus", {"alpha": 1.5, "beta": 0.5}, [2, 3]),
+        ("Affine", {"alpha": 1.5, "beta": 0.5}, [2, 3]),
+        ("Scale", {"scale": 2.0}, [2, 3]),
+        ("Crop", {"border": [1, 1, 1, 1]}, [1, 2, 4, 5]),
+        ("ImageScaler", {"scale": 0.5, "bias": [1.0, 2.0]}, [1, 2, 3, 3]),
+    ],
+)
+def test_what_onnx_runtime_takes_in_old_opsets_only_keeps_the_opset(op: str, attrs: Any, shape: list[int]) -> None:
+    info = [helper.make_tensor_value_info("x", 1, shape), helper.make_tensor_value_info("y", 1, [None] * len(shape))]
+    nodes = [helper.make_node(op, ["x"], ["t"], **attrs), helper.make_node("Neg", ["t"], ["y"])]
+    graph = helper.make_graph(nodes, "g", info[:1], info[1:])
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 7)], ir_version=8)
+    model = from_proto(proto)
+    assert "takes it up to opset 9" in refusal(model, 11)
+    regraft.run(model, "convert-opset{version=20,otherwise=keep}", verify="final")
+    assert model.opset == 7
+    regraft.run(model, "convert-opset{version=9}", verify="each")
+    assert model.opset == 9
+
+
 def test_a_node_that_cannot_follow_may_keep_the_opset() -> None:
     model = parse("g (float[N,2,h,w] x, float[4] s) => (float[N,2,H,W] y) { y = Resize(x, s) }", 10)
     before = to_proto(model).SerializeToString()

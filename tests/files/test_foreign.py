@@ -5,6 +5,7 @@ import onnx
 import pytest
 from click.testing import CliRunner
 from onnx import parser
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 import regraft
 from regraft.cli import cli
@@ -12,6 +13,7 @@ from regraft.errors import GraphError
 from regraft.files.convert import clone, from_proto, to_proto
 from regraft.ir import schema, structure
 from regraft.ir.graph import Node
+from regraft.targeting.target import read_target
 
 PLAIN = "y = SimplifiedLayerNormalization <epsilon = 0.01, stash_type = 1> (i, g)"
 BODIES = {
@@ -133,10 +135,6 @@ def test_a_value_that_nothing_makes_is_refused_all_the_same():
 
 
 def test_the_operators_that_onnx_runtime_keeps_are_in_its_profile():
-    from onnxruntime.capi import onnxruntime_pybind11_state as runtime
-
-    from regraft.targeting.target import read_target
-
     kept = {
         kernel.op_name
         for kernel in runtime.get_all_opkernel_def()
@@ -144,3 +142,9 @@ def test_the_operators_that_onnx_runtime_keeps_are_in_its_profile():
         if schema.find(kernel.op_name, kernel.version_range[0]) is None
     }
     assert set(read_target("onnxruntime").profile.foreign) == kept
+
+
+def test_tensorrt_takes_its_plugins():
+    model = from_proto(made("{ n = EfficientNMS_TRT (x) y = Mine_TRT (n) z = Relu (y) }"))
+    (violation,) = read_target("tensorrt").check(model)
+    assert violation.operator == "ai.onnx::Mine_TRT"

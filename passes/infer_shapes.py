@@ -17,7 +17,8 @@ class InferShapes(Pass):
     | Concat of past and new keys | unknown | batch x 12 x past + seq x 64 |
     | any, with a declaration that an edit made wrong | the wrong one | the right one, and a note |
 
-    A declared output that contradicts the graph, or a node whose inputs do not fit its operator, is an error.
+    An output that is declared of another shape is mended too. One that is declared of another dtype, or a node whose
+    inputs do not fit its operator, is an error.
     """
 
     name = "infer-shapes"

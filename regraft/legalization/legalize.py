@@ -91,7 +91,7 @@ def legalize(
     found = first.verdict.violations
     sizes = [str(one) for one in target.passes(model, Pipeline())]
     start = first
-    if sizes:
+    if sizes or model.claims:  # what is run on the copy confirms the claims, once for all states
         copy = clone(model)
         run(copy, sizes)
         start = search.start(copy)

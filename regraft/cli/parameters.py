@@ -138,6 +138,13 @@ load = click.option(
 seed = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the inputs that are made."
 )
+trials = click.option(
+    "--trials",
+    type=click.IntRange(1, 6),
+    default=6,
+    show_default=True,
+    help="Sets of inputs to run on, unlike each other in size and in kind; 1 is the usual one.",
+)
 inputs = click.option(
     "--inputs",
     metavar="FILE|NAME=SHAPE",

@@ -17,7 +17,7 @@ from regraft.errors import GraphError, PassError, PipelineError, RegraftError, V
 from regraft.files.convert import Header, export
 from regraft.ir import structure
 from regraft.ir.collector import paused
-from regraft.ir.graph import adopt
+from regraft.ir.graph import Constant, adopt
 from regraft.ir.model import Model
 from regraft.pipelines import record
 from regraft.pipelines.dump import Dumps
@@ -25,13 +25,16 @@ from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.progress import Quiet, bars
 from regraft.pipelines.report import PassReport, Report
-from regraft.pipelines.watch import Watch
-from regraft.verification.contract import Contract
+from regraft.verification.contract import Contract, exact, promise
 from regraft.verification.drift import Drift
-from regraft.verification.inputs import Given
+from regraft.verification.sizes import Given
+from regraft.verification.trials import TRIALS
+from regraft.verification.watch import Watch
 
-Verify = Literal["none", "final", "each"]
-VERIFY: tuple[Verify, ...] = ("none", "final", "each")
+Verify = Literal["auto", "none", "final", "each"]
+VERIFY: tuple[Verify, ...] = ("auto", "none", "final", "each")
+CHEAP = 2**29
+"""Bytes of weights up to which a model is verified unasked."""
 
 
 @paused()
@@ -44,17 +47,21 @@ def run(
     inputs: Mapping[str, Any] | Given | None = None,
     progress: bool = False,
     seed: int = 0,
+    trials: int = len(TRIALS),
 ) -> Report:
     """Run `pipeline` on `model`, which is changed in place; no file of the model is touched.
 
     Args:
         pipeline: a Pipeline, its text, the path of its file, or passes.
         verify: "each" runs the model after every pass that changed it and checks the pass's contract; "final" runs
-            it before and after the whole, and checks the contracts together.
+            it before and after passes in a row that promise the same, so that what one may do excuses no other; "auto"
+            is "final" where that is cheap and ONNX Runtime takes the model, and else "none", with the reason in
+            the report.
         dump_dir: a folder for the graph before the first pass and after each that changed it.
         inputs: arrays by name, to verify on, or what `read_given` reads; the rest is made.
         progress: show progress bars.
         seed: of the inputs that are made.
+        trials: how many sets of inputs, unlike each other, the model runs on.
 
     Raises:
         GraphError: the model is broken before any pass.
@@ -67,7 +74,7 @@ def run(
         pipeline = Pipeline.read(pipeline)
     if not isinstance(pipeline, Pipeline):
         pipeline = Pipeline(pipeline)
-    return _Run(model, pipeline, verify, dump_dir, inputs, seed).run(progress)
+    return _Run(model, pipeline, verify, dump_dir, inputs, seed, trials).run(progress)
 
 
 class _Run:
@@ -81,16 +88,19 @@ class _Run:
         dump_dir: str | Path | None,
         inputs: Mapping[str, Any] | Given | None,
         seed: int,
+        trials: int,
     ):
-        self.model, self.pipeline, self.verify = model, pipeline, verify
+        self.model, self.pipeline = model, pipeline
         self.report = Report(str(model.path or ""), str(pipeline), verify)
         _check(model, f"{model.path or 'the model'} is broken before any pass")
         self.report.notes = [*structure.foreign(model), *shapes.confirm(model)]
         self.dumps = Dumps(Path(dump_dir), model) if dump_dir is not None else None
-        self.watch = self._watch(inputs, seed) if verify != "none" else None
+        self.watch = self._watch(verify, inputs, seed, trials)
         self.report.unstable = list(self.watch.unstable) if self.watch else []
         self.header = self._header()
         self.before: Path | None = None  # the dump that shows the graph before the pass at work
+        self.unseen: list[PassReport] = []  # passes in a row that promise the same, not yet verified
+        self.unseen_contract, self.unseen_places = exact, 0
 
     def run(self, shown: bool) -> Report:
         with bars(len(self.pipeline), shown) as shown_bars:
@@ -99,17 +109,17 @@ class _Run:
                 shown_bars.begin(one.name)
                 nodes = self.one_pass(number, one, nodes, shown_bars)
                 shown_bars.end()
-        if self.verify == "final" and self.report.changed:
-            self.before = self.dumps.first if self.dumps else None
-            self.report.drift = self.look(self.report.contract, f"pipeline '{self.pipeline}'")
+        self.settle()
         entries = [record.Entry(one.text, tuple(one.changes)) for one in self.report.passes]
         record.append(self.model, str(self.pipeline), entries)
+        if self.report.changed:
+            promise(self.model.metadata, self.report.contract)
         return self.report
 
     def one_pass(self, number: int, one: Pass, nodes: int, bars: Quiet) -> int:
         """Run a pass and what belongs to it; the number of nodes after it."""
         self.before = self.dumps.last if self.dumps else None
-        if self.watch and self.verify == "each":
+        if self.watch:
             self.prepare(self.watch, one)
         said = PassReport(one.name, str(one), str(one.contract), nodes_before=nodes)
         self.report.passes.append(said)
@@ -127,11 +137,12 @@ class _Run:
 
     def prepare(self, watch: Watch, one: Pass) -> None:
         """Have what the result of a pass is compared with."""
+        if self.unseen and not _alike(self.unseen_contract, one.contract):
+            self.settle()
         reference = one.reference(self.model)
         if reference is not None:
+            self.settle()
             watch.expect(reference)
-        if one.contract.changes_interface:
-            watch.keep(reference or self.model)
 
     def apply(self, one: Pass, context: Context) -> None:
         try:
@@ -159,14 +170,22 @@ class _Run:
             said.dump = self.dumps.write(header, number, one.name)
         contract = one.contract.through(len(said.changes))
         self.report.contract += contract
-        if self.watch and self.verify == "each":
-            said.drift = self.look(contract, f"pass '{one}'")
+        if self.watch:
+            self.unseen.append(said)
+            self.unseen_contract = contract if len(self.unseen) == 1 else self.unseen_contract + contract
+            self.unseen_places += len(said.changes)
+            if self.report.verify == "each":
+                said.drift = self.settle()
 
-    def look(self, contract: Contract, what: str) -> Drift:
-        """Verify the model against `contract`."""
-        assert self.watch
+    def settle(self) -> Drift | None:
+        """Verify what the passes since the last time did, against what they promise."""
+        if not self.unseen or not self.watch:
+            return None
+        passes, contract, places = self.unseen, self.unseen_contract, self.unseen_places
+        self.unseen, self.unseen_contract, self.unseen_places = [], exact, 0
+        what = _who(passes)
         try:
-            drift = self.watch.look(self.model, contract)
+            drift = self.watch.look(self.model, contract, max(places, 1), self.header)
         except VerificationError:
             raise
         except RegraftError as error:
@@ -174,6 +193,8 @@ class _Run:
         if not drift.passed:
             others = f", and {len(drift.failures) - 1} more outputs" if len(drift.failures) > 1 else ""
             raise VerificationError(f"{what} breaks its contract {contract}: {drift.failures[0]}{others}{self.hint()}")
+        if self.report.verify == "final":
+            self.report.drift = self.report.drift.worse(drift) if self.report.drift else drift
         return drift
 
     def blame(self, one: Pass) -> str:
@@ -184,13 +205,38 @@ class _Run:
         """Where the model from before the failure lies."""
         return f" (the graph before it: {self.before})" if self.before else ""
 
-    def _watch(self, inputs: Mapping[str, Any] | Given | None, seed: int) -> Watch:
-        if self.verify == "each":
-            return Watch(self.model, inputs, seed)
-        reference = reference_for(self.model, self.pipeline)
-        watch = Watch(reference, inputs, seed)
-        if any(one.contract.changes_interface for one in self.pipeline):
-            watch.keep(reference)
+    def _watch(self, verify: Verify, inputs: Mapping[str, Any] | Given | None, seed: int, trials: int) -> Watch | None:
+        """What verifies the run; `auto` is decided here."""
+        if verify == "none":
+            return None
+        if verify == "auto":
+            self.report.verify = "none"
+            weights = _weights(self.model)
+            if weights > CHEAP:
+                self.report.unverified = (
+                    f"its weights take {weights / 2**20:,.0f} MiB; --verify final runs it all the same"
+                )
+                return None
+        try:
+            watch = Watch(self.model, inputs, seed, trials)
+        except RegraftError as error:
+            if verify != "auto":
+                raise
+            self.report.unverified = str(error)
+            return None
+        if not watch.compares:
+            reason = (
+                f"every output depends on chance ({', '.join(watch.unstable)})"
+                if watch.unstable
+                else "it has no output"
+            )
+            if verify != "auto":
+                raise VerificationError(f"nothing can be compared: {reason}; --verify none goes without")
+            self.report.unverified = reason
+            return None
+        if verify == "auto":
+            self.report.verify = "final"
+        self.report.trials = len(watch.samples)
         return watch
 
     def _header(self) -> Header | None:
@@ -205,6 +251,24 @@ def reference_for(model: Model, pipeline: Iterable[Pass]) -> Model:
     return model
 
 
+def _alike(one: Contract, other: Contract) -> bool:
+    """Whether passes that promise these may be verified together: neither may do what the other may not."""
+    plain = (one.is_exact and other.is_exact, one.is_rounding and other.is_rounding)
+    return any(plain) and one.changes_interface == other.changes_interface is False
+
+
+def _who(passes: list[PassReport]) -> str:
+    """The passes, and the rule and node where there is one place."""
+    if len(passes) > 1:
+        return f"passes '{','.join(one.text for one in passes)}' together"
+    said = passes[0]
+    rules = {change.rule for change in said.changes}
+    rule = f", rule '{rule}'" if len(rules) == 1 and (rule := next(iter(rules))) else ""
+    nodes = [change.removed[0] for change in said.changes if change.removed]
+    place = f" at node '{nodes[0]}'" if len(said.changes) == 1 and nodes else ""
+    return f"pass '{said.text}'{rule}{place}"
+
+
 def _check(model: Model, what: str) -> None:
     try:
         structure.check(model)
@@ -216,6 +280,12 @@ def _check(model: Model, what: str) -> None:
 
 def _count(model: Model) -> int:
     return sum(len(graph.nodes) for graph in model.graphs())
+
+
+def _weights(model: Model) -> int:
+    """Bytes of the constants that nodes read."""
+    read = {tensor for node in model.nodes() for tensor in node.inputs if isinstance(tensor, Constant)}
+    return sum(tensor.nbytes for tensor in read)
 
 
 def _same(one: Header | None, other: Header | None) -> bool:

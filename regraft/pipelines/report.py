@@ -64,11 +64,13 @@ class Report:
 
     Attributes:
         model: the file that was rewritten; empty for a model made in memory.
-        verify: "none", "final" or "each".
+        verify: "none", "final" or "each"; what was done, where it was left to the run.
         drift: of the outputs, first against last; None unless `verify` is "final".
         contract: what the passes that changed something promise together, from end to end.
-        unstable: outputs that hang on chance and were not compared.
         notes: what is to be said of the model as it came.
+        unstable: outputs that depend on chance and were not compared.
+        trials: how many sets of inputs the model was run on.
+        unverified: why the model was not run, where it was left to the run.
     """
 
     model: str
@@ -79,6 +81,8 @@ class Report:
     contract: Contract = exact
     unstable: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    trials: int = 0
+    unverified: str = ""
 
     @property
     def seconds(self) -> float:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -23,11 +23,22 @@ from regraft.ir.weights import Array, Stored, Value, packed_size
 _FOLDER = "session.model_external_initializers_file_folder_path"
 
 
-def attach(model: Model, options: Any, ort_value: Callable[[Array], Any]) -> tuple[onnx.ModelProto, list[Any]] | None:
+class Change(Protocol):
+    """A change of weights that a session alone sees."""
+
+    names: Collection[str]
+
+    def __call__(self, name: str, array: Array) -> Array: ...
+
+
+def attach(
+    model: Model, options: Any, ort_value: Callable[[Array], Any], change: Change | None = None
+) -> tuple[onnx.ModelProto, list[Any]] | None:
     """The header of `model`, and in `options` (ONNX Runtime's session options) what it needs to find the weights.
 
     Args:
         ort_value: makes an array a value of ONNX Runtime, without a copy.
+        change: of the initializers that it names.
 
     Returns:
         The header, and the values that must live as long as the session; None where the weights do not fit a header
@@ -37,9 +48,18 @@ def attach(model: Model, options: Any, ort_value: Callable[[Array], Any]) -> tup
     unread = {constant.name for constant in model.graph.unused}  # ONNX Runtime drops these before it is given them
     initializers = {id(tensor): tensor for tensor in proto.graph.initializer if tensor.name not in unread}
     given: dict[str, Any] = {}
+    changed = set(change.names).intersection(t.name for t in initializers.values()) if change else set()
+    large = list(large_tensors(proto, values))
+    if change:
+        for tensor in proto.graph.initializer:
+            if tensor.name in changed and tensor.data_location != onnx.TensorProto.EXTERNAL:
+                array = change(tensor.name, numpy_helper.to_array(tensor))
+                tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
     room = INLINE_LIMIT - proto.ByteSize()
-    for tensor, value in large_tensors(proto, values):
-        if isinstance(value, Stored) and _is_mappable(value):
+    for tensor, value in large:
+        if change and tensor.name in changed and initializers.get(id(tensor)) is tensor:
+            given[tensor.name] = ort_value(np.asarray(change(tensor.name, _load(value)), order="C"))
+        elif isinstance(value, Stored) and _is_mappable(value):
             _refer(tensor, value)
         elif initializers.get(id(tensor)) is tensor and not _is_packed(value):
             given[tensor.name] = ort_value(np.asarray(_load(value), order="C"))

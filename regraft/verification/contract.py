@@ -22,14 +22,16 @@ approximation, which is absolute, becomes a `spread` relative to the output. Wha
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import reduce
 from math import sqrt
 from typing import Any
 
 import numpy as np
 
+from regraft.errors import ModelError
 from regraft.verification.drift import Drift, OutputDrift, leaves, measure
 
 GAIN = 4.0
@@ -57,6 +59,16 @@ class Contract:
     atol: float = 0.0
     changes_interface: bool = False
     lowers_dtype: bool = False
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the same bits are promised."""
+        return not (self.ulps or self.bound or self.spread or self.rtol or self.atol)
+
+    @property
+    def is_rounding(self) -> bool:
+        """Whether rounding is all that may differ."""
+        return bool(self.ulps) and not (self.bound or self.spread or self.rtol or self.atol)
 
     def through(self, places: int) -> Contract:
         """The contract from end to end of a network in which `places` places were rewritten."""
@@ -135,3 +147,37 @@ def precision(rtol: float, atol: float) -> Contract:
 def combine(contracts: Iterable[Contract]) -> Contract:
     """The contract of passes in a row."""
     return reduce(Contract.__add__, contracts, exact)
+
+
+PROMISED = "regraft.contracts"
+"""Metadata of a model: what the passes of each run promised together."""
+
+
+def promise(metadata: dict[str, str], contract: Contract) -> None:
+    """Write into a model's metadata what one more run promised."""
+    metadata[PROMISED] = json.dumps([*_promises(metadata), asdict(contract)], separators=(",", ":"))
+
+
+def recorded(before: Mapping[str, str], after: Mapping[str, str]) -> Contract | None:
+    """What the runs promised that lie between two models, by their metadata; None where these do not say.
+
+    Raises:
+        ModelError: the metadata are damaged.
+    """
+    old, new = _promises(before), _promises(after)
+    if len(new) <= len(old) or new[: len(old)] != old:
+        return None
+    try:
+        return combine(Contract(**said) for said in new[len(old) :])
+    except TypeError as error:
+        raise ModelError(f"the metadata {PROMISED} are damaged: {error}; remove them") from error
+
+
+def _promises(metadata: Mapping[str, str]) -> list[dict[str, Any]]:
+    try:
+        said = json.loads(metadata.get(PROMISED, "[]"))
+    except ValueError as error:
+        raise ModelError(f"the metadata {PROMISED} are damaged: {error}; remove them") from error
+    if not isinstance(said, list) or not all(isinstance(one, dict) for one in said):
+        raise ModelError(f"the metadata {PROMISED} are damaged: no list of contracts; remove them")
+    return said

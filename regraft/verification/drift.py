@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import ml_dtypes
@@ -35,6 +35,8 @@ class OutputDrift:
         measured, allowed: the difference and its tolerance at the value that comes nearest to breaking it.
         place: the indices of that value; empty for a scalar, or where nothing differs.
         reason: why the output failed; empty when it passed.
+        meaningless: values that differ where the output means nothing, which are not judged.
+        trial: which of the inputs it was.
     """
 
     name: str
@@ -47,6 +49,8 @@ class OutputDrift:
     allowed: float = 0.0
     reason: str = ""
     place: tuple[int, ...] = ()
+    meaningless: int = 0
+    trial: int = 0
 
     @classmethod
     def failure(cls, name: str, reason: str, place: tuple[int, ...] = ()) -> OutputDrift:
@@ -57,6 +61,22 @@ class OutputDrift:
     @property
     def passed(self) -> bool:
         return not self.reason
+
+    @property
+    def share(self) -> float:
+        """Of what is allowed, how much is used."""
+        return self.measured / self.allowed if self.allowed else self.measured
+
+    def worse(self, other: OutputDrift) -> OutputDrift:
+        """The one that comes nearest to breaking its tolerance, with the largest differences of both."""
+        return replace(
+            max((self, other), key=lambda drift: (bool(drift.reason), drift.share)),
+            max_abs=max(self.max_abs, other.max_abs),
+            rms=max(self.rms, other.rms),
+            max_rel=max(self.max_rel, other.max_rel),
+            cosine=min(self.cosine, other.cosine),
+            meaningless=self.meaningless + other.meaningless,
+        )
 
     def __str__(self) -> str:
         if self.reason:
@@ -72,6 +92,7 @@ class Drift:
     outputs: tuple[OutputDrift, ...]
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    trials: int = 1
 
     @property
     def passed(self) -> bool:
@@ -82,6 +103,36 @@ class Drift:
         return [output for output in self.outputs if not output.passed]
 
     @property
+    def verdict(self) -> str:
+        """In a line: what failed first, or how far the outputs are at most and what was allowed there."""
+        if self.failures:
+            return str(self.failures[0])
+        if not self.outputs:
+            return "nothing was compared"
+        worst = max(self.outputs, key=lambda one: one.share)
+        moved = (
+            f"largest difference {worst.measured:.3g}, {worst.allowed:.3g} allowed there"
+            if worst.measured
+            else "no difference"
+        )
+        unjudged = sum(one.meaningless for one in self.outputs)
+        apart = f"; {unjudged} values where a query sees no key differ, and mean nothing" if unjudged else ""
+        return f"{moved}{apart}"
+
+    def worse(self, other: Drift) -> Drift:
+        """Both of two comparisons in a row: of every output the one that comes nearest to breaking its tolerance."""
+        outputs = {one.name: one for one in self.outputs}
+        for one in other.outputs:
+            outputs[one.name] = outputs[one.name].worse(one) if one.name in outputs else one
+        added, removed = ({*self.added, *other.added}, {*self.removed, *other.removed})
+        contract = "+".join(dict.fromkeys([*self.contract.split("+"), *other.contract.split("+")]))
+        return Drift(contract, tuple(outputs.values()), tuple(added), tuple(removed), max(self.trials, other.trials))
+
+    def with_failure(self, name: str, reason: str) -> Drift:
+        """The same with one more failure, of what `name` says."""
+        return replace(self, outputs=(*self.outputs, OutputDrift.failure(name, reason)))
+
+    @property
     def max_abs(self) -> float:
         return max((output.max_abs for output in self.outputs), default=0.0)
 
@@ -89,7 +140,8 @@ class Drift:
         """Plain values for JSON."""
         outputs = [asdict(output) | {"passed": output.passed} for output in self.outputs]
         interface = {"added": list(self.added), "removed": list(self.removed)}
-        return {"contract": self.contract, "passed": self.passed, "outputs": outputs} | interface
+        said = {"contract": self.contract, "passed": self.passed, "trials": self.trials, "outputs": outputs}
+        return said | interface
 
     def __str__(self) -> str:
         return "; ".join(map(str, self.failures or self.outputs)) or "no output in common"
@@ -143,13 +195,15 @@ def measure(
     before, after = np.asarray(before), np.asarray(after)
     if before.shape != after.shape:
         return OutputDrift.failure(name, f"shape {list(before.shape)} became {list(after.shape)}")
-    if before.dtype != after.dtype and (same_dtype or _eps(before.dtype) is None or _eps(after.dtype) is None):
+    if before.dtype != after.dtype and (
+        same_dtype or machine_eps(before.dtype) is None or machine_eps(after.dtype) is None
+    ):
         return OutputDrift.failure(name, f"dtype {before.dtype} became {after.dtype}")
-    eps = _eps(before.dtype)
+    eps = machine_eps(before.dtype)
     if eps is None:
         return _measure_equality(name, before, after)
     if computed_in is not None:
-        eps = max(eps, _eps(np.dtype(computed_in)) or 0.0)
+        eps = max(eps, machine_eps(np.dtype(computed_in)) or 0.0)
     wide = np.complex128 if before.dtype.kind == "c" else np.float64
     return _measure_floats(name, before.astype(wide), after.astype(wide), tolerance, eps)
 
@@ -191,7 +245,7 @@ def _measure_floats(name: str, before: np.ndarray, after: np.ndarray, tolerance:
         max_abs=float(np.max(difference)),
         rms=rms,
         max_rel=float(np.max(difference[nonzero] / magnitude[nonzero], initial=0.0)),
-        cosine=_cosine(before, after),
+        cosine=cosine(before, after),
         ulps=float(np.max(difference / (eps * (magnitude + scale)))),
         measured=float(difference[worst]),
         allowed=float(allowed[worst]),
@@ -209,14 +263,15 @@ def _place(chosen: np.ndarray, n: int) -> tuple[int, ...]:
     return tuple(map(int, np.unravel_index(np.flatnonzero(chosen)[n], chosen.shape)))
 
 
-def _cosine(before: np.ndarray, after: np.ndarray) -> float:
+def cosine(before: np.ndarray, after: np.ndarray) -> float:
+    """Cosine similarity of two tensors."""
     peak = max(np.abs(before).max(), np.abs(after).max())  # keeps squares of a mask's -3e38 finite
     a, b = before / peak, after / peak
     norms = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(np.vdot(a, b).real) / norms if norms else 0.0
 
 
-def _eps(dtype: np.dtype) -> float | None:
+def machine_eps(dtype: np.dtype) -> float | None:
     """Machine epsilon of a float or complex dtype, those of ml_dtypes included; None for the others."""
     try:
         return float(ml_dtypes.finfo(dtype).eps)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from regraft.ir.graph import Constant, Node, Tensor, Variable
+from regraft.ir.graph import Constant, Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
 from regraft.verification.signature import Port
 
@@ -35,6 +35,24 @@ _TABLES = {  # (op, place of the index) -> place of the table
 }
 _MASKING = {("Where", 0), ("Sub", 1), ("And", 0), ("And", 1), ("Or", 0), ("Or", 1), ("Not", 0), ("ReduceSum", 0)}
 _MASKING |= {(op, place) for op in ("Equal", "Greater", "GreaterOrEqual", "Less", "Mul") for place in (0, 1)}
+_SIZING = {  # places of operands that say how large a result is, or where in a tensor to look
+    **dict.fromkeys(("Reshape", "Expand", "Tile", "TopK", "Split", "Unsqueeze", "Squeeze", "CenterCropPad"), (1,)),
+    **dict.fromkeys(("Gather", "GatherElements", "GatherND", "ScatterND", "ScatterElements", "Scatter", "Trilu"), (1,)),
+    **dict.fromkeys(("Pad", "ReverseSequence", "SplitToSequence", "SequenceAt", "Upsample"), (1,)),
+    **dict.fromkeys(("BlackmanWindow", "ConstantOfShape", "HannWindow", "HammingWindow"), (0,)),
+    "SequenceInsert": (2,),
+    "Range": (0, 1, 2),
+    "Slice": (1, 2, 3, 4),
+    "Resize": (1, 2, 3),
+    "OneHot": (0, 1),
+    "Loop": (0, 1),
+    "NonMaxSuppression": (2,),
+    "MaxUnpool": (1, 2),
+    "Col2Im": (1, 2),
+    "DFT": (1, 2),
+    "STFT": (1, 3),
+    "MelWeightMatrix": (0, 1, 2),
+}
 _FAR = 32  # steps back from a node: without an end to them, long chains would take quadratic time
 _SEGMENTS = 16  # tables with fewer rows hold token types
 
@@ -50,14 +68,19 @@ _NAMES: tuple[tuple[str, Kind], ...] = (
 
 @dataclass(frozen=True)
 class Meaning:
-    """What an input means; `rows` bounds an index, a segment or a position, which are below, and a length."""
+    """What an input means; `rows` bounds an index, a segment or a position, which are below, and a length.
+
+    Attributes:
+        sizes: whether the size of something, or a place in it, is computed from the input.
+    """
 
     kind: Kind
     rows: int | None = None
+    sizes: bool = False
 
 
-def meaning(variable: Variable, port: Port) -> Meaning:
-    """What the graph input `variable`, described by `port` (a tensor), means."""
+def meaning(variable: Variable, port: Port, sizes: bool = False) -> Meaning:
+    """What the graph input `variable`, described by `port` (a tensor), means; `sizes`: it is of `sizing_values`."""
     dtype = port.dtype
     uses = list(_uses(variable))
     named = next((kind for pattern, kind in _NAMES if re.search(pattern, port.name.lower())), None)
@@ -74,15 +97,43 @@ def meaning(variable: Variable, port: Port) -> Meaning:
         return Meaning(named if named in ("position", "segment") else guess, bound)
     counted = [_shape(node.inputs[0]) for node, place in uses if node.op == "Less" and place == 1]
     if rank == 1 and counted and named in (None, "length"):
-        sizes = [dim for shape in counted for dim in shape or () if isinstance(dim, int)]
-        return Meaning("length", max(sizes, default=None))
+        bounds = [dim for shape in counted for dim in shape or () if isinstance(dim, int)]
+        return Meaning("length", max(bounds, default=None))
     if is_float or dtype is None:
-        return Meaning("float")
+        return Meaning("float", sizes=sizes)
     if rank >= 2 and (named == "mask" or any((node.op, place) in _MASKING for node, place in uses)):
         return Meaning("mask")
     if dtype.kind == "b":
         return Meaning("boolean")
-    return Meaning(named if named not in (None, "mask") else "integer")
+    return Meaning(named if named not in (None, "mask") else "integer", sizes=sizes)
+
+
+def sizing_values(model: Model) -> set[Tensor]:
+    """The values from which a size, or a place in a tensor, is computed; linear in the model."""
+    sides = (model, model.host.model) if model.host else (model,)
+    nodes = [node for side in sides for node in side.nodes()]
+    owners = {tensor: node for node in nodes for body in subgraphs(node) for tensor in body.inputs}
+    wanted = [node.inputs[i] for node in nodes for i in _SIZING.get(node.op, ()) if i < len(node.inputs)]
+    found: set[Tensor] = set()
+    while wanted:
+        tensor = wanted.pop()
+        if tensor in found:
+            continue
+        found.add(tensor)
+        node = tensor.inputs[0] if tensor.inputs else owners.get(tensor)
+        if node is not None and node.op not in ("Shape", "Size"):
+            wanted += node.inputs
+            wanted += [out for body in subgraphs(node) for out in body.outputs]
+    return found
+
+
+def table_of(variable: Variable) -> Constant | None:
+    """The table of which an input, as it is, numbers the rows."""
+    for node, place in _uses(variable):
+        operand = _TABLES.get((node.op, place))
+        if operand is not None and not node.attrs.get("axis", 0):
+            return _constant(node.inputs[operand])
+    return None
 
 
 def longest_sequence(model: Model) -> int | None:

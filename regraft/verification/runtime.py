@@ -22,7 +22,7 @@ from regraft.files.saving import INLINE_LIMIT, save
 from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.ir.weights import Array, packed_size
-from regraft.verification.attach import attach
+from regraft.verification.attach import Change, attach
 from regraft.verification.signature import Port
 from regraft.verification.vectors import received
 
@@ -47,6 +47,7 @@ class Session:
         model: a model, a `ModelProto` without external data, or the path of an ONNX file or of a bundle.
         optimize: let ONNX Runtime rewrite the graph; off, it runs what is written.
         threads: that share the work of one operator; 0 lets ONNX Runtime choose.
+        change: of weights, in this session alone; for a `Model`.
 
     Attributes:
         inputs: those that `run` must be given.
@@ -58,7 +59,8 @@ class Session:
         ModelError: the file cannot be read.
     """
 
-    def __init__(self, model: Runnable, *, optimize: bool = False, threads: int = 0):
+    def __init__(self, model: Runnable, *, optimize: bool = False, threads: int = 0, change: Change | None = None):
+        self._change = change
         self._kept: list[Any] = []  # values that ONNX Runtime reads as long as the session lives
         if isinstance(model, str | os.PathLike) and os.path.isdir(model):
             check_sums(Path(model))
@@ -82,7 +84,7 @@ class Session:
             if not path.is_file() or path.stat().st_size > INLINE_LIMIT:
                 return self._open(load(path), options)  # it says what is wrong, or reads what protobuf cannot
             return _session(str(path), options)
-        attached = attach(model, options, _ort_value)
+        attached = attach(model, options, _ort_value, self._change)
         if attached is None:
             with tempfile.TemporaryDirectory(prefix="regraft-") as folder:
                 return _session(str(save(model.device, Path(folder, "model.onnx"), "external")), options)

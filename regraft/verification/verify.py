@@ -14,11 +14,14 @@ from regraft.errors import VerificationError
 from regraft.files.convert import from_proto
 from regraft.files.loading import load
 from regraft.ir.model import Model
-from regraft.verification.contract import Contract, reassociation
+from regraft.verification.contract import Contract, reassociation, recorded
 from regraft.verification.drift import Drift, OutputDrift, to_json
-from regraft.verification.inputs import Given, make_inputs
+from regraft.verification.interface import Interface
 from regraft.verification.runtime import Runnable, Session
 from regraft.verification.signature import Correspondence, correspond
+from regraft.verification.sizes import Given
+from regraft.verification.trials import TRIALS
+from regraft.verification.watch import INTERFACE, Names, Watch
 
 _HALVES = ("bfloat16", "float16")  # coarser first
 
@@ -30,39 +33,51 @@ class Verdict:
     Attributes:
         drift: of the outputs that both models have, under their names before.
         inputs, outputs: which of the two models belong together.
-        unstable: outputs that the model before gives differently each time; their shapes and dtypes are compared.
+        unstable: outputs that the model before gives differently each time, which are not compared.
+        interface: what a caller sees that was otherwise, a line each.
     """
 
     drift: Drift
     inputs: Correspondence
     outputs: Correspondence
     unstable: tuple[str, ...] = ()
+    interface: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
         """Whether something could be compared, and all of it is equal within the contract."""
-        return self.drift.passed and bool(self.drift.outputs)
+        return self.drift.passed and bool(self._compared)
+
+    @property
+    def _compared(self) -> list[OutputDrift]:
+        return [one for one in self.drift.outputs if one.name != INTERFACE]
 
     @property
     def summary(self) -> str:
         """The verdict in one line."""
-        outputs, failures = self.drift.outputs, self.drift.failures
+        outputs, failures = self._compared, self.drift.failures
         if failures:
-            return f"different in {len(failures)} of {len(outputs)} outputs: {failures[0]}"
+            values = [one for one in failures if one.name != INTERFACE]
+            seen = len(failures) > len(values)
+            counted = f"different in {len(values)} of {len(outputs)} outputs" if values or not seen else "different"
+            more = f" and in {len(self.interface)} parts of the interface" if seen else ""
+            return f"{counted}{more}: {failures[0]}"
         if not outputs:
             return f"undecided: two runs of the model before differ in every output ({', '.join(self.unstable)})"
         unstable = f"; random, so not compared: {', '.join(self.unstable)}" if self.unstable else ""
-        return f"equal in {len(outputs)} of {len(outputs)} outputs, contract '{self.drift.contract}'{unstable}"
+        contract = f"contract '{self.drift.contract}'"
+        trials = f"on {self.drift.trials} trial{'s' if self.drift.trials > 1 else ''}"
+        return f"equal in {len(outputs)} of {len(outputs)} outputs {trials}, {contract}: {self.drift.verdict}{unstable}"
 
     @property
     def notes(self) -> list[str]:
-        """Inputs and outputs that were renamed, removed or added, a line each."""
+        """Inputs and outputs that were renamed, removed or added, and what else a caller sees, a line each."""
         lines = []
         for what, found in (("input", self.inputs), ("output", self.outputs)):
             lines += [f"{what} {old} is now {new}" for old, new in found.pairs.items() if old != new]
             lines += [f"{what} {name} is gone" for name in found.removed]
             lines += [f"{what} {name} is new" for name in found.added]
-        return lines
+        return lines + [line for line in self.interface if not line.endswith((" is gone", " is new"))]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -88,48 +103,52 @@ class Verdict:
 def compare(
     before: Runnable,
     after: Runnable,
-    inputs: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, Any] | Given | None = None,
     *,
     contract: Contract | None = None,
     names: Mapping[str, str] | None = None,
     seed: int = 0,
     threads: int = 0,
+    trials: int = len(TRIALS),
 ) -> Verdict:
-    """Run both models in ONNX Runtime, optimisations off, and compare what they give.
+    """Run both models in ONNX Runtime, optimisations off, on several sets of inputs, and compare what they give.
 
-    Inputs and outputs belong together by name, or else where only one on each side has that dtype and rank.
+    Inputs and outputs belong together by name, or else where only one on each side has that dtype and rank; but one
+    that is called otherwise, of another type or with other dimensions is a difference.
 
     Args:
         inputs: by name; what is not given is made from its meaning.
-        contract: what to hold the outputs to. By default reassociation in every node, and outputs may come and go.
+        contract: what to hold the outputs to. By default what the passes promised that made `after` of `before`,
+            where its metadata say so; else reassociation.
         names: of inputs and outputs that are called otherwise after: name before to name after.
+        trials: how many sets of inputs, at most.
 
     Raises:
-        VerificationError: the models have no output in common.
-        RuntimeFailure: one of them does not run.
+        VerificationError: the models have no output in common, or `after` does not run where `before` does.
+        RuntimeFailure: one of them does not run at all.
     """
-    old, new = Session(before, threads=threads), Session(after, threads=threads)
-    ins = correspond(old.inputs, new.inputs, names or {})
-    outs = correspond(old.outputs, new.outputs, names or {})
+    old, new = as_model(before), as_model(after)
+    ports = [Interface.of(one) for one in (old, new)]
+    ins = correspond(ports[0].inputs, ports[1].inputs, names or {})
+    outs = correspond(ports[0].outputs, ports[1].outputs, names or {})
     if not outs.pairs:
         raise VerificationError(
             f"no output in common: {', '.join(outs.removed)} before, {', '.join(outs.added)} after; "
             "say which belong together"
         )
-    model = as_model(before)
-    if contract is None:
-        contract = replace(reassociation.through(sum(1 for _ in model.nodes())), changes_interface=True)
-    inputs = inputs or {}
-    values = make_inputs(model, seed=seed, given=Given(_only([*ins.pairs, *ins.removed], inputs)))
-    feeds = {ins.pairs[name]: values[name] for name in ins.pairs} | _only(ins.added, inputs)
-    if any(name not in feeds for name in ins.added):
-        feeds = make_inputs(as_model(after), seed=seed, given=Given(feeds))
-    first = old.run(values)
-    unstable = _unlike(contract, first, old.run(values))
-    renamed = {new: old for old, new in outs.pairs.items()}
-    results = {renamed.get(name, name): value for name, value in new.run(feeds).items()}
-    drift = _check(contract, first, results, unstable, coarsest_float(model))
-    return Verdict(drift, ins, outs, unstable)
+    contract = contract or recorded(old.metadata, new.metadata) or reassociation
+    given = inputs if isinstance(inputs, Given) else Given(values=inputs or {})
+    known = {port.name for port in (*ports[0].inputs, *ports[0].defaults)}
+    watch = Watch(old, replace(given, values=_only(known, given.values)), seed, trials, threads)
+    for one in watch.samples:
+        one.inputs.update({name: value for name, value in given.values.items() if name not in known})
+    paired = Names(_renamed(ins), _renamed(outs))
+    drift = watch.look(new, contract, names=paired, named=names or {})
+    return Verdict(drift, ins, outs, watch.unstable, tuple(watch.interface))
+
+
+def _renamed(found: Correspondence) -> dict[str, str]:
+    return {old: new for old, new in found.pairs.items() if old != new}
 
 
 def snapshot(model: Runnable, inputs: Mapping[str, Any], *, threads: int = 0) -> dict[str, Any]:
@@ -154,30 +173,8 @@ def _unlike(contract: Contract, first: Mapping[str, Any], again: Mapping[str, An
     return tuple(name for name in first if not contract.check(_only([name], first), _only([name], again)).passed)
 
 
-def _check(
-    contract: Contract,
-    before: dict[str, Any],
-    after: dict[str, Any],
-    unstable: tuple[str, ...],
-    computed_in: np.dtype[Any] | None,
-) -> Drift:
-    """The drift of the stable outputs, and of the unstable ones whose shape or dtype changed."""
-    stable = contract.check(_without(unstable, before), _without(unstable, after), computed_in=computed_in)
-    form = contract.check(_forms(_only(unstable, before)), _forms(_only(unstable, after)))
-    return replace(stable, outputs=(*stable.outputs, *form.failures))
-
-
-def _forms(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Arrays of the same shapes and dtypes, with nothing in them."""
-    return {name: np.zeros_like(value) for name, value in values.items() if isinstance(value, np.ndarray)}
-
-
 def _only(names: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: values[name] for name in names if name in values}
-
-
-def _without(names: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name not in set(names)}
 
 
 def _row(output: OutputDrift) -> tuple[str, ...]:

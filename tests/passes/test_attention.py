@@ -25,7 +25,8 @@ from regraft.pipelines.pass_ import Context
 from regraft.regions.attention import find_attentions
 from regraft.shapes import analyse
 from regraft.verification.contract import exact, reassociation
-from regraft.verification.verify import make_inputs, snapshot
+from regraft.verification.inputs import make_inputs
+from regraft.verification.verify import snapshot
 from tests.regions.attention_forms import FORMS, MERGE, MERGED, OPERATORS, inputs_of, make
 from tests.regions.test_attention import EXPORTS
 

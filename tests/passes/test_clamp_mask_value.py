@@ -13,7 +13,8 @@ from regraft.ir.structure import check
 from regraft.passes.clamp_mask_value import ClampMaskValue
 from regraft.pipelines.pass_ import Context
 from regraft.verification.contract import reassociation
-from regraft.verification.verify import make_inputs, snapshot
+from regraft.verification.inputs import make_inputs
+from regraft.verification.verify import snapshot
 from tests.passes.constants import with_constants
 
 EXPORTS = {  # how many constants are beyond the value

@@ -22,7 +22,8 @@ from regraft.passes.lower_layer_norm import LowerLayerNorm
 from regraft.pipelines.pass_ import Context
 from regraft.rewriting.why import why
 from regraft.verification.contract import exact, reassociation
-from regraft.verification.verify import make_inputs, snapshot
+from regraft.verification.inputs import make_inputs
+from regraft.verification.verify import snapshot
 
 GELU_FORMS = ("erf", "tanh", "sigmoid")
 NORM_FORMS = ("pow", "mul", "rsqrt", "fold")

@@ -16,7 +16,8 @@ from regraft.passes.fuse_gemm import FuseGemm
 from regraft.passes.lower_gemm import LowerGemm
 from regraft.pipelines.pass_ import Context
 from regraft.verification.contract import reassociation
-from regraft.verification.verify import make_inputs, snapshot
+from regraft.verification.inputs import make_inputs
+from regraft.verification.verify import snapshot
 
 OPSETS = (11, 13, 17, 18, 20, 23)
 M, K, N = 3, 4, 5

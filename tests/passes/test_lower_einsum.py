@@ -14,7 +14,8 @@ from regraft.ir.structure import check
 from regraft.passes.lower_einsum import LowerEinsum
 from regraft.pipelines.pass_ import Context
 from regraft.verification.contract import reassociation
-from regraft.verification.verify import make_inputs, snapshot
+from regraft.verification.inputs import make_inputs
+from regraft.verification.verify import snapshot
 
 OPSETS = (12, 13, 17, 18, 20, 23)
 

@@ -13,7 +13,8 @@ from regraft.passes.lower_where import LowerWhere
 from regraft.pipelines.pass_ import Context
 from regraft.rewriting.why import why
 from regraft.verification.contract import exact
-from regraft.verification.verify import make_inputs, snapshot
+from regraft.verification.inputs import make_inputs
+from regraft.verification.verify import snapshot
 from tests.passes.constants import with_constants
 
 MIN = float(np.finfo(np.float32).min)

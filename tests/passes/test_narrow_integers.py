@@ -17,8 +17,9 @@ from regraft.passes.narrow_integers import NarrowIntegers
 from regraft.pipelines.pass_ import Context
 from regraft.regions.integers import TAKES_INT32
 from regraft.rewriting.rule_pass import ensure_types
+from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import Session
-from regraft.verification.verify import make_inputs, snapshot
+from regraft.verification.verify import snapshot
 
 OPSETS = (11, 13, 17, 18, 20, 23)
 FOREVER = 2**63 - 1

@@ -7,8 +7,8 @@ import pytest
 
 import regraft
 from regraft.passes.simplify_gather import SimplifyGather
+from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import Session
-from regraft.verification.verify import make_inputs
 
 MASK = np.arange(6, dtype=np.int64).reshape(2, 3)
 

@@ -1,0 +1,226 @@
+"""Whether one output may be as far from what it was as it is: element by element, by the noise of the original."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from regraft.ir.weights import Array
+from regraft.verification.contract import PEAK, Contract
+from regraft.verification.drift import OutputDrift, cosine, machine_eps
+from regraft.verification.noise import FACTOR, smoothed
+
+RUNS = (3, 6, 12)
+"""Moved runs that measure the noise: few first, more only where single elements are in doubt."""
+
+_HOPELESS = 8.0  # times what is allowed: more runs would not excuse it
+_TINY = 1e-45  # the smallest float32: what is smaller cannot be told from zero
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of an output of the original, measured when it is asked for.
+
+    Attributes:
+        unit: the noise of each element, by so many runs; None where there is none.
+        moves: where a value that is no float was another in one of so many runs of the original.
+        blind: where the output means nothing (see `unseeing`); None where that is nowhere.
+    """
+
+    unit: Callable[[int], Array | None] = lambda runs: None
+    moves: Callable[[int], Array | None] = lambda runs: None
+    blind: Callable[[Array], Array | None] = lambda allowed: None
+
+
+def judge(name: str, before: Any, after: Any, contract: Contract, evidence: Evidence) -> OutputDrift:
+    """Hold `after` against `before`.
+
+    Arrays of one shape, and of one dtype unless the contract lowers it. An exact contract asks for the same bits; where
+    there are NaNs they must stand in the same places. Others allow `FACTOR` times the noise, never less than
+    that many half ulps of the value, and what the contract says of approximations and precision.
+    """
+    if before is None or after is None:
+        same = before is None and after is None
+        return OutputDrift(name) if same else OutputDrift.failure(name, "one side has no value")
+    before, after = np.asarray(before), np.asarray(after)
+    if before.shape != after.shape:
+        return OutputDrift.failure(name, f"shape {list(before.shape)} became {list(after.shape)}")
+    floats = machine_eps(before.dtype), machine_eps(after.dtype)
+    if before.dtype != after.dtype and (not contract.lowers_dtype or None in floats):
+        return OutputDrift.failure(name, f"dtype {before.dtype} became {after.dtype}")
+    if floats[0] is None:
+        return _judge_discrete(name, before, after, contract, evidence)
+    wide: Any = np.complex128 if before.dtype.kind == "c" else np.float64
+    wider, found = before.astype(wide), after.astype(wide)
+    if contract.is_exact:
+        return _judge_bits(name, wider, found)
+    return _Floats(name, wider, found, contract, floats[0], evidence).judge()
+
+
+def _judge_bits(name: str, before: Array, after: Array) -> OutputDrift:
+    """Widening keeps every number, so that equal numbers with equal signs had equal bits."""
+    same = (
+        (before == after)
+        & (np.signbit(before.real) == np.signbit(after.real))
+        & (np.signbit(before.imag) == np.signbit(after.imag))
+    )
+    differs = ~(same | (np.isnan(before) & np.isnan(after)))
+    if not differs.any():
+        return OutputDrift(name)
+    worst = _worst(differs, _distance(before, after))
+    where = tuple(map(int, np.unravel_index(worst, before.shape)))
+    one, other = before.reshape(-1)[worst], after.reshape(-1)[worst]
+    count = int(np.count_nonzero(differs))
+    reason = (
+        f"{count} of {before.size} values differ, which an exact contract does not allow: {one:.9g} became {other:.9g}"
+    )
+    return _drift(name, before, after, measured=float(_distance(one, other)), allowed=0.0, reason=reason, place=where)
+
+
+def _judge_discrete(name: str, before: Array, after: Array, contract: Contract, evidence: Evidence) -> OutputDrift:
+    """What is no float is equal, but for values that the original's own rounding moves too."""
+    differs = np.asarray(before != after)
+    if not differs.any():
+        return OutputDrift(name)
+    if not contract.is_exact:
+        moves = evidence.moves(RUNS[-1])
+        if moves is not None and not (differs & ~moves).any():
+            return OutputDrift(name)
+        blind = evidence.blind(np.zeros(before.shape))
+        if blind is not None and not (differs & ~blind).any():
+            return OutputDrift(name, meaningless=int(np.count_nonzero(differs)))
+    place = tuple(map(int, np.argwhere(differs)[0])) if before.ndim else ()
+    reason = f"{np.count_nonzero(differs)} of {before.size} {before.dtype} values differ: "
+    return OutputDrift.failure(name, f"{reason}{before[place]} became {after[place]}", place)
+
+
+class _Floats:
+    """One output of floats under a contract that allows them to move."""
+
+    def __init__(self, name: str, before: Array, after: Array, contract: Contract, eps: float, evidence: Evidence):
+        self.name, self.before, self.after, self.contract = name, before, after, contract
+        self.evidence, self.eps = evidence, eps
+        self.difference = _distance(before, after)
+        self.lost = np.isfinite(before) != np.isfinite(after)
+        self.lost |= ~np.isfinite(before) & (before != after) & ~(np.isnan(before) & np.isnan(after))
+
+    def judge(self) -> OutputDrift:
+        allowed = self._promised() + FACTOR * self._floor()
+        failed = self._failed(allowed)
+        for runs in RUNS:
+            if not failed.any() and not self._rms_breaks(allowed, failed):
+                break
+            unit = self.evidence.unit(runs)
+            if unit is None or unit.shape != self.before.shape:
+                break
+            allowed = self._promised() + FACTOR * np.maximum(unit, self._floor())
+            failed = self._failed(allowed)
+            if (self.difference > _HOPELESS * allowed)[failed].any():
+                break
+        meaningless = 0
+        if failed.any():
+            blind = self.evidence.blind(allowed)
+            if blind is not None and blind.shape == failed.shape:
+                excused = failed & blind & ~(np.isfinite(self.before) & ~np.isfinite(self.after))
+                meaningless, failed = int(np.count_nonzero(excused)), failed & ~excused
+        return self._verdict(allowed, failed, meaningless)
+
+    def _failed(self, allowed: Array) -> Array:
+        return np.asarray(self.lost | (np.isfinite(self.difference) & (self.difference > allowed)) | self._signs())
+
+    def _signs(self) -> Array | bool:
+        """Where an output that holds nothing but zeros, and so says nothing but their signs, has another sign."""
+        if self.before.dtype.kind == "c" or self.before.any() or self.after.any() or not self.before.size:
+            return False
+        return np.signbit(self.before) != np.signbit(self.after)
+
+    def _promised(self) -> Array:
+        """What the contract says beside rounding: a lower dtype, an approximation."""
+        one = self.contract
+        magnitude = _magnitude(self.before)
+        promised = one.atol + one.rtol * magnitude + one.bound
+        if one.spread:
+            promised = promised + PEAK * one.spread * (magnitude + smoothed(magnitude))
+        return np.asarray(promised)
+
+    def _floor(self) -> Array:
+        return _magnitude(self.before) * (self.eps / 2) + _TINY
+
+    def _rms_breaks(self, allowed: Array, failed: Array) -> bool:
+        """Whether an approximation, which may peak in a few values, peaks in too many."""
+        one = self.contract
+        if not one.spread:
+            return False
+        kept = np.isfinite(self.difference) & ~failed
+        rest = allowed - (PEAK - 1) * one.spread * (_magnitude(self.before) + smoothed(_magnitude(self.before)))
+        return bool(kept.any() and _rms(self.difference[kept]) > _rms(rest[kept]))
+
+    def _verdict(self, allowed: Array, failed: Array, meaningless: int) -> OutputDrift:
+        if not self.difference.size:
+            return OutputDrift(self.name)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share = np.nan_to_num(self.difference / allowed, nan=0.0, posinf=0.0)
+        worst = (
+            int(np.argmax(np.where(failed, share + np.max(share) + 1, share)))
+            if failed.any()
+            else int(np.argmax(share))
+        )
+        place = tuple(map(int, np.unravel_index(worst, self.before.shape)))
+        measured, limit = float(self.difference.reshape(-1)[worst]), float(allowed.reshape(-1)[worst])
+        reason = ""
+        count, lost = int(np.count_nonzero(failed)), int(np.count_nonzero(failed & self.lost))
+        if lost:
+            place = tuple(map(int, np.argwhere(failed & self.lost)[0])) if self.before.ndim else ()
+            reason = f"{lost} of {self.before.size} values changed to or from NaN or infinity"
+        elif count:
+            reason = f"{count} of {self.before.size} values differ too much: {measured:.3g} at the worst, "
+            reason += f"{limit:.3g} allowed"
+        elif self._rms_breaks(allowed, failed):
+            reason = "the values differ too much, in root mean square"
+        return _drift(
+            self.name,
+            self.before,
+            self.after,
+            measured=measured,
+            allowed=limit,
+            reason=reason,
+            place=place,
+            meaningless=meaningless,
+        )
+
+
+def _drift(name: str, before: Array, after: Array, **found: Any) -> OutputDrift:
+    difference, magnitude = _distance(before, after), _magnitude(before)
+    kept = np.isfinite(difference)
+    difference, magnitude = difference[kept], magnitude[kept]
+    if not difference.size:
+        return OutputDrift(name, **found)
+    nonzero = magnitude > 0
+    return OutputDrift(
+        name,
+        max_abs=float(difference.max()),
+        rms=_rms(difference),
+        max_rel=float(np.max(difference[nonzero] / magnitude[nonzero], initial=0.0)),
+        cosine=cosine(before[kept], after[kept]),
+        **found,
+    )
+
+
+def _distance(before: Array, after: Array) -> Array:
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.abs(after - before)
+
+
+def _magnitude(values: Array) -> Array:
+    return np.nan_to_num(np.abs(values), nan=0.0, posinf=0.0)
+
+
+def _worst(chosen: Array, distance: Array) -> int:
+    return int(np.argmax(np.where(chosen, np.nan_to_num(distance, nan=np.inf) + 1, 0)))
+
+
+def _rms(values: Array) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))

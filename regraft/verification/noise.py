@@ -1,0 +1,187 @@
+"""Rounding noise: how far the outputs of a model move by rounding alone, on given inputs.
+
+Two writings of one function differ by how their intermediate results round. How far that carries is a property of the
+model, not of a contract: it is measured. The model runs again with ONNX Runtime's optimisations on, and with its
+weights and inputs each moved by at most one ulp, several times; the noise of an element is the largest movement seen.
+Right rewrites lie within a few times of it, subtle faults at 13 times and more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from regraft.errors import RegraftError
+from regraft.ir.graph import Constant, subgraphs
+from regraft.ir.model import Model
+from regraft.ir.weights import Array
+from regraft.verification.drift import leaves
+from regraft.verification.meaning import sizing_values
+
+FACTOR = 10.0
+"""A rewrite may be this many times as far from the original as rounding takes the original from itself."""
+
+_BUDGET = 2**29  # bytes of weights that are moved: beyond, the rest stays mapped from its file
+_FLOATS = ("float32", "float64")
+_CAP = 30.0  # of what optimisations may add to the noise of moved weights: they too have faults
+
+
+class Moved:
+    """Weights moved by at most one ulp each; a change of `runtime.Session`.
+
+    A scalar and a weight that several nodes read stay: moving one constant that a thousand nodes share is no rounding.
+    """
+
+    def __init__(self, names: Collection[str], seed: int):
+        self.names, self._seed = names, seed
+
+    def __call__(self, name: str, array: Array) -> Array:
+        return moved(array, np.random.default_rng([self._seed, *name.encode()]))
+
+
+class Noise:
+    """The noise of every output, on several sets of inputs.
+
+    Args:
+        open_session: opens the model, with `optimize` and `change` as a Session takes them.
+        trials: the sets of inputs.
+        base: what the model gives for each, as it stands.
+
+    Attributes:
+        runs: of moved weights and inputs, so far.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        open_session: Callable[..., Any],
+        trials: Sequence[Mapping[str, Any]],
+        base: Sequence[Mapping[str, Any]],
+    ):
+        self._model, self._open, self._trials = model, open_session, trials
+        self._base = [dict(leaves(values)) for values in base]
+        self._spread: list[dict[str, Array]] = [{} for _ in trials]
+        self._optimized: list[dict[str, Array]] = [{} for _ in trials]
+        self._names = movable(model)
+        self.runs = 0
+
+    def measure(self, runs: int) -> None:
+        """See that at least `runs` runs were made."""
+        if not self.runs:
+            self._run(self._optimized, {"optimize": True}, seed=None)
+        for seed in range(self.runs + 1, runs + 1):
+            self._run(self._spread, {"change": Moved(self._names, seed)}, seed)
+        self.runs = max(self.runs, runs)
+
+    def unit(self, trial: int, name: str) -> Array | None:
+        """Of each element of an output, as float64; None where no run gave one of the same form."""
+        base = self._base[trial][name]
+        spread = self._spread[trial].get(name)
+        optimized = self._optimized[trial].get(name)
+        if spread is None and optimized is None:
+            return None
+        unit = np.zeros(np.shape(base)) if spread is None else spread
+        if optimized is not None:
+            peak = float(unit.max(initial=0.0))
+            unit = np.maximum(unit, np.minimum(optimized, _CAP * peak) if peak else optimized)
+        return smoothed(unit)
+
+    def moves(self, trial: int, name: str) -> Array:
+        """Where an output that is no float was another in some run."""
+        places = [held[trial][name] for held in (self._spread, self._optimized) if name in held[trial]]
+        return np.any(places, axis=0) if places else np.zeros(np.shape(self._base[trial][name]), bool)
+
+    def _run(self, into: list[dict[str, Array]], options: dict[str, Any], seed: int | None) -> None:
+        try:
+            session = self._open(**options)
+        except RegraftError:  # a model that does not open so tells nothing of its noise
+            return
+        for base, held, inputs in zip(self._base, into, self._trials, strict=True):
+            try:
+                given = inputs if seed is None else _moved_inputs(inputs, seed)
+                found = dict(leaves(session.run(given)))
+            except RegraftError:  # an input moved over the edge of what the model takes
+                continue
+            for name, value in base.items():
+                step = _movement(value, found.get(name))
+                if step is not None:
+                    held[name] = np.maximum(held[name], step) if name in held else step
+
+
+def movable(model: Model) -> list[str]:
+    """The weights that may be moved: float initializers of the main graph with one reader, smallest first."""
+    sizing, room, names = sizing_values(model), _BUDGET, []
+    sides = (model, model.host.model) if model.host else (model,)
+    found: dict[str, Constant] = {}
+    for side in sides:
+        uses: dict[Constant, int] = {}
+        for node in side.nodes():
+            for tensor in node.inputs:
+                if isinstance(tensor, Constant):
+                    uses[tensor] = uses.get(tensor, 0) + 1
+        outer = {
+            tensor
+            for node in side.graph.nodes
+            for body in subgraphs(node)
+            for inner in body.nodes
+            for tensor in inner.inputs
+        }
+        found |= {
+            tensor.name: tensor
+            for tensor, count in uses.items()
+            if count == 1
+            and tensor not in sizing
+            and tensor not in outer
+            and tensor.size > 1
+            and getattr(tensor.dtype, "name", "") in _FLOATS
+        }
+    for name, tensor in sorted(found.items(), key=lambda item: item[1].nbytes):
+        room -= tensor.nbytes
+        if room < 0:
+            break
+        names.append(name)
+    return names
+
+
+def moved(values: Array, random: np.random.Generator) -> Array:
+    """Each element moved by at most one ulp, up, down or not; what is no float is left alone."""
+    if values.dtype.name not in _FLOATS:
+        return values
+    eps = values.dtype.type(ml_dtypes.finfo(values.dtype).eps)
+    steps = random.integers(-1, 2, values.shape, dtype=np.int8).astype(values.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(values * (1 + steps * eps), dtype=values.dtype)
+
+
+def smoothed(unit: Array) -> Array:
+    """No element below the mean along one axis: a single element may happen not to move."""
+    means = [
+        np.broadcast_to(unit.mean(axis=a, keepdims=True), unit.shape) for a in range(unit.ndim) if unit.shape[a] > 1
+    ]
+    return np.maximum(unit, np.min(means, axis=0)) if means else unit
+
+
+def _moved_inputs(inputs: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    return {
+        name: moved(value, np.random.default_rng([seed, *name.encode()])) if isinstance(value, np.ndarray) else value
+        for name, value in inputs.items()
+    }
+
+
+def _movement(base: Any, other: Any) -> Array | None:
+    """How far each element is from what it was; of what is no float, whether it is another; None in another form."""
+    if base is None or other is None or np.shape(base) != np.shape(other):
+        return None
+    before, after = np.asarray(base), np.asarray(other)
+    if not _is_float(before.dtype):
+        return np.asarray(before != after)
+    wide = np.complex128 if before.dtype.kind == "c" else np.float64
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.nan_to_num(np.abs(after.astype(wide) - before.astype(wide)), nan=0.0, posinf=0.0)
+
+
+def _is_float(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "fc" or (dtype.isbuiltin == 2 and "float" in dtype.name)

@@ -1,0 +1,193 @@
+"""A model as it was, and what it gave on every trial, for what comes after to be held against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from regraft.errors import RegraftError
+from regraft.files.convert import Header, clone, export, from_proto
+from regraft.ir.host import Host
+from regraft.ir.model import Model
+from regraft.ir.weights import Array
+from regraft.verification.contract import Contract, reassociation
+from regraft.verification.drift import Drift, OutputDrift, leaves, measure
+from regraft.verification.judgement import Evidence, judge
+from regraft.verification.noise import Moved, Noise
+from regraft.verification.runtime import Session
+from regraft.verification.twin import float32_twin, is_half, widened
+from regraft.verification.unseeing import blinded
+
+Arrays = dict[str, Any]
+
+
+class Reference:
+    """What a rewritten model is held against.
+
+    Args:
+        model: may change afterwards; it is kept as it is now.
+        trials: inputs that it runs on.
+        header: of `model`, if somebody has exported it already.
+
+    Attributes:
+        outputs: for each trial.
+
+    Raises:
+        RuntimeFailure: the model does not run on a trial.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        trials: Sequence[Mapping[str, Any]],
+        *,
+        header: Header | None = None,
+        outputs: Sequence[Arrays] | None = None,
+        threads: int = 0,
+    ):
+        self.trials, self.threads = [dict(inputs) for inputs in trials], threads
+        self._header, self._path = header or export(model.device), model.path
+        self._host = model.host and Host(
+            clone(model.host.model), dict(model.host.feeds), [t.copy() for t in model.host.outputs]
+        )
+        self.is_half = is_half(model)
+        if outputs is None:
+            session = Session(model, threads=threads)
+            outputs = [session.run(inputs) for inputs in self.trials]
+        self.outputs = [dict(values) for values in outputs]
+
+    def add(self, inputs: Mapping[str, Any], outputs: Arrays) -> None:
+        """One more trial. What was measured of the noise is measured again where it is asked for."""
+        self.trials.append(dict(inputs))
+        self.outputs.append(dict(outputs))
+        for name in ("_measured", "_unseeing", "_twin"):
+            self.__dict__.pop(name, None)
+
+    @cached_property
+    def model(self) -> Model:
+        """The model as it was."""
+        model = from_proto(self._header.proto, self._path, self._header.values)
+        model.host = self._host
+        return model
+
+    def hold(
+        self,
+        model: Model,
+        found: Sequence[Arrays],
+        contract: Contract,
+        *,
+        places: int = 1,
+        skip: Sequence[str] = (),
+        plain: Sequence[bool] = (),
+    ) -> Drift:
+        """How far `model`, which gave `found` on the trials, is from this one.
+
+        Args:
+            places: that were rewritten.
+            skip: outputs that depend on chance.
+            plain: of each trial, whether its values are ordinary; a lower dtype is judged on these alone.
+        """
+        if not self.is_half or contract.lowers_dtype or not is_half(model):
+            return self._judge(found, contract, skip, plain)
+        drift = self._judge(found, contract, skip, plain, loose=reassociation.through(places))
+        return drift if not drift.passed or not drift.max_abs else self._twins(model, contract, skip, plain)
+
+    def _judge(
+        self,
+        found: Sequence[Arrays],
+        contract: Contract,
+        skip: Sequence[str],
+        plain: Sequence[bool],
+        loose: Contract | None = None,
+    ) -> Drift:
+        """Hold outputs to `contract`; by their numbers alone, and to `loose`, where that is given."""
+        worst: dict[str, OutputDrift] = {}
+        removed: dict[str, None] = {}
+        added: dict[str, None] = {}
+        for trial, (before, after) in enumerate(zip(self.outputs, found, strict=True)):
+            if contract.lowers_dtype and plain and not plain[trial]:
+                continue
+            old = {n: v for n, v in leaves(before) if n.partition("[")[0] not in skip}
+            new = {n: v for n, v in leaves(after) if n.partition("[")[0] not in skip}
+            removed |= dict.fromkeys(name for name in old if name not in new)
+            added |= dict.fromkeys(name for name in new if name not in old)
+            for name in old:
+                if name in new:
+                    if loose:
+                        one = measure(name, old[name], new[name], loose, computed_in=np.dtype(np.float16))
+                    else:
+                        one = judge(name, old[name], new[name], contract, self._evidence(trial, name))
+                    one = replace(one, trial=trial)
+                    worst[name] = worst[name].worse(one) if name in worst else one
+        outputs = list(worst.values())
+        if not contract.changes_interface:
+            outputs += [OutputDrift.failure(name, "the output is gone") for name in removed]
+            outputs += [OutputDrift.failure(name, "the output is new") for name in added]
+        return Drift(contract.name, tuple(outputs), tuple(added), tuple(removed), trials=len(self.trials))
+
+    def _evidence(self, trial: int, name: str) -> Evidence:
+        return Evidence(
+            lambda runs: self._noise(runs).unit(trial, name),
+            lambda runs: self._noise(runs).moves(trial, name),
+            lambda allowed: self._blind(trial, name, allowed),
+        )
+
+    def _noise(self, runs: int) -> Noise:
+        """The noise, by at least so many runs."""
+        self._measured.measure(runs)
+        return self._measured
+
+    @cached_property
+    def _measured(self) -> Noise:
+        return Noise(self.model, self._open, self.trials, self.outputs)
+
+    def _open(self, *, optimize: bool = False, change: Moved | None = None) -> Session:
+        return Session(self.model, optimize=optimize, threads=self.threads, change=change)
+
+    def _blind(self, trial: int, name: str, allowed: Array) -> Array | None:
+        """Where an output moves by more than is `allowed` when queries that see no key are answered otherwise."""
+        other = self._unseeing[trial].get(name)
+        base = dict(leaves(self.outputs[trial]))[name]
+        if other is None or np.shape(other) != np.shape(base):
+            return None
+        if np.asarray(base).dtype.kind not in "fc":
+            return np.asarray(base != other)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(
+                ~(np.abs(np.asarray(other, float) - np.asarray(base, float)) <= allowed) & ~_same(base, other)
+            )
+
+    @cached_property
+    def _unseeing(self) -> list[Arrays]:
+        model = blinded(self.model)
+        if model is None:
+            return [{} for _ in self.trials]
+        try:
+            session = Session(model, threads=self.threads)
+            return [dict(leaves(session.run(inputs))) for inputs in self.trials]
+        except RegraftError:
+            return [{} for _ in self.trials]
+
+    def _twins(self, model: Model, contract: Contract, skip: Sequence[str], plain: Sequence[bool]) -> Drift:
+        """The drift of the float32 twins."""
+        try:
+            twin = float32_twin(model)
+            session = Session(twin, threads=self.threads)
+            found = [session.run(widened(inputs)) for inputs in self.trials]
+            return self._twin.hold(twin, found, contract, skip=skip, plain=plain)
+        except RegraftError as error:
+            raise RegraftError(
+                f"the float32 twin of the model, by which half precision is judged, does not run: {error}"
+            ) from error
+
+    @cached_property
+    def _twin(self) -> Reference:
+        return Reference(float32_twin(self.model), [widened(inputs) for inputs in self.trials], threads=self.threads)
+
+
+def _same(one: Any, other: Any) -> Array:
+    return np.asarray(np.isnan(one) & np.isnan(other) | (one == other))

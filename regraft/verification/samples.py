@@ -1,0 +1,112 @@
+"""The inputs of every trial: made so that the model runs on them, whatever it takes to find such."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from regraft.errors import RegraftError
+from regraft.ir.model import Model
+from regraft.verification.inputs import InputError, make_inputs
+from regraft.verification.sizes import Given, Scale
+from regraft.verification.trials import LADDER, TRIALS, USUAL, Trial, cautious
+
+Run = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Inputs of a trial, and what the model gave for them."""
+
+    trial: Trial
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
+
+
+def sample(
+    model: Model, run: Run, *, given: Given | None = None, count: int = len(TRIALS), seed: int = 0
+) -> list[Sample]:
+    """Up to `count` trials that `model` runs on, unlike each other; the first is the usual one.
+
+    Where all is given there is one. A trial on which the model does not run is made milder; the sizes of the first are
+    searched.
+
+    Args:
+        run: runs the model.
+
+    Raises:
+        InputError: the model runs on nothing that was made.
+    """
+    given = given or Given()
+    first = _first(model, run, given, seed)
+    found = [first]
+    for trial in TRIALS[1:count]:
+        scaled = replace(trial, scale=_scaled(trial, first.trial))
+        made = _attempt(model, run, given, seed, cautious(scaled), first.trial)
+        if made is not None and not any(_equal(made.inputs, other.inputs) for other in found):
+            found.append(made)
+    return found
+
+
+def _first(model: Model, run: Run, given: Given, seed: int) -> Sample:
+    """The usual trial, at the first sizes on which the model runs."""
+    tried: list[str] = []
+    failure: RegraftError | None = None
+    inputs: dict[str, Any] = {}
+    for scale in LADDER:
+        trial = replace(USUAL, scale=scale)
+        try:
+            inputs = make_inputs(model, seed=seed, given=given, trial=trial)
+        except InputError:
+            if failure is None:
+                raise
+            break
+        looks = str([np.shape(value) for value in inputs.values()])
+        if looks in tried:
+            continue
+        tried.append(looks)
+        try:
+            return Sample(trial, inputs, run(inputs))
+        except RegraftError as error:
+            failure = failure or error
+    assert failure is not None
+    if set(inputs) <= set(given.values):
+        raise failure
+    raise InputError(
+        f"{failure}; the inputs were made, at {len(tried)} sizes: give real ones with --inputs FILE.npz, or sizes with "
+        "--inputs NAME=2x16"
+    ) from failure
+
+
+def _scaled(trial: Trial, first: Trial) -> Scale:
+    """The sizes of a trial, beside those that the first needed."""
+    usual, base = USUAL.scale, first.scale
+    if base == usual:
+        return trial.scale
+    return replace(
+        base,
+        batch=max(1, base.batch + trial.scale.batch - usual.batch) if base.batch == usual.batch else base.batch,
+        sequence=base.sequence + max(0, trial.scale.sequence - usual.sequence),
+        image=base.image + max(0, trial.scale.image - usual.image),
+    )
+
+
+def _attempt(model: Model, run: Run, given: Given, seed: int, trials: Iterable[Trial], first: Trial) -> Sample | None:
+    for trial in (*trials, replace(first, name=next(iter(trials), first).name)):
+        try:
+            inputs = make_inputs(model, seed=seed, given=given, trial=trial)
+            return Sample(trial, inputs, run(inputs))
+        except RegraftError:  # on to the next: the model may refuse what is unusual
+            continue
+    return None
+
+
+def _equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two sets of inputs hold the same arrays; of sequences and maps that is not asked."""
+    return one.keys() == other.keys() and all(
+        isinstance(a, np.ndarray) and isinstance(b := other[name], np.ndarray) and np.array_equal(a, b)
+        for name, a in one.items()
+    )

@@ -1,0 +1,151 @@
+"""Sizes of open dimensions, one for each name; those that are sums of others are solved, whatever the order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from regraft.verification.signature import Port, Shape
+
+CHANNELS = 3
+
+Term = tuple[int, str]
+"""A whole number times a named dimension; the name is empty for the number alone."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the user says about inputs; the rest is generated.
+
+    Attributes:
+        values: whole inputs, by name.
+        shapes: of inputs, by name.
+        dims: sizes of dimensions, by the dimension's name.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    dims: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large to make what a model leaves open: batches, sequences, and the sides of images."""
+
+    batch: int = 2
+    sequence: int = 16
+    image: int = 32
+
+
+class Sizes:
+    """The size of each open dimension.
+
+    Args:
+        longest: the most positions that the model has; None where it does not say.
+    """
+
+    def __init__(self, ports: Mapping[str, Port], given: Given, scale: Scale, longest: int | None = None):
+        self.given, self.scale = given, scale
+        self.batch = scale.batch
+        self.sequence = min(scale.sequence, longest or scale.sequence)
+        self.named: dict[str, int] = dict(given.dims)
+        known = {n: np.shape(v) for n, v in given.values.items() if n in ports and ports[n].kind == "tensor"}
+        known |= {name: tuple(shape) for name, shape in given.shapes.items()}
+        sums: list[tuple[str, int]] = []
+        for name, port in ports.items():
+            shape = port.shape
+            if shape is None or (name in known and len(known[name]) != len(shape)):
+                continue
+            for dim, size in zip(shape, known.get(name, ()), strict=False):
+                if isinstance(dim, str):
+                    self.named.setdefault(dim, size)
+                    sums.append((dim, size))
+            if len(shape) == 2:  # the fixed sizes of one input hold for the dynamic ones of the others
+                self.batch = shape[0] if isinstance(shape[0], int) else self.batch
+                self.sequence = shape[1] if isinstance(shape[1], int) else self.sequence
+        self._solve(sums)
+        self._name(ports)
+
+    def shape(self, port: Port, channels: int | None) -> tuple[int, ...]:
+        """The shape of an input. `channels`: what a convolution expects of it."""
+        if port.name in self.given.shapes:
+            return tuple(self.given.shapes[port.name])
+        return tuple(
+            dim if isinstance(dim, int) else self._size(dim, axis, image, channels) for dim, axis, image in _dims(port)
+        )
+
+    def _solve(self, known: Sequence[tuple[str, int]]) -> None:
+        """Of sums whose size is known and all of whose terms but one are, name the one."""
+        for dim, size in known:
+            open_terms = [(n, name) for n, name in _terms(dim) or () if name and name not in self.named]
+            if len(open_terms) == 1 and open_terms[0][0] == 1:
+                rest = self._total([term for term in _terms(dim) or () if term != open_terms[0]])
+                self.named[open_terms[0][1]] = max(size - rest, 0)
+
+    def _name(self, ports: Mapping[str, Port]) -> None:
+        """Give every name that is no sum a size, and then the sums theirs."""
+        sums = []
+        for port in ports.values():
+            if port.name in self.given.shapes or port.name in self.given.values:
+                continue
+            for dim, axis, image in _dims(port):
+                if isinstance(dim, str) and dim not in self.named:
+                    if _terms(dim) is None:
+                        self.named[dim] = self._default(dim.lower(), axis, image, None)
+                    else:
+                        sums.append(dim)
+        for dim in sums:
+            terms = _terms(dim) or ()
+            for _, name in terms:
+                if name:
+                    self.named.setdefault(name, self._default(name.lower(), 1, False, None))
+            self.named[dim] = max(self._total(terms), 0)
+
+    def _total(self, terms: Sequence[Term]) -> int:
+        return sum(n * (self.named[name] if name else 1) for n, name in terms)
+
+    def _size(self, dim: str | None, axis: int, image: bool, channels: int | None) -> int:
+        if image and axis == 1 and channels and (dim is None or dim not in self.given.dims):
+            return channels
+        return self._default("", axis, image, channels) if dim is None else self.named[dim]
+
+    def _default(self, name: str, axis: int, image: bool, channels: int | None) -> int:
+        if "batch" in name:
+            return self.batch
+        if re.search(r"height|width", name):
+            return self.scale.image
+        if re.search(r"seq|len|token|time", name):
+            return self.sequence
+        if axis == 0:
+            return self.batch
+        if image:
+            return (channels or CHANNELS) if axis == 1 else self.scale.image
+        return self.sequence
+
+
+def _dims(port: Port) -> Iterator[tuple[int | str | None, int, bool]]:
+    """Each dimension of an input, its axis, and whether the input looks like an image."""
+    shape: Shape = (None, None) if port.shape is None else port.shape
+    image = len(shape) == 4 and port.dtype is not None and port.dtype.kind not in "biu"
+    return ((dim, axis, image) for axis, dim in enumerate(shape))
+
+
+def _terms(dim: str) -> list[Term] | None:
+    """A sum such as `past + sequence`, `2*s + 1` or `length - 1`, by its terms; None for a name."""
+    parts = re.findall(r"([+-]?)\s*([^+\-\s][^+\-]*?)\s*(?=[+-]|$)", dim.strip())
+    terms: list[Term] = []
+    for sign, text in parts:
+        number, name = 1, ""
+        for factor in (part.strip() for part in text.split("*")):
+            if re.fullmatch(r"\d{1,12}", factor):
+                number *= int(factor)
+            elif re.fullmatch(r"[A-Za-z_][\w.]*", factor) and not name:
+                name = factor
+            else:
+                return None
+        terms.append((-number if sign == "-" else number, name))
+    return terms if len(terms) > 1 or (terms and terms[0] != (1, dim.strip())) else None

@@ -1,0 +1,78 @@
+"""Trials: how the inputs that models are compared on differ from each other, in size and in kind.
+
+A fault may show at one size only, in values of one sign, at ties, in the last row of a table, or where a mask has
+holes. So trials vary all of these, each in another way; the first is what a user would try.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from regraft.verification.sizes import Scale
+
+Floats = Literal["ordinary", "large", "zeros", "ties", "negative"]
+Integers = Literal["flags", "signed", "wide"]
+Indices = Literal["random", "ends", "sweep"]
+Masks = Literal["prefix", "left", "holes", "ones", "hiding"]
+
+_USUAL, _ODD, _ONE = Scale(), Scale(3, 17, 48), Scale(1, 1, 32)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one set of made inputs is like.
+
+    Attributes:
+        name: as reports call it.
+        scale: sizes of what the model leaves open.
+        floats: standard normal; 30 times that, with outliers; zeros of both signs; halves with ties; all below zero.
+        integers: 0 and 1; small, of both signs; large, of both signs.
+        indices: random rows of a table; its first, last and random ones; all in turn, as far as the input is long.
+        masks: ones up to a length; from a place on (left padding); with holes; ones alone; one row hides everything.
+        shift: added to positions.
+    """
+
+    name: str
+    scale: Scale = _USUAL
+    floats: Floats = "ordinary"
+    integers: Integers = "flags"
+    indices: Indices = "random"
+    masks: Masks = "prefix"
+    shift: int = 0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether no value is one that only an unusual caller gives."""
+        return self.floats == "ordinary" and self.masks != "hiding"
+
+
+USUAL = Trial("usual")
+
+TRIALS = (
+    USUAL,
+    Trial("large values, odd sizes", _ODD, "large", "wide", "ends", "left", shift=3),
+    Trial("negative values", _USUAL, "negative", "signed", "sweep", "holes", shift=1),
+    Trial("one element", _ONE, "ordinary", "signed", "ends", "ones"),
+    Trial("ties, odd sizes", _ODD, "ties", "signed", "sweep", "hiding"),
+    Trial("zeros", _USUAL, "zeros", "flags", "random", "ones", shift=2),
+)
+"""In the order in which they are run, where fewer are asked for."""
+
+
+def cautious(trial: Trial) -> Iterator[Trial]:
+    """`trial`, then what is nearest to it and easier on a model that does not run on it."""
+    yield trial
+    yield replace(trial, integers="flags", shift=0)
+    yield replace(trial, scale=USUAL.scale, integers="flags", shift=0)
+    yield replace(trial, floats="ordinary", indices="random", integers="flags", shift=0)
+    yield replace(USUAL, name=trial.name, floats=trial.floats)
+
+
+LADDER = tuple(
+    Scale(batch, sequence, image)
+    for sequence, image in ((16, 32), (64, 64), (8, 128), (256, 224), (1, 320), (512, 480), (4096, 640), (16000, 640))
+    for batch in (2, 1)
+)
+"""Sizes to try on a model that does not run on the usual ones: reflect pads, audio windows, states of a fixed batch."""

@@ -1,0 +1,118 @@
+"""Values of made inputs: what an input means, in the way of a trial."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from regraft.ir.weights import Array
+from regraft.verification.meaning import Meaning
+from regraft.verification.trials import Trial
+
+WORDS = np.array(["the", "graph", "keeps", "what", "it", "means", "when", "a", "node", "gives", "way"], dtype=object)
+SEQUENCE = 16
+_UNBOUNDED = 100  # rows of a table that was not found
+_LARGE, _OUTLIER = 30.0, 4.0
+_SMALL_TABLE = 4096  # rows that a sweep looks up one after the other
+_HIDDEN = -1e4
+
+
+def make_values(what: Meaning, shape: tuple[int, ...], dtype: np.dtype[Any], trial: Trial, random: Any) -> Array:
+    """An array of `dtype` and `shape`."""
+    return np.asarray(_values(what, shape, dtype, trial, random)).astype(dtype)
+
+
+def _values(what: Meaning, shape: tuple[int, ...], dtype: np.dtype[Any], trial: Trial, random: Any) -> Any:
+    length = shape[-1] if shape else 1
+    match what.kind:
+        case "index":
+            return _indices(shape, what.rows or _UNBOUNDED, trial, random)
+        case "segment":
+            return np.sort(random.integers(0, what.rows or 2, shape), axis=-1) if shape else 0
+        case "position":
+            return np.broadcast_to((np.arange(length) + trial.shift) % (what.rows or length + trial.shift or 1), shape)
+        case "mask":
+            return _mask(shape, trial, random)
+        case "bias":
+            return (_mask(shape, trial, random) - 1) * -_HIDDEN
+        case "length":
+            return random.integers(1, (what.rows or SEQUENCE) + 1, shape)
+        case "integer":
+            return _integers(shape, dtype, what.sizes, trial, random)
+        case "boolean":
+            return random.integers(0, 2, shape)
+        case "string":
+            return random.choice(WORDS, shape)
+    return _floats(shape, what.sizes, trial, random)
+
+
+def _indices(shape: tuple[int, ...], rows: int, trial: Trial, random: Any) -> Array:
+    """Rows of a table with `rows`."""
+    found: Array = random.integers(0, rows, shape)
+    flat = found.reshape(-1)
+    if trial.indices == "ends" and flat.size:
+        flat[0] = rows - 1
+        flat[flat.size // 2] = 0
+    elif trial.indices == "sweep" and rows <= _SMALL_TABLE:
+        flat[:] = np.arange(flat.size) % rows
+    return flat.reshape(shape)
+
+
+def _integers(shape: tuple[int, ...], dtype: np.dtype[Any], sizes: bool, trial: Trial, random: Any) -> Array:
+    """Labels, flags, counts: what they are is not known. Those that sizes depend on stay small."""
+    if dtype == np.uint8:  # pixels
+        return np.asarray(random.integers(0, 256, shape))
+    if trial.integers == "flags" or sizes:
+        return np.asarray(random.integers(0, 2, shape))
+    low, high = _limits(dtype)
+    if trial.integers == "signed":
+        return np.asarray(random.integers(max(low, -5), min(high, 6), shape))
+    wide = min(high, 2**40)  # sums and products of a few still fit 64 bits
+    found = np.asarray(random.integers(max(low, -wide), wide, shape))
+    return np.where(np.asarray(random.integers(0, 2, shape)) > 0, found, found % 1000 - (500 if low else 0))
+
+
+def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
+    info = ml_dtypes.iinfo(dtype)
+    return int(info.min), int(info.max)
+
+
+def _floats(shape: tuple[int, ...], sizes: bool, trial: Trial, random: Any) -> Array:
+    found = np.asarray(random.standard_normal(shape))
+    match "ordinary" if sizes else trial.floats:
+        case "large":
+            outliers = np.where(random.random(shape) < 0.05, _OUTLIER, 1.0)
+            return np.asarray(found * _LARGE * outliers)
+        case "zeros":
+            return np.copysign(0.0, found)
+        case "ties":
+            return np.asarray(np.round(found * 2) / 2)
+        case "negative":
+            return np.asarray(-np.abs(found))
+    return found
+
+
+def _mask(shape: tuple[int, ...], trial: Trial, random: Any) -> Any:
+    """Ones and zeros along the last axis, each row of the first axis in its own way; the first is often full."""
+    if not shape:
+        return np.int64(1)
+    rows, length = (shape[0], shape[-1]) if len(shape) > 1 else (2, shape[0])
+    steps = np.arange(length)
+    lengths = random.integers(max(1, length // 4), max(2, length), rows)
+    lengths[:1] = length
+    match trial.masks:
+        case "ones":
+            seen = np.ones((rows, length), bool)
+        case "left":
+            seen = steps >= length - lengths[:, None]
+        case "holes":
+            seen = random.random((rows, length)) < 0.7
+            seen[:, :1] = seen[:1] = True
+        case _:
+            seen = steps < lengths[:, None]
+    if trial.masks == "hiding":
+        seen[-1] = False
+    ones = seen.astype(np.int64)
+    return ones[-1] if len(shape) == 1 else np.broadcast_to(ones.reshape(rows, *[1] * (len(shape) - 2), length), shape)

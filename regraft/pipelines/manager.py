@@ -101,6 +101,9 @@ class _Run:
         self.before: Path | None = None  # the dump that shows the graph before the pass at work
         self.unseen: list[PassReport] = []  # passes in a row that promise the same, not yet verified
         self.unseen_contract, self.unseen_places = exact, 0
+        self.unseen_before: Path | None = None
+        self.auto = verify == "auto"
+        self.compared = False  # whether an output was, at any time
 
     def run(self, shown: bool) -> Report:
         with bars(len(self.pipeline), shown) as shown_bars:
@@ -110,6 +113,11 @@ class _Run:
                 nodes = self.one_pass(number, one, nodes, shown_bars)
                 shown_bars.end()
         self.settle()
+        if self.watch and self.report.changed and not self.compared:
+            reason = f"every output depends on chance ({', '.join(self.watch.unstable)})"
+            if not self.auto:
+                raise VerificationError(f"nothing could be compared: {reason}; --verify none goes without")
+            self.report.verify, self.report.unverified = "none", reason
         entries = [record.Entry(one.text, tuple(one.changes)) for one in self.report.passes]
         record.append(self.model, str(self.pipeline), entries)
         if self.report.changed:
@@ -171,6 +179,8 @@ class _Run:
         contract = one.contract.through(len(said.changes))
         self.report.contract += contract
         if self.watch:
+            if not self.unseen:
+                self.unseen_before = self.before
             self.unseen.append(said)
             self.unseen_contract = contract if len(self.unseen) == 1 else self.unseen_contract + contract
             self.unseen_places += len(said.changes)
@@ -192,7 +202,10 @@ class _Run:
             raise VerificationError(f"after {what} the model does not run: {error}") from error
         if not drift.passed:
             others = f", and {len(drift.failures) - 1} more outputs" if len(drift.failures) > 1 else ""
-            raise VerificationError(f"{what} breaks its contract {contract}: {drift.failures[0]}{others}{self.hint()}")
+            raise VerificationError(
+                f"{what} breaks its contract {contract}: {drift.failures[0]}{others}{self.hint(self.unseen_before)}"
+            )
+        self.compared |= bool(drift.outputs)
         if self.report.verify == "final":
             self.report.drift = self.report.drift.worse(drift) if self.report.drift else drift
         return drift
@@ -201,9 +214,10 @@ class _Run:
         where = f" on {self.model.path}" if self.model.path else ""
         return f"pass '{one}' failed{where}{self.hint()}"
 
-    def hint(self) -> str:
+    def hint(self, before: Path | None = None) -> str:
         """Where the model from before the failure lies."""
-        return f" (the graph before it: {self.before})" if self.before else ""
+        where = before or self.before
+        return f" (the graph before it: {where})" if where else ""
 
     def _watch(self, verify: Verify, inputs: Mapping[str, Any] | Given | None, seed: int, trials: int) -> Watch | None:
         """What verifies the run; `auto` is decided here."""
@@ -223,16 +237,6 @@ class _Run:
             if verify != "auto":
                 raise
             self.report.unverified = str(error)
-            return None
-        if not watch.compares:
-            reason = (
-                f"every output depends on chance ({', '.join(watch.unstable)})"
-                if watch.unstable
-                else "it has no output"
-            )
-            if verify != "auto":
-                raise VerificationError(f"nothing can be compared: {reason}; --verify none goes without")
-            self.report.unverified = reason
             return None
         if verify == "auto":
             self.report.verify = "final"

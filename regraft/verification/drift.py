@@ -266,6 +266,8 @@ def _place(chosen: np.ndarray, n: int) -> tuple[int, ...]:
 def cosine(before: np.ndarray, after: np.ndarray) -> float:
     """Cosine similarity of two tensors."""
     peak = max(np.abs(before).max(), np.abs(after).max())  # keeps squares of a mask's -3e38 finite
+    if not peak:
+        return 0.0
     a, b = before / peak, after / peak
     norms = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(np.vdot(a, b).real) / norms if norms else 0.0

@@ -175,7 +175,8 @@ class _Floats:
         if lost:
             place = tuple(map(int, np.argwhere(failed & self.lost)[0])) if self.before.ndim else ()
             reason = f"{lost} of {self.before.size} values changed to or from NaN or infinity"
-        elif count:
+            return OutputDrift.failure(self.name, reason, place)
+        if count:
             reason = f"{count} of {self.before.size} values differ too much: {measured:.3g} at the worst, "
             reason += f"{limit:.3g} allowed"
         elif self._rms_breaks(allowed, failed):

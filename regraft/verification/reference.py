@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ from regraft.files.convert import Header, clone, export, from_proto
 from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.ir.weights import Array
-from regraft.verification.contract import Contract, reassociation
+from regraft.verification.contract import Contract, exact, reassociation
 from regraft.verification.drift import Drift, OutputDrift, leaves, measure
 from regraft.verification.judgement import Evidence, judge
 from regraft.verification.noise import Moved, Noise
@@ -111,8 +111,9 @@ class Reference:
         for trial, (before, after) in enumerate(zip(self.outputs, found, strict=True)):
             if contract.lowers_dtype and plain and not plain[trial]:
                 continue
-            old = {n: v for n, v in leaves(before) if n.partition("[")[0] not in skip}
-            new = {n: v for n, v in leaves(after) if n.partition("[")[0] not in skip}
+            old = {name: value for name, value in leaves(before) if _output(name) not in skip}
+            new = {name: value for name, value in leaves(after) if _output(name) not in skip}
+            worst |= {one.name: one for one in _forms(_only(skip, before), _only(skip, after)) if one.reason}
             removed |= dict.fromkeys(name for name in old if name not in new)
             added |= dict.fromkeys(name for name in new if name not in old)
             for name in old:
@@ -191,3 +192,19 @@ class Reference:
 
 def _same(one: Any, other: Any) -> Array:
     return np.asarray(np.isnan(one) & np.isnan(other) | (one == other))
+
+
+def _output(leaf: str) -> str:
+    """The output that a leaf such as `boxes[2]` is of."""
+    return leaf.partition("[")[0]
+
+
+def _only(names: Sequence[str], values: Mapping[str, Any]) -> Arrays:
+    return {name: values[name] for name in names if name in values}
+
+
+def _forms(before: Arrays, after: Arrays) -> Iterator[OutputDrift]:
+    """How the shapes and dtypes of outputs differ."""
+    for name, value in before.items():
+        if isinstance(value, np.ndarray) and isinstance(other := after.get(name), np.ndarray):
+            yield judge(name, np.zeros_like(value), np.zeros_like(other), exact, Evidence())

@@ -11,8 +11,9 @@ import numpy as np
 from regraft.errors import RegraftError
 from regraft.ir.model import Model
 from regraft.verification.inputs import InputError, make_inputs
+from regraft.verification.signature import Port
 from regraft.verification.sizes import Given, Scale
-from regraft.verification.trials import LADDER, TRIALS, USUAL, Trial, cautious
+from regraft.verification.trials import LADDER, TRIALS, USUAL, WINDOWS, Trial, cautious
 
 Run = Callable[[Mapping[str, Any]], dict[str, Any]]
 
@@ -56,7 +57,7 @@ def _first(model: Model, run: Run, given: Given, seed: int) -> Sample:
     tried: list[str] = []
     failure: RegraftError | None = None
     inputs: dict[str, Any] = {}
-    for scale in LADDER:
+    for scale in (*LADDER, *(WINDOWS if _takes_sound(model) else ())):
         trial = replace(USUAL, scale=scale)
         try:
             inputs = make_inputs(model, seed=seed, given=given, trial=trial)
@@ -79,6 +80,19 @@ def _first(model: Model, run: Run, given: Given, seed: int) -> Sample:
         f"{failure}; the inputs were made, at {len(tried)} sizes: give real ones with --inputs FILE.npz, or sizes with "
         "--inputs NAME=2x16"
     ) from failure
+
+
+def _takes_sound(model: Model) -> bool:
+    """Whether an input looks like a window of sound: floats in one row or several, as long as one likes."""
+    ports = [Port.of_variable(variable) for variable in model.inputs if variable.default is None]
+    return any(
+        port.dtype is not None
+        and port.dtype.kind == "f"
+        and port.shape is not None
+        and 0 < len(port.shape) <= 2
+        and not isinstance(port.shape[-1], int)
+        for port in ports
+    )
 
 
 def _scaled(trial: Trial, first: Trial) -> Scale:

@@ -34,11 +34,16 @@ class Given:
 
 @dataclass(frozen=True)
 class Scale:
-    """How large to make what a model leaves open: batches, sequences, and the sides of images."""
+    """How large to make what a model leaves open: batches, sequences, and the sides of images.
+
+    Attributes:
+        joined: whether a length that one input alone has is the sum of all others: a mask over past and new tokens.
+    """
 
     batch: int = 2
     sequence: int = 16
     image: int = 32
+    joined: bool = False
 
 
 class Sizes:
@@ -88,18 +93,19 @@ class Sizes:
 
     def _name(self, ports: Mapping[str, Port]) -> None:
         """Give every name that is no sum a size, and then the sums theirs."""
-        sums = []
+        sums: list[tuple[str, Sequence[Term]]] = []
+        totals = _totals(ports, self.scale.joined)
         for port in ports.values():
             if port.name in self.given.shapes or port.name in self.given.values:
                 continue
             for dim, axis, image in _dims(port):
                 if isinstance(dim, str) and dim not in self.named:
-                    if _terms(dim) is None:
+                    terms: Sequence[Term] | None = totals.get(dim) or _terms(dim)
+                    if terms is None:
                         self.named[dim] = self._default(dim.lower(), axis, image, None)
                     else:
-                        sums.append(dim)
-        for dim in sums:
-            terms = _terms(dim) or ()
+                        sums.append((dim, terms))
+        for dim, terms in sums:
             for _, name in terms:
                 if name:
                     self.named.setdefault(name, self._default(name.lower(), 1, False, None))
@@ -132,6 +138,23 @@ def _dims(port: Port) -> Iterator[tuple[int | str | None, int, bool]]:
     shape: Shape = (None, None) if port.shape is None else port.shape
     image = len(shape) == 4 and port.dtype is not None and port.dtype.kind not in "biu"
     return ((dim, axis, image) for axis, dim in enumerate(shape))
+
+
+def _totals(ports: Mapping[str, Port], joined: bool) -> dict[str, list[Term]]:
+    """Lengths that are sums though their names do not say of what: `total_sequence` beside `past_sequence`."""
+    lengths: dict[str, set[str]] = {}
+    for port in ports.values():
+        for dim, axis, _ in _dims(port):
+            if isinstance(dim, str) and axis > 0 and _terms(dim) is None:
+                lengths.setdefault(dim, set()).add(port.name)
+    has_past = any("past" in dim or "cache" in dim for dim in lengths)
+    totals = [
+        dim
+        for dim, holders in lengths.items()
+        if (has_past and "total" in dim.lower()) or (joined and len(holders) == 1 and "past" not in dim)
+    ]
+    rest = [(1, dim) for dim in lengths if dim not in totals]
+    return dict.fromkeys(totals, rest) if len(rest) > 1 else {}
 
 
 def _terms(dim: str) -> list[Term] | None:

@@ -6,7 +6,7 @@ Where a pass changes the inputs so that the old ones no longer fit, the model fr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -184,7 +184,8 @@ class Watch:
 
         known = [t.name for t in new.inputs]
         values = {names.inputs.get(name, name): value for name, value in self._given.values.items()}
-        given = Given(_only(known, values), _only(known, self._given.shapes), self._given.dims)
+        shapes = {n: shape for n, shape in self._given.shapes.items() if n in known and _has_shape(new, n, shape)}
+        given = Given(_only(known, values), shapes, self._given.dims)
         found = sample(new, run, given=given, count=self._trials, seed=self._seed)
         self.samples = [
             replace(
@@ -224,8 +225,15 @@ def _only(names: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:
 def _fits(model: Model, name: str, value: Any) -> bool:
     """Whether `value` has the dtype and the fixed dimensions of an input."""
     tensor = next(tensor for tensor in model.inputs if tensor.name == name)
-    if not isinstance(value, np.ndarray) or tensor.shape is None:
+    if not isinstance(value, np.ndarray):
         return True
-    fixed = zip(tensor.shape, value.shape, strict=False)
-    same_rank = len(tensor.shape) == value.ndim
-    return same_rank and value.dtype == tensor.dtype and all(not isinstance(d, int) or d == n for d, n in fixed)
+    return value.dtype == tensor.dtype and _has_shape(model, name, value.shape)
+
+
+def _has_shape(model: Model, name: str, shape: Sequence[int]) -> bool:
+    """Whether an input may have a shape."""
+    tensor = next(tensor for tensor in model.inputs if tensor.name == name)
+    if tensor.shape is None:
+        return True
+    fixed = zip(tensor.shape, shape, strict=False)
+    return len(tensor.shape) == len(shape) and all(not isinstance(d, int) or d == n for d, n in fixed)

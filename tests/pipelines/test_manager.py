@@ -245,12 +245,14 @@ def test_each_reports_the_drift_of_what_changed(model):
     assert add.max_abs == pytest.approx(1e-3, rel=1e-2)
 
 
-def test_each_runs_the_model_once_for_each_change(model, monkeypatch):
+@pytest.mark.parametrize("trials", [1, 3])
+def test_each_runs_the_model_once_for_each_change_and_trial(model, monkeypatch, trials):
     runs = []
     original = Session.run
     monkeypatch.setattr(Session, "run", lambda self, *args: runs.append(1) or original(self, *args))
-    run(model, [Nothing, ToAbs, Nothing, AddApproximately(), DropLabel()], verify="each")
-    assert len(runs) == 4
+    report = run(model, [Nothing, ToAbs, Nothing, AddApproximately(), DropLabel()], verify="each", trials=trials)
+    assert len(runs) == 4 * trials
+    assert report.trials == trials
 
 
 def test_final_checks_the_contracts_together(model):
@@ -266,8 +268,7 @@ def test_a_broken_contract_names_pass_output_drift_and_bound(model, verify, tmp_
         run(model, [Nothing, ToAbs, AddConstant(amount=0.5)], verify=verify)
     message = str(raised.value)
     assert "add-constant{amount=0.5}" in message
-    assert "y: 128 of 128 values differ too much: 0.5 at the worst" in message
-    assert re.search(r"\S+ allowed", message)
+    assert re.search(r"y: \d+ of \d+ values differ, which an exact contract does not allow: \S+ became \S+", message)
     assert "\n" not in message
 
 
@@ -300,7 +301,7 @@ def test_a_pass_that_hides_an_interface_change_is_found(model):
         name = "sly"
         contract = exact
 
-    with pytest.raises(VerificationError, match=r"pass 'sly' breaks its contract exact: loss: the output is gone"):
+    with pytest.raises(VerificationError, match=r"pass 'sly' at node 'mean' breaks .* exact: loss: the output is gone"):
         run(model, [Sly], verify="each")
 
 
@@ -315,7 +316,7 @@ def test_a_random_output_is_named_and_not_compared():
 def test_a_failed_verification_says_where_the_graph_before_it_lies(model, tmp_path):
     with pytest.raises(VerificationError, match=r"the graph before it: .*01-to-abs\.onnx"):
         run(model, [ToAbs, AddConstant()], verify="each", dump_dir=tmp_path / "d")
-    with pytest.raises(VerificationError, match=r"the graph before it: .*00-input\.onnx"):
+    with pytest.raises(VerificationError, match=r"the graph before it: .*01-to-abs\.onnx"):
         run(regraft.load(model.path), [ToAbs, AddConstant()], verify="final", dump_dir=tmp_path / "e")
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from regraft.errors import VerificationError
 from regraft.ir.model import Model
 from regraft.verification.contract import Contract
 from regraft.verification.drift import Drift
 from regraft.verification.inputs import Given, make_inputs
+from regraft.verification.reference import Reference
 from regraft.verification.runtime import Session
+from regraft.verification.samples import sample
 from regraft.verification.vectors import save_vectors
-from regraft.verification.verify import coarsest_float
 
 FILES = {"inputs": "golden/inputs.npz", "device_inputs": "golden/device_inputs.npz", "outputs": "golden/outputs.npz"}
 
@@ -54,16 +54,21 @@ def make_golden(original: Model, model: Model, contract: Contract, given: Given 
         RuntimeFailure: one of the models does not run.
     """
     given = given or Given()
-    made = make_inputs(model, seed=seed, given=given)
-    shapes = {t.name: np.shape(made[t.name]) for t in original.inputs if isinstance(made.get(t.name), np.ndarray)}
+    session, before = Session(model), Session(original)
     known = {tensor.name for tensor in original.inputs}
-    values = {name: value for name, value in given.values.items() if name in known}
-    old = make_inputs(original, seed=seed, given=Given(values, {n: s for n, s in shapes.items() if n not in values}))
-    inputs = {name: old.get(name, value) for name, value in made.items()}
-    session = Session(model)
-    found = session.run(inputs)
-    outputs = {name: value for name, value in Session(original).run(old).items() if name in found}
-    drift = contract.check(outputs, found, computed_in=coarsest_float(model))
+
+    def of_original(inputs: Mapping[str, Any]) -> dict[str, Any]:
+        shared = {name: value for name, value in {**given.values, **inputs}.items() if name in known}
+        return make_inputs(original, seed=seed, given=Given(shared))
+
+    def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
+        session.run(inputs)
+        return before.run(of_original(inputs))
+
+    (made,) = sample(model, run, given=given, count=1, seed=seed)
+    found = session.run(made.inputs)
+    outputs = {name: value for name, value in made.outputs.items() if name in found}
+    drift = Reference(original, [of_original(made.inputs)], outputs=[outputs]).hold(model, [found], contract)
     if not drift.passed:
         raise VerificationError(f"the rewritten model breaks its contract {contract}: {drift.failures[0]}")
-    return Golden(inputs, session.device_inputs(inputs), outputs, contract, drift)
+    return Golden(made.inputs, session.device_inputs(made.inputs), outputs, contract, drift)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,14 +18,19 @@ from regraft.cli.parameters import (
     model_argument,
     seed,
     source_options,
+    trials,
 )
 from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from regraft.files.saving import Layout
+    from regraft.ir.model import Model
     from regraft.pipelines.manager import Verify
     from regraft.pipelines.report import PassReport, Report
     from regraft.verification.drift import Drift
+    from regraft.verification.second_look import SecondLook
 
 DEFAULT_TARGET = "onnxruntime"
 NOTES_SHOWN = 2
@@ -63,10 +68,11 @@ HEAD, RIGHT = ("pass", "time", "nodes", "", "changes"), (1, 2, 3)
 )
 @click.option(
     "--verify",
-    type=click.Choice(["none", "final", "each"]),
-    default="none",
+    type=click.Choice(["auto", "none", "final", "each"]),
+    default="auto",
     show_default=True,
-    help="Run the model before and after (each: every pass) and check what the passes promise.",
+    help="Run the model before and after (each: every pass) and check what the passes promise. Auto: as final, where"
+    " the weights take less than 512 MiB and ONNX Runtime takes the model.",
 )
 @click.option("--dump-dir", type=PATH, help="Write the graph after each pass that changed it.")
 @click.option("--timing", is_flag=True, help="Print time and memory of each pass.")
@@ -75,6 +81,7 @@ HEAD, RIGHT = ("pass", "time", "nodes", "", "changes"), (1, 2, 3)
 @source_options
 @inputs
 @seed
+@trials
 @load
 def rewrite(
     model: Path,
@@ -90,6 +97,7 @@ def rewrite(
     source: SourceOptions,
     inputs: tuple[str, ...],
     seed: int,
+    trials: int,
 ) -> None:
     """Run a pipeline of passes on a model and write the result.
 
@@ -109,6 +117,7 @@ def rewrite(
     from regraft.pipelines import manager
     from regraft.targeting.target import read_target
     from regraft.verification.runtime import RuntimeFailure
+    from regraft.verification.second_look import SecondLook
 
     if report is not None and report.resolve() in (model.resolve(), output.resolve()):
         raise click.UsageError(f"the report would take the place of {report}, a model; name another file")
@@ -129,22 +138,72 @@ def rewrite(
         inputs=known,
         progress=sys.stderr.isatty(),
         seed=seed,
+        trials=trials,
     )
     if target and (violations := chosen.check(loaded)):
         raise TargetError(f"{chosen.name} does not take the result: {'; '.join(map(str, violations))}")
-    if report:
-        done.write(report)
-    golden = None
-    if bundle:
-        before = None if original is None else manager.reference_for(original, passes)
-        try:
-            golden = write_bundle(loaded, output, original=before, report=done, given=known, seed=seed, layout=layout)
-        except RuntimeFailure as error:
-            rest = "" if no_golden else "; --no-golden leaves golden vectors out"
-            raise RuntimeFailure(f"{output}: {error}{rest}") from error
-    else:
-        save(loaded, output, layout)
+    with SecondLook() as look:
+        warnings = _types(look, loaded, lambda: source.open(model))
+        if report:
+            done.write(report)
+        golden = None
+        if bundle:
+            before = None if original is None else manager.reference_for(original, passes)
+            try:
+                golden = write_bundle(
+                    loaded, output, original=before, report=done, given=known, seed=seed, layout=layout
+                )
+            except RuntimeFailure as error:
+                rest = "" if no_golden else "; --no-golden leaves golden vectors out"
+                raise RuntimeFailure(f"{output}: {error}{rest}") from error
+        else:
+            save(loaded, output, layout)
+        warnings += _reopen(look, done, output, model)
     _print(done, output, timing, golden.drift if golden else done.drift)
+    for warning in warnings:
+        click.echo(f"warning: {warning}")
+
+
+def _types(look: SecondLook, result: Model, original: Callable[[], Model]) -> list[str]:
+    """See that the types of the result fit together; raise PassError where the original's did and its do not."""
+    from regraft.errors import PassError
+
+    fault = look.types(result)
+    if fault is None:
+        return []
+    if fault.kind != "refused":
+        return [f"ONNX's inference {fault} on the result, so that its types were not checked"]
+    if look.types(original()) is None:
+        raise PassError(
+            f"the result is not valid, and was not written: {fault}; say --verify each to see which pass did it"
+        )
+    return [f"ONNX's inference finds fault with the result, as with the original: {fault}"]
+
+
+def _reopen(look: SecondLook, done: Report, output: Path, model: Path) -> list[str]:
+    """What ONNX Runtime gives for the written result with its optimisations on, where that is something else."""
+    from regraft.verification.contract import reassociation
+    from regraft.verification.second_look import Fault
+
+    if done.witness is None or not done.passes:
+        return []
+    contract = reassociation.through(done.passes[-1].nodes_after)
+
+    def wrong(path: Path, outputs: Mapping[str, Any] | None) -> str:
+        found = look.run(path, done.witness.inputs if done.witness else {})
+        if isinstance(found, Fault):
+            return str(found)
+        known = {name: found[name] for name in outputs if name in found} if outputs is not None else {}
+        drift = contract.check(outputs, known) if outputs is not None else None
+        return str(drift.failures[0]) if drift and drift.failures else ""
+
+    stable = {name: value for name, value in done.witness.outputs.items() if name not in done.unstable}
+    fault = wrong(output, stable)
+    if not fault:
+        return []
+    same = model.suffix == ".onnx" and wrong(model, None)
+    who = "which it does with the original too" if same else "the original does not"
+    return [f"ONNX Runtime with its optimisations on gives something else for the result ({who}): {fault}"]
 
 
 def _print(report: Report, output: Path, timing: bool, drift: Drift | None) -> None:
@@ -166,6 +225,7 @@ def _print(report: Report, output: Path, timing: bool, drift: Drift | None) -> N
     nodes = f", nodes {report.passes[0].nodes_before} -> {report.passes[-1].nodes_after}" if report.passes else ""
     written = [output] if output.is_file() else [path for path in output.rglob("*") if path.is_file()]
     title(f"{output}: {size(sum(path.stat().st_size for path in written))}{nodes}, in {duration(report.seconds)}")
+    click.echo(report.verdict)
 
 
 def row(one: PassReport) -> tuple[str, ...]:

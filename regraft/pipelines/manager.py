@@ -118,6 +118,7 @@ class _Run:
             if not self.auto:
                 raise VerificationError(f"nothing could be compared: {reason}; --verify none goes without")
             self.report.verify, self.report.unverified = "none", reason
+        self.report.witness = self.watch.witness if self.watch else None
         entries = [record.Entry(one.text, tuple(one.changes)) for one in self.report.passes]
         record.append(self.model, str(self.pipeline), entries)
         if self.report.changed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from regraft.files.stream import write_file
 from regraft.pipelines.pass_ import Change
 from regraft.verification.contract import Contract, exact
 from regraft.verification.drift import Drift, to_json
+from regraft.verification.samples import Sample
 
 
 @dataclass
@@ -71,6 +73,7 @@ class Report:
         unstable: outputs that depend on chance and were not compared.
         trials: how many sets of inputs the model was run on.
         unverified: why the model was not run, where it was left to the run.
+        witness: inputs that the result was run on, and what it gave.
     """
 
     model: str
@@ -83,6 +86,18 @@ class Report:
     notes: list[str] = field(default_factory=list)
     trials: int = 0
     unverified: str = ""
+    witness: Sample | None = field(default=None, repr=False)
+
+    @property
+    def verdict(self) -> str:
+        """In a line: on how many trials the result was verified, or why it was not."""
+        if self.verify == "none":
+            return f"not verified: {self.unverified or 'not asked for'}"
+        if not self.changed:
+            return "nothing changed"
+        drifts = [one.drift for one in self.passes if one.drift] if self.drift is None else [self.drift]
+        worst = reduce(Drift.worse, drifts).verdict if drifts else "nothing was compared"
+        return f"verified on {self.trials} trial{'s' if self.trials > 1 else ''}: {worst}"
 
     @property
     def seconds(self) -> float:
@@ -95,7 +110,8 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return vars(self) | {
+        said = {name: value for name, value in vars(self).items() if name != "witness"}
+        return said | {
             "seconds": self.seconds,
             "passes": [one.to_dict() for one in self.passes],
             "drift": self.drift.to_dict() if self.drift else None,

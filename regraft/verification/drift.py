@@ -110,11 +110,10 @@ class Drift:
         if not self.outputs:
             return "nothing was compared"
         worst = max(self.outputs, key=lambda one: one.share)
-        moved = (
-            f"largest difference {worst.measured:.3g}, {worst.allowed:.3g} allowed there"
-            if worst.measured
-            else "no difference"
-        )
+        moved = "no difference"
+        if self.max_abs:
+            moved = f"largest difference {self.max_abs:.3g}; nearest to its limit {worst.measured:.3g}, "
+            moved += f"{worst.allowed:.3g} allowed"
         unjudged = sum(one.meaningless for one in self.outputs)
         apart = f"; {unjudged} values where a query sees no key differ, and mean nothing" if unjudged else ""
         return f"{moved}{apart}"

@@ -85,6 +85,11 @@ class Watch:
         """Whether an output is there that can be compared."""
         return any(name not in self.unstable for one in self.samples for name in one.outputs)
 
+    @property
+    def witness(self) -> Sample:
+        """The first sample, with what the model gave for it when it was last looked at."""
+        return replace(self.samples[0], outputs=self._reference.outputs[0])
+
     def look(
         self,
         model: Model,

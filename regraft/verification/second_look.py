@@ -1,0 +1,132 @@
+"""A look at a result in a process of its own, which may crash or hang without taking ours along.
+
+ONNX's inference says whether the types of a result fit together; ONNX Runtime opens what was written once more, with
+all its optimisations on, as users do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from regraft.errors import RegraftError
+from regraft.files.convert import to_proto
+from regraft.ir.model import Model
+
+Kind = Literal["refused", "crashed", "endless"]
+
+_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What went wrong: it was refused, with the reason, or the process died, or did not end."""
+
+    kind: Kind
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class SecondLook:
+    """A process that looks at results; started when it is first asked.
+
+    Args:
+        seconds: that one question may take.
+    """
+
+    def __init__(self, seconds: float = _SECONDS):
+        self._seconds = seconds
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> SecondLook:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._end()
+
+    def types(self, model: Model) -> Fault | None:
+        """Whether ONNX's inference finds fault with the types of a model, its host included."""
+        sides = (model.device, model.host.model) if model.host else (model,)
+        for side in sides:
+            found = self._ask("types", to_proto(side).SerializeToString())
+            if isinstance(found, Fault):
+                return found
+        return None
+
+    def run(self, path: Path, inputs: Mapping[str, Any]) -> dict[str, Any] | Fault:
+        """What ONNX Runtime gives with its optimisations on, for a model or a bundle."""
+        found: dict[str, Any] | Fault = self._ask("run", str(path), dict(inputs))
+        return found
+
+    def _ask(self, *question: Any) -> Any:
+        if self._child is None:
+            code = f"import {__name__} as look; look.answer()"
+            self._child = subprocess.Popen(
+                [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
+        child = self._child
+        assert child.stdin
+        assert child.stdout
+        deadline = time.monotonic() + self._seconds
+        try:
+            message = pickle.dumps(question)
+            child.stdin.write(len(message).to_bytes(8, "little") + message)
+            child.stdin.flush()
+            if not select.select([child.stdout], [], [], max(deadline - time.monotonic(), 0))[0]:
+                self._end()
+                return Fault("endless", f"did not end within {self._seconds:g} s")
+            return pickle.load(child.stdout)
+        except (OSError, EOFError, pickle.UnpicklingError):
+            status = child.wait()
+            self._end()
+            how = signal.Signals(-status).name if status < 0 else f"exit code {status}"
+            return Fault("crashed", f"ended by {how}")
+
+    def _end(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+            for pipe in (self._child.stdin, self._child.stdout):
+                if pipe:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
+            self._child = None
+
+
+def answer() -> None:
+    """In the child: questions from standard input, answers to standard output."""
+    answers: dict[str, Callable[..., Any]] = {"types": _types, "run": _run}
+    while size := sys.stdin.buffer.read(8):
+        what, *arguments = pickle.loads(sys.stdin.buffer.read(int.from_bytes(size, "little")))
+        pickle.dump(answers[what](*arguments), sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+
+
+def _types(header: bytes) -> Fault | None:
+    import onnx
+
+    try:
+        onnx.shape_inference.infer_shapes(onnx.ModelProto.FromString(header), check_type=True, strict_mode=True)
+    except onnx.shape_inference.InferenceError as error:
+        return Fault("refused", " ".join(str(error).split()))
+    return None
+
+
+def _run(path: str, inputs: dict[str, Any]) -> dict[str, Any] | Fault:
+    from regraft.verification.runtime import Session
+
+    try:
+        return Session(path, optimize=True).run(inputs)
+    except RegraftError as error:
+        return Fault("refused", str(error))

@@ -27,6 +27,7 @@ from regraft.pipelines.progress import Quiet, bars
 from regraft.pipelines.report import PassReport, Report
 from regraft.verification.contract import Contract, exact, promise
 from regraft.verification.drift import Drift
+from regraft.verification.runtime import NoKernel
 from regraft.verification.sizes import Given
 from regraft.verification.trials import TRIALS
 from regraft.verification.watch import Watch
@@ -200,6 +201,9 @@ class _Run:
         except VerificationError:
             raise
         except RegraftError as error:
+            if self.auto and isinstance(error, NoKernel):
+                self.watch, self.report.verify, self.report.unverified = None, "none", f"after {what}: {error}"
+                return None
             raise VerificationError(f"after {what} the model does not run: {error}") from error
         if not drift.passed:
             others = f", and {len(drift.failures) - 1} more outputs" if len(drift.failures) > 1 else ""

@@ -173,9 +173,11 @@ def _moved_inputs(inputs: Mapping[str, Any], seed: int) -> dict[str, Any]:
 
 def _movement(base: Any, other: Any) -> Array | None:
     """How far each element is from what it was; of what is no float, whether it is another; None in another form."""
-    if base is None or other is None or np.shape(base) != np.shape(other):
+    if base is None or other is None:
         return None
     before, after = np.asarray(base), np.asarray(other)
+    if before.shape != after.shape:
+        return None
     if not _is_float(before.dtype):
         return np.asarray(before != after)
     wide = np.complex128 if before.dtype.kind == "c" else np.float64

@@ -40,6 +40,10 @@ class RuntimeFailure(RegraftError):
     """ONNX Runtime does not take the model, or what it is run on."""
 
 
+class NoKernel(RuntimeFailure):
+    """ONNX Runtime knows the model's operators, but cannot compute one of them for its dtypes on this processor."""
+
+
 class Session:
     """A model ready to run; one that is split runs on both sides, and takes and gives what it did before.
 
@@ -55,7 +59,7 @@ class Session:
         outputs: what it gives.
 
     Raises:
-        RuntimeFailure: ONNX Runtime refuses the model.
+        RuntimeFailure: ONNX Runtime refuses the model; NoKernel where it cannot compute an operator.
         ModelError: the file cannot be read.
     """
 
@@ -227,6 +231,8 @@ def _session(model: str | bytes, options: Any) -> Any:
 
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented as error:
+        raise NoKernel(f"ONNX Runtime refuses the model: {_one_line(error)}") from error
     except Exception as error:  # as above
         raise RuntimeFailure(f"ONNX Runtime refuses the model: {_one_line(error)}") from error
 

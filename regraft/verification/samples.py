@@ -65,7 +65,7 @@ def _first(model: Model, run: Run, given: Given, seed: int) -> Sample:
             if failure is None:
                 raise
             break
-        looks = str([np.shape(value) for value in inputs.values()])
+        looks = forms(inputs)
         if looks in tried:
             continue
         tried.append(looks)
@@ -80,6 +80,13 @@ def _first(model: Model, run: Run, given: Given, seed: int) -> Sample:
         f"{failure}; the inputs were made, at {len(tried)} sizes: give real ones with --inputs FILE.npz, or sizes with "
         "--inputs NAME=2x16"
     ) from failure
+
+
+def forms(inputs: Mapping[str, Any]) -> str:
+    """Inputs with their shapes, as messages show them."""
+    return ", ".join(
+        f"{name} {list(value.shape)}" if isinstance(value, np.ndarray) else name for name, value in inputs.items()
+    )
 
 
 def _takes_sound(model: Model) -> bool:

@@ -23,7 +23,7 @@ from regraft.verification.inputs import make_inputs
 from regraft.verification.interface import Interface, differences
 from regraft.verification.reference import Reference
 from regraft.verification.runtime import Session
-from regraft.verification.samples import Sample, sample
+from regraft.verification.samples import Sample, forms, sample
 from regraft.verification.sizes import Given
 from regraft.verification.tables import differing_rows, looking_up, tables
 from regraft.verification.trials import TRIALS, USUAL
@@ -132,8 +132,7 @@ class Watch:
         try:
             results = session.run(_only(known, feeds))
         except RegraftError as error:
-            sizes = ", ".join(f"{name} {list(np.shape(value))}" for name, value in one.inputs.items())
-            raise VerificationError(f"{error} (on inputs '{one.trial.name}': {sizes})") from error
+            raise VerificationError(f"{error} (on inputs '{one.trial.name}': {forms(one.inputs)})") from error
         before = {new: old for old, new in names.outputs.items()}
         return {before.get(name, name): value for name, value in results.items()}
 

@@ -34,12 +34,13 @@ def test_rewrite_prints_a_line_a_pass_and_where_the_result_lies(run, model, tmp_
     out = tmp_path / "out.onnx"
     result = run("rewrite", model, "-o", out, "--pipeline", "fuse-gelu,eliminate-dead-code")
     assert result.exit_code == 0, result.stderr
-    head, gelu, dead, *_, last = result.stdout.splitlines()
+    head, gelu, dead, *_, where, verdict = result.stdout.splitlines()
     assert head.split() == ["pass", "time", "nodes", "changes"]
     assert gelu.split()[0] == "fuse-gelu"
     assert gelu.endswith("2 erf")
     assert dead.split()[0] == "eliminate-dead-code"
-    assert last.startswith(f"{out}: ")
+    assert where.startswith(f"{out}: ")
+    assert verdict.startswith("verified on 6 trials: ")
     assert regraft.load(out).metadata["regraft.pipeline"] == "fuse-gelu,eliminate-dead-code"
 
 

@@ -161,7 +161,7 @@ def rewrite(
         warnings += _reopen(look, done, output, model)
     _print(done, output, timing, golden.drift if golden else done.drift)
     for warning in warnings:
-        click.echo(f"warning: {warning}")
+        echo(f"warning: {warning}")
 
 
 def _types(look: SecondLook, result: Model, original: Callable[[], Model]) -> list[str]:
@@ -225,7 +225,7 @@ def _print(report: Report, output: Path, timing: bool, drift: Drift | None) -> N
     nodes = f", nodes {report.passes[0].nodes_before} -> {report.passes[-1].nodes_after}" if report.passes else ""
     written = [output] if output.is_file() else [path for path in output.rglob("*") if path.is_file()]
     title(f"{output}: {size(sum(path.stat().st_size for path in written))}{nodes}, in {duration(report.seconds)}")
-    click.echo(report.verdict)
+    echo(report.verdict)
 
 
 def row(one: PassReport) -> tuple[str, ...]:

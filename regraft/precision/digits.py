@@ -135,14 +135,22 @@ class _Digits:
             yield tensor, _Need(accuracy, False, f"{_name(node)} enlarges what is lost of '{tensor.name}'")
 
     def _places(self, node: Node) -> Iterator[tuple[Tensor, float]]:
-        """Angles, places and numbers of things."""
-        kind, unit = schema.kind(node), self._limits.rounding
+        """Angles, places, numbers of things, and inputs that an offset is taken off."""
+        kind, limits = schema.kind(node), self._limits
         if kind in ANGLES:
-            yield node.inputs[0], _ANGLE * unit
+            yield node.inputs[0], _ANGLE * limits.rounding
         elif kind in ROUNDED or (kind in ("Cast", "CastLike") and _makes_integers(node)):
             yield from ((tensor, 0.0) for tensor in node.inputs[: 2 if kind == "Mod" else 1])
         elif kind in COORDINATES:
-            yield node.inputs[COORDINATES[kind]], _PLACE * unit
+            yield node.inputs[COORDINATES[kind]], _PLACE * limits.rounding
+        elif kind in ("Add", "Sub"):
+            for offset, other in (node.inputs, node.inputs[::-1]):
+                if (
+                    self._sizes[other].raw
+                    and self._sizes.is_offset(offset)
+                    and self._sizes[offset].bound > limits.whole
+                ):
+                    yield from ((offset, 0.0), (other, 0.0))
         elif kind in COMPARING:
             operands = [t for t in node.inputs if t.name]
             if any(self._sizes[t].whole and not is_constant(t) for t in operands):

@@ -21,7 +21,7 @@ from regraft.precision.quantized import find_quantized
 from regraft.precision.sizes import Sizes, find_raw
 from regraft.precision.sums import find_sums
 from regraft.precision.unit import Unit
-from regraft.precision.units import collect, is_constant
+from regraft.precision.units import AS_ASKED, collect, is_constant
 from regraft.splitting import to_host
 from regraft.splitting.move import without_work
 
@@ -93,6 +93,9 @@ def carry_out(model: Model, decision: Decision, limits: Limits, context: Context
     refused = [unit.why for unit in decision.units if unit.cannot]
     for why, count in Counter(refused).items():
         context.note(f"kept {count} {'node' if count == 1 else 'nodes'} in 32 bits: {why}")
+    for unit in decision.units:
+        if unit.tie == "input" and unit.why != AS_ASKED:
+            context.note(f"input '{unit.writes[0].name}' stays in 32 bits: {unit.why}")
     products = [unit for unit in decision.units if is_product(unit) and not unit.cannot]
     for why, count in Counter(unit.why for unit in products if not unit.lowered).items():
         context.note(f"kept {count} of {len(products)} products in 32 bits: {why}")

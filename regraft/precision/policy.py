@@ -81,6 +81,8 @@ class Policy:
             if unit.lowered is None and unit.node is not None:
                 self._settle(unit, unit.node, layers)
             if unit in exact:
+                if unit.tie == "input" and unit.lowered:  # what was asked for would lose the input itself
+                    unit.lowered, unit.why = False, exact[unit]
                 unit.settle(False, exact[unit])
             if unit.clips and unit.lowered is None:
                 _keep_beyond(unit, beyond)

@@ -180,7 +180,7 @@ class Sizes:
 
     def _of_tie(self, unit: Unit) -> Size | None:
         if unit.tie == "input":
-            return Size(raw=not unit.lowered)
+            return Size(raw=True)
         if unit.tie == "body":
             return _UNKNOWN
         sizes = [self[t] for slot in unit.reads if (t := slot.tensor) in self._known or t not in self._made]
@@ -236,7 +236,7 @@ class Sizes:
         worst = max(every, key=lambda large: large.reach)
         hides = any(large.hides for large in every)
         if kind in ("Add", "Sub"):  # the data shows a constant that is added everywhere
-            hides = any((large := self[t].large) and large.hides and not self._is_offset(t) for t in node.inputs)
+            hides = any((large := self[t].large) and large.hides and not self.is_offset(t) for t in node.inputs)
         reach = worst.reach
         if kind == "Div":
             top, bottom = self[node.inputs[0]], node.inputs[1]
@@ -254,7 +254,7 @@ class Sizes:
             reach = math.inf
         return Large(reach, worst.why, hides)
 
-    def _is_offset(self, tensor: Tensor) -> bool:
+    def is_offset(self, tensor: Tensor) -> bool:
         """Whether it is a constant, all of whose elements are of one order of magnitude: a mean, and no mask."""
         if not is_constant(tensor):
             return False

@@ -17,6 +17,9 @@ from regraft.rewriting.rule_pass import rewritten
 
 SINGLE = np.dtype(np.float32)
 
+AS_ASKED = "an input or an output of the model"
+"""Why these have the precision that they have."""
+
 INDIFFERENT = ("Constant", "Shape", "Size")
 """Operators for whose work the dtype does not matter."""
 
@@ -59,7 +62,7 @@ class _Collector:
         return [unit for unit in map(self.narrowed, units) if unit.reads or unit.writes]
 
     def end(self, tie: Tie, reads: list[Slot], writes: list[Tensor], lowered: bool) -> Unit:
-        return Unit(None, self.model.graph, tie, reads, writes, lowered, "an input or an output of the model")
+        return Unit(None, self.model.graph, tie, reads, writes, lowered, AS_ASKED)
 
     def narrowed(self, unit: Unit) -> Unit:
         """`unit` with its 32-bit floats only. Where values that it ties differ, or are unknown, nothing changes."""

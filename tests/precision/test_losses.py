@@ -104,6 +104,20 @@ def test_a_map_of_offsets(op):
     assert "h" in done.half
 
 
+@pytest.mark.parametrize(("offset", "stays"), [(101325.0, True), (54000.0, True), (123.675, False)])
+def test_an_input_that_half_precision_cannot_hold_stays_whatever_is_asked(offset, stays):
+    model = build(
+        "g (float[2, 3] x, float[3] mean, float s, float[3, 4] w) => (float[2, 4] y)"
+        "{ c = Sub (x, mean)  z = Mul (c, s)  y = MatMul (z, w) }",
+        {"mean": np.full(3, offset, np.float32), "s": np.float32(0.02), "w": W[:3, :4]},
+    )
+    done = halve(model, {"x": (offset + 50 * RNG.standard_normal((2, 3))).astype(np.float32)}, "convert-fp16{io=fp16}")
+    assert done.off < 5e-3
+    said = "input 'x' stays in 32 bits: Sub needs the digits of 'x'"
+    assert done.notes == ([said] if stays else [])
+    assert {t.dtype for t in done.model.graph.inputs} == {np.dtype(np.float32 if stays else np.float16)}
+
+
 def test_a_scale_of_quantized_weights_that_vanishes():
     scale = vector(3e-7)
     model = build(

@@ -120,10 +120,12 @@ def _chosen(node: Node, hits: list[Any]) -> Term:
     hit = hits[0] if len(hits) == 1 else op.Or(*hits)
     if values is not None and dtype.kind == "b" and bool(values[0]) != bool(values[1]):
         return hit if values[1] else op.Not(hit)
+    off: Term
+    on: Term
     if values is None:
         off, on = (op.Gather(Given(node.inputs[2]), np.array([place])) for place in (0, 1))
     else:
-        off, on = term(values[:1]), term(values[1:])
+        off, on = Given(values[:1]), Given(values[1:])
     return op.Where(hit, on, off)
 
 

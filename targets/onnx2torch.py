@@ -17,15 +17,15 @@ from regraft.verification.inputs import Given, make_inputs
 from regraft.verification.runtime import Session
 from regraft.verification.vectors import save_vectors
 
+OPSET = 17
+"""The newest that onnx2torch 1.5.15 has converters for, and the first with LayerNormalization."""
 CLEAN = (
-    "strip-training,strip-dropout,"
+    f"convert-opset{{version={OPSET},only=older}},strip-training,strip-dropout,"
     "infer-shapes,normalize-conditions,fold-constants,eliminate-identity,eliminate-dead-code,simplify-mask,"
     "fuse-layer-norm,fuse-gelu,lower-einsum"
 )
 """What every such compiler's pipeline begins with."""
 TIDY = "fold-constants,eliminate-identity,eliminate-common-subexpressions,eliminate-dead-code"
-OPSET = 17
-"""The newest that onnx2torch 1.5.15 has converters for, and the first with LayerNormalization."""
 
 
 class Onnx2Torch(Handoff):

@@ -56,11 +56,18 @@ class Target(Configured):
         return self.pipeline
 
     def passes(self, model: Model, pipeline: str | Path | Pipeline | None = None) -> Pipeline:
-        """What `prepare` runs: the sizes first, then the target's pipeline, or the one given."""
+        """What `prepare` runs: the sizes first, then the target's pipeline, or the one given.
+
+        Where the target takes no local functions, its own pipeline begins and ends without: those of the model are
+        written out first, and last what stands for operators that the opset lacks.
+        """
         sizes = {name: show_dims(dims) for name, dims in self.sizes.items()}
         chosen = self.pipeline_for(model) if pipeline is None else pipeline
         rest = chosen if isinstance(chosen, Pipeline) else Pipeline.read(chosen)
-        return Pipeline(write_pass("set-shapes", sizes) if sizes else [], rest)
+        inline = "inline-functions" if pipeline is None and not self.takes_functions else ""
+        return Pipeline(
+            write_pass("set-shapes", sizes) if sizes else [], inline if model.functions else [], rest, inline
+        )
 
     def prepare(self, model: Model, **options: Any) -> Report:
         """Run the target's pipeline on `model`; options are those of `regraft.pipelines.manager.run`."""
@@ -70,6 +77,12 @@ class Target(Configured):
     def profile(self) -> Profile:
         """What the target takes, from the TOML file beside its class. Raises ProfileError where it cannot be read."""
         return read_profile(self.file.with_suffix(SUFFIX))
+
+    @cached_property
+    def takes_functions(self) -> bool:
+        """Whether local functions may stay, by the profile; they may where there is none."""
+        has_profile = isinstance(type(self).profile, Profile) or self.file.with_suffix(SUFFIX).exists()
+        return not has_profile or not self.profile.limits.functions
 
     def judge(self, model: Model) -> Verdict:
         """Hold the device's graph of `model` against the profile."""

@@ -26,6 +26,7 @@ GENERAL = {
     "eliminate-identity",
     "fold-constants",
     "infer-shapes",
+    "inline-functions",
     "select-outputs",
     "set-shapes",
     "strip-training",

@@ -31,12 +31,15 @@ if TYPE_CHECKING:
 @command(
     "regraft compile model.onnx --target openvino -o bundle",
     "regraft compile model.onnx --target 'tvm{batch=1,sequence=128}' -o bundle --compiler-env ~/tvm",
+    "regraft compile int8.onnx --target openvino -o bundle --atol 0.05",
     "regraft compile mxnet-model --target 'neuron-inf1{batch=8,sequence=64}' -o bundle",
 )
 @model_argument()
 @target_option(required=True)
 @click.option("-o", "--output", type=PATH, required=True, help="The folder of the bundle: new, or one to replace.")
 @click.option("--pipeline", metavar="TEXT|FILE", help="The passes to run, in place of the target's.")
+@click.option("--rtol", type=click.FloatRange(min=0), help="Allowed difference relative to the value.")
+@click.option("--atol", type=click.FloatRange(min=0), help="Allowed difference.")
 @click.option("--no-check", is_flag=True, help="Hand over what the target's profile does not take, too.")
 @compiler_options
 @source_options
@@ -48,6 +51,8 @@ def compile(
     target: str,
     output: Path,
     pipeline: str | None,
+    rtol: float | None,
+    atol: float | None,
     no_check: bool,
     environment: Path | None,
     limits: Limits,
@@ -61,12 +66,16 @@ def compile(
     its profile is checked, its compiler compiles a copy in a process of its own, and the compiled model runs on the
     golden inputs: a wrong answer is an error with its number. The bundle holds all of it; 'regraft run' runs it.
 
+    Without --rtol and --atol an answer in 32 bits may be off by rounding, one of a quantized model also by what ONNX
+    Runtime's own kernels for 8 bits do to the original.
+
     A target that cannot be installed here gets a bundle with everything that its compiler needs, and the one command
     to run where the compiler is.
     """
     from regraft.files.bundle import check_sums
     from regraft.targeting.hand_over import hand_over
     from regraft.targeting.target import read_target
+    from regraft.verification.contract import precision
 
     chosen = read_target(target)
     check_sums(model)
@@ -81,6 +90,7 @@ def compile(
         seed=seed,
         environment=environment,
         limits=limits,
+        tolerance=None if rtol is None and atol is None else precision(rtol or 0.0, atol or 0.0),
         progress=sys.stderr.isatty(),
     )
     _print(done, output)

@@ -19,6 +19,7 @@ from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.report import Report
 from regraft.targeting.process import Limits
 from regraft.targeting.target import Place, Target
+from regraft.verification.contract import Contract
 from regraft.verification.inputs import Given
 
 
@@ -49,6 +50,7 @@ def hand_over(
     layout: Layout = "auto",
     environment: Path | None = None,
     limits: Limits | None = None,
+    tolerance: Contract | None = None,
     progress: bool = False,
 ) -> HandedOver:
     """Prepare `model`, which is changed, for `target`, check it, and write the bundle that the target finishes.
@@ -59,6 +61,7 @@ def hand_over(
         given: inputs for the golden vectors; the rest is made.
         environment: of the compiler; None where it is to be found.
         limits: what the compiler may take.
+        tolerance: how far what it makes may lie from the original; None leaves that to the target.
 
     Raises:
         TargetError: the target does not take the model, or its compiler is missing.
@@ -76,7 +79,7 @@ def hand_over(
         raise TargetError(
             f"{target.name} does not take the result: {violations[0]}{more}; --no-check hands it over all the same"
         )
-    place = Place(folder.with_name(f"{folder.name}.log"), environment, limits or Limits())
+    place = Place(folder.with_name(f"{folder.name}.log"), environment, limits or Limits(), tolerance)
     golden = write_bundle(
         model,
         folder,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from regraft.bundling.golden import Golden
+from regraft.errors import TargetError
 from regraft.ir.model import Model
 from regraft.legality.share import share
 from regraft.targeting.target import Place, Target
@@ -51,6 +52,11 @@ class Handoff(Target):
 
     def finish(self, model: Model, folder: Path, golden: Golden, place: Place) -> dict[str, Any]:
         """Add the scripts and their parameters to the bundle in `folder`."""
+        if place.tolerance is not None:
+            raise TargetError(
+                f"--atol and --rtol are for what a compiler makes here, and target '{self.name}' gets a bundle; "
+                f"the tolerances are in its {PARAMETERS}"
+            )
         before = {path for path in folder.rglob("*") if path.is_file()}
         for scripts in self.scripts:
             shutil.copytree(scripts, folder, dirs_exist_ok=True, ignore=UNWANTED)

@@ -20,6 +20,7 @@ from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.registry import targets
 from regraft.pipelines.report import Report
 from regraft.targeting.process import Limits
+from regraft.verification.contract import Contract
 
 if TYPE_CHECKING:
     from regraft.bundling.golden import Golden
@@ -33,11 +34,13 @@ class Place:
         log: what it prints; with a bundle in the end, and left there when it fails.
         environment: a virtual environment or its Python; None where it is to be found.
         limits: what it may take.
+        tolerance: how far what it makes may lie from the original; None leaves that to the target.
     """
 
     log: Path
     environment: Path | None = None
     limits: Limits = field(default_factory=Limits)
+    tolerance: Contract | None = None
 
 
 class Target(Configured):

@@ -13,7 +13,6 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import click
@@ -21,7 +20,7 @@ import click
 from regraft.cli.parameters import debug
 from regraft.cli.terminal import block, echo
 from regraft.errors import RegraftError, UnknownNameError
-from regraft.interrupt import ENDED, MESSAGE
+from regraft.interrupt import ENDED, MESSAGE, Ended
 
 COMMANDS = (
     "rewrite",
@@ -44,23 +43,6 @@ COMMANDS = (
 """In the order of `regraft --help`."""
 
 TROUBLE, BROKEN_PIPE = 2, 141
-
-
-class Ended(BaseException):
-    """A signal that asks the command to end; what it has begun to write is removed, as on an interrupt."""
-
-    def __init__(self, number: int, frame: FrameType | None = None):
-        super().__init__(number)
-        self.number = number
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    for other in _SIGNALS:
-        signal.signal(other, signal.SIG_IGN)  # one is enough: what is left to do is to clean up
-    raise Ended(number)
-
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
@@ -114,7 +96,7 @@ class Commands(click.Group):
             status = super().main(args, prog_name, complete_var, False, obj=state, **extra)
         except (Ended, click.Abort, KeyboardInterrupt) as error:
             echo(MESSAGE, err=True)
-            status = ENDED + getattr(error, "number", signal.SIGINT)
+            status = error.code if isinstance(error, Ended) else ENDED + signal.SIGINT
         except Exception as error:
             if state.debug:
                 traceback.print_exc()
@@ -160,7 +142,6 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run the command line."""
-    for number in _SIGNALS:
-        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
-            signal.signal(number, _end)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on errors are handled
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cli(prog_name="regraft")

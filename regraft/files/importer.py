@@ -13,7 +13,7 @@ from onnx_graphsurgeon.util import misc
 
 from regraft.errors import ModelError
 from regraft.files.fields import is_typed, merge, opset_list, opset_versions, pairs, settle_dims, text, to_variable
-from regraft.ir import schema
+from regraft.ir import endless, schema
 from regraft.ir.collector import paused
 from regraft.ir.graph import Constant, Function, Graph, Node, Tensor, TypedList, Variable, walk
 from regraft.ir.model import Model
@@ -43,6 +43,7 @@ def import_model(proto: onnx.ModelProto, path: Path | None, resolve: Resolve) ->
         else:
             getattr(header, field.name).MergeFrom(value)
     model = Model(graph, header, pairs(proto.metadata_props), path)
+    endless.check(model)
     model.claims = any(map(is_typed, (t for node in model.nodes() for t in node.outputs)))
     return model
 

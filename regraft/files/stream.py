@@ -20,6 +20,7 @@ import numpy as np
 from onnx import helper, numpy_helper
 
 from regraft.errors import ModelError
+from regraft.interrupt import cleaning
 from regraft.ir.weights import Array, Stored, Value, packed_size
 from regraft.outside import kind_of_file
 
@@ -73,29 +74,31 @@ def replacing(path: Path) -> Iterator[int]:
 def partial(path: Path) -> Iterator[tuple[int, Path]]:
     """A new file to write what goes to `path`, and its name; it is gone at the end, unless it was renamed."""
     remove_stale(path)
-    file, name = _create(path)
-    try:
-        yield file, name
-    finally:
-        name.unlink(missing_ok=True)
-        os.close(file)
+    with cleaning():
+        file, name = _create(path)
+        try:
+            yield file, name
+        finally:
+            name.unlink(missing_ok=True)
+            os.close(file)
 
 
 @contextlib.contextmanager
 def partial_folder(path: Path) -> Iterator[Path]:
     """A new folder beside `path`, gone at the end."""
     remove_stale(path)
-    while True:
-        name = _name(path)
-        name.mkdir(0o755)
-        folder = _opened(name, os.O_RDONLY)
-        if folder is not None:
-            break
-    try:
-        yield name
-    finally:
-        shutil.rmtree(name, ignore_errors=True)
-        os.close(folder)
+    with cleaning():
+        while True:
+            name = _name(path)
+            name.mkdir(0o755)
+            folder = _opened(name, os.O_RDONLY)
+            if folder is not None:
+                break
+        try:
+            yield name
+        finally:
+            shutil.rmtree(name, ignore_errors=True)
+            os.close(folder)
 
 
 def _create(path: Path) -> tuple[int, Path]:

@@ -13,6 +13,7 @@ from regraft.shapes import bodies, dims, foreign, rules, values
 from regraft.shapes.call import Call
 from regraft.shapes.facts import UNKNOWN, WHOLE, Fact, Facts, declared, of_constant
 from regraft.shapes.inference import ERRORS, Schemas, problem
+from regraft.shapes.signature import Signatures
 
 
 def analyse(model: Model) -> Facts:
@@ -57,6 +58,7 @@ class Walker:
         self.calls: dict[Function, list[list[Fact]]] = {}
         self._functions = {f.unique_id: f for f in model.functions}
         self._schemas = Schemas()
+        self._signatures = Signatures()
 
     def graph(self, graph: AnyGraph, attrs: dict[str, Any]) -> list[Fact]:
         """Walk `graph`; what is known of its outputs."""
@@ -137,9 +139,14 @@ class Walker:
     def _function(self, function: Function, inputs: list[Fact], attrs: dict[str, Any]) -> list[Fact]:
         """What a call of `function` gives."""
         given = [*inputs, *[UNKNOWN] * (len(function.inputs) - len(inputs))]
-        self.calls.setdefault(function, []).append(given)
-        self.facts.update(zip(function.inputs, given, strict=False))
-        return self.graph(function, {**function.attrs, **attrs})
+        attrs = {**function.attrs, **attrs}
+
+        def walk() -> list[Fact]:
+            self.calls.setdefault(function, []).append(given)
+            self.facts.update(zip(function.inputs, given, strict=False))
+            return self.graph(function, attrs)
+
+        return self._signatures.result(function, given, attrs, self.facts.problems, walk)
 
 
 def _resolved(node: Node, scope: dict[str, Any]) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from onnx import numpy_helper, shape_inference
 from regraft.files.exporter import Exporter
 from regraft.files.wire import LARGE
 from regraft.ir import schema
+from regraft.ir.endless import is_equation
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.weights import Array, dtype_from_onnx
 from regraft.shapes import dims
@@ -55,6 +56,8 @@ class Schemas:
 
 def _ask(rule: onnx.defs.OpSchema, call: Call) -> list[_Said]:
     """What ONNX says of each output."""
+    if call.node.op == "Einsum" and not is_equation(call.attrs.get("equation")):
+        raise ValueError(f"'{call.attrs.get('equation')}' is no equation")  # of which ONNX would find no end
     names: dict[str, Dim] = {}
     proto = _proto(call)
     types = {f"i{i}": _type(fact, names) for i, fact in enumerate(call.inputs) if call.node.inputs[i].name}

@@ -16,6 +16,7 @@ from regraft.bundling.golden import Golden
 from regraft.errors import TargetError
 from regraft.files.bundle import DEVICE
 from regraft.files.saving import save
+from regraft.interrupt import cleaning
 from regraft.ir.model import Model
 from regraft.pipelines.options import option
 from regraft.targeting.environment import describe, find_python
@@ -78,6 +79,7 @@ class Compiler(Target):
         """
         python = self.python(place.environment)
         with (
+            cleaning(),
             tempfile.TemporaryDirectory(prefix="regraft-") as folder,
             Worker(self.name, python, self.driver, place.log, Path(folder), place.limits) as worker,
         ):

@@ -19,6 +19,7 @@ from regraft.errors import RegraftError
 from regraft.files.bundle import check_sums
 from regraft.files.loading import load
 from regraft.files.saving import INLINE_LIMIT, save
+from regraft.ir.endless import check_size
 from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.ir.weights import Array, packed_size
@@ -87,7 +88,9 @@ class Session:
             path = Path(model)
             if not path.is_file() or path.stat().st_size > INLINE_LIMIT:
                 return self._open(load(path), options)  # it says what is wrong, or reads what protobuf cannot
+            check_size(load(path))
             return _session(str(path), options)
+        check_size(model)
         attached = attach(model, options, _ort_value, self._change)
         if attached is None:
             with tempfile.TemporaryDirectory(prefix="regraft-") as folder:

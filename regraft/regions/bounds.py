@@ -14,7 +14,7 @@ import numpy as np
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Tensor
 from regraft.ir.model import Model
-from regraft.ir.weights import Array, Stored
+from regraft.ir.weights import Array, Held, Stored
 from regraft.regions.dataflow import settle
 from regraft.regions.range_rules import rule_of
 from regraft.regions.ranges import ANYTHING, GIVEN, INF, TRUTH, Range, both, is_number, of_dtype, within
@@ -81,7 +81,7 @@ def of_inputs(model: Model) -> dict[Tensor, Range]:
 def _of_constant(tensor: Tensor) -> Range:
     held = tensor.lazy if isinstance(tensor, Constant) else None
     large = isinstance(tensor, Constant) and tensor.size > LARGEST
-    if large and not isinstance(held, Stored | np.ndarray):
+    if large and not isinstance(held, Stored | Held | np.ndarray):
         return GIVEN if is_number(tensor.dtype) else of_dtype(tensor.dtype)  # it would have to be computed
     values = schema.constant_of(tensor)
     if values is None or not values.size or values.dtype == object:

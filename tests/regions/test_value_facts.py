@@ -14,7 +14,8 @@ from onnx import helper, numpy_helper
 
 from regraft import shapes
 from regraft.files.convert import from_proto
-from regraft.regions.bounds import Bounds
+from regraft.files.loading import load
+from regraft.regions.bounds import LARGEST, Bounds
 from regraft.regions.sameness import Sameness
 from regraft.regions.uniform import Uniform
 from regraft.verification.verify import snapshot
@@ -306,3 +307,40 @@ def test_what_chance_makes_is_never_the_same():
     a, b = last(text).inputs[0].inputs
     same = Sameness()
     assert same(a) != same(b)
+
+
+# ------------------------------------------------------------------------------------------------- large constants
+
+
+@pytest.mark.parametrize("number", [0.5, -np.inf, np.nan])
+@pytest.mark.parametrize("stored", [False, True], ids=["in memory", "in a file"])
+def test_a_constant_of_any_size_is_read_where_an_answer_hangs_on_it(tmp_path, number, stored):
+    """A number at its very end counts too; behind a layer it is a weight, and nobody reads it."""
+    text = (
+        "g (int64[2] i, float[2,4] x) => (float[] y) <float[2,2] t = {1, 2, 3, 4}> { r = Gather(t, i) y = Add(r, r) }"
+    )
+    proto = onnx.parser.parse_model(f'<ir_version: 9, opset_import: ["" : 20]> {text}')
+    table = np.full((LARGEST // 1024 + 1, 1024), 0.25, np.float32)
+    table[-1, -1] = number
+    proto.graph.initializer[0].CopyFrom(numpy_helper.from_array(table, "t"))
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+    if stored:
+        onnx.save(proto, tmp_path / "model.onnx")
+    model = load(tmp_path / "model.onnx") if stored else from_proto(proto)
+    shapes.infer(model)
+    known = Bounds()(model.graph.outputs[0])
+    assert known.finite == (number == 0.5)
+    assert not known.finite or (known.low, known.high) == (0.5, 1.0)
+
+
+def test_a_weight_is_not_read(monkeypatch):
+    text = """<ir_version: 9, opset_import: ["" : 20]> g (float[2,4] x) => (float[] y) <float[2,2] w = {1, 2, 3, 4}>
+    { h = MatMul(x, w) y = Softmax(h) }"""
+    proto = onnx.parser.parse_model(text)
+    proto.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.ones((4, LARGEST), np.float32), "w"))
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+    model = from_proto(proto)
+    shapes.infer(model)
+    monkeypatch.setattr("regraft.regions.bounds._of_constant", None)
+    assert Bounds()(model.graph.outputs[0])[:2] == (0, 1)
+    assert Bounds()(model.graph.outputs[0]).finite

@@ -70,7 +70,8 @@ def unscaled(value: Tensor, edit: Editor) -> tuple[Tensor, float]:
     node = maker(value, "Mul")
     for inner, factor in (node.inputs, node.inputs[::-1]) if node is not None and is_read_once(value, edit) else ():
         number = constant_of(factor) if factor.shape is not None and len(factor.shape) == 0 else None
-        if number is not None and is_read_once(inner, edit):
+        is_alpha = number is not None and bool(np.float32(number) == number)  # as the attribute holds it
+        if number is not None and is_alpha and is_read_once(inner, edit):
             return inner, float(number)
     return value, 1.0
 

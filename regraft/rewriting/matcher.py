@@ -85,7 +85,7 @@ class Matcher:
             if value is not None and self._is(value, term.value, tensor):
                 yield found
             else:
-                self._miss(found, tensor, f"wanted the constant {term.value:g}, found {_shown(tensor, value)}")
+                self._miss(found, tensor, _unlike(term.value, value, tensor))
             return
         through = not (isinstance(term, Apply) and term.op in _SEEN_THROUGH)
         tensor, skipped = self.source(tensor) if through else (tensor, ())
@@ -161,12 +161,12 @@ class Matcher:
         if node.op not in chain.ops or node.domain:
             self._miss(found, tensor, f"wanted {shown(chain)}, found {node.op}")
             return
-        neutral = 0.0 if chain.op == "Add" else 1.0
+        neutral = 0 if chain.op == "Add" else 1
         for left, value, end in self._link(chain, node, chain.operands, neutral, found, len(chain.operands) + 1):
             if left:
                 self._miss(end, tensor, f"no factor or summand is {shown(left[0])}")
             elif not self._is(value, chain.number, tensor):
-                self._miss(end, tensor, f"wanted the constant {chain.number:g}, found {value:g}")
+                self._miss(end, tensor, _unlike(chain.number, value, tensor))
             else:
                 yield end
 
@@ -285,7 +285,7 @@ def uniform(tensor: Tensor) -> tuple[float, tuple[int, ...]] | None:
         return None
     if not first and values.dtype.kind not in "biu" and np.signbit(values).any() != np.signbit(values).all():
         return None  # zeros of both signs
-    return float(first), values.shape
+    return int(first) if values.dtype.kind in "iu" else float(first), values.shape
 
 
 def adds_no_dims(shape: tuple[int, ...], beside: Tensor | None) -> bool:
@@ -309,6 +309,13 @@ def _same(a: Any, b: Any) -> bool:
 def _near(value: float, wanted: float, tensor: Tensor) -> bool:
     tolerance = _TOLERANCE.get(str(tensor.dtype), _TIGHT)
     return math.isclose(value, wanted, rel_tol=tolerance, abs_tol=1e-30)
+
+
+def _unlike(wanted: float, value: float | None, tensor: Tensor) -> str:
+    """Why a number does not match."""
+    nearly = value is not None and _near(value, wanted, tensor)
+    found = f"{value!r}, and an exact pass takes no other" if nearly else _shown(tensor, value)
+    return f"wanted the constant {wanted:g}, found {found}"
 
 
 def _shown(tensor: Any, value: float | None) -> str:

@@ -101,7 +101,7 @@ def _chain(op: str, terms: tuple[Term, ...]) -> Chain | Either:
         if isinstance(term, Either) and any(isinstance(o, Chain) and o.op == op for o in term.options):
             return Either(tuple(_chain(op, (*terms[:place], option, *terms[place + 1 :])) for option in term.options))
     operands: list[Term] = []
-    number = 0.0 if op == "Add" else 1.0
+    number: float = 0 if op == "Add" else 1
     for term in terms:
         if isinstance(term, Chain) and term.op == op:
             operands += term.operands

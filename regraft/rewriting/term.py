@@ -128,7 +128,7 @@ def constant(value: Any) -> Any:
 
 
 def number(value: Any) -> Any:
-    """A parameter of a pattern that is a constant with one value; the replacement gets it as a float."""
+    """A parameter of a pattern that is a constant with one value; the replacement gets it as a number of Python's."""
     return replace(value, kind="number")
 
 
@@ -139,7 +139,7 @@ def term(value: Any) -> Term:
     if isinstance(value, np.ndarray | Value):
         return Given(value)
     if isinstance(value, int | float | np.number):
-        return Number(float(value))
+        return Number(int(value) if isinstance(value, int | np.integer) else float(value))
     raise TypeError(f"no symbolic value: {value!r}")
 
 

@@ -56,6 +56,16 @@ def equal(before, after, inputs) -> None:
     assert drift.passed, str(drift)
 
 
+@pytest.mark.parametrize(("factor", "fuses"), [(0.5, True), (0.1, False), (float(np.float32(0.1)), True)])
+def test_a_factor_of_doubles_that_the_attribute_cannot_hold_stays(parse, factor, fuses):
+    text = """g (double[2,3] x, double[3,4] w, double[4] b) => (double[2,4] y) <double f = {0}>
+    { p = MatMul(x, w) s = Mul(p, f) y = Add(s, b) }"""
+    model = parse(text)
+    model.graph.nodes[1].inputs[1].values = np.array(factor)
+    run(model, FuseGemm())
+    assert (ops(model) == ["Gemm"]) == fuses
+
+
 @pytest.mark.parametrize("opset", OPSETS)
 @pytest.mark.parametrize(("trans_a", "trans_b"), list(itertools.product([0, 1], repeat=2)))
 @pytest.mark.parametrize("weight", [True, False])

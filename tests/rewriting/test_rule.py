@@ -19,6 +19,7 @@ from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
 from regraft.rewriting.term import constant, number, op
 from regraft.rewriting.why import why
+from regraft.verification.contract import exact, reassociation
 
 
 def model_of(body: str, opset: int = 20, initializers: str = ""):
@@ -62,6 +63,37 @@ def test_a_match_is_replaced_and_recorded():
     assert change.rule == "swish"
     assert len(change.removed) == len(change.added) == 2
     assert model.graph.nodes[1].metadata["regraft.pass"] == "rewrite"
+
+
+class Halve(RulePass):
+    name = "halve"
+
+    def rules(self):
+        return [Rule(lambda x: op.Add(x, 0.1), lambda x: op.Neg(x), name="add")]
+
+
+@pytest.mark.parametrize(
+    ("held", "exactly", "nearly"), [(0.1, True, True), (0.1000001, False, True), (0.2, False, False)]
+)
+def test_an_exact_pass_takes_no_other_number(held, exactly, nearly):
+    for contract, expected in ((exact, exactly), (reassociation, nearly)):
+        Halve.contract = contract
+        model = model_of("out = Add(x, c)", initializers=f"<float c = {{{held}}}>")
+        Halve().run(model, Context("halve"))
+        assert (ops(model) == ["Neg"]) == expected
+        if expected != nearly:
+            assert "exact" in why(model, Halve())[0].reason
+
+
+@pytest.mark.parametrize("value", [2**53 + 1, -(2**63), 2**63 - 1])
+def test_whole_numbers_keep_every_digit(value):
+    """On their way from a graph through a rule, and back."""
+    text = "g (int64[4] x) => (int64[4] out) <int64 c = {1}> { out = Add(x, c) }"
+    model = from_proto(onnx.parser.parse_model(f'<ir_version: 9, opset_import: ["" : 20]> {text}'))
+    model.graph.nodes[0].inputs[1].values = np.array(value)
+    rewrite(model, Rule(lambda x, n: op.Add(x, number(n)), lambda x, n: op.Max(op.Max(x, n), 2**53 + 3)))
+    found = [node.inputs[1].values.item() for node in model.graph.nodes]
+    assert found == [value, 2**53 + 3]
 
 
 def test_an_output_of_the_graph_keeps_its_name_and_type():

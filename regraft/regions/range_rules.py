@@ -386,19 +386,20 @@ def _at(*places: int) -> Callable[[Node], list[Tensor]]:
     return lambda node: [node.inputs[p] for p in places if p < len(node.inputs) and not node.inputs[p].is_empty()]
 
 
+_ONE, _TWO, _ALL = _first(1), _first(2), _first(None)
+
 _WEIGHT = 1 << 16
 """Elements of a constant that a layer reads as its weight: numbers, which are not looked at."""
 
 
 def _data(node: Node) -> list[Tensor]:
-    return [t for t in node.inputs if not t.is_empty() and not (isinstance(t, Constant) and t.size > _WEIGHT)]
+    is_alone = len(node.inputs) == 1
+    return [t for t in _ALL(node) if is_alone or not (isinstance(t, Constant) and t.size > _WEIGHT)]
 
 
 def _table(of: Of, operands: Callable[[Node], Sequence[Tensor]], *names: str, every: bool = False) -> dict[str, Rule]:
     return dict.fromkeys(names, Rule(of, operands, every))
 
-
-_ONE, _TWO, _ALL = _first(1), _first(2), _first(None)
 
 RULES: dict[str, Rule] = {
     **_table(_moved, _ONE, "Identity", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Transpose", "Expand", "Tile"),
@@ -413,7 +414,7 @@ RULES: dict[str, Rule] = {
     **_table(_padded, _at(0, 2), "Pad"),
     **_table(lambda node: SIZE, _first(0), "Shape", "ArgMax", "ArgMin", "NonZero"),
     **_table(lambda node: Range(0, 2**63 - 1), _first(0), "Size"),
-    **_table(lambda node: TRUTH, _first(0), "EyeLike", "RandomUniform"),
+    **_table(lambda node: TRUTH, _first(0), "EyeLike"),
     **_table(_filled, _first(0), "ConstantOfShape"),
     **_table(_union, _branches, "If"),
     **_table(_where, _ALL, "Where"),

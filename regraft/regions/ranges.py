@@ -114,8 +114,9 @@ def within(range_: Range, dtype: Any) -> Range:
         limits = of_dtype(dtype)
         if np.dtype(dtype).kind == "b":
             return Range(max(range_.low, 0), min(range_.high, 1), 1)
-        inside = limits.low <= range_.low and range_.high <= limits.high
-        return range_._replace(size=range_.magnitude, given=False) if inside and range_.finite else limits
+        if not range_.finite or range_.low < limits.low or range_.high > limits.high:
+            return limits
+        return Range(math.floor(range_.low), math.ceil(range_.high), range_.magnitude)
     kind = np.dtype(np.float16 if dtype is None else dtype)  # the smallest, where it is not known
     if not is_float(kind):
         return ANYTHING

@@ -259,6 +259,7 @@ RISKY = {  # what makes an infinity or NaN of finite numbers, x whole and y a la
     "scattered products": 'b = ScatterElements<axis=1, reduction="mul">(x, places, x)',
     "Mod": "b = Mod<fmod=1>(x, x)",
     "LogSumExp": "b = ReduceLogSumExp<keepdims=1>(x)",
+    "noise": "b = RandomNormalLike(x)",
     "an operator of another domain": "b = other.Op(x)",
 }
 
@@ -282,3 +283,9 @@ def test_a_where_stays_whose_branch_may_be_no_number(body):
     kept = [node for node in model.graph.nodes if node.op == "Where" and node.outputs[0].name == "z"]
     assert kept, [node.op for node in model.graph.nodes]
     assert any("infinite" in note for note in context.notes)
+
+
+def test_an_einsum_of_one_large_constant_has_a_range_too():
+    node = helper.make_node("Einsum", ["table"], ["y"], equation="ij->ji")
+    model = model_of([node], {"x": (F32, [1])}, "y", table=np.ones((300, 300), np.float32))
+    assert Bounds()(model.graph.outputs[0]).finite

@@ -28,14 +28,14 @@ class ConvertFp16(HalfPass):
     stored in the precision of its readers, and converted while it is saved. Bodies and local functions are lowered with
     what surrounds them. Masks that hide with -3.4e38 stay in float32, or are clipped where attention takes them.
 
-    What feeds an angle (Sin, Cos), a rounding (Floor, a Cast to integers), a place (GridSample) or a comparison of counts
-    keeps its digits, through any number of nodes, as does arithmetic on inputs that nothing has normalized yet, and what
-    a loop adds up. What may be large, a square or the sum with a constant beyond 65504, is followed until a proven bound,
-    a scale or a normalization ends it. Products between DequantizeLinear and QuantizeLinear stay as they are, and no Cast
-    parts a product from its quantized weights. Notes say how many products stay in 32 bits, and why.
+    What feeds an angle (Sin, Cos), a rounding (Floor, a Cast to integers), a place (GridSample) or a comparison of
+    counts keeps its digits, through any number of nodes, as does arithmetic on inputs that nothing has normalized yet,
+    and what a loop adds up. What may be large, a square or the sum with a constant beyond 65504, is followed until a
+    proven bound, a scale or a normalization ends it. Products between DequantizeLinear and QuantizeLinear stay as they
+    are, and no Cast parts a product from its quantized weights. Notes say how many products stay in 32 bits, and why.
 
-    With `io=fp16` inputs are cast on the host, but for those that float16 cannot hold. With `plan` the file decides, row
-    by row.
+    With `io=fp16` inputs are cast on the host, but for those that float16 cannot hold. With `plan` the file decides,
+    row by row.
 
     The contract is for outputs of size 1: a float16 rounds by 2⁻¹¹, and the 240 roundings of a 24-layer encoder add up
     as their square root, to 0.0076. Measured on exports of 2 layers: below 0.002 of the largest element.

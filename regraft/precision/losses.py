@@ -8,7 +8,7 @@ import numpy as np
 
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
-from regraft.precision.sizes import Sizes
+from regraft.precision.sizes import Sizes, source_of
 from regraft.precision.unit import Unit
 from regraft.precision.units import is_constant
 
@@ -37,8 +37,8 @@ def vanishes(constant: Tensor, sizes: Sizes) -> str:
 def amplified(node: Node, sizes: Sizes) -> Iterator[tuple[Tensor, float]]:
     """What a node divides by so little, or takes so large a mean off, that its digits are needed."""
     kind, unit = schema.kind(node), sizes.limits.rounding
-    if kind == "Div" and is_constant(node.inputs[1]):
-        least = sizes.constants.least(node.inputs[1])
+    if kind == "Div" and (divisor := source_of(node.inputs[1])) is not None:
+        least = sizes.constants.least(divisor)
         if least < sizes.limits.smallest:
             yield node.inputs[0], unit * least
     elif kind == "Mul" and len(node.inputs) == 2:
@@ -60,10 +60,13 @@ def _lost(unit: Unit, node: Node, sizes: Sizes) -> str:
     if kind not in SCALES:
         return ""
     for slot in unit.reads:
-        if is_constant(slot.tensor):
-            least = sizes.constants.least(slot.tensor)
-            if least < sizes.limits.smallest and sizes[slot.tensor].large is None:
-                return f"'{slot.tensor.name}' has elements of {least:.2g}, which lose their digits"
+        constant = source_of(slot.tensor)
+        if constant is not None:
+            least = sizes.constants.least(constant)
+            if least < sizes.limits.smallest and sizes[constant].large is None:
+                return f"'{constant.name}' has elements of {least:.2g}, which lose their digits"
+        elif sizes[slot.tensor].fixed:
+            return f"what '{slot.tensor.name}' is of constants is not known before fold-constants"
     return ""
 
 

@@ -36,6 +36,17 @@ class Norms:
             return self._grows(right, left, 1.0)
         return self._grows(right, left, -1.0) or self._grows(left, right, -1.0)
 
+    def row_length(self, node: Node) -> int | None:
+        """Where `node` divides rows by the root of their mean square, how long they are, which bounds them."""
+        if not self.is_normalized(node):
+            return None
+        base = (
+            node.inputs[0] if node.op == "Div" or self._grows(node.inputs[1], node.inputs[0], -1.0) else node.inputs[1]
+        )
+        other = node.inputs[1] if base is node.inputs[0] else node.inputs[0]
+        length = base.shape[-1] if base.shape else None
+        return length if isinstance(length, int) and _is_mean_of_rows(other) else None
+
     def _grows(self, tensor: Tensor, base: Tensor, power: float) -> bool:
         found = self._of(tensor)
         return found is not None and found.power == power and _is_same(found.base, base)
@@ -78,6 +89,30 @@ def _step(tensor: Tensor) -> Tensor | _Magnitude | None:
     if node.op == "Div":
         return second if is_constant(first) else first if is_constant(second) else None
     return None
+
+
+def _is_mean_of_rows(tensor: Tensor) -> bool:
+    """Whether it is the root of a mean of squares along the last axis, and what is added there is not negative."""
+    rooted = False
+    while tensor.inputs:
+        node = tensor.inputs[0]
+        rooted = rooted or node.op == "Sqrt"
+        if node.op == "ReduceMean" and rooted:
+            axes = node.attrs.get("axes")
+            if axes is None and len(node.inputs) > 1:
+                values = schema.constant_of(node.inputs[1])
+                axes = None if values is None else values.reshape(-1).tolist()
+            rank = len(node.inputs[0].shape or ())
+            return axes is not None and [axis % rank if rank else axis for axis in axes] == [rank - 1 if rank else -1]
+        if node.op == "Div" and _number(node.inputs[0]) == 1:
+            tensor = node.inputs[1]
+        elif node.op == "Add" and any((_number(t) or -1.0) >= 0 for t in node.inputs):
+            tensor = node.inputs[1] if is_constant(node.inputs[0]) else node.inputs[0]
+        elif node.op in ("Sqrt", "Reciprocal"):
+            tensor = node.inputs[0]
+        else:
+            return False
+    return False
 
 
 def _exponent(node: Node) -> float:

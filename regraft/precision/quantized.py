@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from regraft.ir import schema
 from regraft.ir.graph import Tensor
-from regraft.precision.sizes import WEIGHTED
+from regraft.precision.sizes import VIEWS, WEIGHTED
 from regraft.precision.unit import Unit
 from regraft.precision.units import is_constant
 
@@ -14,10 +14,13 @@ from regraft.precision.units import is_constant
 def find_quantized(units: Sequence[Unit]) -> dict[Unit, str]:
     """The units that stay as they are for that, with the reason."""
     found = _between(units)
-    made = {tensor for unit in units if unit.cannot and _kind(unit) == "DequantizeLinear" for tensor in unit.writes}
+    made: set[Tensor] = set()
     why = "reads what DequantizeLinear makes, which has no half precision in this opset"
     for unit in units:
-        if _kind(unit) in WEIGHTED and any(slot.tensor in made for slot in unit.reads):
+        reads = any(slot.tensor in made for slot in unit.reads)
+        if (unit.cannot and _kind(unit) == "DequantizeLinear") or (reads and _kind(unit) in VIEWS):
+            made.update(unit.writes)
+        if reads and _kind(unit) in WEIGHTED:
             found.setdefault(unit, why)
     return found
 

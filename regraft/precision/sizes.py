@@ -80,6 +80,7 @@ class Size(NamedTuple):
         bound: the largest magnitude of a finite element, proven.
         norm: the largest root of the sum of squares along the last axis, proven.
         whole: whether all elements are whole numbers.
+        fixed: whether it is made of constants only.
         raw: whether it is an input, or made of inputs by arithmetic, and so in units that nobody normalized yet.
         large: why it may be beyond half precision.
     """
@@ -89,6 +90,7 @@ class Size(NamedTuple):
     whole: bool = False
     raw: bool = False
     large: Large | None = None
+    fixed: bool = False
 
     def __or__(self, other: Size) -> Size:
         """What is known of a value that is one or the other."""
@@ -101,6 +103,7 @@ class Size(NamedTuple):
             self.whole and other.whole,
             self.raw and other.raw,
             larger,
+            self.fixed and other.fixed,
         )
 
 
@@ -122,7 +125,7 @@ class Sizes:
         self._known: dict[Tensor, Size] = {}
         self._times: dict[Tensor, int] = {}
         self._made = {tensor for unit in units for tensor in unit.writes}
-        self._norms = Norms()
+        self.norms = Norms()
         readers: dict[Tensor, list[int]] = {}
         for number, unit in enumerate(units):
             tensors = unit.node.inputs if unit.node is not None else [slot.tensor for slot in unit.reads]
@@ -198,7 +201,9 @@ class Sizes:
         bound, norm = rule(self, node) if rule is not None else (math.inf, math.inf)
         whole = bool(sizes) and kind in _WHOLE and all(size.whole for size in sizes)
         raw = is_raw and (kind in ARITHMETIC or kind in VIEWS or kind in SHRINKING)
-        return Size(bound, norm, whole or kind in _ROUNDING, raw, self._large(node, kind, bound, sizes))
+        large = self._large(node, kind, bound, sizes)
+        fixed = bool(given) and all(is_constant(t) or self[t].fixed for t in given)
+        return Size(bound, norm, whole or kind in _ROUNDING, raw, large, fixed)
 
     def _from_numbers(self, node: Node) -> Size:
         """A Cast of what is no 32-bit float."""
@@ -209,15 +214,15 @@ class Sizes:
         if kind in "iu":
             limits = np.iinfo(np.dtype(dtype))
             bound = float(max(-limits.min, limits.max)) if limits.bits < 32 else math.inf
-            return Size(bound, math.inf, True, not _is_weight(node.inputs[0]))
-        return Size(raw=not _is_weight(node.inputs[0]))
+            return Size(bound, math.inf, True, source_of(node.inputs[0]) is None)
+        return Size(raw=source_of(node.inputs[0]) is None)
 
     # ------------------------------------------------------------------------------------------------ large values
 
     def _large(self, node: Node, kind: str, bound: float, sizes: Sequence[Size]) -> Large | None:
         if kind in NARROWING or _is_bounded(node, kind, self.limits):
             return None
-        if self._norms.is_normalized(node):
+        if self.norms.is_normalized(node):
             return None
         reached = self._reached(node, kind, sizes)
         if self.limits.is_narrow and bound > self.limits.largest and (reach := self._widens(node, kind)):
@@ -324,11 +329,26 @@ def _is_float(tensor: Tensor) -> bool:
     return tensor.dtype is None or np.dtype(tensor.dtype).kind not in "biu"
 
 
-def _is_weight(tensor: Tensor) -> bool:
-    """Whether it is a constant, or a view of one: quantized weights are."""
-    while not is_constant(tensor) and tensor.inputs and tensor.inputs[0].op in VIEWS and tensor.inputs[0].inputs:
-        tensor = tensor.inputs[0].inputs[0]
-    return is_constant(tensor)
+def source_of(tensor: Tensor) -> Tensor | None:
+    """The constant that `tensor` is, or is a view of; None where there is none."""
+    while not is_constant(tensor):
+        node = tensor.inputs[0] if tensor.inputs else None
+        if node is None or node.domain or node.op not in _VIEWS_OF_ONE or not node.inputs:
+            return None
+        tensor = node.inputs[0]
+    return tensor
+
+
+_VIEWS_OF_ONE = VIEWS - {
+    "Concat",
+    "Gather",
+    "GatherElements",
+    "GatherND",
+    "Pad",
+    "ScatterElements",
+    "ScatterND",
+    "Where",
+}
 
 
 def _join(sizes: Sequence[Size]) -> Size:
@@ -410,6 +430,8 @@ def _added(sizes: Sizes, node: Node) -> Bounds:
 
 
 def _multiplied(sizes: Sizes, node: Node) -> Bounds:
+    if (length := sizes.norms.row_length(node)) is not None:
+        return math.sqrt(length), math.sqrt(length)
     left, right = (sizes[t] for t in node.inputs)
     rows = [
         _times(a.norm, b.bound)
@@ -420,6 +442,8 @@ def _multiplied(sizes: Sizes, node: Node) -> Bounds:
 
 
 def _divided(sizes: Sizes, node: Node) -> Bounds:
+    if (length := sizes.norms.row_length(node)) is not None:
+        return math.sqrt(length), math.sqrt(length)
     top, bottom = node.inputs
     if not is_constant(bottom):
         return math.inf, math.inf
@@ -532,12 +556,15 @@ _RULES: Mapping[str, Callable[[Sizes, Node], Bounds]] = {
 
 
 def find_raw(units: Sequence[Unit], sizes: Sizes) -> dict[Unit, str]:
-    """Arithmetic on inputs that nobody normalized yet, with the reason: an offset there costs digits."""
+    """What computes with inputs that nobody normalized yet, with the reason: an offset or a count costs digits."""
     found = {}
     for unit in units:
-        if unit.node is None or schema.kind(unit.node) not in ARITHMETIC:
+        if unit.node is None:
             continue
         given = [slot.tensor for slot in unit.reads if not is_constant(slot.tensor)]
-        if given and all(sizes[tensor].raw for tensor in given):
+        kind = schema.kind(unit.node)
+        if kind in ARITHMETIC and given and all(sizes[tensor].raw for tensor in given):
             found[unit] = "arithmetic on inputs, before anything normalizes them"
+        if kind in WEIGHTED and any(sizes[t].raw and sizes[t].whole and math.isinf(sizes[t].bound) for t in given):
+            found[unit] = "reads whole numbers of unknown size"
     return found

@@ -34,6 +34,24 @@ def test_a_divisor_that_vanishes(small, share, way):
     assert done.off < 5e-3
 
 
+@pytest.mark.parametrize(
+    "way",
+    [
+        "u = Unsqueeze (c, zero)  n = Div (h, u)",
+        "e = Add (c, c)  n = Div (h, e)",
+        "q = Mul (c, c)  d = Sqrt (q)  n = Div (h, d)",
+        "u = Unsqueeze (c, zero)  i = Reciprocal (u)  n = Mul (h, i)",
+    ],
+)
+def test_a_divisor_that_nobody_folded(way):
+    c = vector(1e-8)
+    model = build(
+        f"g ({TEXT}, int64[1] zero) => (float[5, 16] y) {{ h = MatMul (x, w)  {way}  y = MatMul (n, v) }}",
+        {"w": (W * c).astype(np.float32), "v": W, "c": c, "zero": np.array([0])},
+    )
+    assert halve(model, {"x": X}).off < 5e-3
+
+
 @pytest.mark.parametrize("share", [1.0, 0.2])
 def test_a_factor_that_vanishes(share):
     c = vector(2e-8, share)

@@ -27,6 +27,13 @@ GIVEN = {"u": matrix(16, 16), "v": matrix(16, 16), "g": np.ones(16, np.float32),
     [
         ("n = LayerNormalization (x, g, b)", 2),
         ("n = Tanh (x)", 2),
+        (
+            "q = Mul (x, x)  m = ReduceMean <axes = [-1]> (q)  e = Add (m, eps)  d = Sqrt (e)  i = Reciprocal (d)"
+            "n = Mul (x, i)",
+            2,
+        ),
+        ("q = Mul (x, x)  m = ReduceMean <axes = [0]> (q)  e = Add (m, eps)  d = Sqrt (e)  n = Div (x, d)", 1),
+        ("q = Abs (x)  m = ReduceMean <axes = [-1]> (q)  n = Div (x, m)", 1),
         ("n = Sigmoid (x)", 2),
         ("n = Softmax (x)", 2),
         ("n = Clip (x, low, high)", 2),
@@ -37,9 +44,9 @@ GIVEN = {"u": matrix(16, 16), "v": matrix(16, 16), "g": np.ones(16, np.float32),
 @pytest.mark.parametrize("square", ["s = Mul (r, r)", "s = Pow (r, two)"])
 def test_a_square_of_what_is_bounded_is_bounded(before, products, square):
     model = build(
-        f"""g ({HEAD}, float low, float high, float two) => (float[5, 16] y)
+        f"""g ({HEAD}, float low, float high, float two, float eps) => (float[5, 16] y)
         {{ {before}  a = MatMul (n, u)  r = Relu (a)  {square}  y = MatMul (s, v) }}""",
-        GIVEN | {"low": np.float32(-3), "high": np.float32(3), "two": np.float32(2)},
+        GIVEN | {"low": np.float32(-3), "high": np.float32(3), "two": np.float32(2), "eps": np.float32(1e-5)},
     )
     done = halve(model, {"x": X})
     assert done.off < 2e-3
@@ -181,3 +188,16 @@ def test_bfloat16_has_the_range():
     context = Context()
     ConvertBf16().run(model, context)
     assert context.notes == []
+
+
+@pytest.mark.parametrize(("dtype", "stays"), [("int64", True), ("int32", True), ("uint8", False), ("bool", False)])
+def test_whole_numbers_of_unknown_size_are_multiplied_in_32_bits(dtype, stays):
+    model = build(
+        f"""g ({dtype}[5, 16] n, float[16, 16] u, float[16, 16] v) => (float[5, 16] y)
+        {{ f = Cast <to = 1> (n)  h = MatMul (f, u)  t = Tanh (h)  y = MatMul (t, v) }}""",
+        {"u": GIVEN["u"] / 1e5 if stays else GIVEN["u"] / 100, "v": GIVEN["v"]},
+    )
+    largest = {"int64": 10**6, "int32": 10**6, "uint8": 255, "bool": 1}[dtype]
+    done = halve(model, {"n": RNG.integers(0, largest, (5, 16), endpoint=True).astype(dtype)})
+    assert done.off < 3e-3
+    assert done.notes == (["kept 1 of 2 products in 32 bits: reads whole numbers of unknown size"] if stays else [])

@@ -6,6 +6,7 @@ import difflib
 
 from regraft.errors import GraphError
 from regraft.ir import schema
+from regraft.ir.conformance import misfit
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, subgraphs
 from regraft.ir.model import Model
 
@@ -77,9 +78,10 @@ class _Check:
         scope = _Scope(outer)
         for tensor in graph.inputs:
             self.make(tensor, scope, f"the inputs of graph '{graph.name}'")
+        versions = schema.versions(graph)
         for node in graph.nodes:
             label = f"node '{_name(node)}' ({node.op})"
-            self.op(node, graph, label)
+            self.op(node, versions, label)
             for tensor in node.inputs:
                 self.read(tensor, scope, label)
             for body in subgraphs(node):
@@ -105,8 +107,14 @@ class _Check:
         elif tensor.name and tensor not in self.made:
             raise GraphError(f"{where}: reads '{tensor.name}', which nothing before it makes")
 
-    def op(self, node: Node, graph: AnyGraph, label: str) -> None:
+    def op(self, node: Node, versions: dict[str, int], label: str) -> None:
         domain = node.domain or ""
-        if domain or (domain, node.op) in self.functions or schema.find(node.op, graph.opset):
+        if (domain, node.op) in self.functions:
             return
-        raise GraphError(f"{label}: {_unknown(node.op, graph.opset)} (a runtime's own is of domain '{schema.FOREIGN}')")
+        if (problem := misfit(node, versions.get(domain, 1))) is not None:
+            raise GraphError(f"{label} {problem}")
+        if domain or schema.find(node.op, versions[""]):
+            return
+        raise GraphError(
+            f"{label}: {_unknown(node.op, versions[''])} (a runtime's own is of domain '{schema.FOREIGN}')"
+        )

@@ -222,6 +222,8 @@ def _kept(node: Node, keys_last: bool, facts: Facts) -> bool | None:
     """Whether the keys are last on the other side of `node`; None where it does not keep the last two axes."""
     if node.op in ("Identity", "Cast"):
         return keys_last
+    if node.op not in ("Reshape", "Squeeze", "Unsqueeze", "Transpose"):
+        return None
     before, after = facts[node.inputs[0]].dims, facts[node.outputs[0]].dims
     if before is None or after is None or len(before) < 2 or len(after) < 2:
         return None

@@ -88,6 +88,10 @@ def write_trilu(site: Site) -> None:
     distance = site.add("Sub", [count(-1), rows], dtype=np.int64, shape=[None, None])
     far = site.ints(0, "zero") if offset is None else offset
     outside = site.add("Less" if upper else "Greater", [distance, far], dtype=bool, shape=[None, None])
-    nothing = site.constant(0, "nothing", site.dtype(data))
-    site.add("Where", [outside, nothing, data], to=end)
+    dtype = site.dtype(data)
+    if dtype == np.bool_:  # for which ONNX Runtime has no Where
+        inside = site.add("Not", [outside], dtype=bool, shape=[None, None])
+        site.add("And", [inside, data], to=end)
+    else:
+        site.add("Where", [outside, site.constant(0, "nothing", dtype), data], to=end)
     site.kept = False

@@ -63,6 +63,11 @@ def allows_float(rule: defs.OpSchema, place: int) -> bool:
     return "tensor(float)" in _formal(rule.inputs, place).types
 
 
+def has_half(rule: defs.OpSchema, half: str) -> bool:
+    """Whether what may be a 32-bit float may be of type `half` too."""
+    return all(half in formal.types or "tensor(float)" not in formal.types for formal in (*rule.inputs, *rule.outputs))
+
+
 def _formal(formals: Sequence[defs.OpSchema.FormalParameter], place: int) -> Any:
     return formals[min(place, len(formals) - 1)]
 

@@ -43,6 +43,7 @@ class _Collector:
         self.model, self.half, self.half_name = model, half, dtype_name(half)
         self.types = Types(model)
         self.functions = {f.unique_id: f for f in model.functions if f.domain != schema.STAND_IN}
+        self.stand_ins = {f.name: f for f in model.functions if f.domain == schema.STAND_IN}
         self.arguments: dict[tuple[Function, str, int], Unit] = {}
 
     def collect(self, lower_ends: bool) -> list[Unit]:
@@ -87,7 +88,9 @@ class _Collector:
         elif node.domain and node.domain != schema.STAND_IN:
             yield from self.kept(node, graph, f"{node.domain}::{node.op} is no operator of ONNX")
         elif subgraphs(node):
-            yield from self.bodies(node, graph)
+            yield from self.bodies(node, graph, opset)
+        elif node.domain == schema.STAND_IN and (lacks := self.lacking(node)):
+            yield from self.kept(node, graph, lacks)
         elif node.domain == schema.STAND_IN:
             yield Unit(node, graph, None, self.slots(node), list(node.outputs))
         elif node.op not in INDIFFERENT:
@@ -150,8 +153,23 @@ class _Collector:
             self.arguments[key] = Unit(None, function, "argument", reads, list(writes))
         return self.arguments[key]
 
-    def bodies(self, node: Node, graph: AnyGraph) -> Iterator[Unit]:
+    def lacking(self, node: Node) -> str:
+        """Which operator of the function that `node` stands for has no half precision; empty where all have."""
+        function = self.stand_ins.get(node.op)
+        if function is None:
+            return ""
+        for inner in function.nodes:
+            rule = schema.find(inner.op, function.opset)
+            if rule is not None and not support.has_half(rule, self.half_name):
+                return f"{inner.op} has no {self.half} in opset {function.opset}"
+        return ""
+
+    def bodies(self, node: Node, graph: AnyGraph, opset: int) -> Iterator[Unit]:
         """What an If, a Loop or a Scan hands on, each with the values that it must agree with."""
+        rule = schema.find(node.op, opset)
+        if rule is not None and not support.has_half(rule, self.half_name):
+            yield from self.kept(node, graph, f"{node.op} has no {self.half} in opset {opset}")
+            return
         if node.op == "If":
             branches = subgraphs(node)
             for i, tensor in enumerate(node.outputs):

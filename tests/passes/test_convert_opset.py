@@ -181,6 +181,7 @@ DOWN = {
         ["Slice", "Shape", "ArgMax", "Gather", "Sub", "Sub"],
     ),
     "trilu": (14, 13, "g (float[2,3,4] x) => (float[2,3,4] y) { y = Trilu<upper=0>(x) }", None),
+    "trilu of booleans": (14, 13, "g (bool[2,3,4] x) => (bool[2,3,4] y) { y = Trilu(x) }", None),
     "mish": (18, 11, "g (float[5] x) => (float[5] y) { y = Mish(x) }", None),
     "cast like": (19, 13, "g (float[5] x, int32[1] z) => (int32[5] y) { y = CastLike(x, z) }", ["Cast"]),
 }

@@ -37,6 +37,8 @@ COMPARING = frozenset(
 )
 """Operators for which whole numbers are numbers of things."""
 
+_TELLING = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
+
 _ANGLE, _PLACE = 4.0, 1 / 64  # errors that can be borne, in units of the rounding of 1
 _FINEST = 2.0**-60
 
@@ -131,6 +133,9 @@ class _Digits:
         """What a node needs whatever is needed of it."""
         for tensor, accuracy in self._places(node):
             yield tensor, _Need(accuracy, True, f"{_name(node)} needs the digits of '{tensor.name}'")
+        if schema.kind(node) in _TELLING and not any(is_constant(t) for t in node.inputs):
+            for tensor in node.inputs:  # a peak is what equals the largest around it: both must be rounded alike
+                yield tensor, _Need(0.0, False, f"{_name(node)} tells '{tensor.name}' from what is near it")
         for tensor, accuracy in amplified(node, self._sizes):
             yield tensor, _Need(accuracy, False, f"{_name(node)} enlarges what is lost of '{tensor.name}'")
 

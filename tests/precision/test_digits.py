@@ -180,3 +180,32 @@ def test_a_need_that_goes_round_a_loop_comes_to_an_end(op):
         {"times": np.array(5), "half": np.float32(1.5)},
     )
     assert halve(model, {"x": np.array([5001.3, 4097.7, 1, 2], np.float32)}).off < 2e-3
+
+
+@pytest.mark.parametrize("peak", ["MaxPool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (heat)", "Expand (top, size)"])
+def test_peaks_equal_the_largest_around_them(peak):
+    model = build(
+        f"""g (float[1, 4, 16, 16] x, float[1, 4, 3, 3] w, float[4, 1, 3, 3] v, int64[4] size)
+        => (float[1, 4, 12, 12] y)
+        {{ a = Conv (x, w)  heat = Sigmoid (a)  top = ReduceMax (heat)  m = {peak}  e = Equal (m, heat)
+           k = Cast <to = 1> (e)  p = Mul (k, heat)  c = Conv (p, v)  d = Conv (m, v)  y = Add (c, d) }}""",
+        {
+            "w": RNG.standard_normal((1, 4, 3, 3)).astype(np.float32),
+            "v": RNG.standard_normal((4, 1, 3, 3)).astype(np.float32),
+            "size": np.array([1, 1, 14, 14]),
+        },
+    )
+    done = halve(model, {"x": RNG.standard_normal((1, 4, 16, 16)).astype(np.float32)})
+    assert done.off < 2e-3
+    assert done.notes == ["kept 1 of 3 products in 32 bits: Equal tells 'heat' from what is near it"]
+
+
+def test_a_threshold_is_no_reason():
+    model = build(
+        """g (float[8, 16] x, float[16, 16] w, float half) => (float[8, 16] y)
+        { h = MatMul (x, w)  t = Greater (h, half)  k = Cast <to = 1> (t)  z = Mul (h, k)  y = MatMul (z, w) }""",
+        {"w": W, "half": np.float32(0.5)},
+    )
+    done = halve(model, {"x": RNG.standard_normal((8, 16)).astype(np.float32)})
+    assert done.notes == []
+    assert "h" in done.half

@@ -27,6 +27,7 @@ from regraft.pipelines.progress import Quiet, bars
 from regraft.pipelines.report import PassReport, Report
 from regraft.verification.contract import Contract, exact, promise
 from regraft.verification.drift import Drift
+from regraft.verification.names import forget_names
 from regraft.verification.runtime import NoKernel
 from regraft.verification.sizes import Given
 from regraft.verification.trials import TRIALS
@@ -94,7 +95,8 @@ class _Run:
         self.model, self.pipeline = model, pipeline
         self.report = Report(str(model.path or ""), str(pipeline), verify)
         _check(model, f"{model.path or 'the model'} is broken before any pass")
-        self.report.notes = [*structure.foreign(model), *shapes.confirm(model)]
+        given = inputs.values if isinstance(inputs, Given) else inputs or {}
+        self.report.notes = [*structure.foreign(model), *forget_names(model, given), *shapes.confirm(model)]
         self.dumps = Dumps(Path(dump_dir), model) if dump_dir is not None else None
         self.watch = self._watch(verify, inputs, seed, trials)
         self.report.unstable = list(self.watch.unstable) if self.watch else []

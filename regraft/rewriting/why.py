@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from regraft import shapes
 from regraft.errors import PassError
 from regraft.files.convert import clone
 from regraft.ir.graph import Node
@@ -45,6 +46,7 @@ def why(model: Model, rule_pass: Pass, limit: int = 10) -> list[NearMiss]:
     if not isinstance(rule_pass, RulePass):
         raise PassError(f"{rule_pass.name} is not made of rules: it has no near misses to show")
     model = clone(model)
+    shapes.confirm(model)
     ensure_types(model)
     nearest: dict[Node, NearMiss] = {}
     edit = Editor(model)

@@ -121,6 +121,21 @@ def test_same_generic_name_is_no_same_size():
     regraft.run(loaded, pipeline, verify="each", inputs=given)
 
 
+def test_a_name_that_given_inputs_contradict_is_forgotten():
+    text = """<ir_version: 8, opset_import: ["" : 13]>
+      g (float[N,M] x, float[N,M] z) => (float[N,M] y)
+      { a = Add (x, z)  s = Shape (a)  e = Expand (x, s)  y = Relu (e) }"""
+    given = {"x": np.ones((1, 4), np.float32), "z": np.ones((3, 4), np.float32)}
+    pipeline = "infer-shapes,fold-constants,lower-expand,eliminate-identity"
+    loaded = from_proto(parser.parse_model(text))
+    report = regraft.run(loaded, pipeline, verify="each", inputs=given)
+    assert report.notes == ["dimension 'N' is 1 and 3 in the given inputs: forgotten"]
+    assert [t.shape for t in loaded.graph.inputs] == [[None, "M"], [None, "M"]]
+    loaded = from_proto(parser.parse_model(text))
+    assert not regraft.run(loaded, pipeline, verify="each", inputs={**given, "x": given["z"]}).notes
+    assert "Expand" not in [n.op for n in loaded.graph.nodes]
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -20,7 +20,7 @@ from regraft.verification.vectors import save_vectors
 OPSET = 17
 """The newest that onnx2torch 1.5.15 has converters for, and the first with LayerNormalization."""
 CLEAN = (
-    f"convert-opset{{version={OPSET},only=older}},strip-training,strip-dropout,"
+    f"convert-opset{{version={OPSET},only=older,otherwise=keep}},strip-training,strip-dropout,"
     "infer-shapes,normalize-conditions,fold-constants,eliminate-identity,eliminate-dead-code,simplify-mask,"
     "fuse-layer-norm,fuse-gelu,lower-einsum"
 )

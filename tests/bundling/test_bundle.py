@@ -10,6 +10,7 @@ import onnx
 import onnx.checker
 import pytest
 from click.testing import CliRunner
+from onnx import TensorProto, helper
 
 import regraft
 from regraft.bundling import write_bundle
@@ -225,3 +226,19 @@ def test_the_host_computes_nothing_twice(original, tmp_path):
     written = regraft.load(tmp_path / "b/host.onnx")
     assert sum(node.op == "Shape" for node in written.graph.nodes) <= 1
     assert [t.name for t in written.graph.outputs] == list(model.host.feeds.values())
+
+
+def test_a_model_that_is_random_is_told_so(tmp_path):
+    """Not that its contract is broken: with Dropout at work no two runs are the same."""
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [64]) for n in "xy")
+    yes = helper.make_tensor("yes", TensorProto.BOOL, [], [True])
+    dropout = helper.make_node("Dropout", ["x", "", "yes"], ["y"], "drop")
+    graph = helper.make_graph([dropout], "g", [x], [y], [yes])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), tmp_path / "m.onnx")
+    words = ["rewrite", str(tmp_path / "m.onnx"), "-o", str(tmp_path / "b")]
+    result = CliRunner().invoke(cli, [*words, "--pipeline", "eliminate-identity"])
+    assert result.exit_code == 2
+    assert "output 'y' of the original is random, as node 'drop' (Dropout) has it" in result.stderr
+    assert "run strip-dropout before" in result.stderr
+    regraft.run(model := regraft.load(tmp_path / "m.onnx"), "strip-dropout")
+    write_bundle(model, tmp_path / "b", original=model)

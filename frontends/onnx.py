@@ -34,7 +34,7 @@ class Onnx(Frontend):
     def read(self, source: Path, options: ImportOptions) -> Model:
         if source.is_dir() and not is_bundle(source):
             source = _only(source)
-        model = load(source)
+        model = load(source, weights=options.weights)
         _check_versions(model, source)
         return model
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import onnx
 
+from regraft.inspection.census import missing
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.legality.verdict import Verdict, Violation
@@ -50,8 +51,13 @@ class OnnxRuntime(Compiler):
     level: Level = option("extended", "what compiling applies")
 
     def judge(self, model: Model) -> Verdict:
-        """Open the model. Where that fails, the profile says why, or the operators that it lacks, or its message."""
+        """Open the model. Where that fails, the profile says why, or the operators that it lacks, or its message.
+
+        A model whose weights are not there cannot be opened; of it the profile and the list of operators speak.
+        """
         verdict = super().judge(model)
+        if missing(model):
+            return replace(verdict, found=verdict.found or list(_lacking_operators(verdict)))
         try:
             Session(model)
         except RuntimeFailure as failure:

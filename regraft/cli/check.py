@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from regraft.cli.parameters import SourceOptions, as_json, command, load, model_argument, source_options, target_option
+from regraft.cli.parameters import (
+    SourceOptions,
+    as_json,
+    command,
+    load,
+    model_argument,
+    say_missing,
+    source_options,
+    target_option,
+)
 from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
@@ -76,7 +85,8 @@ def check(
     from regraft.targeting.target import read_target
 
     chosen = read_target(target)
-    loaded = source.open(model)
+    loaded = source.open(model, weights=False)
+    say_missing(loaded)
     if chosen.sizes:
         manager.run(loaded, chosen.passes(loaded, Pipeline()))
     verdict = chosen.judge(loaded)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from regraft.cli.parameters import as_json, command, model_argument
+from regraft.cli.parameters import as_json, command, model_argument, say_missing
 from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ def diff(ctx: click.Context, a: Path, b: Path, everything: bool, as_json: bool) 
     from regraft.files.loading import load
     from regraft.inspection.diff import diff
 
-    found = diff(load(a), load(b))
+    before, after = (load(path, weights=False) for path in (a, b))
+    say_missing(before, after)
+    found = diff(before, after)
     if as_json:
         block(found.to_json())
     elif found.same:

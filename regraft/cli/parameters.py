@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import click
 
+from regraft.cli.terminal import echo
+
 if TYPE_CHECKING:
     from regraft.ir.model import Model
     from regraft.pipelines.options import Dims
@@ -55,12 +57,12 @@ class SourceOptions(NamedTuple):
     shape: tuple[str, ...] = ()
     more: Mapping[str, Any] = {}
 
-    def open(self, path: Path, opset: int | None = None) -> Model:
+    def open(self, path: Path, opset: int | None = None, *, weights: bool = True) -> Model:
         """The model at `path`."""
         from regraft.pipelines.frontend import ImportOptions
         from regraft.pipelines.source import open_source
 
-        return open_source(path, self.frontend, ImportOptions(_shapes(self.shape), opset, **self.more))
+        return open_source(path, self.frontend, ImportOptions(_shapes(self.shape), opset, **self.more, weights=weights))
 
 
 def source_options(function: F) -> F:
@@ -203,6 +205,14 @@ trust = click.option(
     "--trust", is_flag=True, help="Run what was compiled: native code of whoever made the bundle.  [default: the model]"
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def say_missing(*models: Model) -> None:
+    """Say which files of weights are not there."""
+    from regraft.inspection.census import missing
+
+    for line in dict.fromkeys(line for model in models for line in missing(model)):
+        echo(line, err=True)
 
 
 def given(model: Model, texts: tuple[str, ...]) -> Given:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from regraft.cli.parameters import SourceOptions, as_json, command, model_argument, source_options
+from regraft.cli.parameters import SourceOptions, as_json, command, model_argument, say_missing, source_options
 from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ def show(model: Path, graph: bool, source: SourceOptions, as_json: bool) -> None
     """
     from regraft.inspection.show import summarize
 
-    loaded = source.open(model)
+    loaded = source.open(model, weights=False)
+    say_missing(loaded)
     if graph:
         from regraft.inspection.listing import listing
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 
@@ -19,10 +20,14 @@ from regraft.ir.weights import Source
 
 
 @paused()
-def load(path: str | os.PathLike[str]) -> Model:
+def load(path: str | os.PathLike[str], *, weights: bool = True) -> Model:
     """The model in an ONNX file of any size, weights inline or external, or in a bundle with its host.
 
-    Only the structure is read; a weight is mapped into memory when its value is asked for.
+    Only the structure is read; a weight is read when its value is asked for.
+
+    Args:
+        weights: whether the files of the weights must be there. Without one that is missing the structure can be
+            looked at, and their values are `Absent`.
 
     Raises:
         ModelError: no such file, no ONNX model in it, truncated, or its external data is missing or out of bounds.
@@ -31,14 +36,14 @@ def load(path: str | os.PathLike[str]) -> Model:
     path = Path(path)
     if os.path.isdir(path):
         if is_bundle(path):
-            return read_bundle(path, load)
+            return read_bundle(path, functools.partial(load, weights=weights))
         raise ModelError(f"{path} is a folder; name the .onnx file in it")
     source = Source(path)
     try:
         proto = onnx.ModelProto.FromString(wire.strip(source))
         if not proto.HasField("graph") or not proto.ir_version:
             raise ModelError("not an ONNX model: no graph in it")
-        return import_model(proto, path, Sources(path, source).value)
+        return import_model(proto, path, Sources(path, source, not weights).value)
     except DecodeError as error:
         raise ModelError(f"{path}: not an ONNX model: {error}") from error
     except (ModelError, GraphError) as error:

@@ -10,14 +10,23 @@ from onnx import helper
 
 from regraft.errors import ModelError
 from regraft.files.wire import INLINE
-from regraft.ir.weights import SUB_BYTE, Held, Source, Stored, Value, dtype_of, packed_size, stored_size
+from regraft.ir.weights import SUB_BYTE, Absent, Held, Source, Stored, Value, dtype_of, packed_size, stored_size
 from regraft.outside import whole
 
 
-class Sources:
-    """Opens the files that a model's tensors refer to, each once, and none outside the model's folder."""
+class MissingError(ModelError):
+    """A file of weights that is not there."""
 
-    def __init__(self, path: Path | None, inline: Source | None = None):
+
+class Sources:
+    """Opens the files that a model's tensors refer to, each once, and none outside the model's folder.
+
+    Args:
+        absent: take the weights of a file that is missing as values that cannot be read.
+    """
+
+    def __init__(self, path: Path | None, inline: Source | None = None, absent: bool = False):
+        self._absent = absent
         self.folder = path.parent if path else None
         self._link = path.resolve().parent if path and path.is_symlink() else None
         self._inline = inline
@@ -34,7 +43,12 @@ class Sources:
             _check_held(proto, where)
             return Held(proto)
         entries = {entry.key: entry.value for entry in proto.external_data}
-        source = self._source(entries.get("location", ""), where)
+        try:
+            source = self._source(entries.get("location", ""), where)
+        except MissingError as error:
+            if not self._absent:
+                raise
+            return Absent(proto, str(error))
         offset = whole(entries.get("offset", "0"), f"{where}: external data has offset")
         length = whole(entries.get("length", "0"), f"{where}: external data has length") or stored_size(proto)
         if length != stored_size(proto):
@@ -70,7 +84,7 @@ class Sources:
                     "move it beside the model"
                 )
             if not found:
-                raise ModelError(f"{where}: external data file {path} is missing; put it beside the model")
+                raise MissingError(f"{where}: external data file {path} is missing; put it beside the model")
             self._open[location] = Source(path)
         return self._open[location]
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from regraft.ir.graph import Constant, Node, Variable
 from regraft.ir.model import Model
+from regraft.ir.weights import Absent
 
 
 def constants(model: Model) -> Iterator[Constant]:
@@ -16,6 +17,17 @@ def constants(model: Model) -> Iterator[Constant]:
         if constant not in seen:
             seen.add(constant)
             yield constant
+
+
+def missing(model: Model) -> list[str]:
+    """The files of weights that were not there when `model` was loaded, and how many tensors each has, a line each."""
+    found: Counter[str] = Counter()
+    for constant in constants(model):
+        if isinstance(constant.lazy, Absent):
+            found[dict(constant.lazy.place).get("location", "")] += 1
+    return [
+        f"{name} is missing, which has the values of {count} tensor{'s' * (count > 1)}" for name, count in found.items()
+    ]
 
 
 def _constants(model: Model) -> Iterator[Constant]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable
 import numpy as np
 
 from regraft.ir.graph import Constant
-from regraft.ir.weights import Array, Sparse, Stored, Value
+from regraft.ir.weights import Absent, Array, Sparse, Stored, Value
 
 _BLOCK = 4096
 _CHUNK = 1 << 20
@@ -62,6 +62,8 @@ def _digest(constant: Constant) -> Hashable:
 def _read(constant: Constant, ranges: list[tuple[int, int]]) -> bytes:
     """A digest of ranges (start, length) of the bytes."""
     value, digest = constant.lazy, hashlib.blake2b(digest_size=32)
+    if isinstance(value, Absent):  # the same where the same is missing
+        return repr(value.place).encode()
     if isinstance(value, Stored):
         for start, length in ranges:
             begin = value.offset + start

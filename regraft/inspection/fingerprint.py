@@ -65,7 +65,7 @@ class Fingerprints:
         """A hash of dtype and shape, and of the value if it is small."""
         if constant not in self._constants:
             content: Any = None
-            if constant.nbytes < LARGE and not isinstance(constant.lazy, Sparse):
+            if constant.nbytes < LARGE and constant.is_known and not isinstance(constant.lazy, Sparse):
                 values = constant.values
                 content = repr(values.tolist()) if values.dtype.hasobject else values.tobytes()
             self._constants[constant] = hash((str(constant.dtype), tuple(constant.shape), content))

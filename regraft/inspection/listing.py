@@ -58,7 +58,7 @@ def _argument(tensor: Tensor) -> str:
 
 
 def _constant(constant: Constant) -> str:
-    if constant.size <= _SHOWN:
+    if constant.size <= _SHOWN and constant.is_known:
         return repr(constant.values.tolist())
     return f"<{constant.name}: {constant.dtype}[{', '.join(map(str, constant.shape))}]>"
 

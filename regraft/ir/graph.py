@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from regraft.ir.weights import Array, Sparse, Value
+from regraft.ir.weights import Absent, Array, Sparse, Value
 
 Dim = int | str | None
 
@@ -88,6 +88,11 @@ class Constant(gs.Constant):
         """What it holds, without reading it."""
         held: Array | Value | Sparse = self._values
         return held
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its value can be read: its file is there."""
+        return not isinstance(self._values, Absent)
 
     @property
     def nbytes(self) -> int:

@@ -102,7 +102,7 @@ def input_place(op: str, name: str, opset: int, domain: str | None = None) -> in
 def constant_of(tensor: Tensor) -> Array | None:
     """The value of `tensor` where it is an initializer or made by a Constant node; read only then."""
     if isinstance(tensor, Constant):
-        return tensor.values
+        return tensor.values if tensor.is_known else None
     if len(tensor.inputs) != 1 or tensor.inputs[0].op != "Constant" or tensor.inputs[0].domain:
         return None
     return constant_node_value(tensor.inputs[0])
@@ -112,7 +112,7 @@ def constant_node_value(node: Node) -> Array | None:
     """The value of a Constant node; None where it is sparse or refers to an attribute of its function."""
     for name, value in node.attrs.items():
         if isinstance(value, Constant):
-            return value.values
+            return value.values if value.is_known else None
         if name in _CONSTANT_KINDS and not isinstance(value, node.AttributeRef):
             return np.array(value, _CONSTANT_KINDS[name])
     return None

@@ -153,6 +153,23 @@ class Stored(Value):
         return proto
 
 
+class Absent(Value):
+    """A value whose file is missing; dtype, shape and the place where it should lie are known.
+
+    Args:
+        header: the tensor without its data.
+        problem: what is missing, which an attempt to read it says.
+    """
+
+    def __init__(self, header: onnx.TensorProto, problem: str):
+        super().__init__(header.dims, dtype_of(header), packed_size(header.dims, header.data_type))
+        self.problem = problem
+        self.place = tuple((entry.key, entry.value) for entry in header.external_data)
+
+    def load(self) -> Array:
+        raise ModelError(self.problem)
+
+
 class Held(Value):
     """A small value, kept as the tensor it came in."""
 

@@ -34,6 +34,7 @@ class ImportOptions:
         signature: the name of what is read, where the source has several.
         tag: the tags of the graph that is read, as in "serve" or "serve,gpu", where the source has several.
         drop_unused_inputs: leave out the inputs that no output needs.
+        weights: whether the files of the weights must be there; what only looks at the structure does without.
     """
 
     shapes: Mapping[str, Dims] = field(default_factory=dict)
@@ -46,11 +47,13 @@ class ImportOptions:
     signature: str | None = None
     tag: str | None = None
     drop_unused_inputs: bool = False
+    weights: bool = True
 
     def given(self) -> list[str]:
         """The names of the options that were given."""
         default = ImportOptions()
-        return [f.name for f in fields(self) if getattr(self, f.name) != getattr(default, f.name)]
+        said = [f.name for f in fields(self) if f.name != "weights"]
+        return [name for name in said if getattr(self, name) != getattr(default, name)]
 
 
 class Frontend:

@@ -110,7 +110,7 @@ def declared(tensor: Variable) -> Fact:
 def of_constant(constant: Constant) -> Fact:
     """What there is to know of `constant`; its value is read where it is small."""
     code, shape = code_of(constant.dtype), tuple(int(d) for d in constant.shape)
-    small = code in WHOLE and constant.size <= LIMIT
+    small = code in WHOLE and constant.size <= LIMIT and constant.is_known
     return Fact(code, shape, of_array(np.asarray(constant.values)) if small else None)
 
 

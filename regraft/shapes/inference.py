@@ -131,7 +131,7 @@ def _type(fact: Fact, names: dict[str, Dim]) -> onnx.TypeProto:
 
 def _array(tensor: Tensor, fact: Fact) -> Array | None:
     """The value of an input, where it is small and known."""
-    if isinstance(tensor, Constant) and tensor.nbytes >= LARGE:
+    if isinstance(tensor, Constant) and (tensor.nbytes >= LARGE or not tensor.is_known):
         return None
     sizes = fact.sizes
     if sizes is None:

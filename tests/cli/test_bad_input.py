@@ -88,6 +88,8 @@ def test_a_bad_file(fails, tmp_path, kind):
 @pytest.mark.parametrize("command", ["show", "diff", "verify", "bench", "why"])
 @pytest.mark.parametrize("kind", ["text", "truncated", "missing external data"])
 def test_a_bad_file_in_other_commands(fails, tmp_path, command, kind):
+    if command in ("show", "diff") and kind == "missing external data":
+        pytest.skip("they do without weights")
     path = tmp_path / "bad.onnx"
     path.write_bytes(FILES[kind][0])
     more = {"show": [], "why": ["--pass", "fuse-gelu"]}.get(command, [path])

@@ -21,7 +21,7 @@ from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass, ensure_types, rewritten
 from regraft.rewriting.term import Term, either, op
 from regraft.splitting import cone
-from regraft.verification.contract import exact
+from regraft.verification.contract import reassociation
 
 
 class SimplifyMask(RulePass):
@@ -39,12 +39,14 @@ class SimplifyMask(RulePass):
 
     A row is never empty where its mask is finite, as one of the least finite number is, or a constant that shows
     something in each row. A mask of -inf that is computed hides whole rows if its caller says so: with
-    `assume-no-empty-rows` that is ruled out. That scores are finite without their mask is assumed.
+    `assume-no-empty-rows` that is ruled out. That scores are finite without their mask is assumed. Every number stays
+    what it is, but for the sign of a zero: ONNX Runtime's Where keeps that of its last input only.
     """
 
     name = "simplify-mask"
     notes_refusals = True
-    contract = exact
+    contract = reassociation
+    exact_numbers = True
     assume_no_empty_rows: bool = option(False, "whether each row of scores has a place that no mask of -inf hides")
 
     @property

@@ -28,14 +28,20 @@ class RulePass(Pass):
 
     What it removes and introduces follows from the rules, unless a replacement must see more than symbols.
 
-    With `notes_refusals` the report says of each place that a rule's condition refused why it stays.
+    With `notes_refusals` the report says of each place that a rule's condition refused why it stays. With
+    `exact_numbers`, as under an exact contract, a number in a pattern matches itself alone, else within a tolerance.
     """
 
     notes_refusals: ClassVar[bool] = False
+    exact_numbers: ClassVar[bool] = False
 
     def rules(self) -> Sequence[Rule]:
         """The rules; the largest pattern first where several can match at one place."""
         raise NotImplementedError(f"pass '{self.name}' has no rules")
+
+    def matcher(self, graph: AnyGraph, misses: list[Miss] | None) -> Matcher:
+        """What looks for the rules' patterns in `graph`."""
+        return Matcher(graph, misses, self.exact_numbers or self.contract == exact)
 
     @property
     def removes(self) -> frozenset[str]:
@@ -54,7 +60,7 @@ class RulePass(Pass):
         with Editor(model) as edit:
             for graph in rewritten(model):
                 misses: list[Miss] | None = [] if self.notes_refusals else None
-                for rule, found in _matches(needed, Matcher(graph, misses, self.contract == exact), edit):
+                for rule, found in _matches(needed, self.matcher(graph, misses), edit):
                     _apply(rule, found, edit, context)
                 for miss in misses or ():
                     if miss.refused:

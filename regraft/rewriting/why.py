@@ -11,10 +11,9 @@ from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Pass, label
-from regraft.rewriting.matcher import Matcher, Miss
+from regraft.rewriting.matcher import Miss
 from regraft.rewriting.rule import candidates, first_match, index_of
 from regraft.rewriting.rule_pass import RulePass, ensure_types, rewritten
-from regraft.verification.contract import exact
 
 
 @dataclass
@@ -56,7 +55,7 @@ def why(model: Model, rule_pass: Pass, limit: int = 10) -> list[NearMiss]:
         for rule in rule_pass.rules():
             for root in candidates(rule, index):
                 misses: list[Miss] = []
-                finder = Matcher(graph, misses, rule_pass.contract == exact)
+                finder = rule_pass.matcher(graph, misses)
                 found = first_match(rule, root, graph, finder, edit)
                 if found is not None:
                     matched.update(found.nodes)

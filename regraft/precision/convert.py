@@ -190,7 +190,9 @@ class _Converter:
     def cast(self, tensor: Tensor, dtype: np.dtype[Any], output: Variable | None = None) -> Variable:
         """`tensor` as `dtype`."""
         name = output.name if output is not None else f"{tensor.name}_{dtype}"
-        output = output if output is not None else Variable(self.edit.name(name), dtype, tensor.shape)
+        if output is None:
+            output = Variable(self.edit.name(name), dtype, tensor.shape)
+            output.promised = getattr(tensor, "promised", None)
         anchor = self.starts[tensor].nodes[0] if tensor in self.starts else tensor.inputs[0]
         node = self.edit.insert(anchor, "Cast", [tensor], {"to": code_of(dtype)}, [output], hint=f"{name}/Cast")
         self.context.replaced([], [node], "cast")

@@ -40,7 +40,7 @@ def infer(model: Model) -> list[str]:
     for tensor in model.graph.outputs:
         if _is_of_another_type(tensor, facts[tensor]):
             raise GraphError(f"{_wrong(tensor, facts[tensor])}; mend the declaration or the node that makes it")
-    outputs, mended = set(model.graph.outputs), []
+    outputs, mended = _outputs(model), []
     for graph in walk(model.graph):
         for tensor in _made(graph):
             mended += _state(tensor, facts[tensor], tensor in outputs)
@@ -59,7 +59,7 @@ def confirm(model: Model) -> list[str]:
     """
     if not model.claims:
         return []
-    facts, outputs, mended = analyse(model), set(model.graph.outputs), []
+    facts, outputs, mended = analyse(model), _outputs(model), []
     for graph in model.graphs():
         inner = () if graph is model.graph else graph.inputs
         for tensor in (*inner, *_made(graph)):
@@ -68,6 +68,11 @@ def confirm(model: Model) -> list[str]:
                 mended += _state(tensor, fact, tensor in outputs)
     model.claims = False
     return mended
+
+
+def _outputs(model: Model) -> set[Tensor]:
+    """The outputs of the model and of its bodies: ONNX Runtime wants to know the shapes of those of a Scan."""
+    return {tensor for graph in model.graphs() for tensor in graph.outputs}
 
 
 def _made(graph: AnyGraph) -> Iterator[Variable]:

@@ -36,7 +36,7 @@ class Iree(Compiler):
     versions = ">=3.13,<4"
     install = "pip install 'regraft[iree]'"
     pipeline = (
-        "convert-opset{version=13,only=older,otherwise=keep},strip-training{unread-inputs=keep},strip-dropout,"
+        "convert-opset{version=17,only=older,otherwise=keep},strip-training{unread-inputs=keep},strip-dropout,"
         "infer-shapes,normalize-conditions,"
         f"{FOLD}eliminate-identity,lower-attention,lower-gelu,simplify-mask,{FOLD}"
         "deduplicate-initializers,eliminate-common-subexpressions,eliminate-dead-code"

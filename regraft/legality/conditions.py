@@ -60,6 +60,7 @@ class Value:
         is_: held by the model, computed, from more than constants and shapes, there at all, or left out.
         by: operators, of which one computes it.
         stated: whether the file says its dtype and shape.
+        ranked: whether its rank is known.
         open: how many dimensions have no number.
         dims: sizes by place, from the end where negative.
         value: the elements, of a constant or where they follow from shapes.
@@ -71,6 +72,7 @@ class Value:
     dtype: Dtypes | None = None
     rank: Numbers | None = None
     shape: Shape | None = None
+    ranked: bool | None = None
     open: Numbers | None = None
     dims: dict[str, Numbers] = field(default_factory=dict)
     value: Among | None = None
@@ -104,6 +106,8 @@ class Value:
             truths.append(any(schema.kind(node) in self.by for node in tensor.inputs))
         if self.stated is not None:
             truths.append((tensor.dtype is not None and tensor.shape is not None) == self.stated)
+        if self.ranked is not None:
+            truths.append((site.fact(tensor).dims is not None) == self.ranked)
         if self.open is not None:
             dims = site.fact(tensor).dims
             truths.append(None if dims is None else self.open.has(sum(not isinstance(dim, int) for dim in dims)))

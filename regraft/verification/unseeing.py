@@ -17,13 +17,15 @@ from regraft.ir.model import Model
 FAR = -5e3
 """Scores below it are masked: masks add -1e4 and less."""
 
-_OTHER = 0.37  # neither zero, as guards against NaN give, nor one over a number of keys
+_FIRST = 11  # the opset that brought CumSum
 
 
 def blinded(model: Model) -> Model | None:
-    """A copy of `model` that gives other numbers to queries which see no key; None where it has no Softmax."""
+    """A copy of `model` that gives other numbers to queries which see no key; None where no Softmax is in float32."""
     proto, values = export(model.device)
     version = max((o.version for o in proto.opset_import if not o.domain), default=1)
+    if version < _FIRST:
+        return None
     nodes, count = [], 0
     for node in proto.graph.node:
         nodes.append(node)
@@ -47,23 +49,31 @@ def _axis(node: onnx.NodeProto, version: int) -> int:
 
 
 def _other_answer(graph: onnx.GraphProto, node: onnx.NodeProto, version: int, prefix: str) -> list[onnx.NodeProto]:
-    """Nodes behind a Softmax that replace its answer in rows that are hidden; they give its output."""
-    result = node.output[0]
+    """Nodes behind a Softmax that replace its answer in rows that are hidden; they give its output.
+
+    The other answer is the cosine of a key's number: not uniform, so that what scales the sum of the keys' values, as
+    a normalization does, does not take it back.
+    """
+    scores, result = node.input[0], node.output[0]
     node.output[0] = f"{prefix}.softmax"
-    names = {what: f"{prefix}.{what}" for what in ("far", "other", "axes", "peak", "wide", "hidden")}
-    graph.initializer.append(helper.make_tensor(names["far"], TensorProto.FLOAT, [], [FAR]))
-    graph.initializer.append(helper.make_tensor(names["other"], TensorProto.FLOAT, [], [_OTHER]))
+
+    def name(what: str) -> str:
+        return f"{prefix}.{what}"
+
+    graph.initializer.append(helper.make_tensor(name("far"), TensorProto.FLOAT, [], [FAR]))
+    graph.initializer.append(helper.make_tensor(name("axis"), TensorProto.INT64, [], [-1]))
     if version >= 18:
-        graph.initializer.append(helper.make_tensor(names["axes"], TensorProto.INT64, [1], [-1]))
-        peak = helper.make_node("ReduceMax", [node.input[0], names["axes"]], [names["peak"]], keepdims=1)
+        graph.initializer.append(helper.make_tensor(name("axes"), TensorProto.INT64, [1], [-1]))
+        peak = helper.make_node("ReduceMax", [scores, name("axes")], [name("peak")], keepdims=1)
     else:
-        peak = helper.make_node("ReduceMax", [node.input[0]], [names["peak"]], axes=[-1], keepdims=1)
+        peak = helper.make_node("ReduceMax", [scores], [name("peak")], axes=[-1], keepdims=1)
     return [
         peak,
-        helper.make_node("Cast", [names["peak"]], [names["wide"]], to=TensorProto.FLOAT),
-        helper.make_node("Less", [names["wide"], names["far"]], [names["hidden"]]),
-        helper.make_node("CastLike", [names["other"], node.output[0]], [names["other"] + ".like"])
-        if version >= 15
-        else helper.make_node("Identity", [names["other"]], [names["other"] + ".like"]),
-        helper.make_node("Where", [names["hidden"], names["other"] + ".like", node.output[0]], [result]),
+        helper.make_node("Cast", [name("peak")], [name("wide")], to=TensorProto.FLOAT),
+        helper.make_node("Less", [name("wide"), name("far")], [name("hidden")]),
+        helper.make_node("Equal", [scores, scores], [name("any")]),
+        helper.make_node("Cast", [name("any")], [name("one")], to=TensorProto.FLOAT),
+        helper.make_node("CumSum", [name("one"), name("axis")], [name("number")]),
+        helper.make_node("Cos", [name("number")], [name("cosine")]),
+        helper.make_node("Where", [name("hidden"), name("cosine"), node.output[0]], [result]),
     ]

@@ -42,7 +42,8 @@ class NarrowIntegers(Pass):
 
     @property
     def contract(self) -> Contract:
-        return interface if self.inputs else exact
+        contract = interface if self.inputs else exact
+        return contract if self.assume == "nothing" else contract.assuming("integers fit 32 bits")
 
     def run(self, model: Model, context: Context) -> None:
         ensure_types(model)

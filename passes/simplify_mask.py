@@ -21,7 +21,7 @@ from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass, ensure_types, rewritten
 from regraft.rewriting.term import Term, either, op
 from regraft.splitting import cone
-from regraft.verification.contract import reassociation
+from regraft.verification.contract import Contract, reassociation
 
 
 class SimplifyMask(RulePass):
@@ -45,9 +45,12 @@ class SimplifyMask(RulePass):
 
     name = "simplify-mask"
     notes_refusals = True
-    contract = reassociation
     exact_numbers = True
     assume_no_empty_rows: bool = option(False, "whether each row of scores has a place that no mask of -inf hides")
+
+    @property
+    def contract(self) -> Contract:
+        return reassociation.assuming("each query sees a key") if self.assume_no_empty_rows else reassociation
 
     @property
     def removes(self) -> frozenset[str]:

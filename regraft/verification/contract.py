@@ -27,7 +27,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import reduce
 from math import sqrt
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -46,6 +46,9 @@ leaves a run of nodes, so that even the same operators round elsewhere when a no
 SINGLE_EPS = 2.0**-23
 
 
+Assumption = Literal["each query sees a key", "integers fit 32 bits"]
+
+
 @dataclass(frozen=True)
 class Contract:
     """What a pass promises. Fields are the terms of the tolerance above; all zero means equality."""
@@ -59,6 +62,11 @@ class Contract:
     atol: float = 0.0
     changes_interface: bool = False
     lowers_dtype: bool = False
+    assumes: tuple[str, ...] = ()
+
+    def assuming(self, what: Assumption) -> Contract:
+        """The contract on inputs of which `what` is true; of others nothing is promised."""
+        return replace(self, assumes=(*self.assumes, what))
 
     @property
     def is_exact(self) -> bool:
@@ -88,6 +96,7 @@ class Contract:
             atol=self.atol + other.atol,
             changes_interface=self.changes_interface or other.changes_interface,
             lowers_dtype=self.lowers_dtype or other.lowers_dtype,
+            assumes=tuple(dict.fromkeys((*self.assumes, *other.assumes))),
         )
 
     def check(

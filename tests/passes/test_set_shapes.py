@@ -125,4 +125,6 @@ def test_both_sides_of_a_split_model_follow(artifacts):
     assert {t.name: t.shape for t in model.graph.inputs}["words"] == [2, 8, 64]
     assert [t.shape for t in model.inputs] == [[2, 8]] * 3
     assert [t.shape for t in model.outputs] == [[2, 2]]
-    assert regraft.compare(before, model, {"input_ids": np.ones((2, 8), np.int64)}).passed
+    verdict = regraft.compare(before, model, {"input_ids": np.ones((2, 8), np.int64)}, contract=interface)
+    assert verdict.passed
+    assert len(verdict.interface) == 3

@@ -79,7 +79,9 @@ class StripTraining(Pass):
         self._drop_inputs(model, unread, context)
 
     def reference(self, model: Model) -> Model | None:
-        """`model` with every BatchNormalization that is to change twice: as it is, and at inference."""
+        """`model` with every BatchNormalization that is to change twice: as it is, and at inference; None without."""
+        if not any(_is_training(node, graph.opset) for graph in model.graphs() for node in graph.nodes):
+            return None
         model = clone(model)
         with Editor(model) as edit:
             for graph in model.graphs():

@@ -26,6 +26,7 @@ FACTOR = 10.0
 
 _BUDGET = 2**29  # bytes of weights that are moved: beyond, the rest stays mapped from its file
 _FLOATS = ("float32", "float64")
+_PERIOD = 65_521  # after so many elements the steps repeat: a prime, so that no axis sees it
 _CAP = 30.0  # of what optimisations may add to the noise of moved weights: they too have faults
 
 
@@ -69,8 +70,8 @@ class Noise:
         self.runs = 0
 
     def measure(self, runs: int) -> None:
-        """See that at least `runs` runs were made."""
-        if not self.runs:
+        """See that at least `runs` runs were made; to optimise takes longer, and is left out where one run is enough."""
+        if self.runs <= 1 < runs:
             self._run(self._optimized, {"optimize": True}, seed=None)
         for seed in range(self.runs + 1, runs + 1):
             self._run(self._spread, {"change": Moved(self._names, seed)}, seed)
@@ -151,9 +152,9 @@ def moved(values: Array, random: np.random.Generator) -> Array:
     if values.dtype.name not in _FLOATS:
         return values
     eps = values.dtype.type(ml_dtypes.finfo(values.dtype).eps)
-    steps = random.integers(-1, 2, values.shape, dtype=np.int8).astype(values.dtype)
+    factors = 1 + random.integers(-1, 2, min(values.size, _PERIOD), dtype=np.int8).astype(values.dtype) * eps
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(values * (1 + steps * eps), dtype=values.dtype)
+        return np.asarray(values * np.resize(factors, values.shape), dtype=values.dtype)
 
 
 def smoothed(unit: Array) -> Array:

@@ -22,6 +22,8 @@ from regraft.verification.vectors import InputError, load_vectors, make_map, typ
 CEILING = 2**30
 """Bytes of the inputs of one trial, at most."""
 
+_SMALL = 2**20  # bytes of a default that a trial overrides
+
 
 def make_inputs(model: Model, *, seed: int = 0, given: Given | None = None, trial: Trial = USUAL) -> dict[str, Any]:
     """An input for each graph input without a default value.
@@ -39,6 +41,7 @@ def make_inputs(model: Model, *, seed: int = 0, given: Given | None = None, tria
         if name not in variables:
             raise InputError(f"no input named '{name}'; known: {', '.join(variables) or 'none'}")
     asked = {*given.values, *given.shapes}
+    overridden = overrides(model) if trial.overrides else {}
     variables = {name: v for name, v in variables.items() if v.default is None or name in asked}
     ports = {name: Port.of_variable(v) for name, v in variables.items()}
     sizes = Sizes(ports, given, trial.scale, longest_sequence(model))
@@ -48,7 +51,22 @@ def make_inputs(model: Model, *, seed: int = 0, given: Given | None = None, tria
         # each from its own stream, so that an input's values do not depend on what the others are
         random = np.random.default_rng([seed, *name.encode()])
         values[name] = given.values[name] if name in given.values else maker.make(port, variables[name], random)
-    return values
+    return values | {name: value for name, value in overridden.items() if name not in values}
+
+
+def overrides(model: Model) -> dict[str, Any]:
+    """Other values for the small floats that are inputs with a default; sizes do not depend on these."""
+    if model.graph.ir_version is not None and model.graph.ir_version < 4:
+        return {}
+    sizing = sizing_values(model)
+    found = {}
+    for variable in model.inputs:
+        default = variable.default
+        if default is None or default.nbytes > _SMALL or variable in sizing or default in sizing:
+            continue
+        if np.dtype(default.dtype).kind == "f":
+            found[variable.name] = np.asarray(default.values * np.asarray(1.25, default.dtype))
+    return found
 
 
 def reader(variable: Variable, model: Model) -> Variable:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from regraft.ir.weights import Array
@@ -17,7 +18,6 @@ RUNS = (1, 3, 6, 12)
 """Moved runs that measure the noise: few first, more only where single elements are in doubt."""
 
 _HOPELESS = 8.0  # times what is allowed: more runs would not excuse it
-_TINY = 1e-45  # the smallest float32: what is smaller cannot be told from zero
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def judge(name: str, before: Any, after: Any, contract: Contract, evidence: Evid
     wider, found = before.astype(wide), after.astype(wide)
     if contract.is_exact:
         return _judge_bits(name, wider, found)
-    return _Floats(name, wider, found, contract, floats[0], evidence).judge()
+    return _Floats(name, wider, found, contract, floats[0], _tiny(before.dtype), evidence).judge()
 
 
 def _judge_bits(name: str, before: Array, after: Array) -> OutputDrift:
@@ -102,9 +102,11 @@ def _judge_discrete(name: str, before: Array, after: Array, contract: Contract, 
 class _Floats:
     """One output of floats under a contract that allows them to move."""
 
-    def __init__(self, name: str, before: Array, after: Array, contract: Contract, eps: float, evidence: Evidence):
+    def __init__(
+        self, name: str, before: Array, after: Array, contract: Contract, eps: float, tiny: float, evidence: Evidence
+    ):
         self.name, self.before, self.after, self.contract = name, before, after, contract
-        self.evidence, self.eps, self.meaningless = evidence, eps, 0
+        self.evidence, self.eps, self.tiny, self.meaningless = evidence, eps, tiny, 0
         self.difference = _distance(before, after)
         self.lost = np.isfinite(before) != np.isfinite(after)
         self.lost |= ~np.isfinite(before) & (before != after) & ~(np.isnan(before) & np.isnan(after))
@@ -154,7 +156,7 @@ class _Floats:
         return np.asarray(promised)
 
     def _floor(self) -> Array:
-        return _magnitude(self.before) * (self.eps / 2) + _TINY
+        return _magnitude(self.before) * (self.eps / 2) + self.tiny / FACTOR
 
     def _rms_breaks(self, allowed: Array, failed: Array) -> bool:
         """Whether an approximation, which may peak in a few values, peaks in too many."""
@@ -198,6 +200,12 @@ class _Floats:
             place=place,
             meaningless=self.meaningless,
         )
+
+
+def _tiny(dtype: np.dtype[Any]) -> float:
+    """What may be flushed to zero: kernels differ in whether they keep numbers that are not normal."""
+    info = ml_dtypes.finfo(dtype)
+    return float(info.smallest_normal if dtype.name in ("float32", "float64") else info.smallest_subnormal)
 
 
 def _drift(name: str, before: Array, after: Array, **found: Any) -> OutputDrift:

@@ -13,7 +13,9 @@ from regraft.ir.graph import Constant, Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
 from regraft.verification.signature import Port
 
-Kind = Literal["index", "segment", "position", "mask", "bias", "length", "integer", "boolean", "float", "string"]
+Kind = Literal[
+    "index", "segment", "position", "mask", "bias", "length", "choice", "integer", "boolean", "float", "string"
+]
 
 _CARRIED = {  # ops whose output holds the values of these inputs
     **dict.fromkeys(("Cast", "Identity", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Transpose", "Expand"), (0,)),
@@ -53,6 +55,11 @@ _SIZING = {  # places of operands that say how large a result is, or where in a 
     "STFT": (1, 3),
     "MelWeightMatrix": (0, 1, 2),
 }
+_CHOICES = {  # attributes that list what an input may be
+    "CategoryMapper": ("cats_int64s", "cats_strings"),
+    "LabelEncoder": ("keys_int64s", "keys_strings", "keys_floats"),
+    "OneHotEncoder": ("cats_int64s", "cats_strings"),
+}
 _FAR = 32  # steps back from a node: without an end to them, long chains would take quadratic time
 _SEGMENTS = 16  # tables with fewer rows hold token types
 
@@ -72,11 +79,13 @@ class Meaning:
 
     Attributes:
         sizes: whether the size of something, or a place in it, is computed from the input.
+        choices: the values that mean something, of labels and categories.
     """
 
     kind: Kind
     rows: int | None = None
     sizes: bool = False
+    choices: tuple[Any, ...] = ()
 
 
 def meaning(variable: Variable, port: Port, sizes: bool = False) -> Meaning:
@@ -86,6 +95,9 @@ def meaning(variable: Variable, port: Port, sizes: bool = False) -> Meaning:
     named = next((kind for pattern, kind in _NAMES if re.search(pattern, port.name.lower())), None)
     rank = len(port.shape) if port.shape is not None else 2
     is_float = dtype is None or dtype.kind not in "biuO"
+    choices = [choice for node, _ in uses for name in _CHOICES.get(node.op, ()) for choice in node.attrs.get(name, ())]
+    if choices:
+        return Meaning("choice", choices=tuple(c for c in choices if isinstance(c, str) == (dtype == np.object_)))
     if is_float and named == "mask" and rank >= 2:
         return Meaning("bias" if any(node.op in ("Add", "Sum") for node, _ in uses) else "mask")
     if dtype == np.object_:
@@ -101,11 +113,20 @@ def meaning(variable: Variable, port: Port, sizes: bool = False) -> Meaning:
         return Meaning("length", max(bounds, default=None))
     if is_float or dtype is None:
         return Meaning("float", sizes=sizes)
-    if rank >= 2 and (named == "mask" or any((node.op, place) in _MASKING for node, place in uses)):
+    masks = named == "mask" or (named is None and any(_is_masking(node, place) for node, place in uses))
+    if rank >= 2 and masks:
         return Meaning("mask")
     if dtype.kind == "b":
         return Meaning("boolean")
     return Meaning(named if named not in (None, "mask") else "integer", sizes=sizes)
+
+
+def _is_masking(node: Node, place: int) -> bool:
+    """Whether `node` uses an operand as a mask; a factor that is one number makes none."""
+    if (node.op, place) not in _MASKING:
+        return False
+    others = (_constant(tensor) for tensor in node.inputs if tensor is not node.inputs[place])
+    return node.op != "Mul" or not any(other is not None and other.size == 1 for other in others)
 
 
 def sizing_values(model: Model) -> set[Tensor]:

@@ -70,7 +70,7 @@ class Noise:
         self.runs = 0
 
     def measure(self, runs: int) -> None:
-        """See that at least `runs` runs were made; to optimise takes longer, and is left out where one run is enough."""
+        """See that at least `runs` runs were made; optimising takes longer, and is left out where one run is enough."""
         if self.runs <= 1 < runs:
             self._run(self._optimized, {"optimize": True}, seed=None)
         for seed in range(self.runs + 1, runs + 1):

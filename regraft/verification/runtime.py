@@ -218,7 +218,9 @@ def _options(optimize: bool, threads: int) -> Any:
         options.add_session_config_entry("session.disable_prepacking", "1")
         # planned reuse takes time quadratic in nodes, and saves nothing: values are freed after their last use anyway
         options.enable_mem_reuse = False
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a few runs, not many: no busy waiting
+        options.add_session_config_entry(
+            "session.intra_op.allow_spinning", "0"
+        )  # a few runs, not many: no busy waiting
     return options
 
 

@@ -95,10 +95,10 @@ class Sizes:
         """Give every name that is no sum a size, and then the sums theirs."""
         sums: list[tuple[str, Sequence[Term]]] = []
         totals = _totals(ports, self.scale.joined)
-        for port in ports.values():
-            if port.name in self.given.shapes or port.name in self.given.values:
+        for name, port in ports.items():
+            if name in self.given.shapes or name in self.given.values:
                 continue
-            for dim, axis, image in _dims(port):
+            for dim, axis, image in _dims(port.tensor):
                 if isinstance(dim, str) and dim not in self.named:
                     terms: Sequence[Term] | None = totals.get(dim) or _terms(dim)
                     if terms is None:
@@ -106,9 +106,9 @@ class Sizes:
                     else:
                         sums.append((dim, terms))
         for dim, terms in sums:
-            for _, name in terms:
-                if name:
-                    self.named.setdefault(name, self._default(name.lower(), 1, False, None))
+            for _, term in terms:
+                if term:
+                    self.named.setdefault(term, self._default(term.lower(), 1, False, None))
             self.named[dim] = max(self._total(terms), 0)
 
     def _total(self, terms: Sequence[Term]) -> int:
@@ -144,7 +144,7 @@ def _totals(ports: Mapping[str, Port], joined: bool) -> dict[str, list[Term]]:
     """Lengths that are sums though their names do not say of what: `total_sequence` beside `past_sequence`."""
     lengths: dict[str, set[str]] = {}
     for port in ports.values():
-        for dim, axis, _ in _dims(port):
+        for dim, axis, _ in _dims(port.tensor):
             if isinstance(dim, str) and axis > 0 and _terms(dim) is None:
                 lengths.setdefault(dim, set()).add(port.name)
     has_past = any("past" in dim or "cache" in dim for dim in lengths)

@@ -17,7 +17,7 @@ Integers = Literal["flags", "signed", "wide"]
 Indices = Literal["random", "ends", "sweep"]
 Masks = Literal["prefix", "left", "holes", "ones", "hiding"]
 
-_USUAL, _ODD, _ONE = Scale(), Scale(3, 17, 48), Scale(1, 1, 32)
+_USUAL, _ODD, _ONE = Scale(), Scale(3, 17, 45), Scale(1, 1, 32)
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,14 @@ class Trial:
     Attributes:
         name: as reports call it.
         scale: sizes of what the model leaves open.
-        floats: standard normal; 30 times that, with outliers; zeros of both signs; halves with ties; all below zero.
-        integers: 0 and 1; small, of both signs; large, of both signs.
+        floats: standard normal; 30 times that, with outliers, the first row above zero; zeros of both signs; halves
+            with ties; all below zero.
+        integers: 0 and 1; small, of both signs; large, the first row above zero, the last one below.
         indices: random rows of a table; its first, last and random ones; all in turn, as far as the input is long.
         masks: ones up to a length; from a place on (left padding); with holes; ones alone; one row hides everything.
         shift: added to positions.
+        lead: the first of the integers.
+        overrides: whether inputs that have a default are given another value.
     """
 
     name: str
@@ -41,6 +44,8 @@ class Trial:
     indices: Indices = "random"
     masks: Masks = "prefix"
     shift: int = 0
+    lead: int = 0
+    overrides: bool = False
 
     @property
     def is_plain(self) -> bool:
@@ -52,10 +57,10 @@ USUAL = Trial("usual")
 
 TRIALS = (
     USUAL,
-    Trial("large values, odd sizes", _ODD, "large", "wide", "ends", "left", shift=3),
-    Trial("negative values", _USUAL, "negative", "signed", "sweep", "holes", shift=1),
-    Trial("one element", _ONE, "ordinary", "signed", "ends", "ones"),
-    Trial("ties, odd sizes", _ODD, "ties", "signed", "sweep", "hiding"),
+    Trial("large values, odd sizes", _ODD, "large", "wide", "ends", "left", shift=3, lead=2**31 + 7, overrides=True),
+    Trial("negative values", _USUAL, "negative", "signed", "sweep", "holes", shift=1, lead=-3),
+    Trial("one element", _ONE, "ordinary", "signed", "ends", "ones", lead=2, overrides=True),
+    Trial("ties, odd sizes", _ODD, "ties", "signed", "sweep", "hiding", lead=5),
     Trial("zeros", _USUAL, "zeros", "flags", "random", "ones", shift=2),
 )
 """In the order in which they are run, where fewer are asked for."""
@@ -64,9 +69,11 @@ TRIALS = (
 def cautious(trial: Trial) -> Iterator[Trial]:
     """`trial`, then what is nearest to it and easier on a model that does not run on it."""
     yield trial
-    yield replace(trial, integers="flags", shift=0)
-    yield replace(trial, scale=USUAL.scale, integers="flags", shift=0)
-    yield replace(trial, floats="ordinary", indices="random", integers="flags", shift=0)
+    yield replace(trial, scale=replace(trial.scale, image=64))
+    yield replace(trial, integers="flags", shift=0, overrides=False)
+    yield replace(trial, scale=replace(trial.scale, image=64), integers="flags", shift=0, overrides=False)
+    yield replace(trial, scale=USUAL.scale, integers="flags", shift=0, overrides=False)
+    yield replace(trial, floats="ordinary", indices="random", integers="flags", shift=0, overrides=False)
     yield replace(USUAL, name=trial.name, floats=trial.floats)
 
 

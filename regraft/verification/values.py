@@ -39,6 +39,8 @@ def _values(what: Meaning, shape: tuple[int, ...], dtype: np.dtype[Any], trial: 
             return (_mask(shape, trial, random) - 1) * -_HIDDEN
         case "length":
             return random.integers(1, (what.rows or SEQUENCE) + 1, shape)
+        case "choice":
+            return random.choice(np.array(what.choices, dtype), shape)
         case "integer":
             return _integers(shape, dtype, what.sizes, trial, random)
         case "boolean":
@@ -68,10 +70,16 @@ def _integers(shape: tuple[int, ...], dtype: np.dtype[Any], sizes: bool, trial: 
         return np.asarray(random.integers(0, 2, shape))
     low, high = _limits(dtype)
     if trial.integers == "signed":
-        return np.asarray(random.integers(max(low, -5), min(high, 6), shape))
-    wide = min(high, 2**40)  # sums and products of a few still fit 64 bits
-    found = np.asarray(random.integers(max(low, -wide), wide, shape))
-    return np.where(np.asarray(random.integers(0, 2, shape)) > 0, found, found % 1000 - (500 if low else 0))
+        found = np.asarray(random.integers(max(low, -5), min(high, 6), shape))
+    else:
+        wide = min(high, 2**40)  # sums and products of a few still fit 64 bits
+        found = np.asarray(random.integers(max(low, -wide), wide, shape))
+        found = np.where(np.asarray(random.integers(0, 2, shape)) > 0, found, found % 1000 - (500 if low else 0))
+        if found.ndim and len(found) > 1:
+            found[0], found[-1] = np.maximum(np.abs(found[0]), 1), np.maximum(-np.abs(found[-1]) - 1, low)
+    if found.size:
+        found.reshape(-1)[0] = min(max(trial.lead, low), high)
+    return found
 
 
 def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
@@ -84,7 +92,8 @@ def _floats(shape: tuple[int, ...], sizes: bool, trial: Trial, random: Any) -> A
     match "ordinary" if sizes else trial.floats:
         case "large":
             outliers = np.where(random.random(shape) < 0.05, _OUTLIER, 1.0)
-            return np.asarray(found * _LARGE * outliers)
+            large = np.asarray(found * _LARGE * outliers)
+            return np.concatenate([np.abs(large[:1]), large[1:]]) if large.ndim else np.abs(large)
         case "zeros":
             return np.copysign(0.0, found)
         case "ties":

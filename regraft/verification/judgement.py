@@ -17,7 +17,7 @@ from regraft.verification.noise import FACTOR, smoothed
 RUNS = (1, 3, 6, 12)
 """Moved runs that measure the noise: few first, more only where single elements are in doubt."""
 
-_HOPELESS = 8.0  # times what is allowed: more runs would not excuse it
+_HOPELESS = 30.0  # times what several runs allow: more would not excuse it
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class _Floats:
             if runs == RUNS[0] and failed.any():
                 self._set_apart(allowed)
                 failed = self._failed(allowed)
-            if (self.difference > _HOPELESS * allowed)[failed].any():
+            if runs > RUNS[0] and (self.difference > _HOPELESS * allowed)[failed].any():
                 break
         return self._verdict(allowed, failed)
 

@@ -17,6 +17,7 @@ from regraft.passes.set_shapes import SetShapes
 from regraft.pipelines.pass_ import Context
 from regraft.rewriting.rule_pass import ensure_types
 from regraft.splitting import to_host
+from regraft.verification.contract import interface
 from regraft.verification.runtime import Session
 
 EXPORTS = [

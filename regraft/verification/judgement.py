@@ -28,7 +28,7 @@ class Evidence:
         unit: the noise of each element, by so many runs; None where there is none.
         moves: where a value that is no float was another in one of so many runs of the original.
         blind: where the output means nothing (see `unseeing`); None where that is nowhere.
-        only_signs: whether the original gives nothing but zeros, whatever the inputs: they say no more than their signs.
+        only_signs: whether the original gives nothing but zeros, whatever the inputs, which say their signs alone.
     """
 
     unit: Callable[[int], Array | None] = lambda runs: None

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from regraft.errors import RegraftError
+from regraft.errors import GraphError, RegraftError
 from regraft.files.convert import to_proto
+from regraft.ir.endless import check_size
 from regraft.ir.model import Model
 
 Kind = Literal["refused", "crashed", "endless"]
@@ -59,6 +60,10 @@ class SecondLook:
         """Whether ONNX's inference finds fault with the types of a model, its host included."""
         sides = (model.device, model.host.model) if model.host else (model,)
         for side in sides:
+            try:
+                check_size(side)
+            except GraphError as error:
+                return Fault("endless", f"would not end: {error}")
             found = self._ask("types", to_proto(side).SerializeToString())
             if isinstance(found, Fault):
                 return found
@@ -85,7 +90,7 @@ class SecondLook:
             child.stdin.flush()
             if not select.select([child.stdout], [], [], max(deadline - time.monotonic(), 0))[0]:
                 self._end()
-                return Fault("endless", f"did not end within {self._seconds:g} s")
+                return Fault("endless", f"does not end within {self._seconds:g} s")
             return pickle.load(child.stdout)
         except (OSError, EOFError, pickle.UnpicklingError):
             status = child.wait()

@@ -45,11 +45,12 @@ def make_inputs(model: Model, *, seed: int = 0, given: Given | None = None, tria
     variables = {name: v for name, v in variables.items() if v.default is None or name in asked}
     ports = {name: Port.of_variable(v) for name, v in variables.items()}
     sizes = Sizes(ports, given, trial.scale, longest_sequence(model))
+    stream = () if trial.name == USUAL.name else trial.name.encode()
     maker = _Maker(sizes, trial, sizing_values(model))
     values = {}
     for name, port in ports.items():
         # each from its own stream, so that an input's values do not depend on what the others are
-        random = np.random.default_rng([seed, *name.encode()])
+        random = np.random.default_rng([seed, *stream, *name.encode()])
         values[name] = given.values[name] if name in given.values else maker.make(port, variables[name], random)
     return values | {name: value for name, value in overridden.items() if name not in values}
 

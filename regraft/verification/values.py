@@ -14,7 +14,8 @@ from regraft.verification.trials import Trial
 WORDS = np.array(["the", "graph", "keeps", "what", "it", "means", "when", "a", "node", "gives", "way"], dtype=object)
 SEQUENCE = 16
 _UNBOUNDED = 100  # rows of a table that was not found
-_LARGE, _OUTLIER = 30.0, 4.0
+_LARGE = 30.0
+_OUTLIER, _EVERY = 120.0, 13  # one in so many: e to its power is more than float32 holds
 _SMALL_TABLE = 4096  # rows that a sweep looks up one after the other
 _HIDDEN = -1e4
 
@@ -40,7 +41,7 @@ def _values(what: Meaning, shape: tuple[int, ...], dtype: np.dtype[Any], trial: 
         case "length":
             return random.integers(1, (what.rows or SEQUENCE) + 1, shape)
         case "choice":
-            return random.choice(np.array(what.choices, dtype), shape)
+            return np.resize(np.roll(np.array(what.choices, dtype), -trial.shift), shape)
         case "integer":
             return _integers(shape, dtype, what.sizes, trial, random)
         case "boolean":
@@ -91,8 +92,8 @@ def _floats(shape: tuple[int, ...], sizes: bool, trial: Trial, random: Any) -> A
     found = np.asarray(random.standard_normal(shape))
     match "ordinary" if sizes else trial.floats:
         case "large":
-            outliers = np.where(random.random(shape) < 0.05, _OUTLIER, 1.0)
-            large = np.asarray(found * _LARGE * outliers)
+            large = np.asarray(found * _LARGE)
+            large.reshape(-1)[::_EVERY] = _OUTLIER
             return np.concatenate([np.abs(large[:1]), large[1:]]) if large.ndim else np.abs(large)
         case "zeros":
             return np.copysign(0.0, found)

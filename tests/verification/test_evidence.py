@@ -71,7 +71,8 @@ def test_noise_follows_the_channels() -> None:
 
 
 def test_what_many_share_and_what_sizes_depend_on_is_not_moved() -> None:
-    text = "g (float[n, 16] x) => (float[] y) { a = MatMul(x, w) b = MatMul(a, shared) c = MatMul(b, shared) y = Mul(c, k) }"
+    products = "a = MatMul(x, w) b = MatMul(a, shared) c = MatMul(b, shared) y = Mul(c, k)"
+    text = f"g (float[n, 16] x) => (float[] y) {{ {products} }}"
     assert movable(parse(text, w=W, shared=W, k=np.float32(2))) == ["w"]
     resize = 'g (float[1, 1, 4, 4] x) => (float[] y) { y = Resize <mode = "nearest"> (x, , scales) }'
     assert movable(parse(resize, scales=np.float32([1, 1, 2, 2]))) == []
@@ -91,7 +92,8 @@ def test_a_rewrite_may_be_as_far_as_rounding_explains(by: float, passed: bool) -
 
 MASKED = """g (float[b, s, 8] x, int64[b, s] attention_mask) => (float[] y) {
     f = Cast <to = 1> (attention_mask) n = Sub(one, f) far = Mul(n, lowest) mask = Unsqueeze(far, axis)
-    t = Transpose <perm = [0, 2, 1]> (x) scores = MatMul(x, t) masked = Add(scores, mask) p = Softmax(masked) y = MatMul(p, x) }"""
+    t = Transpose <perm = [0, 2, 1]> (x) scores = MatMul(x, t) masked = Add(scores, mask) p = Softmax(masked)
+    y = MatMul(p, x) }"""
 
 
 def masked(lowest: float) -> Model:
@@ -191,7 +193,7 @@ def test_what_passes_promised_travels_with_the_model() -> None:
 
 @pytest.mark.parametrize("text", ["{", "3", "[3]", '[{"no": 1}]'])
 def test_damaged_promises_are_said_so(text: str) -> None:
-    with pytest.raises(regraft.RegraftError, match="the metadata regraft.contracts are damaged"):
+    with pytest.raises(regraft.RegraftError, match=r"the metadata regraft\.contracts are damaged"):
         recorded({}, {"regraft.contracts": text})
 
 

@@ -131,7 +131,8 @@ def test_given_inputs_are_the_only_trial() -> None:
 
 
 def test_an_if_takes_both_branches() -> None:
-    text = """g (float[b, s] x) => (float[] y) <float zero = {0}> { sum = ReduceSum <keepdims = 0> (x) c = Greater(sum, zero)
+    text = """g (float[b, s] x) => (float[] y) <float zero = {0}> {
+    sum = ReduceSum <keepdims = 0> (x) c = Greater(sum, zero)
     y = If (c) <then_branch = t () => (float[] a) { a = Neg(x) }, else_branch = e () => (float[] b) { b = Abs(x) }> }"""
     found = samples(parse(text))
     assert {bool((one.outputs["y"] == -one.inputs["x"]).all()) for one in found if one.inputs["x"].any()} == {

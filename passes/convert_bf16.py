@@ -26,6 +26,6 @@ class ConvertBf16(HalfPass):
     """
 
     name = "convert-bf16"
-    contract = precision(8e-2, 8e-2)
+    contract = precision(8e-2, 8e-2, spread=8e-3)
     dtype = np.dtype(ml_dtypes.bfloat16)
     io: Literal["keep", "bf16"] = option("keep", "dtype of the inputs and outputs that are floats")

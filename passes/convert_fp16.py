@@ -42,6 +42,6 @@ class ConvertFp16(HalfPass):
     """
 
     name = "convert-fp16"
-    contract = precision(1e-2, 1e-2)
+    contract = precision(1e-2, 1e-2, spread=1e-3)
     dtype = np.dtype(np.float16)
     io: Literal["keep", "fp16"] = option("keep", "dtype of the inputs and outputs that are floats")

@@ -1,6 +1,7 @@
 """Contracts: what a pass promises about the outputs, and how the promise is checked on numbers.
 
-The tolerance of one value `y` in an output whose typical magnitude is `s` is
+Where both models can be run, `judgement` holds them to the rounding noise of the original. Where there are arrays alone,
+of another runtime or a compiler, the tolerance of one value `y` in an output whose typical magnitude is `s` is
 
     atol + rtol * |y| + bound + (ulps * eps + PEAK * spread) * (|y| + s)
 
@@ -147,10 +148,15 @@ def approximation(bound: float) -> Contract:
     return Contract(f"approximation({bound:g})", f"within {bound:g} a place", ulps=ROUNDING, bound=bound)
 
 
-def precision(rtol: float, atol: float) -> Contract:
-    """A lower dtype: outputs within `atol + rtol * |value|`, end to end."""
+def precision(rtol: float, atol: float, spread: float = 0.0) -> Contract:
+    """A lower dtype: outputs within `atol + rtol * |value|`, end to end.
+
+    A value near zero holds the rounding of the larger ones beside it: `spread` is what of these it may be off by, in
+    root mean square, and `PEAK` times that at the most.
+    """
     name = f"precision({rtol:g}, {atol:g})"
-    return Contract(name, f"lower dtype: within {atol:g} + {rtol:g} |y|", rtol=rtol, atol=atol, lowers_dtype=True)
+    told = f"lower dtype: within {atol:g} + {rtol:g} |y|"
+    return Contract(name, told, rtol=rtol, atol=atol, spread=spread, lowers_dtype=True)
 
 
 def combine(contracts: Iterable[Contract]) -> Contract:

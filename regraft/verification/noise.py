@@ -88,7 +88,7 @@ class Noise:
         if optimized is not None:
             peak = float(unit.max(initial=0.0))
             unit = np.maximum(unit, np.minimum(optimized, _CAP * peak) if peak else optimized)
-        return smoothed(unit)
+        return np.maximum(smoothed(unit), _relative(unit, np.asarray(base)))
 
     def moves(self, trial: int, name: str) -> Array:
         """Where an output that is no float was another in some run."""
@@ -163,6 +163,13 @@ def smoothed(unit: Array) -> Array:
         np.broadcast_to(unit.mean(axis=a, keepdims=True), unit.shape) for a in range(unit.ndim) if unit.shape[a] > 1
     ]
     return np.maximum(unit, np.min(means, axis=0)) if means else unit
+
+
+def _relative(unit: Array, base: Array) -> Array:
+    """What each element would move by if it moved, relative to its size, as the median of all does."""
+    size = np.nan_to_num(np.abs(base.astype(np.complex128 if base.dtype.kind == "c" else np.float64)), posinf=0.0)
+    nonzero = size > 0
+    return np.asarray(size * np.median(unit[nonzero] / size[nonzero])) if nonzero.any() else np.zeros(base.shape)
 
 
 def _moved_inputs(inputs: Mapping[str, Any], seed: int) -> dict[str, Any]:

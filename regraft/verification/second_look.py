@@ -18,14 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from regraft.errors import GraphError, RegraftError
 from regraft.files.convert import to_proto
 from regraft.ir.endless import check_size
 from regraft.ir.model import Model
+from regraft.verification.contract import precision
+from regraft.verification.drift import leaves, measure
 
 Kind = Literal["refused", "crashed", "endless"]
 
 _SECONDS = 60.0
+_SHARE = {True: 1e-3, False: 3e-2}  # of the largest value, by whether it is wider than half precision
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,23 @@ class SecondLook:
         """What ONNX Runtime gives with its optimisations on, for a model or a bundle."""
         found: dict[str, Any] | Fault = self._ask("run", str(path), dict(inputs))
         return found
+
+    def far_off(self, path: Path, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> str:
+        """What is wrong with what ONNX Runtime gives with its optimisations on; empty where that is `outputs`, roughly.
+
+        How its optimisations round is its own affair: what is said is a crash, a refusal, and what is far off.
+        """
+        found = self.run(path, inputs)
+        if isinstance(found, Fault):
+            return str(found)
+        for name, value in leaves(outputs):
+            array = np.asarray(value)
+            if name in found and array.dtype.kind == "f" and array.size:
+                largest = float(np.max(np.abs(array), initial=0.0, where=np.isfinite(array)))
+                drift = measure(name, array, found[name], precision(0.0, _SHARE[array.dtype.itemsize > 2] * largest))
+                if drift.reason:
+                    return str(drift)
+        return ""
 
     def _ask(self, *question: Any) -> Any:
         if self._child is None:

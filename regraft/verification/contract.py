@@ -1,7 +1,7 @@
 """Contracts: what a pass promises about the outputs, and how the promise is checked on numbers.
 
-Where both models can be run, `judgement` holds them to the rounding noise of the original. Where there are arrays alone,
-of another runtime or a compiler, the tolerance of one value `y` in an output whose typical magnitude is `s` is
+Where both models can be run, `judgement` holds them to the rounding noise of the original. Where there are arrays
+alone, of another runtime or a compiler, the tolerance of one value `y` in an output of typical magnitude `s` is
 
     atol + rtol * |y| + bound + (ulps * eps + PEAK * spread) * (|y| + s)
 

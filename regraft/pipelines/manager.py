@@ -13,11 +13,11 @@ from typing import Any, Literal
 import onnx_graphsurgeon as gs
 
 from regraft import shapes
-from regraft.errors import GraphError, PassError, PipelineError, RegraftError, VerificationError
+from regraft.errors import GraphError, PassError, PipelineError, RegraftError
 from regraft.files.convert import Header, export
 from regraft.ir import structure
 from regraft.ir.collector import paused
-from regraft.ir.graph import Constant, adopt
+from regraft.ir.graph import adopt
 from regraft.ir.model import Model
 from regraft.pipelines import record
 from regraft.pipelines.dump import Dumps
@@ -25,18 +25,14 @@ from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.progress import Quiet, bars
 from regraft.pipelines.report import PassReport, Report
-from regraft.verification.contract import Contract, exact, promise
-from regraft.verification.drift import Drift
+from regraft.pipelines.step_verifier import StepVerifier
+from regraft.verification.contract import promise
 from regraft.verification.names import forget_names
-from regraft.verification.runtime import NoKernel
 from regraft.verification.sizes import Given
 from regraft.verification.trials import TRIALS
-from regraft.verification.watch import Watch
 
 Verify = Literal["auto", "none", "final", "each"]
 VERIFY: tuple[Verify, ...] = ("auto", "none", "final", "each")
-CHEAP = 2**29
-"""Bytes of weights up to which a model is verified unasked."""
 
 
 @paused()
@@ -98,15 +94,9 @@ class _Run:
         given = inputs.values if isinstance(inputs, Given) else inputs or {}
         self.report.notes = [*structure.foreign(model), *forget_names(model, given), *shapes.confirm(model)]
         self.dumps = Dumps(Path(dump_dir), model) if dump_dir is not None else None
-        self.watch = self._watch(verify, inputs, seed, trials)
-        self.report.unstable = list(self.watch.unstable) if self.watch else []
+        self.verifier = StepVerifier(model, self.report, inputs, seed, trials)
         self.header = self._header()
         self.before: Path | None = None  # the dump that shows the graph before the pass at work
-        self.unseen: list[PassReport] = []  # passes in a row that promise the same, not yet verified
-        self.unseen_contract, self.unseen_places = exact, 0
-        self.unseen_before: Path | None = None
-        self.auto = verify == "auto"
-        self.compared = False  # whether an output was, at any time
 
     def run(self, shown: bool) -> Report:
         with bars(len(self.pipeline), shown) as shown_bars:
@@ -115,13 +105,7 @@ class _Run:
                 shown_bars.begin(one.name)
                 nodes = self.one_pass(number, one, nodes, shown_bars)
                 shown_bars.end()
-        self.settle()
-        if self.watch and self.report.changed and not self.compared:
-            reason = f"every output depends on chance ({', '.join(self.watch.unstable)})"
-            if not self.auto:
-                raise VerificationError(f"nothing could be compared: {reason}; --verify none goes without")
-            self.report.verify, self.report.unverified = "none", reason
-        self.report.witness = self.watch.witness if self.watch else None
+        self.verifier.end()
         entries = [record.Entry(one.text, tuple(one.changes)) for one in self.report.passes]
         record.append(self.model, str(self.pipeline), entries)
         if self.report.changed:
@@ -131,8 +115,7 @@ class _Run:
     def one_pass(self, number: int, one: Pass, nodes: int, bars: Quiet) -> int:
         """Run a pass and what belongs to it; the number of nodes after it."""
         self.before = self.dumps.last if self.dumps else None
-        if self.watch:
-            self.prepare(self.watch, one)
+        self.verifier.prepare(one)
         said = PassReport(one.name, str(one), str(one.contract), nodes_before=nodes)
         self.report.passes.append(said)
         context = Context(one.name, {id(node): node for node in self.model.nodes()}, bars.track)
@@ -146,15 +129,6 @@ class _Run:
         said.changes, said.effects, said.notes = context.changes, context.effects, context.notes
         self.after_pass(number, one, said)
         return said.nodes_after
-
-    def prepare(self, watch: Watch, one: Pass) -> None:
-        """Have what the result of a pass is compared with."""
-        if self.unseen and not _alike(self.unseen_contract, one.contract):
-            self.settle()
-        reference = one.reference(self.model)
-        if reference is not None:
-            self.settle()
-            watch.expect(reference)
 
     def apply(self, one: Pass, context: Context) -> None:
         try:
@@ -182,77 +156,19 @@ class _Run:
             said.dump = self.dumps.write(header, number, one.name)
         contract = one.contract.through(len(said.changes))
         self.report.contract += contract
-        if self.watch:
-            if not self.unseen:
-                self.unseen_before = self.before
-            self.unseen.append(said)
-            self.unseen_contract = contract if len(self.unseen) == 1 else self.unseen_contract + contract
-            self.unseen_places += len(said.changes)
-            if self.report.verify == "each":
-                said.drift = self.settle()
-
-    def settle(self) -> Drift | None:
-        """Verify what the passes since the last time did, against what they promise."""
-        if not self.unseen or not self.watch:
-            return None
-        passes, contract, places = self.unseen, self.unseen_contract, self.unseen_places
-        self.unseen, self.unseen_contract, self.unseen_places = [], exact, 0
-        what = _who(passes)
-        try:
-            drift = self.watch.look(self.model, contract, max(places, 1), self.header)
-        except VerificationError:
-            raise
-        except RegraftError as error:
-            if self.auto and isinstance(error, NoKernel):
-                self.watch, self.report.verify, self.report.unverified = None, "none", f"after {what}: {error}"
-                return None
-            raise VerificationError(f"after {what} the model does not run: {error}") from error
-        if not drift.passed:
-            others = f", and {len(drift.failures) - 1} more outputs" if len(drift.failures) > 1 else ""
-            raise VerificationError(
-                f"{what} breaks its contract {contract}: {drift.failures[0]}{others}{self.hint(self.unseen_before)}"
-            )
-        self.compared |= bool(drift.outputs)
-        if self.report.verify == "final":
-            self.report.drift = self.report.drift.worse(drift) if self.report.drift else drift
-        return drift
+        self.verifier.add(said, contract, header, self.hint())
 
     def blame(self, one: Pass) -> str:
         where = f" on {self.model.path}" if self.model.path else ""
         return f"pass '{one}' failed{where}{self.hint()}"
 
-    def hint(self, before: Path | None = None) -> str:
+    def hint(self) -> str:
         """Where the model from before the failure lies."""
-        where = before or self.before
-        return f" (the graph before it: {where})" if where else ""
-
-    def _watch(self, verify: Verify, inputs: Mapping[str, Any] | Given | None, seed: int, trials: int) -> Watch | None:
-        """What verifies the run; `auto` is decided here."""
-        if verify == "none":
-            return None
-        if verify == "auto":
-            self.report.verify = "none"
-            weights = _weights(self.model)
-            if weights > CHEAP:
-                self.report.unverified = (
-                    f"its weights take {weights / 2**20:,.0f} MiB; --verify final runs it all the same"
-                )
-                return None
-        try:
-            watch = Watch(self.model, inputs, seed, trials)
-        except RegraftError as error:
-            if verify != "auto":
-                raise
-            self.report.unverified = str(error)
-            return None
-        if verify == "auto":
-            self.report.verify = "final"
-        self.report.trials = len(watch.samples)
-        return watch
+        return f" (the graph before it: {self.before})" if self.before else ""
 
     def _header(self) -> Header | None:
         """The model as it would be written, where it is worth the time to see whether a pass changed it."""
-        return export(self.model) if self.dumps or self.watch else None
+        return export(self.model) if self.dumps or self.verifier.active else None
 
 
 def reference_for(model: Model, pipeline: Iterable[Pass]) -> Model:
@@ -260,24 +176,6 @@ def reference_for(model: Model, pipeline: Iterable[Pass]) -> Model:
     for one in pipeline:
         model = one.reference(model) or model
     return model
-
-
-def _alike(one: Contract, other: Contract) -> bool:
-    """Whether passes that promise these may be verified together: neither may do what the other may not."""
-    plain = (one.is_exact and other.is_exact, one.is_rounding and other.is_rounding)
-    return any(plain) and one.changes_interface == other.changes_interface is False
-
-
-def _who(passes: list[PassReport]) -> str:
-    """The passes, and the rule and node where there is one place."""
-    if len(passes) > 1:
-        return f"passes '{','.join(one.text for one in passes)}' together"
-    said = passes[0]
-    rules = {change.rule for change in said.changes}
-    rule = f", rule '{rule}'" if len(rules) == 1 and (rule := next(iter(rules))) else ""
-    nodes = [change.removed[0] for change in said.changes if change.removed]
-    place = f" at node '{nodes[0]}'" if len(said.changes) == 1 and nodes else ""
-    return f"pass '{said.text}'{rule}{place}"
 
 
 def _check(model: Model, what: str) -> None:
@@ -291,12 +189,6 @@ def _check(model: Model, what: str) -> None:
 
 def _count(model: Model) -> int:
     return sum(len(graph.nodes) for graph in model.graphs())
-
-
-def _weights(model: Model) -> int:
-    """Bytes of the constants that nodes read."""
-    read = {tensor for node in model.nodes() for tensor in node.inputs if isinstance(tensor, Constant)}
-    return sum(tensor.nbytes for tensor in read)
 
 
 def _same(one: Header | None, other: Header | None) -> bool:

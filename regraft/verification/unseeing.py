@@ -27,8 +27,12 @@ def blinded(model: Model) -> Model | None:
     if version < _FIRST:
         return None
     nodes, count = [], 0
+    dtypes = {info.name: info.type.tensor_type.elem_type for info in (*proto.graph.value_info, *proto.graph.input)}
     for node in proto.graph.node:
         nodes.append(node)
+        if node.op_type == "Attention" and not node.domain and len(node.input) > 3 and dtypes.get(node.input[3]):
+            count += 1
+            nodes += _other_context(proto.graph, node, dtypes[node.input[3]], f"unseeing.{count}")
         if node.op_type == "Softmax" and not node.domain and _axis(node, version) == -1:
             count += 1
             nodes += _other_answer(proto.graph, node, version, f"unseeing.{count}")
@@ -76,4 +80,24 @@ def _other_answer(graph: onnx.GraphProto, node: onnx.NodeProto, version: int, pr
         helper.make_node("CumSum", [name("one"), name("axis")], [name("number")]),
         helper.make_node("Cos", [name("number")], [name("cosine")]),
         helper.make_node("Where", [name("hidden"), name("cosine"), node.output[0]], [result]),
+    ]
+
+
+def _other_context(graph: onnx.GraphProto, node: onnx.NodeProto, mask: int, prefix: str) -> list[onnx.NodeProto]:
+    """The same behind an Attention whose result has an axis for heads, by its mask: additive, or true where one sees."""
+    result = node.output[0]
+    node.output[0] = f"{prefix}.attention"
+    far = 0.5 if mask == TensorProto.BOOL else FAR
+    graph.initializer.append(helper.make_tensor(f"{prefix}.far", TensorProto.FLOAT, [], [far]))
+    graph.initializer.append(helper.make_tensor(f"{prefix}.axis", TensorProto.INT64, [], [-1]))
+    graph.initializer.append(helper.make_tensor(f"{prefix}.axes", TensorProto.INT64, [1], [-1]))
+    return [
+        helper.make_node("Cast", [node.input[3]], [f"{prefix}.mask"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMax", [f"{prefix}.mask", f"{prefix}.axes"], [f"{prefix}.peak"], keepdims=1),
+        helper.make_node("Less", [f"{prefix}.peak", f"{prefix}.far"], [f"{prefix}.hidden"]),
+        helper.make_node("Equal", [node.output[0], node.output[0]], [f"{prefix}.any"]),
+        helper.make_node("Cast", [f"{prefix}.any"], [f"{prefix}.one"], to=TensorProto.FLOAT),
+        helper.make_node("CumSum", [f"{prefix}.one", f"{prefix}.axis"], [f"{prefix}.number"]),
+        helper.make_node("Cos", [f"{prefix}.number"], [f"{prefix}.cosine"]),
+        helper.make_node("Where", [f"{prefix}.hidden", f"{prefix}.cosine", node.output[0]], [result]),
     ]

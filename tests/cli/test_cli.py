@@ -137,7 +137,7 @@ def test_an_interrupt_is_one_line_from_the_first_line_on():
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate()
         assert "Traceback" not in errors
-        assert (process.returncode, errors) in ((130, f"{MESSAGE}\n"), (0, ""))
+        assert (process.returncode, errors.lstrip("\n")) in ((130, f"{MESSAGE}\n"), (0, ""))
 
 
 def test_the_first_handler_says_what_the_command_line_says(capfd, monkeypatch):

@@ -276,7 +276,7 @@ def test_a_command_that_is_ended_cleans_up(tmp_path: Path) -> None:
         "        context.note('slow')\n"
     )
     command = [sys.executable, "-c", "from regraft.cli import main; main()", "rewrite", str(source), "-o", str(out)]
-    command += ["--load", str(slow), "--pipeline", "slow", "--layout", "external"]
+    command += ["--load", str(slow), "--pipeline", "slow", "--layout", "external", "--verify", "none"]
     for number, code in ((signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert process.stdout
@@ -284,5 +284,5 @@ def test_a_command_that_is_ended_cleans_up(tmp_path: Path) -> None:
         assert any(name.endswith(".partial") for name in files(tmp_path))
         process.send_signal(number)
         _, errors = process.communicate()
-        assert (process.returncode, errors) == (code, "regraft: interrupted\n")
+        assert (process.returncode, errors.lstrip("\n")) == (code, "regraft: interrupted\n")
         assert files(tmp_path) == ["m.onnx", "slow.py"]

@@ -27,6 +27,7 @@ GENERAL = {
     "fold-constants",
     "infer-shapes",
     "inline-functions",
+    "normalize-conditions",
     "select-outputs",
     "set-shapes",
     "strip-training",

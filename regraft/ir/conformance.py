@@ -39,6 +39,7 @@ class _Wanted(NamedTuple):
     inputs: range
     required: tuple[int, ...]
     attributes: dict[str, tuple[_Type, bool]]
+    gives: bool
 
 
 @functools.cache
@@ -49,7 +50,8 @@ def _wanted(op: str, opset: int, domain: str) -> _Wanted | None:
     single = defs.OpSchema.FormalParameterOption.Single
     required = tuple(i for i, entry in enumerate(found.inputs) if entry.option == single)
     attributes = {name: (one.type, one.required) for name, one in found.attributes.items()}
-    return _Wanted(range(found.min_input, found.max_input + 1), required, attributes)
+    inputs = range(found.min_input, found.max_input + 1)
+    return _Wanted(inputs, required, attributes, found.min_output > 0)
 
 
 def misfit(node: Node, opset: int) -> str | None:
@@ -62,6 +64,8 @@ def misfit(node: Node, opset: int) -> str | None:
         low, high = wanted.inputs[0], wanted.inputs[-1]
         said = str(low) if low == high else f"at least {low}" if high >= _ANY else f"{low} to {high}"
         return f"takes {said} inputs, and it has {count}"
+    if not node.outputs and wanted.gives:
+        return "gives nothing"
     for i in wanted.required:
         if i < count and node.inputs[i].is_empty():
             return f"has no input number {i}"

@@ -17,9 +17,18 @@ def check(model: Model) -> None:
     Raises:
         GraphError: the first rule that is broken, with the node.
     """
-    functions = {(f.domain or "", f.name) for f in model.functions}
+    functions: dict[tuple[str, str], tuple[int, int]] = {}
+    for f in model.functions:  # overloads have one name, and may take and give other numbers
+        most = functions.get(key := (f.domain or "", f.name), (0, 0))
+        functions[key] = max(most[0], len(f.inputs)), max(most[1], len(f.outputs))
     for root in model.roots:
-        _Check(functions).graph(root, None)
+        _Check(set(functions)).graph(root, None)
+    for node in model.nodes() if functions else ():
+        takes, gives = functions.get((node.domain or "", node.op), (len(node.inputs), len(node.outputs)))
+        if len(node.inputs) > takes or len(node.outputs) > gives:
+            raise GraphError(
+                f"node '{_name(node)}' ({node.op}) takes or gives more than the function, {takes} and {gives}"
+            )
 
 
 def foreign(model: Model) -> list[str]:
@@ -109,6 +118,8 @@ class _Check:
 
     def op(self, node: Node, versions: dict[str, int], label: str) -> None:
         domain = node.domain or ""
+        if not node.op:
+            raise GraphError(f"{label} names no operator")
         if (domain, node.op) in self.functions:
             return
         if (problem := misfit(node, versions.get(domain, 1))) is not None:

@@ -233,12 +233,14 @@ class Sparse(gs.ir.tensor.SparseValues):
 
     def load(self) -> Array:
         dense = np.zeros(self.shape, self.dtype)
-        indices = numpy_helper.to_array(self.tensor.indices)
-        values = numpy_helper.to_array(self.tensor.values)
-        if indices.ndim == 1:
-            dense.reshape(-1)[indices] = values
-        else:
-            dense[tuple(indices.T)] = values
+        try:
+            indices, values = map(numpy_helper.to_array, (self.tensor.indices, self.tensor.values))
+            if indices.ndim == 1:
+                dense.reshape(-1)[indices] = values
+            else:
+                dense[tuple(indices.T)] = values
+        except (IndexError, ValueError) as error:
+            raise ModelError(f"the sparse initializer '{self.tensor.values.name}' is damaged: {error}") from error
         return _frozen(dense)
 
 

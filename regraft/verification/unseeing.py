@@ -84,7 +84,7 @@ def _other_answer(graph: onnx.GraphProto, node: onnx.NodeProto, version: int, pr
 
 
 def _other_context(graph: onnx.GraphProto, node: onnx.NodeProto, mask: int, prefix: str) -> list[onnx.NodeProto]:
-    """The same behind an Attention whose result has an axis for heads, by its mask: additive, or true where one sees."""
+    """The same behind an Attention whose result has an axis for heads, by its mask: additive, or of truths."""
     result = node.output[0]
     node.output[0] = f"{prefix}.attention"
     far = 0.5 if mask == TensorProto.BOOL else FAR

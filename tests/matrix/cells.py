@@ -79,6 +79,9 @@ class Subject:
         try:
             return self._transform(transform)
         except RegraftError as error:
+            wanted = transform.refuses(self.model)
+            if wanted and wanted in str(error):
+                return Outcome(reason=wanted)
             return Outcome(failure=f"{type(error).__name__}: {error}")
 
     def _transform(self, transform: Transform) -> Outcome:

@@ -147,6 +147,10 @@ def layers(artifact: Artifact, _: Model) -> Expected:
     return artifact.attentions
 
 
+def bfloat16_came_later(model: Model) -> str:
+    return f"opset {model.opset} has no bfloat16" if model.opset < 13 else ""
+
+
 def products(_: Artifact, model: Model) -> Expected:
     return sum(operators(model)[op] for op in PRODUCTS)
 

@@ -27,6 +27,7 @@ class Transform:
         places: how they are counted.
         removes: operators of which none may be left.
         partly: but for nodes of which the pass says why it keeps them; those are no places then.
+        refuses: why the pass refuses a model as a whole, and must; empty where it takes it.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Transform:
     places: Callable[[Done], int] = changes
     removes: tuple[str, ...] = ()
     partly: bool = False
+    refuses: Callable[[Model], str] = lambda model: ""
 
     def left(self, done: Done) -> list[str]:
         """The operators that should have gone and are there, once for each node."""
@@ -148,7 +150,9 @@ GROUPS = {
     ],
     "Precision": [
         *(Transform(text, text, expect.products, places=halves) for text in FP16),
-        Transform("convert-bf16", "convert-bf16", expect.brain_products, places=halves),
+        Transform(
+            "convert-bf16", "convert-bf16", expect.brain_products, places=halves, refuses=expect.bfloat16_came_later
+        ),
         Transform(NARROW, NARROW, expect.lookups, places=narrow_lookups),
         Transform("the whole pipeline", "convert-fp16", expect.products, WHOLE, places=halves, removes=UNWANTED),
     ],

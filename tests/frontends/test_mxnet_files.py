@@ -166,10 +166,10 @@ def test_embeddings_beside_the_parameters_are_read_too(tmp_path):
         (lambda f: (f / "model-0000.params").unlink(), "model-0000.params beside it is needed, and there is none"),
         (lambda f: small(f, prefix="other"), "there are model-symbol.json, other-symbol.json; name one"),
         (lambda f: (f / "model-symbol.json").write_text("{}"), "is no symbol.json of MXNet: KeyError 'nodes'"),
-        (lambda f: (f / "model-symbol.json").write_text('{"nodes": '), "is no symbol.json of MXNet: JSONDecodeError"),
+        (lambda f: (f / "model-symbol.json").write_text('{"nodes": '), "is no symbol.json of MXNet: Expecting value"),
         (
             lambda f: (f / "model-symbol.json").write_bytes(b"\xff\xfe"),
-            "is no symbol.json of MXNet: UnicodeDecodeError",
+            "cannot read",
         ),
         (lambda f: (f / "model-symbol.json").write_text('{"nodes": [1], "heads": []}'), "is no symbol.json"),
         (lambda f: rewire(f), "node 9 is read before it is made"),

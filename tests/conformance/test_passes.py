@@ -42,6 +42,7 @@ WITHOUT_CASES = {
     "fuse-gelu",
     "fuse-gemm",
     "fuse-layer-norm",
+    "inline-functions",
     "lower-einsum",
     "lower-gather-elements",
     "lower-layer-norm",

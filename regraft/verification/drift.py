@@ -188,6 +188,21 @@ def measure(
         same_dtype: whether a change of dtype fails.
         computed_in: a float dtype coarser than the output's, whose machine epsilon is to count.
     """
+    settled = settled_by_form(name, before, after, same_dtype)
+    if settled is not None:
+        return settled
+    before, after = np.asarray(before), np.asarray(after)
+    eps = machine_eps(before.dtype)
+    if eps is None:
+        return _measure_equality(name, before, after)
+    if computed_in is not None:
+        eps = max(eps, machine_eps(np.dtype(computed_in)) or 0.0)
+    wide = np.complex128 if before.dtype.kind == "c" else np.float64
+    return _measure_floats(name, before.astype(wide), after.astype(wide), tolerance, eps)
+
+
+def settled_by_form(name: str, before: Any, after: Any, same_dtype: bool) -> OutputDrift | None:
+    """What is to say before any value is looked at: one has none, or another shape or dtype; None if that is alike."""
     if before is None or after is None:
         same = before is None and after is None
         return OutputDrift(name) if same else OutputDrift.failure(name, "one side has no value")
@@ -198,13 +213,7 @@ def measure(
         same_dtype or machine_eps(before.dtype) is None or machine_eps(after.dtype) is None
     ):
         return OutputDrift.failure(name, f"dtype {before.dtype} became {after.dtype}")
-    eps = machine_eps(before.dtype)
-    if eps is None:
-        return _measure_equality(name, before, after)
-    if computed_in is not None:
-        eps = max(eps, machine_eps(np.dtype(computed_in)) or 0.0)
-    wide = np.complex128 if before.dtype.kind == "c" else np.float64
-    return _measure_floats(name, before.astype(wide), after.astype(wide), tolerance, eps)
+    return None
 
 
 def _measure_equality(name: str, before: np.ndarray, after: np.ndarray) -> OutputDrift:
@@ -230,7 +239,7 @@ def _measure_floats(name: str, before: np.ndarray, after: np.ndarray, tolerance:
     allowed = tolerance.value(magnitude, scale, eps)
     worst = int(np.argmax(difference - allowed))
     broken = int(np.count_nonzero(difference > allowed))
-    rms, allowed_rms = _rms(difference), tolerance.tensor(_rms(magnitude), scale, eps)
+    rms, allowed_rms = root_mean_square(difference), tolerance.tensor(root_mean_square(magnitude), scale, eps)
     reason = ""
     if broken:
         reason = (
@@ -253,7 +262,8 @@ def _measure_floats(name: str, before: np.ndarray, after: np.ndarray, tolerance:
     )
 
 
-def _rms(values: np.ndarray) -> float:
+def root_mean_square(values: np.ndarray) -> float:
+    """Of all elements; there must be one."""
     return float(np.sqrt(np.mean(np.square(values))))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from regraft.ir.weights import Array
 from regraft.verification.contract import PEAK, Contract
-from regraft.verification.drift import OutputDrift, cosine, machine_eps
+from regraft.verification.drift import OutputDrift, cosine, machine_eps, root_mean_square, settled_by_form
 from regraft.verification.noise import FACTOR, smoothed
 
 RUNS = (1, 3, 6, 12)
@@ -44,22 +44,18 @@ def judge(name: str, before: Any, after: Any, contract: Contract, evidence: Evid
     there are NaNs they must stand in the same places. Others allow `FACTOR` times the noise, never less than
     that many half ulps of the value, and what the contract says of approximations and precision.
     """
-    if before is None or after is None:
-        same = before is None and after is None
-        return OutputDrift(name) if same else OutputDrift.failure(name, "one side has no value")
+    settled = settled_by_form(name, before, after, not contract.lowers_dtype)
+    if settled is not None:
+        return settled
     before, after = np.asarray(before), np.asarray(after)
-    if before.shape != after.shape:
-        return OutputDrift.failure(name, f"shape {list(before.shape)} became {list(after.shape)}")
-    floats = machine_eps(before.dtype), machine_eps(after.dtype)
-    if before.dtype != after.dtype and (not contract.lowers_dtype or None in floats):
-        return OutputDrift.failure(name, f"dtype {before.dtype} became {after.dtype}")
-    if floats[0] is None:
+    eps = machine_eps(before.dtype)
+    if eps is None:
         return _judge_discrete(name, before, after, contract, evidence)
     wide: Any = np.complex128 if before.dtype.kind == "c" else np.float64
     wider, found = before.astype(wide), after.astype(wide)
     if contract.is_exact:
         return _judge_bits(name, wider, found)
-    return _Floats(name, wider, found, contract, floats[0], _tiny(before.dtype), evidence).judge()
+    return _Floats(name, wider, found, contract, eps, _tiny(before.dtype), evidence).judge()
 
 
 def _judge_bits(name: str, before: Array, after: Array) -> OutputDrift:
@@ -165,7 +161,7 @@ class _Floats:
             return False
         kept = np.isfinite(self.difference) & ~failed
         rest = allowed - (PEAK - 1) * one.spread * (_magnitude(self.before) + smoothed(_magnitude(self.before)))
-        return bool(kept.any() and _rms(self.difference[kept]) > _rms(rest[kept]))
+        return bool(kept.any() and root_mean_square(self.difference[kept]) > root_mean_square(rest[kept]))
 
     def _verdict(self, allowed: Array, failed: Array) -> OutputDrift:
         if not self.difference.size:
@@ -218,7 +214,7 @@ def _drift(name: str, before: Array, after: Array, **found: Any) -> OutputDrift:
     return OutputDrift(
         name,
         max_abs=float(difference.max()),
-        rms=_rms(difference),
+        rms=root_mean_square(difference),
         max_rel=float(np.max(difference[nonzero] / magnitude[nonzero], initial=0.0)),
         cosine=cosine(before[kept], after[kept]),
         **found,
@@ -236,7 +232,3 @@ def _magnitude(values: Array) -> Array:
 
 def _worst(chosen: Array, distance: Array) -> int:
     return int(np.argmax(np.where(chosen, np.nan_to_num(distance, nan=np.inf) + 1, 0)))
-
-
-def _rms(values: Array) -> float:
-    return float(np.sqrt(np.mean(np.square(values))))

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from onnx import defs
 
 from regraft.ir.graph import Constant, Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
+from regraft.ir.schema import output_dtype
 from regraft.verification.signature import Port
 
 Kind = Literal[
@@ -182,10 +184,26 @@ def _uses(variable: Tensor) -> Iterator[tuple[Node, int]]:
                 if value is not tensor:
                     continue
                 yield node, place
-                if place in _CARRIED.get(node.op, ()):
+                if place in _CARRIED.get(node.op, ()) or _is_chosen(node, place):
                     fresh = [out for out in node.outputs[:1] if out not in seen]
                     seen.update(fresh)
                     stack += fresh
+
+
+def _is_chosen(node: Node, place: int) -> bool:
+    """Whether `node` chooses an operand by a flag, as Keras does: `a·flag + b·other_flag`."""
+    if node.op == "Mul" and len(node.inputs) == 2:
+        return _is_flag(node.inputs[1 - place])
+    made_by = node.inputs[place].inputs[:1]
+    return node.op == "Add" and bool(made_by) and made_by[0].op == "Mul" and any(map(_is_flag, made_by[0].inputs))
+
+
+def _is_flag(tensor: Tensor) -> bool:
+    """Whether `tensor` holds a boolean, cast to a number."""
+    node = tensor.inputs[0] if tensor.inputs else None
+    if node is None or node.op != "Cast" or not node.inputs[0].inputs:
+        return False
+    return output_dtype(node.inputs[0].inputs[0], defs.onnx_opset_version()) == np.bool_
 
 
 def _rows(node: Node, place: int) -> int | None:

@@ -57,8 +57,8 @@ def _first(model: Model, run: Run, given: Given, seed: int) -> Sample:
     tried: list[str] = []
     failure: RegraftError | None = None
     inputs: dict[str, Any] = {}
-    for scale in (*LADDER, *(WINDOWS if _takes_sound(model) else ())):
-        trial = replace(USUAL, scale=scale)
+    scaled = [replace(USUAL, scale=scale) for scale in (*LADDER, *(WINDOWS if _takes_sound(model) else ()))]
+    for trial in (scaled[0], replace(USUAL, indices="first"), *scaled[1:]):
         try:
             inputs = make_inputs(model, seed=seed, given=given, trial=trial)
         except InputError:
@@ -66,7 +66,7 @@ def _first(model: Model, run: Run, given: Given, seed: int) -> Sample:
                 raise
             break
         looks = forms(inputs)
-        if looks in tried:
+        if looks in tried and trial.indices == USUAL.indices:
             continue
         tried.append(looks)
         try:
@@ -77,7 +77,7 @@ def _first(model: Model, run: Run, given: Given, seed: int) -> Sample:
     if set(inputs) <= set(given.values):
         raise failure
     raise InputError(
-        f"{failure}; the inputs were made, at {len(tried)} sizes: give real ones with --inputs FILE.npz, or sizes with "
+        f"{failure}; the inputs were made, at {len(set(tried))} sizes: give real ones with --inputs FILE.npz, or sizes with "
         "--inputs NAME=2x16"
     ) from failure
 

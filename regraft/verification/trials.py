@@ -14,7 +14,7 @@ from regraft.verification.sizes import Scale
 
 Floats = Literal["ordinary", "large", "zeros", "ties", "negative"]
 Integers = Literal["flags", "signed", "wide"]
-Indices = Literal["random", "ends", "sweep"]
+Indices = Literal["random", "ends", "sweep", "first"]
 Masks = Literal["prefix", "left", "holes", "ones", "hiding"]
 
 _USUAL, _ODD, _ONE = Scale(), Scale(3, 17, 45), Scale(1, 1, 32)
@@ -30,7 +30,8 @@ class Trial:
         floats: standard normal; 30 times that, with outliers, the first row above zero; zeros of both signs; halves
             with ties; all below zero.
         integers: 0 and 1; small, of both signs; large, the first row above zero, the last one below.
-        indices: random rows of a table; its first, last and random ones; all in turn, as far as the input is long.
+        indices: random rows of a table; its first, last and random ones; all in turn, as far as the input is long; the
+            first two.
         masks: ones up to a length; from a place on (left padding); with holes; ones alone; one row hides everything.
         shift: added to positions.
         lead: the first of the integers.

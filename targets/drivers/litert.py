@@ -46,7 +46,8 @@ def compile(model: str, folder: str, options: dict[str, Any]) -> dict[str, Any]:
         shutil.copyfile(Path(scratch, f"{Path(model).stem}_float32.tflite"), Path(folder, MODEL))
     dtypes = [onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type) for value in graph.output]
     outputs = {value.name: dtype.name for value, dtype in zip(graph.output, dtypes)}
-    Path(folder, PORTS).write_text(json.dumps({"inputs": inputs, "outputs": outputs}))
+    scalars = [value.name for value in graph.output if value.type.tensor_type.HasField("shape") and not value.type.tensor_type.shape.dim]  # onnx2tf gives them an axis
+    Path(folder, PORTS).write_text(json.dumps({"inputs": inputs, "outputs": outputs, "scalars": scalars}))
     kinds = Counter(one["op_name"] for one in _open(folder, options)._get_ops_details())  # no public way says it
     partitions = kinds.pop(_DELEGATE, 0)
     return {
@@ -70,11 +71,13 @@ def load(folder: str, options: dict[str, Any]) -> Callable[[Arrays], Arrays]:
     def run(arrays: Arrays) -> Arrays:
         for name in ports["inputs"]:
             place = places[name]
-            interpreter.set_tensor(place["index"], arrays[name].astype(place["dtype"], copy=False))
+            value = arrays[name].astype(place["dtype"], copy=False)
+            interpreter.set_tensor(place["index"], value if value.ndim else value.reshape(place["shape"]))
         interpreter.invoke()
+        results = {name: np.asarray(interpreter.get_tensor(places[name]["index"])) for name in ports["outputs"]}
         return {
-            name: np.asarray(interpreter.get_tensor(places[name]["index"])).astype(dtype, copy=False)
-            for name, dtype in ports["outputs"].items()
+            name: (value.reshape(()) if name in ports["scalars"] else value).astype(ports["outputs"][name], copy=False)
+            for name, value in results.items()
         }
 
     return run

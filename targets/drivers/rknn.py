@@ -42,9 +42,10 @@ def version() -> str:
 
 def compile(model: str, folder: str, options: dict[str, Any]) -> dict[str, Any]:
     """Build for the NPU that the option `platform` names, and tell which operators it runs."""
-    built, said = _build(model, options)
+    source = str(Path(folder, SOURCE))
+    _write_with_axes(model, source)
+    built, said = _build(source, options)
     _succeed(built.export_rknn(str(Path(folder, MODEL))), "export_rknn", said)
-    shutil.copyfile(model, Path(folder, SOURCE))
     graph = onnx.load(model, load_external_data=False).graph
     held = {tensor.name for tensor in graph.initializer}
     ports = {
@@ -53,6 +54,7 @@ def compile(model: str, folder: str, options: dict[str, Any]) -> dict[str, Any]:
             value.name: onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
             for value in graph.output
         },
+        "scalars": [value.name for value in graph.output if _is_scalar(value)],
     }
     Path(folder, PORTS).write_text(json.dumps(ports))
     rows = [row for row in _ROW.finditer(said) if row["kind"] not in _PORTS]
@@ -73,16 +75,48 @@ def load(folder: str, options: dict[str, Any]) -> Callable[[Arrays], Arrays]:
     ports = json.loads(Path(folder, PORTS).read_text())
 
     def run(arrays: Arrays) -> Arrays:
-        feeds = [np.asarray(arrays[name], order="C") for name in ports["inputs"]]
+        feeds = [np.atleast_1d(np.asarray(arrays[name], order="C")) for name in ports["inputs"]]
         results = built.inference(inputs=feeds, data_format=["nchw"] * len(feeds))
         if results is None:
             raise RuntimeError("the simulator gives nothing")
         return {
-            name: np.asarray(value).astype(dtype, copy=False)
+            name: (np.reshape(value, ()) if name in ports["scalars"] else np.asarray(value)).astype(dtype, copy=False)
             for (name, dtype), value in zip(ports["outputs"].items(), results)
         }
 
     return run
+
+
+def _write_with_axes(model: str, path: str) -> None:
+    """Write `model` to `path` with an axis on each input that is one number: the simulator takes none without."""
+    loaded = onnx.load(model, load_external_data=False)
+    graph = loaded.graph
+    held = {tensor.name for tensor in graph.initializer}
+    scalars = [v for v in graph.input if v.name not in held and _is_scalar(v)]
+    if not scalars:
+        shutil.copyfile(model, path)
+        return
+    taken = {name for node in graph.node for name in (*node.input, *node.output)} | {v.name for v in graph.input}
+    shape = _fresh("no_axes", taken)
+    graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(0, np.int64), shape))
+    for value in scalars:
+        without = _fresh(f"{value.name}_without_axis", taken)
+        for node in graph.node:
+            node.input[:] = [without if name == value.name else name for name in node.input]
+        graph.node.insert(0, onnx.helper.make_node("Reshape", [value.name, shape], [without], name=without))
+        value.type.tensor_type.shape.dim.add().dim_value = 1
+    onnx.save(loaded, path)
+
+
+def _fresh(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
+
+
+def _is_scalar(value: Any) -> bool:
+    return value.type.tensor_type.HasField("shape") and not value.type.tensor_type.shape.dim
 
 
 def _build(model: str, options: dict[str, Any]) -> tuple[Any, str]:

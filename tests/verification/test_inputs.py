@@ -101,6 +101,17 @@ def test_indices_stay_in_their_table(through: list[str], name: str) -> None:
     assert values.max() == 29
 
 
+def test_indices_that_count_from_the_end_stay_in_their_table() -> None:
+    """As Keras computes them: `x·(x ≥ 0) + (x + 30)·(x < 0)`."""
+    flags = [node("Less", "x", "zero", out="below"), node("Not", "below", out="above")]
+    flags += [node("Cast", f"{side}", out=f"{side}_1", to=INT) for side in ("below", "above")]
+    kept = [node("Mul", "x", "above_1", out="kept"), node("Add", "x", "rows", out="more")]
+    ids = [node("Mul", "more", "below_1", out="turned"), node("Add", "kept", "turned", out="ids")]
+    constants = {"zero": np.array(0), "rows": np.array(30), "table": np.zeros((30, 4), np.float32)}
+    values = make(model_with({"x": (INT, [50, 40])}, *flags, *kept, *ids, node("Gather", "table", "ids"), **constants))
+    assert values["x"].max() == 29
+
+
 def test_indices_that_are_floats_stay_in_their_table() -> None:
     """As MXNet has them."""
     gather = [node("Cast", "x", out="whole", to=INT), node("Gather", "table", "whole")]

@@ -115,6 +115,12 @@ def test_sizes_are_searched_until_the_model_runs() -> None:
     assert len(found) > 3
 
 
+def test_indices_that_are_computed_are_searched_until_the_model_runs() -> None:
+    text = "g (int64[b, s] ids) => (float[] y) <int64 k = {3}, float[4, 1] t = {1, 2, 3, 4}>"
+    found = samples(parse(f"{text} {{ i = Mul(ids, k) y = Gather(t, i) }}"))
+    assert found[0].inputs["ids"].max() == 1
+
+
 def test_the_model_that_runs_on_nothing_says_so() -> None:
     model = parse("g (float[n, 4] x) => (float[] y) <int64[1] no = {7}> { y = Reshape(x, no) }")
     with pytest.raises(InputError, match=r"the inputs were made, at \d+ sizes: give real ones with --inputs FILE.npz"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 UNNAMED, FREE = "?", "~"
 """How names begin that the shape analysis gives: to a dimension without a name, to a number that may be negative."""
 
@@ -30,6 +32,7 @@ def stated(dim: int | str | None) -> int | str | None:
     return dim if dim is not None and dim >= 0 else None
 
 
+@functools.lru_cache(4096)
 def _is_generic(name: str) -> bool:
     word = "".join(c for c in name.casefold() if c.isalnum())
     bare = next((word.removesuffix(noun) for noun in _NOUNS if word.endswith(noun)), word)

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from regraft.files.convert import export
+from regraft.files.convert import Header, export
 from regraft.files.saving import INLINE_LIMIT, large_tensors
 from regraft.ir.model import Model
 from regraft.ir.weights import Array, Stored, Value, packed_size
@@ -32,19 +32,26 @@ class Change(Protocol):
 
 
 def attach(
-    model: Model, options: Any, ort_value: Callable[[Array], Any], change: Change | None = None
+    model: Model,
+    options: Any,
+    ort_value: Callable[[Array], Any],
+    change: Change | None = None,
+    header: Header | None = None,
 ) -> tuple[onnx.ModelProto, list[Any]] | None:
     """The header of `model`, and in `options` (ONNX Runtime's session options) what it needs to find the weights.
 
     Args:
         ort_value: makes an array a value of ONNX Runtime, without a copy.
         change: of the initializers that it names.
+        header: of `model`, if it was exported already; it is left as it is.
 
     Returns:
-        The header, and the values that must live as long as the session; None where the weights do not fit a header
+        A header, and the values that must live as long as the session; None where the weights do not fit a header
         and must be written to a file.
     """
-    proto, values = export(model)
+    shared, values = header or export(model)
+    proto = onnx.ModelProto()
+    proto.CopyFrom(shared)
     unread = {constant.name for constant in model.graph.unused}  # ONNX Runtime drops these before it is given them
     initializers = {id(tensor): tensor for tensor in proto.graph.initializer if tensor.name not in unread}
     given: dict[str, Any] = {}

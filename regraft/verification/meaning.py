@@ -30,7 +30,7 @@ _CARRIED = {  # ops whose output holds the values of these inputs
 }
 _SAME_SHAPE = ("Identity", "Cast", "Dropout", "DequantizeLinear")
 _SAME_VALUES = ("Identity", "Cast", "Unsqueeze", "Squeeze", "Reshape")
-_TABLES = {  # (op, place of the index) -> place of the table
+TABLES = {  # (op, place of the index) -> place of the table
     ("Gather", 1): 0,
     ("GatherElements", 1): 0,
     ("GatherND", 1): 0,
@@ -153,7 +153,7 @@ def sizing_values(model: Model) -> set[Tensor]:
 def table_of(variable: Variable) -> Constant | None:
     """The table of which an input, as it is, numbers the rows."""
     for node, place in _uses(variable):
-        operand = _TABLES.get((node.op, place))
+        operand = TABLES.get((node.op, place))
         if operand is not None and not node.attrs.get("axis", 0):
             return _constant(node.inputs[operand])
     return None
@@ -211,7 +211,7 @@ def _rows(node: Node, place: int) -> int | None:
     if node.op == "OneHot" and place == 0:
         depth = _constant(node.inputs[1])
         return int(depth.values.reshape(-1)[0]) if depth is not None else None
-    table = _TABLES.get((node.op, place))
+    table = TABLES.get((node.op, place))
     if table is None:
         return None
     shape = _shape(node.inputs[table])

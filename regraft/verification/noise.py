@@ -8,7 +8,7 @@ Right rewrites lie within a few times of it, subtle faults at 13 times and more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import ml_dtypes
@@ -19,12 +19,14 @@ from regraft.ir.graph import Constant, subgraphs
 from regraft.ir.model import Model
 from regraft.ir.weights import Array
 from regraft.verification.drift import leaves
-from regraft.verification.meaning import sizing_values
+from regraft.verification.meaning import TABLES, sizing_values
 
 FACTOR = 10.0
 """A rewrite may be this many times as far from the original as rounding takes the original from itself."""
 
+_PLAIN = 2  # runs of moved weights before the optimised one
 _BUDGET = 2**29  # bytes of weights that are moved: beyond, the rest stays mapped from its file
+_TABLE = 2**20  # bytes of a table beyond which it stays: few of its rows are looked up
 _FLOATS = ("float32", "float64")
 _PERIOD = 65_521  # after so many elements the steps repeat: a prime, so that no axis sees it
 _CAP = 30.0  # of what optimisations may add to the noise of moved weights: they too have faults
@@ -50,9 +52,6 @@ class Noise:
         open_session: opens the model, with `optimize` and `change` as a Session takes them.
         trials: the sets of inputs.
         base: what the model gives for each, as it stands.
-
-    Attributes:
-        runs: of moved weights and inputs, so far.
     """
 
     def __init__(
@@ -67,15 +66,21 @@ class Noise:
         self._spread: list[dict[str, Array]] = [{} for _ in trials]
         self._optimized: list[dict[str, Array]] = [{} for _ in trials]
         self._names = movable(model)
-        self.runs = 0
+        self._done: dict[int | None, set[int]] = {}
 
-    def measure(self, runs: int) -> None:
-        """See that at least `runs` runs were made; optimising takes longer, and is left out where one run is enough."""
-        if self.runs <= 1 < runs:
-            self._run(self._optimized, {"optimize": True}, seed=None)
-        for seed in range(self.runs + 1, runs + 1):
-            self._run(self._spread, {"change": Moved(self._names, seed)}, seed)
-        self.runs = max(self.runs, runs)
+    def measure(self, runs: int, trial: int = 0) -> None:
+        """See that a trial had at least so many runs; optimising takes longer, and is left out where two are enough."""
+        for seed in (*range(1, runs + 1), *([None] if runs > _PLAIN else [])):
+            done = self._done.setdefault(seed, set())
+            if trial in done:
+                continue
+            # nearly every trial asks for the first run; more are for single elements, so one trial goes alone at first
+            rest = [n for n in range(len(self._trials)) if n not in done] if seed == 1 or done else [trial]
+            done.update(rest)
+            if seed is None:
+                self._run(self._optimized, rest, {"optimize": True}, None)
+            else:
+                self._run(self._spread, rest, {"change": Moved(self._names, seed)}, seed)
 
     def unit(self, trial: int, name: str) -> Array | None:
         """Of each element of an output, as float64; None where no run gave one of the same form."""
@@ -95,18 +100,21 @@ class Noise:
         places = [held[trial][name] for held in (self._spread, self._optimized) if name in held[trial]]
         return np.any(places, axis=0) if places else np.zeros(np.shape(self._base[trial][name]), bool)
 
-    def _run(self, into: list[dict[str, Array]], options: dict[str, Any], seed: int | None) -> None:
+    def _run(
+        self, into: list[dict[str, Array]], trials: Iterable[int], options: dict[str, Any], seed: int | None
+    ) -> None:
         try:
             session = self._open(**options)
         except RegraftError:  # a model that does not open so tells nothing of its noise
             return
-        for base, held, inputs in zip(self._base, into, self._trials, strict=True):
+        for trial in trials:
+            inputs, held = self._trials[trial], into[trial]
             try:
                 given = inputs if seed is None else _moved_inputs(inputs, seed)
                 found = dict(leaves(session.run(given)))
             except RegraftError:  # an input moved over the edge of what the model takes
                 continue
-            for name, value in base.items():
+            for name, value in self._base[trial].items():
                 step = _movement(value, found.get(name))
                 if step is not None:
                     held[name] = np.maximum(held[name], step) if name in held else step
@@ -137,6 +145,7 @@ def movable(model: Model) -> list[str]:
             and tensor not in sizing
             and tensor not in outer
             and tensor.size > 1
+            and not (tensor.nbytes > _TABLE and _is_table(tensor))
             and getattr(tensor.dtype, "name", "") in _FLOATS
         }
     for name, tensor in sorted(found.items(), key=lambda item: item[1].nbytes):
@@ -147,14 +156,24 @@ def movable(model: Model) -> list[str]:
     return names
 
 
+def _is_table(tensor: Constant) -> bool:
+    return (tensor.outputs[0].op, 1) in TABLES and tensor.outputs[0].inputs[0] is tensor
+
+
 def moved(values: Array, random: np.random.Generator) -> Array:
     """Each element moved by at most one ulp, up, down or not; what is no float is left alone."""
     if values.dtype.name not in _FLOATS:
         return values
     eps = values.dtype.type(ml_dtypes.finfo(values.dtype).eps)
     factors = 1 + random.integers(-1, 2, min(values.size, _PERIOD), dtype=np.int8).astype(values.dtype) * eps
+    flat = np.ascontiguousarray(values).reshape(-1)
+    found = np.empty_like(flat)
+    whole = flat.size - flat.size % _PERIOD
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(values * np.resize(factors, values.shape), dtype=values.dtype)
+        if whole:
+            np.multiply(flat[:whole].reshape(-1, _PERIOD), factors, out=found[:whole].reshape(-1, _PERIOD))
+        np.multiply(flat[whole:], factors[: flat.size - whole], out=found[whole:])
+    return found.reshape(values.shape)
 
 
 def smoothed(unit: Array) -> Array:

@@ -15,9 +15,10 @@ from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.ir.weights import Array
 from regraft.verification.contract import Contract, exact, reassociation
-from regraft.verification.drift import Drift, OutputDrift, leaves, measure
+from regraft.verification.drift import Drift, OutputDrift, leaves, machine_eps, measure
 from regraft.verification.judgement import Evidence, judge
 from regraft.verification.noise import Moved, Noise, smoothed
+from regraft.verification.overflow import limited_twin
 from regraft.verification.runtime import Session
 from regraft.verification.twin import float32_twin, is_half, widened
 from regraft.verification.unseeing import blinded
@@ -56,7 +57,7 @@ class Reference:
         )
         self.is_half = is_half(model)
         if outputs is None:
-            session = Session(model, threads=threads)
+            session = Session(model, threads=threads, header=self._header)
             outputs = [session.run(inputs) for inputs in self.trials]
         self.outputs = [dict(values) for values in outputs]
 
@@ -91,7 +92,9 @@ class Reference:
             skip: outputs that depend on chance.
             plain: of each trial, whether its values are ordinary; a lower dtype is judged on these alone.
         """
-        if not self.is_half or contract.lowers_dtype or not is_half(model):
+        if contract.lowers_dtype:
+            return self._judge(self._limited(model, found), contract, skip, plain)
+        if not self.is_half or not is_half(model):
             return self._judge(found, contract, skip, plain)
         drift = self._judge(found, contract, skip, plain, loose=reassociation.through(places))
         return drift if not drift.passed or not drift.max_abs else self._twins(model, contract, skip, plain)
@@ -130,6 +133,14 @@ class Reference:
             outputs += [OutputDrift.failure(name, "the output is new") for name in added]
         return Drift(contract.name, tuple(outputs), tuple(added), tuple(removed), trials=len(self.trials))
 
+    def _limited(self, model: Model, found: Sequence[Arrays]) -> list[Arrays]:
+        """What a model gives, but infinite or no number where it is so in float16."""
+        limited = limited_twin(model)
+        if limited is None:
+            return list(found)
+        session = Session(limited, threads=self.threads)
+        return [_ending(values, session.run(widened(inputs))) for inputs, values in zip(self.trials, found, strict=True)]
+
     def _is_outside(self, trial: int, contract: Contract) -> bool:
         """Whether a trial is none of those that a contract speaks of."""
         wide = any(
@@ -146,8 +157,8 @@ class Reference:
 
     def _evidence(self, trial: int, name: str) -> Evidence:
         return Evidence(
-            lambda runs: self._noise(runs).unit(trial, name),
-            lambda runs: self._noise(runs).moves(trial, name),
+            lambda runs: self._noise(trial, runs).unit(trial, name),
+            lambda runs: self._noise(trial, runs).moves(trial, name),
             lambda allowed: self._blind(trial, name, allowed),
             name in self._signs,
         )
@@ -158,9 +169,9 @@ class Reference:
         every = [dict(leaves(values)) for values in self.outputs]
         return {name for name in every[0] if not any(np.any(values.get(name)) for values in every)} if every else set()
 
-    def _noise(self, runs: int) -> Noise:
-        """The noise, by at least so many runs."""
-        self._measured.measure(runs)
+    def _noise(self, trial: int, runs: int) -> Noise:
+        """The noise, by at least so many runs of a trial."""
+        self._measured.measure(runs, trial)
         return self._measured
 
     @cached_property
@@ -168,7 +179,7 @@ class Reference:
         return Noise(self.model, self._open, self.trials, self.outputs)
 
     def _open(self, *, optimize: bool = False, change: Moved | None = None) -> Session:
-        return Session(self.model, optimize=optimize, threads=self.threads, change=change)
+        return Session(self.model, optimize=optimize, threads=self.threads, change=change, header=self._header)
 
     def _blind(self, trial: int, name: str, allowed: Array) -> Array | None:
         """Where an output moves by more than is `allowed` when queries that see no key are answered otherwise."""
@@ -209,6 +220,16 @@ class Reference:
     @cached_property
     def _twin(self) -> Reference:
         return Reference(float32_twin(self.model), [widened(inputs) for inputs in self.trials], threads=self.threads)
+
+
+def _ending(values: Arrays, limited: Arrays) -> Arrays:
+    """`values`, but those of `limited` where these are no finite numbers."""
+    return {
+        name: np.where(np.isfinite(ends := np.asarray(limited[name])), value, ends).astype(value.dtype)
+        if isinstance(value, np.ndarray) and machine_eps(value.dtype) is not None and value.shape == np.shape(limited[name])
+        else value
+        for name, value in values.items()
+    }
 
 
 def _same(one: Any, other: Any) -> Array:

@@ -17,6 +17,7 @@ from onnx import helper, numpy_helper
 
 from regraft.errors import RegraftError
 from regraft.files.bundle import check_sums
+from regraft.files.convert import Header
 from regraft.files.loading import load
 from regraft.files.saving import INLINE_LIMIT, save
 from regraft.ir.endless import check_size
@@ -53,6 +54,7 @@ class Session:
         optimize: let ONNX Runtime rewrite the graph; off, it runs what is written.
         threads: that share the work of one operator; 0 lets ONNX Runtime choose.
         change: of weights, in this session alone; for a `Model`.
+        header: of the `Model`, if it was exported already.
 
     Attributes:
         inputs: those that `run` must be given.
@@ -64,8 +66,16 @@ class Session:
         ModelError: the file cannot be read.
     """
 
-    def __init__(self, model: Runnable, *, optimize: bool = False, threads: int = 0, change: Change | None = None):
-        self._change = change
+    def __init__(
+        self,
+        model: Runnable,
+        *,
+        optimize: bool = False,
+        threads: int = 0,
+        change: Change | None = None,
+        header: Header | None = None,
+    ):
+        self._change, self._header = change, header
         self._kept: list[Any] = []  # values that ONNX Runtime reads as long as the session lives
         if isinstance(model, str | os.PathLike) and os.path.isdir(model):
             check_sums(Path(model))
@@ -91,7 +101,7 @@ class Session:
             check_size(load(path))
             return _session(str(path), options)
         check_size(model)
-        attached = attach(model, options, _ort_value, self._change)
+        attached = attach(model, options, _ort_value, self._change, self._header)
         if attached is None:
             with tempfile.TemporaryDirectory(prefix="regraft-") as folder:
                 return _session(str(save(model.device, Path(folder, "model.onnx"), "external")), options)

@@ -13,7 +13,7 @@ from typing import Literal
 from regraft.verification.sizes import Scale
 
 Floats = Literal["ordinary", "large", "zeros", "ties", "negative"]
-Integers = Literal["flags", "signed", "wide"]
+Integers = Literal["flags", "signed", "medium", "wide"]
 Indices = Literal["random", "ends", "sweep", "first"]
 Masks = Literal["prefix", "left", "holes", "ones", "hiding"]
 
@@ -29,7 +29,8 @@ class Trial:
         scale: sizes of what the model leaves open.
         floats: standard normal; 30 times that, with outliers, the first row above zero; zeros of both signs; halves
             with ties; all below zero.
-        integers: 0 and 1; small, of both signs; large, the first row above zero, the last one below.
+        integers: 0 and 1; small, of both signs; more than 16 bits hold; large, the first row above zero, the last one
+            below.
         indices: random rows of a table; its first, last and random ones; all in turn, as far as the input is long; the
             first two.
         masks: ones up to a length; from a place on (left padding); with holes; ones alone; one row hides everything.
@@ -61,7 +62,7 @@ TRIALS = (
     Trial("large values, odd sizes", _ODD, "large", "wide", "ends", "left", shift=3, lead=2**31 + 7, overrides=True),
     Trial("negative values", _USUAL, "negative", "signed", "sweep", "holes", shift=1, lead=-3),
     Trial("one element", _ONE, "ordinary", "signed", "ends", "ones", lead=2, overrides=True),
-    Trial("ties, odd sizes", _ODD, "ties", "signed", "sweep", "hiding", lead=5),
+    Trial("ties, odd sizes", _ODD, "ties", "medium", "sweep", "hiding", lead=5),
     Trial("zeros", _USUAL, "zeros", "flags", "random", "ones", shift=2),
 )
 """In the order in which they are run, where fewer are asked for."""

@@ -18,6 +18,7 @@ _LARGE = 30.0
 _OUTLIER, _EVERY = 120.0, 13  # one in so many: e to its power is more than float32 holds
 _SMALL_TABLE = 4096  # rows that a sweep looks up one after the other
 _HIDDEN = -1e4
+_MEDIUM = 100_000
 
 
 def make_values(what: Meaning, shape: tuple[int, ...], dtype: np.dtype[Any], trial: Trial, random: Any) -> Array:
@@ -72,6 +73,8 @@ def _integers(shape: tuple[int, ...], dtype: np.dtype[Any], sizes: bool, trial: 
     low, high = _limits(dtype)
     if trial.integers == "signed":
         found = np.asarray(random.integers(max(low, -5), min(high, 6), shape))
+    elif trial.integers == "medium":
+        found = np.asarray(random.integers(max(low, -_MEDIUM), min(high, _MEDIUM), shape))
     else:
         wide = min(high, 2**40)  # sums and products of a few still fit 64 bits
         found = np.asarray(random.integers(max(low, -wide), wide, shape))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from regraft.errors import RegraftError, VerificationError
-from regraft.files.convert import Header
+from regraft.files.convert import Header, export
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.ir.schema import RANDOM
@@ -75,10 +75,11 @@ class Watch:
 
     def expect(self, model: Model) -> None:
         """Hold what comes against `model`."""
-        session = Session(model, threads=self._threads)
+        header = export(model.device)
+        session = Session(model, threads=self._threads, header=header)
         self.samples = sample(model, session.run, given=self._given, count=self._trials, seed=self._seed)
         self.unstable = _unstable(session, self.samples) if any(map(_draws, model.nodes())) else ()
-        self._hold(model, [one.outputs for one in self.samples])
+        self._hold(model, [one.outputs for one in self.samples], header)
 
     @property
     def compares(self) -> bool:
@@ -112,7 +113,8 @@ class Watch:
         """
         if contract.changes_interface or Interface.of(model).inputs != self._interface.inputs:
             self._follow(model, names)
-        session = Session(model, threads=self._threads)
+        header = header or export(model.device)
+        session = Session(model, threads=self._threads, header=header)
         found = [self._again(session, one, names) for one in self.samples]
         drift = self._judge(model, found, contract, places)
         self.interface = differences(self._interface, Interface.of(model), found, named)
@@ -158,10 +160,10 @@ class Watch:
         """Find inputs for both: the ones of before, where they fit; those that `new` has gained are made."""
         old = {new: old for old, new in names.inputs.items()}
         made = make_inputs(new, seed=self._seed)
-        inputs = self.samples[0].inputs
-        misfits = [n for n in made if (name := old.get(n, n)) in inputs and not _fits(new, n, inputs[name])]
-        if given := set(self._given.values).intersection(old.get(name, name) for name in misfits):
-            raise VerificationError(f"the given input '{min(given)}' no longer fits the model; give one that does")
+        given = [(n, one.inputs[name]) for n in made for one in self.samples if (name := old.get(n, n)) in one.inputs]
+        misfits = dict.fromkeys(n for n, value in given if not _fits(new, n, value))
+        if wrong := set(self._given.values).intersection(old.get(name, name) for name in misfits):
+            raise VerificationError(f"the given input '{min(wrong)}' no longer fits the model; give one that does")
         if misfits:
             self._sample_both(new, names)
         for one in self.samples:

@@ -132,4 +132,30 @@ CONTROL = [
         '(float[n,8] x) => (float[] y) { y = mine.Act(x) } <domain: "mine", opset_import: ["" : 17]> Act (a) => (b)'
         " { c = Tanh(a) b = Relu(c) } !mine:1",
     ),
+    wrong(
+        "number-as-flag",
+        "a branch that is taken for numbers over 1 is gone",
+        "(float[n,8] x, int64 mode) => (float[] y) { c = Greater(mode, i1)"
+        " y = If (c) <then_branch = t () => (float[p,q] u) { u = Exp(x) },"
+        " else_branch = e () => (float[p,q] v) { v = Neg(x) }> }",
+        "(float[n,8] x, int64 mode) => (float[] y) { y = Neg(x) }",
+    ),
+    wrong(
+        "rarely",
+        "a branch that is taken where the sum is large is gone",
+        choice(SUMS, "Tanh", "Neg"),
+        f"{X} {{ y = Neg(x) }}",
+    ),
+    wrong(
+        "sequence-at",
+        "the second of a sequence is taken, not the first",
+        "(seq(float[n,2]) s) => (float[] y) { y = SequenceAt(s, i0) }",
+        "(seq(float[n,2]) s) => (float[] y) { y = SequenceAt(s, i1) }",
+    ),
+    wrong(
+        "overridden-ignored",
+        "a factor that a caller may override is taken for its default",
+        "(float[n,8] x, float[1] k = {2}) => (float[] y) { y = Mul(x, k) }",
+        "(float[n,8] x, float[1] k = {2}) => (float[] y) { y = Add(x, x) }",
+    ),
 ]

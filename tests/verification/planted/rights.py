@@ -457,4 +457,10 @@ RIGHT = [
         "(float[n,8] x) => (float[] y) { y = Tanh(x) }",
         same_bits=True,
     ),
+    right(
+        "softmax-written-out",
+        "Softmax is written out: what its kernel flushes to zero may be kept",
+        f"{X} {{ y = Softmax(x) }}",
+        f"{X} {{ m = ReduceMax <axes = [-1]> (x) d = Sub(x, m) e = Exp(d) s = ReduceSum(e, last) y = Div(e, s) }}",
+    ),
 ]

@@ -198,4 +198,11 @@ SIZES = [
         "(float[batch,seq,4] x) => (float[] y) { s = Shape <start = 1, end = 2> (x) m = Sub(s, v8)"
         " k = Concat <axis = 0> (v8, m) a, b = Split <axis = 1> (x, k) y = Concat <axis = 1> (b, a) }",
     ),
+    wrong(
+        "pool-ceil",
+        "the last row and column of odd images are left out",
+        "(float[batch,3,height,width] x) => (float[] y)"
+        " { y = MaxPool <kernel_shape = [2, 2], strides = [2, 2], ceil_mode = 1> (x) }",
+        "(float[batch,3,height,width] x) => (float[] y) { y = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (x) }",
+    ),
 ]

@@ -351,4 +351,38 @@ VALUES = [
         f"{X} {{ s = ReduceSum(x, last) c = Greater(s, f100) n = Neg(x) y = Where(c, n, x) }}",
         f"{X} {{ y = Identity(x) }}",
     ),
+    wrong(
+        "int-abs",
+        "Abs of integers is gone",
+        "(int32[n,6] x) => (int32[] y) <int32 k = {3}> { p = Mul(x, k) y = Abs(p) }",
+        "(int32[n,6] x) => (int32[] y) <int32 k = {3}> { y = Mul(x, k) }",
+    ),
+    wrong(
+        "int16-offset",
+        "half of a 16-bit number is cut off at 255",
+        "(int16[n,6] x) => (float[] y) { f = Cast <to = 1> (x) y = Mul(f, half) }",
+        "(int16[n,6] x) => (float[] y) <float most = {255}> { f = Cast <to = 1> (x) h = Mul(f, half) y = Min(h, most) }",
+    ),
+    wrong(
+        "angles-cut",
+        "positions of a rotary table are taken modulo 16",
+        "(float[b,s,8] x, int64[b,s] position_ids) => (float[] y) { p = Cast <to = 1> (position_ids)"
+        " a = Mul(p, half) e = Unsqueeze(a, v2) c = Cos(e) y = Mul(x, c) }",
+        "(float[b,s,8] x, int64[b,s] position_ids) => (float[] y) { m = Mod(position_ids, i16) p = Cast <to = 1> (m)"
+        " a = Mul(p, half) e = Unsqueeze(a, v2) c = Cos(e) y = Mul(x, c) }",
+    ),
+    wrong(
+        "a-label",
+        "the last label is encoded as another",
+        "(int64[n] x) => (int64[] y) { y = ai.onnx.ml.LabelEncoder <keys_int64s = [0, 1, 2],"
+        " values_int64s = [10, 20, 30], default_int64 = -1> (x) }!ai.onnx.ml:3",
+        "(int64[n] x) => (int64[] y) { y = ai.onnx.ml.LabelEncoder <keys_int64s = [0, 1, 2],"
+        " values_int64s = [10, 20, 31], default_int64 = -1> (x) }!ai.onnx.ml:3",
+    ),
+    wrong(
+        "min-to-zero",
+        "a minimum of integers is never above zero",
+        "(int64[n,5] x) => (int64[] y) { y = ReduceMin <axes = [1]> (x) }",
+        "(int64[n,5] x) => (int64[] y) { m = ReduceMin <axes = [1]> (x) y = Min(m, i0) }",
+    ),
 ]

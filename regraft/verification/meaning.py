@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -115,6 +115,8 @@ def meaning(variable: Variable, port: Port, sizes: bool = False) -> Meaning:
         return Meaning("length", max(bounds, default=None))
     if is_float or dtype is None:
         return Meaning("float", sizes=sizes)
+    if not sizes and rank == 0 and (asked := _asked(uses)):
+        return Meaning("choice", choices=(*asked, max(asked) + 1))
     masks = named == "mask" or (named is None and any(_is_masking(node, place) for node, place in uses))
     if rank >= 2 and masks:
         return Meaning("mask")
@@ -129,6 +131,12 @@ def _is_masking(node: Node, place: int) -> bool:
         return False
     others = (_constant(tensor) for tensor in node.inputs if tensor is not node.inputs[place])
     return node.op != "Mul" or not any(other is not None and other.size == 1 for other in others)
+
+
+def _asked(uses: Iterable[tuple[Node, int]]) -> list[int]:
+    """The numbers that an input is compared with for equality: one may choose a branch, as 16,000 samples a second."""
+    others = (_constant(node.inputs[1 - place]) for node, place in uses if node.op == "Equal")
+    return sorted({int(other.values.reshape(-1)[0]) for other in others if other is not None and other.size == 1})
 
 
 def sizing_values(model: Model) -> set[Tensor]:

@@ -32,7 +32,7 @@ def limited_twin(model: Model) -> Model | None:
     for graph in _graphs(written.graph):
         _limit(graph, halves)
     for name, power in ((_UP, _POWER), (_DOWN, -_POWER)):
-        written.graph.initializer.append(numpy_helper.from_array(np.float32(2.0**power), name))
+        written.graph.initializer.append(numpy_helper.from_array(np.array(2.0**power, np.float32), name))
     limited = from_proto(written, model.path, values)
     limited.host = twin.host
     return limited
@@ -49,7 +49,9 @@ def _halves(root: onnx.GraphProto) -> Iterator[str]:
     """The names of the values in float16 that nodes give."""
     for graph in _graphs(root):
         typed = {
-            info.name for info in (*graph.value_info, *graph.output) if info.type.tensor_type.elem_type == TensorProto.FLOAT16
+            info.name
+            for info in (*graph.value_info, *graph.output)
+            if info.type.tensor_type.elem_type == TensorProto.FLOAT16
         }
         yield from (name for node in graph.node for name in node.output if name in typed)
 

@@ -139,7 +139,9 @@ class Reference:
         if limited is None:
             return list(found)
         session = Session(limited, threads=self.threads)
-        return [_ending(values, session.run(widened(inputs))) for inputs, values in zip(self.trials, found, strict=True)]
+        return [
+            _ending(values, session.run(widened(inputs))) for inputs, values in zip(self.trials, found, strict=True)
+        ]
 
     def _is_outside(self, trial: int, contract: Contract) -> bool:
         """Whether a trial is none of those that a contract speaks of."""
@@ -226,7 +228,9 @@ def _ending(values: Arrays, limited: Arrays) -> Arrays:
     """`values`, but those of `limited` where these are no finite numbers."""
     return {
         name: np.where(np.isfinite(ends := np.asarray(limited[name])), value, ends).astype(value.dtype)
-        if isinstance(value, np.ndarray) and machine_eps(value.dtype) is not None and value.shape == np.shape(limited[name])
+        if isinstance(value, np.ndarray)
+        and machine_eps(value.dtype) is not None
+        and value.shape == np.shape(limited[name])
         else value
         for name, value in values.items()
     }

@@ -77,8 +77,8 @@ def _first(model: Model, run: Run, given: Given, seed: int) -> Sample:
     if set(inputs) <= set(given.values):
         raise failure
     raise InputError(
-        f"{failure}; the inputs were made, at {len(set(tried))} sizes: give real ones with --inputs FILE.npz, or sizes with "
-        "--inputs NAME=2x16"
+        f"{failure}; the inputs were made, at {len(set(tried))} sizes: give real ones with --inputs FILE.npz, or sizes "
+        "with --inputs NAME=2x16"
     ) from failure
 
 

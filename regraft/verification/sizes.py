@@ -38,12 +38,14 @@ class Scale:
 
     Attributes:
         joined: whether a length that one input alone has is the sum of all others: a mask over past and new tokens.
+        stacked: whether an open axis without a name that follows fixed ones is the batch: states of stacked layers.
     """
 
     batch: int = 2
     sequence: int = 16
     image: int = 32
     joined: bool = False
+    stacked: bool = False
 
 
 class Sizes:
@@ -79,8 +81,12 @@ class Sizes:
         """The shape of an input. `channels`: what a convolution expects of it."""
         if port.name in self.given.shapes:
             return tuple(self.given.shapes[port.name])
+        dims = list(_dims(port))
+        if self.scale.stacked:
+            first = next((axis for dim, axis, _ in dims if not isinstance(dim, int)), 0)
+            dims = [(dim, 0 if dim is None and axis == first else axis, image) for dim, axis, image in dims]
         return tuple(
-            dim if isinstance(dim, int) else self._size(dim, axis, image, channels) for dim, axis, image in _dims(port)
+            dim if isinstance(dim, int) else self._size(dim, axis, image, channels) for dim, axis, image in dims
         )
 
     def _solve(self, known: Sequence[tuple[str, int]]) -> None:

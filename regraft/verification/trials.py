@@ -81,9 +81,19 @@ def cautious(trial: Trial) -> Iterator[Trial]:
 
 LADDER = (
     *(Scale(batch, joined=joined) for joined in (False, True) for batch in (2, 1)),
-    *(Scale(batch, *sizes) for sizes in ((64, 64), (8, 128), (256, 224), (1, 320), (512, 480)) for batch in (2, 1)),
+    *(
+        Scale(batch, sequence, image, stacked=stacked)
+        for sequence, image in ((16, 32), (64, 64), (8, 128), (256, 224), (1, 320), (512, 480))
+        for stacked in (False, True)
+        for batch in (2, 1)
+    ),
 )
 """Sizes to try on a model that does not run on the usual ones: reflect pads, states of a fixed batch."""
 
-WINDOWS = tuple(Scale(batch, samples) for samples in (1600, 4096, 16000, 48000) for batch in (1, 2))
+WINDOWS = tuple(
+    Scale(batch, samples, stacked=stacked)
+    for samples in (1600, 4096, 16000, 48000)
+    for stacked in (False, True)
+    for batch in (1, 2)
+)
 """More of them, for inputs that are a window of sound."""

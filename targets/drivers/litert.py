@@ -46,7 +46,11 @@ def compile(model: str, folder: str, options: dict[str, Any]) -> dict[str, Any]:
         shutil.copyfile(Path(scratch, f"{Path(model).stem}_float32.tflite"), Path(folder, MODEL))
     dtypes = [onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type) for value in graph.output]
     outputs = {value.name: dtype.name for value, dtype in zip(graph.output, dtypes)}
-    scalars = [value.name for value in graph.output if value.type.tensor_type.HasField("shape") and not value.type.tensor_type.shape.dim]  # onnx2tf gives them an axis
+    scalars = [
+        value.name
+        for value in graph.output
+        if value.type.tensor_type.HasField("shape") and not value.type.tensor_type.shape.dim
+    ]  # onnx2tf gives them an axis
     Path(folder, PORTS).write_text(json.dumps({"inputs": inputs, "outputs": outputs, "scalars": scalars}))
     kinds = Counter(one["op_name"] for one in _open(folder, options)._get_ops_details())  # no public way says it
     partitions = kinds.pop(_DELEGATE, 0)

@@ -361,7 +361,8 @@ VALUES = [
         "int16-offset",
         "half of a 16-bit number is cut off at 255",
         "(int16[n,6] x) => (float[] y) { f = Cast <to = 1> (x) y = Mul(f, half) }",
-        "(int16[n,6] x) => (float[] y) <float most = {255}> { f = Cast <to = 1> (x) h = Mul(f, half) y = Min(h, most) }",
+        "(int16[n,6] x) => (float[] y) <float most = {255}> { f = Cast <to = 1> (x) h = Mul(f, half)"
+        " y = Min(h, most) }",
     ),
     wrong(
         "angles-cut",

@@ -118,7 +118,7 @@ class _Floats:
                 unit = np.zeros(self.before.shape)
             allowed = self._promised() + FACTOR * np.maximum(unit, self._floor())
             failed = self._failed(allowed)
-            if runs == RUNS[0] and failed.any():
+            if runs == RUNS[1] and failed.any():
                 self._set_apart(allowed)
                 failed = self._failed(allowed)
             if runs > RUNS[0] and (self.difference > _HOPELESS * allowed)[failed].any():

@@ -18,6 +18,7 @@ Indices = Literal["random", "ends", "sweep", "first"]
 Masks = Literal["prefix", "left", "holes", "ones", "hiding"]
 
 _USUAL, _ODD, _ONE = Scale(), Scale(3, 17, 45), Scale(1, 1, 32)
+_PAIR, _SHORT, _ROW = Scale(2, 17, 45), Scale(2, 7, 32), Scale(1, 5, 32)
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,10 @@ USUAL = Trial("usual")
 TRIALS = (
     USUAL,
     Trial("large values, odd sizes", _ODD, "large", "wide", "ends", "left", shift=3, lead=2**31 + 7, overrides=True),
-    Trial("negative values", _USUAL, "negative", "signed", "sweep", "holes", shift=1, lead=-3),
+    Trial("negative values", _SHORT, "negative", "signed", "sweep", "holes", shift=1, lead=-3),
     Trial("one element", _ONE, "ordinary", "signed", "ends", "ones", lead=2, overrides=True),
-    Trial("ties, odd sizes", _ODD, "ties", "medium", "sweep", "hiding", lead=5),
-    Trial("zeros", _USUAL, "zeros", "flags", "random", "ones", shift=2),
+    Trial("ties, odd sizes", _PAIR, "ties", "medium", "sweep", "hiding", lead=5),
+    Trial("zeros", _ROW, "zeros", "flags", "random", "ones", shift=2),
 )
 """In the order in which they are run, where fewer are asked for."""
 

@@ -7,8 +7,8 @@ from typing import Literal
 import ml_dtypes
 import numpy as np
 
+from regraft.mixed_precision.half_pass import HalfPass
 from regraft.pipelines.options import option
-from regraft.precision.half_pass import HalfPass
 from regraft.verification.contract import precision
 
 

@@ -10,7 +10,7 @@ import click
 from regraft.cli.parameters import PATH, command, model_argument, seed
 
 if TYPE_CHECKING:
-    from regraft.precision.plan import Row
+    from regraft.mixed_precision.plan import Row
 
 HEAD, RIGHT = ("value", "op", "low", "high", "least", "precision", "why"), (2, 3, 4)
 DTYPES = {"float16": "convert-fp16", "bfloat16": "convert-bf16"}
@@ -57,9 +57,9 @@ def precision_plan(
     from regraft.cli.output import count, title
     from regraft.cli.parameters import arrays
     from regraft.files.loading import load
+    from regraft.mixed_precision import plan
+    from regraft.mixed_precision.policy import Mode
     from regraft.pipelines.options import kind_of
-    from regraft.precision import plan
-    from regraft.precision.policy import Mode
 
     if output is not None and output.suffix != ".toml":
         raise click.UsageError(f"the plan goes to a .toml file, not {output}")

@@ -12,7 +12,7 @@ import ml_dtypes
 import numpy as np
 from onnx import defs
 
-from regraft.ir.graph import Tensor
+from regraft.ir.graph import Graph, Tensor
 from regraft.opset.site import Site
 from regraft.opset.types import Types, dtype_name
 
@@ -52,6 +52,10 @@ def compute_wider(site: Site, schema: defs.OpSchema, parameter: str) -> None:
     name = refused(schema, site.node.inputs, site.node.outputs, site.types)[parameter]
     narrow = next((d for d in _WIDER if dtype_name(d) == name), None)
     if narrow is None:
+        site.refuse(f"it has no {site.node.op} of {name}")
+    if any(
+        isinstance(value, Graph) for value in site.node.attrs.values()
+    ):  # its bodies would have to give the wider type
         site.refuse(f"it has no {site.node.op} of {name}")
     floating = narrow.name in ("bfloat16", "float16")
     ops = _BOOLEANS_TOO if name == "tensor(bool)" else _INTEGERS_TOO

@@ -372,6 +372,12 @@ def test_what_cannot_be_said_is_refused(opset: int, version: int, text: str, sai
     assert said in message
 
 
+def test_what_a_branch_gives_is_not_widened() -> None:
+    branches = "then_branch = t () => (bfloat16[n] a) { a = Identity(x) }, else_branch = e () => (bfloat16[n] b)"
+    text = f"g (bfloat16[n] x, bool c) => (bfloat16[n] y) {{ y = If (c) <{branches} {{ b = Add(x, x) }}> }}"
+    assert "it has no If of tensor(bfloat16)" in refusal(parse(text, 18), 13)
+
+
 def test_a_refusal_names_the_node() -> None:
     model = parse("g (float[3] x, int64[1] a) => (float[N,M] y) { y = Unsqueeze(x, a) }", 13)
     model.graph.nodes[0].name = "culprit"

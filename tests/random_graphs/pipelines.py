@@ -20,7 +20,6 @@ NEEDED = {
 ASSUMING = {"infinite", "assume", "assume-no-empty-rows"}
 """Options by which a pass takes something for granted that a random model need not keep."""
 
-OLDER = {"convert-opset{version=13,only=newer}"}
 LAST = "select-outputs", "set-shapes", "split-layers"
 
 
@@ -29,9 +28,7 @@ def pipeline(seed: int, output: str) -> str:
     random = np.random.default_rng(seed)
     names = [str(n) for n in random.choice(passes.names(), int(random.integers(2, 7)))]
     names = [n for n in names if n not in LAST] + list(dict.fromkeys(n for n in names if n in LAST))
-    chosen = [_with_options(name, random, output) for name in names]
-    # convert-opset does not yet see that an operator of an older opset has no bfloat16
-    return ",".join(one for one in chosen if "convert-bf16" not in names or one not in OLDER)
+    return ",".join(_with_options(name, random, output) for name in names)
 
 
 def _with_options(name: str, random: np.random.Generator, output: str) -> str:

@@ -18,7 +18,7 @@ from regraft.targeting.process import CompilerError
 from regraft.targeting.target import read_target
 from regraft.verification.contract import precision
 from regraft.verification.runtime import Session
-from tests.precision.conftest import build
+from tests.mixed_precision.conftest import build
 
 RNG = np.random.default_rng(0)
 INPUTS = {"x": RNG.random((4, 64)).astype(np.float32)}

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regraft.ir.graph import Graph, Variable
-from regraft.precision.cut import settle
-from regraft.precision.unit import Slot, Unit
+from regraft.mixed_precision.cut import settle
+from regraft.mixed_precision.unit import Slot, Unit
 
 
 def make(wanted: Sequence[bool | None], edges: Sequence[tuple[int, int]]) -> list[Unit]:

@@ -16,14 +16,14 @@ from regraft.errors import PassError
 from regraft.files.stream import write_file
 from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
+from regraft.mixed_precision import cut
+from regraft.mixed_precision.extent import Limits
+from regraft.mixed_precision.lower import Decision, decide, examine
+from regraft.mixed_precision.observe import Range, observe
+from regraft.mixed_precision.policy import Mode, make_policy
+from regraft.mixed_precision.unit import Unit
+from regraft.mixed_precision.units import collect
 from regraft.outside import parse_toml, read_text
-from regraft.precision import cut
-from regraft.precision.extent import Limits
-from regraft.precision.lower import Decision, decide, examine
-from regraft.precision.observe import Range, observe
-from regraft.precision.policy import Mode, make_policy
-from regraft.precision.unit import Unit
-from regraft.precision.units import collect
 from regraft.rewriting.rule_pass import ensure_types
 
 Named = tuple[Tensor, Unit]

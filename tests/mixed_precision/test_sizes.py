@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from regraft.mixed_precision import plan
 from regraft.passes.convert_bf16 import ConvertBf16
 from regraft.pipelines.pass_ import Context
-from regraft.precision import plan
-from tests.precision.conftest import build, halve
+from tests.mixed_precision.conftest import build, halve
 
 RNG = np.random.default_rng(1)
 

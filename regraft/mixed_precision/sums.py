@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from regraft.ir import schema
 from regraft.ir.graph import Tensor
-from regraft.precision.sizes import ARITHMETIC, VIEWS
-from regraft.precision.unit import Unit
+from regraft.mixed_precision.sizes import ARITHMETIC, VIEWS
+from regraft.mixed_precision.unit import Unit
 
 _SUMMING = frozenset({"Add", "Mean", "Sub", "Sum"})
 _CARRYING = ARITHMETIC | VIEWS | {"Neg"}

@@ -10,9 +10,9 @@ import numpy as np
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Constant, Function, Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
+from regraft.mixed_precision import support
+from regraft.mixed_precision.unit import Slot, Tie, Unit
 from regraft.opset.types import Types, dtype_name
-from regraft.precision import support
-from regraft.precision.unit import Slot, Tie, Unit
 from regraft.rewriting.rule_pass import rewritten
 
 SINGLE = np.dtype(np.float32)

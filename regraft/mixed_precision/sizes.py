@@ -15,11 +15,11 @@ import numpy as np
 
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
-from regraft.precision.extent import Constants, Gain, Limits
-from regraft.precision.norms import Norms
-from regraft.precision.solve import solve
-from regraft.precision.unit import Unit
-from regraft.precision.units import is_constant
+from regraft.mixed_precision.extent import Constants, Gain, Limits
+from regraft.mixed_precision.norms import Norms
+from regraft.mixed_precision.solve import solve
+from regraft.mixed_precision.unit import Unit
+from regraft.mixed_precision.units import is_constant
 
 WIDENING = frozenset({"Exp", "Pow", "ReduceProd", "ReduceSumSquare", "CumProd"})
 """Operators whose results have another order of magnitude than what they read."""

@@ -8,13 +8,13 @@ import numpy as np
 
 from regraft.errors import PassError
 from regraft.ir.model import Model
+from regraft.mixed_precision.extent import Limits
+from regraft.mixed_precision.lower import carry_out, decide
+from regraft.mixed_precision.plan import read
+from regraft.mixed_precision.policy import Mode, make_policy
+from regraft.mixed_precision.support import FIRST_OPSET
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass
-from regraft.precision.extent import Limits
-from regraft.precision.lower import carry_out, decide
-from regraft.precision.plan import read
-from regraft.precision.policy import Mode, make_policy
-from regraft.precision.support import FIRST_OPSET
 from regraft.rewriting.rule_pass import ensure_types
 
 

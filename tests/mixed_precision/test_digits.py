@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from regraft.files.convert import clone
-from tests.precision.conftest import build, halve
+from tests.mixed_precision.conftest import build, halve
 
 RNG = np.random.default_rng(0)
 FAR = np.arange(4090, 4106, dtype=np.int64)[None]

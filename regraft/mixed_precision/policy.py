@@ -13,9 +13,9 @@ from regraft.errors import PassError, UnknownNameError
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
-from regraft.precision.layers import connected_layers
-from regraft.precision.unit import Unit
-from regraft.precision.units import is_constant
+from regraft.mixed_precision.layers import connected_layers
+from regraft.mixed_precision.unit import Unit
+from regraft.mixed_precision.units import is_constant
 from regraft.regions.attention import find_attentions
 from regraft.rewriting.rule_pass import rewritten
 from regraft.shapes import analyse

@@ -10,18 +10,18 @@ from regraft.ir.calls import called_functions
 from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
 from regraft.ir.schema import STAND_IN
+from regraft.mixed_precision import cut
+from regraft.mixed_precision.convert import convert
+from regraft.mixed_precision.digits import find_exact
+from regraft.mixed_precision.extent import Constants, Limits
+from regraft.mixed_precision.losses import find_lost, vanishes
+from regraft.mixed_precision.policy import Policy, is_product
+from regraft.mixed_precision.quantized import find_quantized
+from regraft.mixed_precision.sizes import Sizes, find_raw
+from regraft.mixed_precision.sums import find_sums
+from regraft.mixed_precision.unit import Unit
+from regraft.mixed_precision.units import AS_ASKED, collect, is_constant
 from regraft.pipelines.pass_ import Context
-from regraft.precision import cut
-from regraft.precision.convert import convert
-from regraft.precision.digits import find_exact
-from regraft.precision.extent import Constants, Limits
-from regraft.precision.losses import find_lost, vanishes
-from regraft.precision.policy import Policy, is_product
-from regraft.precision.quantized import find_quantized
-from regraft.precision.sizes import Sizes, find_raw
-from regraft.precision.sums import find_sums
-from regraft.precision.unit import Unit
-from regraft.precision.units import AS_ASKED, collect, is_constant
 from regraft.splitting import to_host
 from regraft.splitting.move import without_work
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from regraft.ir.graph import Constant
-from tests.precision.conftest import build, halve
+from tests.mixed_precision.conftest import build, halve
 
 RNG = np.random.default_rng(4)
 X = RNG.standard_normal((5, 32)).astype(np.float32)

@@ -19,12 +19,12 @@ import numpy as np
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.weights import dtype_from_onnx
-from regraft.precision.extent import Limits
-from regraft.precision.losses import amplified
-from regraft.precision.sizes import NORMALIZING, SATURATING, SHRINKING, VIEWS, WEIGHTED, Sizes
-from regraft.precision.solve import solve
-from regraft.precision.unit import Unit
-from regraft.precision.units import is_constant
+from regraft.mixed_precision.extent import Limits
+from regraft.mixed_precision.losses import amplified
+from regraft.mixed_precision.sizes import NORMALIZING, SATURATING, SHRINKING, VIEWS, WEIGHTED, Sizes
+from regraft.mixed_precision.solve import solve
+from regraft.mixed_precision.unit import Unit
+from regraft.mixed_precision.units import is_constant
 
 ANGLES = frozenset({"Cos", "Sin", "Tan"})
 ROUNDED = frozenset({"Ceil", "Floor", "Mod", "Round"})

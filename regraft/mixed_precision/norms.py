@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
-from regraft.precision.units import is_constant
+from regraft.mixed_precision.units import is_constant
 
 _REDUCING = frozenset({"ReduceMax", "ReduceMean", "ReduceSum"})
 _POWER = {"ReduceL1": 1.0, "ReduceL2": 1.0, "ReduceSumSquare": 2.0, "Abs": 1.0}

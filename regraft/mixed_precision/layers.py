@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
-from regraft.precision.unit import Unit
-from regraft.precision.units import is_constant
+from regraft.mixed_precision.unit import Unit
+from regraft.mixed_precision.units import is_constant
 
 _ELEMENTWISE = frozenset(
     {"Abs", "Add", "Celu", "Clip", "Div", "Dropout", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish"}

@@ -10,8 +10,8 @@ import regraft
 from regraft.errors import PassError
 from regraft.files.convert import clone, from_proto
 from regraft.ir.model import Model
-from regraft.precision import plan
-from regraft.precision.observe import observe
+from regraft.mixed_precision import plan
+from regraft.mixed_precision.observe import observe
 from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import Session
 from regraft.verification.verify import snapshot

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.precision.conftest import build, halve
+from tests.mixed_precision.conftest import build, halve
 
 RNG = np.random.default_rng(3)
 W = (RNG.standard_normal((4, 4)) / 2).astype(np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from types import ModuleType
 
 import regraft
 
@@ -12,11 +13,7 @@ def test_no_package_hides_a_public_name() -> None:
     assert {found.name for found in pkgutil.iter_modules(regraft.__path__)}.isdisjoint(regraft.__all__)
 
 
-def test_every_public_name_is_there() -> None:
+def test_no_public_name_becomes_a_module() -> None:
     for found in pkgutil.iter_modules(regraft.__path__):
         importlib.import_module(f"regraft.{found.name}")
-    assert all(
-        getattr(regraft, name).__name__
-        for name in regraft.__all__
-        if name not in ("exact", "interface", "reassociation")
-    )
+    assert not any(isinstance(getattr(regraft, name), ModuleType) for name in regraft.__all__)

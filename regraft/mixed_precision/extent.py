@@ -171,6 +171,7 @@ def _least(values: Array) -> float:
     return min((float(np.min(size, where=size > 0, initial=np.inf)) for size in sizes), default=math.inf)
 
 
+@np.errstate(over="ignore")  # a bound that is infinite is one
 def _gain(values: Array, over: Sequence[int]) -> Gain:
     if not values.size or not values.ndim:
         alone = float(np.abs(values).sum())

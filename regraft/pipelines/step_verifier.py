@@ -86,7 +86,7 @@ class StepVerifier:
             raise VerificationError(
                 f"{what} breaks its contract {self._contract}: {drift.failures[0]}{others}{self._before}"
             )
-        self._compared |= bool(drift.outputs)
+        self._compared |= drift.compared
         if self.report.verify == "final":
             self.report.drift = self.report.drift.worse(drift) if self.report.drift else drift
         return drift
@@ -95,7 +95,8 @@ class StepVerifier:
         """Verify what is left, and see that something was compared. Raises VerificationError."""
         self.settle()
         if self._watch and self.report.changed and not self._compared:
-            reason = f"every output depends on chance ({', '.join(self._watch.unstable)})"
+            chance = f"every output depends on chance ({', '.join(self._watch.unstable)})"
+            reason = "every output is empty" if self._watch.compares else chance
             if self._asked:
                 raise VerificationError(f"nothing could be compared: {reason}; --verify none goes without")
             self._give_up(reason)

@@ -37,6 +37,7 @@ class OutputDrift:
         reason: why the output failed; empty when it passed.
         meaningless: values that differ where the output means nothing, which are not judged.
         trial: which of the inputs it was.
+        values: how many were compared, on all inputs.
     """
 
     name: str
@@ -51,6 +52,7 @@ class OutputDrift:
     place: tuple[int, ...] = ()
     meaningless: int = 0
     trial: int = 0
+    values: int = 0
 
     @classmethod
     def failure(cls, name: str, reason: str, place: tuple[int, ...] = ()) -> OutputDrift:
@@ -76,6 +78,7 @@ class OutputDrift:
             max_rel=max(self.max_rel, other.max_rel),
             cosine=min(self.cosine, other.cosine),
             meaningless=self.meaningless + other.meaningless,
+            values=self.values + other.values,
         )
 
     def __str__(self) -> str:
@@ -97,6 +100,11 @@ class Drift:
     @property
     def passed(self) -> bool:
         return all(output.passed for output in self.outputs)
+
+    @property
+    def compared(self) -> bool:
+        """Whether a value was compared, not shapes alone."""
+        return any(output.values for output in self.outputs)
 
     @property
     def failures(self) -> list[OutputDrift]:

@@ -125,7 +125,7 @@ class Reference:
                         one = measure(name, old[name], new[name], loose, computed_in=np.dtype(np.float16))
                     else:
                         one = judge(name, old[name], new[name], contract, self._evidence(trial, name))
-                    one = replace(one, trial=trial)
+                    one = replace(one, trial=trial, values=0 if old[name] is None else np.size(old[name]))
                     worst[name] = worst[name].worse(one) if name in worst else one
         outputs = list(worst.values())
         if not contract.changes_interface:

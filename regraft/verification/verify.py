@@ -46,7 +46,7 @@ class Verdict:
     @property
     def passed(self) -> bool:
         """Whether something could be compared, and all of it is equal within the contract."""
-        return self.drift.passed and bool(self._compared)
+        return self.drift.passed and self.drift.compared
 
     @property
     def _compared(self) -> list[OutputDrift]:
@@ -64,6 +64,8 @@ class Verdict:
             return f"{counted}{more}: {failures[0]}"
         if not outputs:
             return f"undecided: two runs of the model before differ in every output ({', '.join(self.unstable)})"
+        if not self.drift.compared:
+            return "undecided: every output is empty; give real inputs"
         unstable = f"; random, so not compared: {', '.join(self.unstable)}" if self.unstable else ""
         contract = f"contract '{self.drift.contract}'"
         trials = f"on {self.drift.trials} trial{'s' if self.drift.trials > 1 else ''}"

@@ -243,3 +243,12 @@ def test_a_second_look_survives_what_crashes_and_what_does_not_end(tmp_path: Any
         endless = look.types(parse("g (float[n] x) => (float[] y) { y = Neg(x) }"))
         assert endless is not None
         assert endless.kind == "endless"
+
+
+EMPTY = "g (float[n, 4] x) => (float[] y) {{ s = {} (x) y = Slice(s, none, none) }}"
+
+
+def test_outputs_without_values_are_not_compared() -> None:
+    verdict = regraft.compare(*(parse(EMPTY.format(op), none=np.array([0])) for op in ("Sin", "Cos")))
+    assert not verdict.passed
+    assert verdict.summary == "undecided: every output is empty; give real inputs"

@@ -281,10 +281,10 @@ def _place(chosen: np.ndarray, n: int) -> tuple[int, ...]:
 
 
 def cosine(before: np.ndarray, after: np.ndarray) -> float:
-    """Cosine similarity of two tensors."""
+    """Cosine similarity of two tensors; 1 when both are zero, 0 when one is."""
     peak = max(np.abs(before).max(), np.abs(after).max())  # keeps squares of a mask's -3e38 finite
     if not peak:
-        return 0.0
+        return 1.0
     a, b = before / peak, after / peak
     norms = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(np.vdot(a, b).real) / norms if norms else 0.0

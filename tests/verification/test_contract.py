@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from regraft.verification.contract import approximation, combine, exact, interface, precision, reassociation
+from regraft.verification.drift import cosine
 
 RNG = np.random.default_rng(0)
 VALUES = RNG.standard_normal((8, 64)).astype(np.float32)
@@ -177,3 +178,9 @@ def test_exactness_of_half_precision_is_to_the_last_bits(ulps, passed):
     after = before + np.float16(ulps * 2.0**-10)
     assert exact.check({"y": before}, {"y": after}).passed is passed
     assert not exact.check({"y": np.ones(8, np.float32)}, {"y": np.nextafter(np.ones(8, np.float32), 2)}).passed
+
+
+@pytest.mark.parametrize(("one", "other", "similar"), [(0, 0, 1), (0, 1, 0), (1, 1, 1)])
+def test_the_cosine_of_zeros(one, other, similar):
+    before, after = np.full(3, one, np.float32), np.full(3, other, np.float32)
+    assert cosine(before, after) == pytest.approx(similar)

@@ -119,8 +119,6 @@ class Exporter:
             proto.type = AttributeProto.TENSOR
             self.tensor(Constant(name, value), proto.t)
         else:
-            if isinstance(value, type | np.dtype):  # graphsurgeon takes a dtype where ONNX has its number
-                value = helper.np_dtype_to_tensor_dtype(np.dtype(value))
             proto.CopyFrom(helper.make_attribute(name, value))
 
     def tensor(self, constant: gs.Constant, proto: onnx.TensorProto) -> None:

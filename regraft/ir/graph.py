@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from regraft.ir.weights import Absent, Array, Sparse, Value
+from regraft.ir.weights import Absent, Array, Sparse, Value, code_of
 
 Dim = int | str | None
 
@@ -172,7 +172,10 @@ def walk(graph: AnyGraph) -> Iterator[AnyGraph]:
 
 
 def adopt(graph: AnyGraph) -> None:
-    """Make the plain graphsurgeon nodes, tensors and bodies in `graph` ours; what is inside the bodies stays."""
+    """Make the plain graphsurgeon nodes, tensors and bodies in `graph` ours; what is inside the bodies stays.
+
+    An attribute that is a dtype, as graphsurgeon takes one, becomes ONNX's number of it.
+    """
     for node in graph.nodes:
         if type(node) is gs.Node:
             node.__class__ = Node
@@ -180,13 +183,21 @@ def adopt(graph: AnyGraph) -> None:
         for tensor in itertools.chain(node.inputs, node.outputs):
             if type(tensor) in _PLAIN:
                 tensor.__class__ = _PLAIN[type(tensor)]
-        for inner in subgraphs(node) if node.attrs else ():
-            if type(inner) is gs.Graph:
-                inner.__class__ = Graph
-                inner.unused = []
+        if node.attrs:
+            _adopt_attributes(node)
     for tensor in (*graph.inputs, *graph.outputs):
         if type(tensor) in _PLAIN:
             tensor.__class__ = _PLAIN[type(tensor)]
+
+
+def _adopt_attributes(node: Node) -> None:
+    for name, value in node.attrs.items():
+        if isinstance(value, type | np.dtype):
+            node.attrs[name] = code_of(value)
+    for inner in subgraphs(node):
+        if type(inner) is gs.Graph:
+            inner.__class__ = Graph
+            inner.unused = []
 
 
 _PLAIN: dict[type, type] = {gs.Variable: Variable, gs.Constant: Constant}

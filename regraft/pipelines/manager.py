@@ -140,8 +140,6 @@ class _Run:
 
     def check(self, one: Pass) -> None:
         """See that the pass left a graph that obeys ONNX's rules."""
-        for graph in self.model.graphs():
-            adopt(graph)
         _check(self.model, f"pass '{one}' left a broken graph{self.hint()}")
 
     def after_pass(self, number: int, one: Pass, said: PassReport) -> None:
@@ -179,6 +177,8 @@ def reference_for(model: Model, pipeline: Iterable[Pass]) -> Model:
 
 
 def _check(model: Model, what: str) -> None:
+    for graph in model.graphs():
+        adopt(graph)
     try:
         structure.check(model)
         if model.host is not None:

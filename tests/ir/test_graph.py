@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import onnx_graphsurgeon as gs
 import pytest
 
@@ -69,3 +70,10 @@ def test_a_function_with_an_overload_is_another_function() -> None:
     other.overload = "v2"
     assert plain.unique_id == ("d", "f")
     assert other.unique_id == ("d", "f", "v2")
+
+
+def test_a_dtype_among_the_attributes_becomes_its_number() -> None:
+    node = gs.Node("Cast", attrs={"to": np.float16}, inputs=[gs.Variable("x")], outputs=[gs.Variable("y")])
+    graph = Graph(nodes=[node])
+    adopt(graph)
+    assert node.attrs["to"] == onnx.TensorProto.FLOAT16

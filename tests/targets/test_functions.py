@@ -13,6 +13,7 @@ from regraft.pipelines.manager import run
 from regraft.pipelines.registry import targets
 from regraft.targeting.target import Target, read_target
 from tests.matrix.artifacts import ARTIFACTS, Artifact
+from tests.matrix.cells import conversion
 
 OPSETS = (11, 13, 17, 18, 20)
 TAKE_NONE = [name for name in targets.names() if read_target(name).profile.limits.functions]
@@ -23,7 +24,7 @@ def exported(artifact: Artifact, opset: int) -> Model | None:
     """The export in an opset; None where that cannot express it."""
     model = artifact.load()
     try:
-        run(model, f"strip-dropout,convert-opset{{version={opset}}}")
+        run(model, ",".join(filter(None, ("strip-dropout", conversion(artifact, opset)))))
     except PassError:
         return None
     return model

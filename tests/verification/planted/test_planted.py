@@ -18,6 +18,8 @@ from regraft.ir.model import Model
 from regraft.pipelines.pass_ import Context
 from regraft.verification.contract import Contract
 from regraft.verification.runtime import Session
+from tests.verification.planted.blind_right import BLIND_RIGHT
+from tests.verification.planted.blind_wrong import BLIND_WRONG
 from tests.verification.planted.control import CONTROL
 from tests.verification.planted.interface import INTERFACE
 from tests.verification.planted.masks import MASKS
@@ -27,7 +29,7 @@ from tests.verification.planted.sizes import SIZES
 from tests.verification.planted.values import VALUES
 from tests.verification.planted.weights import WEIGHTS
 
-PAIRS = [*SIZES, *VALUES, *WEIGHTS, *MASKS, *CONTROL, *INTERFACE, *RIGHT]
+PAIRS = [*SIZES, *VALUES, *WEIGHTS, *MASKS, *CONTROL, *INTERFACE, *RIGHT, *BLIND_WRONG, *BLIND_RIGHT]
 CONTRACTS = {"exact": exact, "reassociation": reassociation}
 NAMES = [pair.name for pair in PAIRS]
 

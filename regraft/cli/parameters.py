@@ -142,8 +142,8 @@ seed = click.option(
 )
 trials = click.option(
     "--trials",
-    type=click.IntRange(1, 6),
-    default=6,
+    type=click.IntRange(1, 7),
+    default=7,
     show_default=True,
     help="Sets of inputs to run on, unlike each other in size and in kind; 1 is the usual one.",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def make_inputs(model: Model, *, seed: int = 0, given: Given | None = None, tria
         if name not in variables:
             raise InputError(f"no input named '{name}'; known: {', '.join(variables) or 'none'}")
     asked = {*given.values, *given.shapes}
-    overridden = overrides(model) if trial.overrides else {}
+    overridden = overrides(model, trial.overrides) if trial.overrides else {}
     variables = {name: v for name, v in variables.items() if v.default is None or name in asked}
     ports = {name: Port.of_variable(v) for name, v in variables.items()}
     sizes = Sizes(ports, given, trial.scale, longest_sequence(model))
@@ -55,8 +56,8 @@ def make_inputs(model: Model, *, seed: int = 0, given: Given | None = None, tria
     return values | {name: value for name, value in overridden.items() if name not in values}
 
 
-def overrides(model: Model) -> dict[str, Any]:
-    """Other values for the small floats that are inputs with a default; sizes do not depend on these."""
+def overrides(model: Model, factor: float) -> dict[str, Any]:
+    """`factor` times the small floats that are inputs with a default, where sizes do not depend on these."""
     if model.graph.ir_version is not None and model.graph.ir_version < 4:
         return {}
     sizing = sizing_values(model)
@@ -66,7 +67,7 @@ def overrides(model: Model) -> dict[str, Any]:
         if default is None or default.nbytes > _SMALL or variable in sizing or default in sizing:
             continue
         if np.dtype(default.dtype).kind == "f":
-            found[variable.name] = np.asarray(default.values * np.asarray(1.25, default.dtype))
+            found[variable.name] = np.asarray(default.values * np.asarray(factor, default.dtype))
     return found
 
 
@@ -122,6 +123,8 @@ class _Maker:
         if port.kind != "tensor":
             raise InputError(f"input '{port.name}' is a {port.kind}, which is not generated: give it in a .json file")
         what = meaning(variable, port, variable in self.sizing)
+        if what.dim:
+            what = replace(what, rows=self.sizes.named.get(what.dim, 1))
         shape = self.sizes.shape(port, channels(variable) if what.kind == "float" else None)
         dtype = np.dtype(port.dtype or np.float32)
         self.room -= (nbytes := math.prod(shape) * dtype.itemsize)

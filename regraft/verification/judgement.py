@@ -12,11 +12,15 @@ import numpy as np
 from regraft.ir.weights import Array
 from regraft.verification.contract import PEAK, Contract
 from regraft.verification.drift import OutputDrift, cosine, machine_eps, root_mean_square, settled_by_form
-from regraft.verification.noise import FACTOR, smoothed
+from regraft.verification.noise import FACTOR, around, smoothed
 
 RUNS = (1, 2, 3, 6, 12)
 """Moved runs that measure the noise: few first, more only where single elements are in doubt."""
 
+_SURE = 10.0
+"""Times what is allowed otherwise, where the models agree in float64: then rounding it is, by a coarser kernel."""
+
+_AGREEING = 2.0**-34  # of the magnitudes: a thousandth of what float32 resolves
 _HOPELESS = 30.0  # times what several runs allow: more would not excuse it
 
 
@@ -28,12 +32,14 @@ class Evidence:
         unit: the noise of each element, by so many runs; None where there is none.
         moves: where a value that is no float was another in one of so many runs of the original.
         blind: where the output means nothing (see `unseeing`); None where that is nowhere.
+        apart: how far the models are from each other in float64; None where that is not known.
         only_signs: whether the original gives nothing but zeros, whatever the inputs, which say their signs alone.
     """
 
     unit: Callable[[int], Array | None] = lambda runs: None
     moves: Callable[[int], Array | None] = lambda runs: None
     blind: Callable[[Array], Array | None] = lambda allowed: None
+    apart: Callable[[], Array | None] = lambda: None
     only_signs: bool = False
 
 
@@ -121,9 +127,23 @@ class _Floats:
             if runs == RUNS[1] and failed.any():
                 self._set_apart(allowed)
                 failed = self._failed(allowed)
-            if runs > RUNS[0] and (self.difference > _HOPELESS * allowed)[failed].any():
+            if (
+                runs > RUNS[0]
+                and (self.difference > _HOPELESS * np.maximum(allowed, FACTOR * around(unit)))[failed].any()
+            ):
                 break
+        if failed.any() and not self.contract.spread:
+            allowed = np.where(self._is_rounding(), _SURE * allowed, allowed)
+            failed = self._failed(allowed)
         return self._verdict(allowed, failed)
+
+    def _is_rounding(self) -> Array | bool:
+        """Where the models agree in float64."""
+        apart = self.evidence.apart()
+        magnitude = _magnitude(self.before)
+        if apart is None or apart.shape != magnitude.shape:
+            return False
+        return np.asarray(apart <= _AGREEING * (magnitude + smoothed(magnitude)))
 
     def _set_apart(self, allowed: Array) -> None:
         """Leave out what means nothing; but a number must stay a number there too, or it spoils what it is added to."""

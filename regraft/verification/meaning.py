@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -29,6 +29,23 @@ _CARRIED = {  # ops whose output holds the values of these inputs
     "Min": range(1000),
 }
 _SAME_SHAPE = ("Identity", "Cast", "Dropout", "DequantizeLinear")
+_ALIKE = frozenset(
+    {
+        "Abs",
+        "Cast",
+        "Dropout",
+        "Erf",
+        "Exp",
+        "Gelu",
+        "Identity",
+        "LogSoftmax",
+        "Neg",
+        "Relu",
+        "Sigmoid",
+        "Softmax",
+        "Tanh",
+    }
+)
 _SAME_VALUES = ("Identity", "Cast", "Unsqueeze", "Squeeze", "Reshape")
 TABLES = {  # (op, place of the index) -> place of the table
     ("Gather", 1): 0,
@@ -63,6 +80,8 @@ _CHOICES = {  # attributes that list what an input may be
     "OneHotEncoder": ("cats_int64s", "cats_strings"),
 }
 _FAR = 32  # steps back from a node: without an end to them, long chains would take quadratic time
+_MANY = 32  # numbers at which a model decides something
+_ORDERING = ("Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Min", "Mod")
 _SEGMENTS = 16  # tables with fewer rows hold token types
 
 _NAMES: tuple[tuple[str, Kind], ...] = (
@@ -80,20 +99,32 @@ class Meaning:
     """What an input means; `rows` bounds an index, a segment or a position, which are below, and a length.
 
     Attributes:
+        dim: the dimension that bounds it in place of `rows`.
         sizes: whether the size of something, or a place in it, is computed from the input.
         choices: the values that mean something, of labels and categories.
+        asked: numbers at which the model decides something, and those beside them.
     """
 
     kind: Kind
     rows: int | None = None
+    dim: str = ""
     sizes: bool = False
     choices: tuple[Any, ...] = ()
+    asked: tuple[float, ...] = ()
 
 
 def meaning(variable: Variable, port: Port, sizes: bool = False) -> Meaning:
     """What the graph input `variable`, described by `port` (a tensor), means; `sizes`: it is of `sizing_values`."""
-    dtype = port.dtype
     uses = list(_uses(variable))
+    what = _meaning(uses, port, sizes)
+    if what.kind not in ("float", "integer", "index", "segment", "choice"):
+        return what
+    whole = port.dtype is not None and port.dtype.kind in "iu"
+    return replace(what, asked=tuple(sorted({number for use in uses for number in _asked(*use, whole)})))
+
+
+def _meaning(uses: list[tuple[Node, int]], port: Port, sizes: bool) -> Meaning:
+    dtype = port.dtype
     named = next((kind for pattern, kind in _NAMES if re.search(pattern, port.name.lower())), None)
     rank = len(port.shape) if port.shape is not None else 2
     is_float = dtype is None or dtype.kind not in "biuO"
@@ -106,16 +137,17 @@ def meaning(variable: Variable, port: Port, sizes: bool = False) -> Meaning:
         return Meaning("string")
     rows = [r for r in (_rows(node, place) for node, place in uses) if r]  # of floats too: MXNet's ids are floats
     if rows:
-        bound = min(rows)
-        guess: Kind = "index" if bound > _SEGMENTS else "segment"
-        return Meaning(named if named in ("position", "segment") else guess, bound)
+        bound = min((r for r in rows if isinstance(r, int)), default=None)
+        guess: Kind = "segment" if bound is not None and bound <= _SEGMENTS else "index"
+        kind = named if named in ("position", "segment") else guess
+        return Meaning(kind, bound) if bound is not None else Meaning(kind, dim=str(rows[0]))
     counted = [_shape(node.inputs[0]) for node, place in uses if node.op == "Less" and place == 1]
     if rank == 1 and counted and named in (None, "length"):
         bounds = [dim for shape in counted for dim in shape or () if isinstance(dim, int)]
         return Meaning("length", max(bounds, default=None))
     if is_float or dtype is None:
         return Meaning("float", sizes=sizes)
-    if not sizes and rank == 0 and (asked := _asked(uses)):
+    if not sizes and rank == 0 and (asked := sorted(_equal(uses))):
         return Meaning("choice", choices=(*asked, max(asked) + 1))
     masks = named == "mask" or (named is None and any(_is_masking(node, place) for node, place in uses))
     if rank >= 2 and masks:
@@ -129,14 +161,45 @@ def _is_masking(node: Node, place: int) -> bool:
     """Whether `node` uses an operand as a mask; a factor that is one number makes none."""
     if (node.op, place) not in _MASKING:
         return False
-    others = (_constant(tensor) for tensor in node.inputs if tensor is not node.inputs[place])
+    others = [_constant(tensor) for tensor in node.inputs if tensor is not node.inputs[place]]
+    if node.op in ("Equal", "Greater", "GreaterOrEqual", "Less"):  # masks are asked for 0 or 1
+        return not any(number not in (0, 0.5, 1) for tensor in node.inputs for number in _numbers(tensor))
     return node.op != "Mul" or not any(other is not None and other.size == 1 for other in others)
 
 
-def _asked(uses: Iterable[tuple[Node, int]]) -> list[int]:
+def _equal(uses: Iterable[tuple[Node, int]]) -> set[int]:
     """The numbers that an input is compared with for equality: one may choose a branch, as 16,000 samples a second."""
-    others = (_constant(node.inputs[1 - place]) for node, place in uses if node.op == "Equal")
-    return sorted({int(other.values.reshape(-1)[0]) for other in others if other is not None and other.size == 1})
+    return {int(number) for node, place in uses if node.op == "Equal" for number in _numbers(node.inputs[1 - place])}
+
+
+def _asked(node: Node, place: int, whole: bool) -> Iterator[float]:
+    """Numbers at which `node` decides something by the operand in `place`, and those beside them."""
+    if node.op == "Equal":
+        yield from _numbers(node.inputs[1 - place])
+        return
+    found: list[float] = []
+    if node.op in _ORDERING and len(node.inputs) == 2:
+        found += _numbers(node.inputs[1 - place])
+    elif node.op == "Clip" and place == 0:
+        found += [number for bound in node.inputs[1:] for number in _numbers(bound)]
+        found += [node.attrs[name] for name in ("min", "max") if name in node.attrs]
+    elif node.op.startswith("TreeEnsemble"):
+        found += list(node.attrs.get("nodes_values", ()))[:_MANY]
+    for number in found:
+        if whole:
+            yield from (number - 1, number, number + 1)
+        else:
+            near = np.float32(number)
+            yield from map(float, (near, np.nextafter(near, -np.inf), np.nextafter(near, np.inf)))
+            yield from (number * 0.99, number * 1.01) if number else (-0.01, 0.01)
+
+
+def _numbers(tensor: Tensor) -> list[float]:
+    """The numbers of a small constant; none of what is none."""
+    constant = _constant(tensor)
+    if constant is None or constant.size > _MANY or np.dtype(constant.dtype).kind not in "fiu":
+        return []
+    return [float(number) for number in constant.values.reshape(-1) if np.isfinite(number) and abs(number) < 2**53]
 
 
 def sizing_values(model: Model) -> set[Tensor]:
@@ -214,8 +277,8 @@ def _is_flag(tensor: Tensor) -> bool:
     return output_dtype(node.inputs[0].inputs[0], defs.onnx_opset_version()) == np.bool_
 
 
-def _rows(node: Node, place: int) -> int | None:
-    """How many values an index may take that `node` takes in `place`; None if it is no index there."""
+def _rows(node: Node, place: int) -> int | str | None:
+    """How many values an index may take that `node` takes in `place`, or a dimension's name; None for no index."""
     if node.op == "OneHot" and place == 0:
         depth = _constant(node.inputs[1])
         return int(depth.values.reshape(-1)[0]) if depth is not None else None
@@ -224,9 +287,9 @@ def _rows(node: Node, place: int) -> int | None:
         return None
     shape = _shape(node.inputs[table])
     axis = node.attrs.get("axis", 0) if node.op.startswith("Gather") else 0
-    if shape is None or not -len(shape) <= axis < len(shape) or not isinstance(shape[axis], int):
+    if shape is None or not -len(shape) <= axis < len(shape) or shape[axis] is None:
         return 1  # a table of unknown size has a first row
-    return int(shape[axis])
+    return shape[axis] if isinstance(shape[axis], str) else int(shape[axis])
 
 
 def _bounds(node: Node) -> Iterator[int]:
@@ -285,4 +348,10 @@ def _constant(tensor: Tensor, through: Collection[str] = _SAME_SHAPE) -> Constan
 
 def _shape(tensor: Tensor) -> Any:
     constant = _constant(tensor)
-    return constant.shape if constant is not None else tensor.shape
+    if constant is not None:
+        return constant.shape
+    for _ in range(_FAR):
+        if tensor.shape is not None or not tensor.inputs or tensor.inputs[0].op not in _ALIKE:
+            break
+        tensor = tensor.inputs[0].inputs[0]
+    return tensor.shape

@@ -1,33 +1,42 @@
 """Rounding noise: how far the outputs of a model move by rounding alone, on given inputs.
 
 Two writings of one function differ by how their intermediate results round. How far that carries is a property of the
-model, not of a contract: it is measured. The model runs again with ONNX Runtime's optimisations on, and with its
-weights and inputs each moved by at most one ulp, several times; the noise of an element is the largest movement seen.
-Right rewrites lie within a few times of it, subtle faults at 13 times and more.
+model, not of a contract: it is measured. The model runs again with its weights and inputs each moved by at most one
+ulp, several times; where that leaves a doubt also with ONNX Runtime's optimisations on, and in float64 where it has the
+kernels. The noise of an element is the largest movement seen. Right rewrites lie within a few times of it, subtle
+faults at 13 times and more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import ml_dtypes
 import numpy as np
+import onnx
 
 from regraft.errors import RegraftError
+from regraft.files.convert import Header
 from regraft.ir.graph import Constant, subgraphs
 from regraft.ir.model import Model
 from regraft.ir.weights import Array
 from regraft.verification.drift import leaves
 from regraft.verification.meaning import TABLES, sizing_values
+from regraft.verification.twin import widened_to_double
 
 FACTOR = 10.0
 """A rewrite may be this many times as far from the original as rounding takes the original from itself."""
 
-_PLAIN = 2  # runs of moved weights before the optimised one
+_PLAIN = 2  # runs of moved weights before the others
+_OPTIMIZED, _WIDE = -1, -2  # the others
+_COPIES = 64  # of one weight
 _BUDGET = 2**29  # bytes of weights that are moved: beyond, the rest stays mapped from its file
 _TABLE = 2**20  # bytes of a table beyond which it stays: few of its rows are looked up
 _FLOATS = ("float32", "float64")
+_CODES = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 _PERIOD = 65_521  # after so many elements the steps repeat: a prime, so that no axis sees it
 _CAP = 30.0  # of what optimisations may add to the noise of moved weights: they too have faults
 
@@ -49,7 +58,8 @@ class Noise:
     """The noise of every output, on several sets of inputs.
 
     Args:
-        open_session: opens the model, with `optimize` and `change` as a Session takes them.
+        open_session: opens the model, with `optimize` and `change` as a Session takes them, or with `wide` its twin in
+            float64.
         trials: the sets of inputs.
         base: what the model gives for each, as it stands.
     """
@@ -66,21 +76,23 @@ class Noise:
         self._spread: list[dict[str, Array]] = [{} for _ in trials]
         self._optimized: list[dict[str, Array]] = [{} for _ in trials]
         self._names = movable(model)
-        self._done: dict[int | None, set[int]] = {}
+        self._done: dict[int, set[int]] = {}
 
     def measure(self, runs: int, trial: int = 0) -> None:
-        """See that a trial had at least so many runs; optimising takes longer, and is left out where two are enough."""
-        for seed in (*range(1, runs + 1), *([None] if runs > _PLAIN else [])):
+        """See that a trial had at least so many runs; what takes longer is left out where two are enough."""
+        for seed in (*range(1, runs + 1), *((_OPTIMIZED, _WIDE) if runs > _PLAIN else ())):
             done = self._done.setdefault(seed, set())
             if trial in done:
                 continue
             # nearly every trial asks for the first run; more are for single elements, so one trial goes alone at first
             rest = [n for n in range(len(self._trials)) if n not in done] if seed == 1 or done else [trial]
             done.update(rest)
-            if seed is None:
-                self._run(self._optimized, rest, {"optimize": True}, None)
+            if seed == _OPTIMIZED:
+                self._run(self._optimized, rest, lambda given: given, optimize=True)
+            elif seed == _WIDE:
+                self._run(self._spread, rest, widened_to_double, wide=True)
             else:
-                self._run(self._spread, rest, {"change": Moved(self._names, seed)}, seed)
+                self._run(self._spread, rest, partial(_moved_inputs, seed=seed), change=Moved(self._names, seed))
 
     def unit(self, trial: int, name: str) -> Array | None:
         """Of each element of an output, as float64; None where no run gave one of the same form."""
@@ -101,23 +113,66 @@ class Noise:
         return np.any(places, axis=0) if places else np.zeros(np.shape(self._base[trial][name]), bool)
 
     def _run(
-        self, into: list[dict[str, Array]], trials: Iterable[int], options: dict[str, Any], seed: int | None
+        self,
+        into: list[dict[str, Array]],
+        trials: Iterable[int],
+        prepare: Callable[[Any], Mapping[str, Any]],
+        **options: Any,
     ) -> None:
         try:
             session = self._open(**options)
         except RegraftError:  # a model that does not open so tells nothing of its noise
             return
         for trial in trials:
-            inputs, held = self._trials[trial], into[trial]
+            held = into[trial]
             try:
-                given = inputs if seed is None else _moved_inputs(inputs, seed)
-                found = dict(leaves(session.run(given)))
+                found = dict(leaves(session.run(prepare(self._trials[trial]))))
             except RegraftError:  # an input moved over the edge of what the model takes
                 continue
             for name, value in self._base[trial].items():
                 step = _movement(value, found.get(name))
                 if step is not None:
                     held[name] = np.maximum(held[name], step) if name in held else step
+
+
+def unshared(header: Header, fixed: Collection[str]) -> Header:
+    """The same model, in which each node has its own copy of the weights that several read, but for those in `fixed`.
+
+    Moving one constant that a thousand nodes share is no rounding; moving a thousand is.
+    """
+    graph = header.proto.graph
+    places: dict[str, list[tuple[int, int]]] = {}
+    for number, node in enumerate(graph.node):
+        for place, name in enumerate(node.input):
+            places.setdefault(name, []).append((number, place))
+    inner = {name for node in graph.node for body in _bodies(node) for one in body.node for name in one.input}
+    kept = inner.union(fixed, (value.name for value in (*graph.input, *graph.output)))
+    shared = [
+        tensor
+        for tensor in graph.initializer
+        if tensor.name not in kept
+        and tensor.data_type in _CODES
+        and math.prod(tensor.dims) > 1
+        and 1 < len(places.get(tensor.name, ())) <= _COPIES
+    ]
+    if not shared:
+        return header
+    proto = onnx.ModelProto()
+    proto.CopyFrom(header.proto)
+    for tensor in shared:
+        for copy, (number, place) in enumerate(places[tensor.name][1:]):
+            added = proto.graph.initializer.add()
+            added.CopyFrom(tensor)
+            added.name = proto.graph.node[number].input[place] = f"{tensor.name}.{copy}.unshared"
+    return Header(proto, header.values)
+
+
+def _bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    stack = [graph for attribute in node.attribute for graph in (attribute.g, *attribute.graphs) if graph.node]
+    while stack:
+        graph = stack.pop()
+        yield graph
+        stack += [body for inner in graph.node for body in _bodies(inner)]
 
 
 def movable(model: Model) -> list[str]:
@@ -184,6 +239,14 @@ def smoothed(unit: Array) -> Array:
     return np.maximum(unit, np.min(means, axis=0)) if means else unit
 
 
+def around(unit: Array) -> Array:
+    """The largest median along an axis: what more runs may find of an element that did not move yet, jumps apart."""
+    if not unit.size:
+        return unit
+    medians = [np.broadcast_to(np.median(unit, axis=a, keepdims=True), unit.shape) for a in range(unit.ndim)]
+    return np.max(medians, axis=0) if medians else unit
+
+
 def _relative(unit: Array, base: Array) -> Array:
     """What each element would move by if it moved, relative to its size, as the median of all does."""
     size = np.nan_to_num(np.abs(base.astype(np.complex128 if base.dtype.kind == "c" else np.float64)), posinf=0.0)
@@ -191,7 +254,7 @@ def _relative(unit: Array, base: Array) -> Array:
     return np.asarray(size * np.median(unit[nonzero] / size[nonzero])) if nonzero.any() else np.zeros(base.shape)
 
 
-def _moved_inputs(inputs: Mapping[str, Any], seed: int) -> dict[str, Any]:
+def _moved_inputs(inputs: Mapping[str, Any], *, seed: int) -> dict[str, Any]:
     return {
         name: moved(value, np.random.default_rng([seed, *name.encode()])) if isinstance(value, np.ndarray) else value
         for name, value in inputs.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -17,13 +17,17 @@ from regraft.ir.weights import Array
 from regraft.verification.contract import Contract, exact, reassociation
 from regraft.verification.drift import Drift, OutputDrift, leaves, machine_eps, measure
 from regraft.verification.judgement import Evidence, judge
-from regraft.verification.noise import Moved, Noise, smoothed
+from regraft.verification.meaning import sizing_values
+from regraft.verification.noise import Moved, Noise, smoothed, unshared
 from regraft.verification.overflow import limited_twin
 from regraft.verification.runtime import Session
-from regraft.verification.twin import float32_twin, is_half, widened
+from regraft.verification.twin import float32_twin, float64_twin, is_half, widened, widened_to_double
 from regraft.verification.unseeing import blinded
 
 Arrays = dict[str, Any]
+
+Rerun = Callable[[Model, Callable[[Arrays], Arrays]], list[Arrays]]
+"""Runs a twin of a model on all trials; the second one widens inputs to what the twin takes."""
 
 
 class Reference:
@@ -65,7 +69,7 @@ class Reference:
         """One more trial. What was measured of the noise is measured again where it is asked for."""
         self.trials.append(dict(inputs))
         self.outputs.append(dict(outputs))
-        for name in ("_measured", "_unseeing", "_twin"):
+        for name in ("_measured", "_unseeing", "_twin", "in_double"):
             self.__dict__.pop(name, None)
 
     @cached_property
@@ -84,6 +88,7 @@ class Reference:
         places: int = 1,
         skip: Sequence[str] = (),
         plain: Sequence[bool] = (),
+        rerun: Rerun | None = None,
     ) -> Drift:
         """How far `model`, which gave `found` on the trials, is from this one.
 
@@ -91,13 +96,15 @@ class Reference:
             places: that were rewritten.
             skip: outputs that depend on chance.
             plain: of each trial, whether its values are ordinary; a lower dtype is judged on these alone.
+            rerun: runs a twin of `model` on the trials, where its inputs or outputs have other names.
         """
+        rerun = rerun or self._rerun
         if contract.lowers_dtype:
-            return self._judge(self._limited(model, found), contract, skip, plain)
+            return self._judge(_limited(model, found, rerun), contract, skip, plain, _Apart(self, model, rerun))
         if not self.is_half or not is_half(model):
-            return self._judge(found, contract, skip, plain)
+            return self._judge(found, contract, skip, plain, _Apart(self, model, rerun))
         drift = self._judge(found, contract, skip, plain, loose=reassociation.through(places))
-        return drift if not drift.passed or not drift.max_abs else self._twins(model, contract, skip, plain)
+        return drift if not drift.passed or not drift.max_abs else self._twins(model, contract, skip, plain, rerun)
 
     def _judge(
         self,
@@ -105,6 +112,7 @@ class Reference:
         contract: Contract,
         skip: Sequence[str],
         plain: Sequence[bool],
+        apart: _Apart | None = None,
         loose: Contract | None = None,
     ) -> Drift:
         """Hold outputs to `contract`; by their numbers alone, and to `loose`, where that is given."""
@@ -124,7 +132,7 @@ class Reference:
                     if loose:
                         one = measure(name, old[name], new[name], loose, computed_in=np.dtype(np.float16))
                     else:
-                        one = judge(name, old[name], new[name], contract, self._evidence(trial, name))
+                        one = judge(name, old[name], new[name], contract, self._evidence(trial, name, apart))
                     one = replace(one, trial=trial, values=0 if old[name] is None else np.size(old[name]))
                     worst[name] = worst[name].worse(one) if name in worst else one
         outputs = list(worst.values())
@@ -133,15 +141,14 @@ class Reference:
             outputs += [OutputDrift.failure(name, "the output is new") for name in added]
         return Drift(contract.name, tuple(outputs), tuple(added), tuple(removed), trials=len(self.trials))
 
-    def _limited(self, model: Model, found: Sequence[Arrays]) -> list[Arrays]:
-        """What a model gives, but infinite or no number where it is so in float16."""
-        limited = limited_twin(model)
-        if limited is None:
-            return list(found)
-        session = Session(limited, threads=self.threads)
-        return [
-            _ending(values, session.run(widened(inputs))) for inputs, values in zip(self.trials, found, strict=True)
-        ]
+    @cached_property
+    def in_double(self) -> list[Arrays]:
+        """What the model gives in float64, by leaves."""
+        return in_double(self.model, self._rerun)
+
+    def _rerun(self, twin: Model, widen: Callable[[Arrays], Arrays]) -> list[Arrays]:
+        session = Session(twin, threads=self.threads)
+        return [session.run(widen(inputs)) for inputs in self.trials]
 
     def _is_outside(self, trial: int, contract: Contract) -> bool:
         """Whether a trial is none of those that a contract speaks of."""
@@ -157,11 +164,12 @@ class Reference:
             if (other := self._unseeing[trial].get(name)) is not None
         )
 
-    def _evidence(self, trial: int, name: str) -> Evidence:
+    def _evidence(self, trial: int, name: str, apart: _Apart | None) -> Evidence:
         return Evidence(
             lambda runs: self._noise(trial, runs).unit(trial, name),
             lambda runs: self._noise(trial, runs).moves(trial, name),
             lambda allowed: self._blind(trial, name, allowed),
+            lambda: apart.of(trial, name) if apart else None,
             name in self._signs,
         )
 
@@ -178,10 +186,18 @@ class Reference:
 
     @cached_property
     def _measured(self) -> Noise:
-        return Noise(self.model, self._open, self.trials, self.outputs)
+        header = unshared(self._header, {tensor.name for tensor in sizing_values(self.model)})
+        model = self.model
+        if header is not self._header:
+            model = from_proto(header.proto, self._path, header.values)
+            model.host = self._host
 
-    def _open(self, *, optimize: bool = False, change: Moved | None = None) -> Session:
-        return Session(self.model, optimize=optimize, threads=self.threads, change=change, header=self._header)
+        def open_session(*, optimize: bool = False, change: Moved | None = None, wide: bool = False) -> Session:
+            if wide:
+                return Session(float64_twin(model), threads=self.threads)
+            return Session(model, optimize=optimize, threads=self.threads, change=change, header=header)
+
+        return Noise(model, open_session, self.trials, self.outputs)
 
     def _blind(self, trial: int, name: str, allowed: Array) -> Array | None:
         """Where an output moves by more than is `allowed` when queries that see no key are answered otherwise."""
@@ -207,13 +223,18 @@ class Reference:
         except RegraftError:
             return [{} for _ in self.trials]
 
-    def _twins(self, model: Model, contract: Contract, skip: Sequence[str], plain: Sequence[bool]) -> Drift:
+    def _twins(
+        self, model: Model, contract: Contract, skip: Sequence[str], plain: Sequence[bool], rerun: Rerun
+    ) -> Drift:
         """The drift of the float32 twins."""
+
+        def rerun_twin(twin: Model, widen: Callable[[Arrays], Arrays]) -> list[Arrays]:
+            return rerun(twin, lambda inputs: widen(widened(inputs)))
+
         try:
             twin = float32_twin(model)
-            session = Session(twin, threads=self.threads)
-            found = [session.run(widened(inputs)) for inputs in self.trials]
-            return self._twin.hold(twin, found, contract, skip=skip, plain=plain)
+            found = rerun(twin, widened)
+            return self._twin.hold(twin, found, contract, skip=skip, plain=plain, rerun=rerun_twin)
         except RegraftError as error:
             raise RegraftError(
                 f"the float32 twin of the model, by which half precision is judged, does not run: {error}"
@@ -222,6 +243,44 @@ class Reference:
     @cached_property
     def _twin(self) -> Reference:
         return Reference(float32_twin(self.model), [widened(inputs) for inputs in self.trials], threads=self.threads)
+
+
+class _Apart:
+    """How far a model is from what it was, both in float64: a measure that rounding does not blur.
+
+    Most doubts end before it is asked for; what cannot be run in float64 tells nothing.
+    """
+
+    def __init__(self, old: Reference, new: Model, rerun: Rerun):
+        self._old, self._new, self._rerun = old, new, rerun
+
+    def of(self, trial: int, name: str) -> Array | None:
+        """Of each element of an output."""
+        before, after = (values[trial].get(name) if values else None for values in (self._old.in_double, self._after))
+        if before is None or after is None or np.shape(before) != np.shape(after):
+            return None
+        if np.asarray(before).dtype.kind not in "fc":
+            return None
+        with np.errstate(invalid="ignore"):
+            return np.nan_to_num(np.abs(np.asarray(after) - np.asarray(before)), nan=np.inf)
+
+    @cached_property
+    def _after(self) -> list[Arrays]:
+        return in_double(self._new, self._rerun)
+
+
+def in_double(model: Model, rerun: Rerun) -> list[Arrays]:
+    """What the twin of a model in float64 gives on each trial; nothing where it does not run."""
+    try:
+        return [dict(leaves(values)) for values in rerun(float64_twin(model), widened_to_double)]
+    except RegraftError:  # ONNX Runtime has no kernels for it
+        return []
+
+
+def _limited(model: Model, found: Sequence[Arrays], rerun: Rerun) -> list[Arrays]:
+    """What a model gives, but infinite or no number where it is so in float16."""
+    limited = limited_twin(model)
+    return list(found) if limited is None else list(map(_ending, found, rerun(limited, widened)))
 
 
 def _ending(values: Arrays, limited: Arrays) -> Arrays:

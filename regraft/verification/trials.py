@@ -37,7 +37,8 @@ class Trial:
         masks: ones up to a length; from a place on (left padding); with holes; ones alone; one row hides everything.
         shift: added to positions.
         lead: the first of the integers.
-        overrides: whether inputs that have a default are given another value.
+        overrides: by what the value of inputs that have a default is multiplied; 0 leaves them out.
+        probes: whether there are values at which the model decides something.
     """
 
     name: str
@@ -48,7 +49,8 @@ class Trial:
     masks: Masks = "prefix"
     shift: int = 0
     lead: int = 0
-    overrides: bool = False
+    overrides: float = 0
+    probes: bool = False
 
     @property
     def is_plain(self) -> bool:
@@ -58,13 +60,20 @@ class Trial:
 
 USUAL = Trial("usual")
 
+LONG = Trial("long", Scale(9, 71, 72), "ordinary", "medium", "sweep", "holes", shift=1, overrides=2.5, probes=True)
+"""For models whose weights are small, so that it takes little."""
+
+SMALL = 2**20
+"""Bytes of such weights."""
+
 TRIALS = (
     USUAL,
-    Trial("large values, odd sizes", _ODD, "large", "wide", "ends", "left", shift=3, lead=2**31 + 7, overrides=True),
+    Trial("large values, odd sizes", _ODD, "large", "wide", "ends", "left", shift=3, lead=2**31 + 7, overrides=1.25),
     Trial("negative values", _SHORT, "negative", "signed", "sweep", "holes", shift=1, lead=-3),
-    Trial("one element", _ONE, "ordinary", "signed", "ends", "ones", lead=2, overrides=True),
-    Trial("ties, odd sizes", _PAIR, "ties", "medium", "sweep", "hiding", lead=5),
+    Trial("one element", _ONE, "ordinary", "signed", "ends", "ones", lead=2, overrides=2.5),
+    Trial("ties, odd sizes", _PAIR, "ties", "medium", "sweep", "hiding", lead=5, probes=True),
     Trial("zeros", _ROW, "zeros", "flags", "random", "ones", shift=2),
+    LONG,
 )
 """In the order in which they are run, where fewer are asked for."""
 
@@ -73,10 +82,12 @@ def cautious(trial: Trial) -> Iterator[Trial]:
     """`trial`, then what is nearest to it and easier on a model that does not run on it."""
     yield trial
     yield replace(trial, scale=replace(trial.scale, image=64))
-    yield replace(trial, integers="flags", shift=0, overrides=False)
-    yield replace(trial, scale=replace(trial.scale, image=64), integers="flags", shift=0, overrides=False)
-    yield replace(trial, scale=USUAL.scale, integers="flags", shift=0, overrides=False)
-    yield replace(trial, floats="ordinary", indices="random", integers="flags", shift=0, overrides=False)
+    trial = replace(trial, overrides=0, probes=False)
+    yield replace(trial, integers="signed")
+    yield replace(trial, integers="flags", shift=0)
+    yield replace(trial, scale=replace(trial.scale, image=64), integers="flags", shift=0)
+    yield replace(trial, scale=USUAL.scale, integers="flags", shift=0)
+    yield replace(trial, floats="ordinary", indices="random", integers="flags", shift=0)
     yield replace(USUAL, name=trial.name, floats=trial.floats)
 
 

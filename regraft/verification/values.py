@@ -11,7 +11,7 @@ from regraft.ir.weights import Array
 from regraft.verification.meaning import Meaning
 from regraft.verification.trials import Trial
 
-WORDS = np.array(["the", "graph", "keeps", "what", "it", "means", "when", "a", "node", "gives", "way"], dtype=object)
+WORDS = np.array(["the", "Graph", "keeps", "what", "IT", "means", "when", "a", "node", "gives", "way"], dtype=object)
 SEQUENCE = 16
 _UNBOUNDED = 100  # rows of a table that was not found
 _LARGE = 30.0
@@ -19,11 +19,19 @@ _OUTLIER, _EVERY = 120.0, 13  # one in so many: e to its power is more than floa
 _SMALL_TABLE = 4096  # rows that a sweep looks up one after the other
 _HIDDEN = -1e4
 _MEDIUM = 100_000
+_SIZES = {"signed": (1, 6), "medium": (2, 9), "wide": (2, 41)}
+_PROBED = 0.4  # of the values, those that are such at which the model decides something
 
 
 def make_values(what: Meaning, shape: tuple[int, ...], dtype: np.dtype[Any], trial: Trial, random: Any) -> Array:
     """An array of `dtype` and `shape`."""
-    return np.asarray(_values(what, shape, dtype, trial, random)).astype(dtype)
+    found = np.array(_values(what, shape, dtype, trial, random)).astype(dtype)
+    if trial.probes and what.asked and found.size:
+        flat = found.reshape(-1)
+        asked = np.clip(what.asked, *_limits(dtype)) if dtype.kind in "iu" else np.array(what.asked)
+        places = random.random(flat.size) < (_PROBED if flat.size > 2 * len(asked) else 1)
+        flat[places] = np.resize(random.permutation(asked), int(places.sum())).astype(dtype)
+    return found
 
 
 def _values(what: Meaning, shape: tuple[int, ...], dtype: np.dtype[Any], trial: Trial, random: Any) -> Any:
@@ -34,7 +42,7 @@ def _values(what: Meaning, shape: tuple[int, ...], dtype: np.dtype[Any], trial: 
         case "segment":
             return np.sort(random.integers(0, what.rows or 2, shape), axis=-1) if shape else 0
         case "position":
-            return np.broadcast_to((np.arange(length) + trial.shift) % (what.rows or length + trial.shift or 1), shape)
+            return _positions(shape, what.rows or length + trial.shift or 1, trial)
         case "mask":
             return _mask(shape, trial, random)
         case "bias":
@@ -42,7 +50,10 @@ def _values(what: Meaning, shape: tuple[int, ...], dtype: np.dtype[Any], trial: 
         case "length":
             return random.integers(1, (what.rows or SEQUENCE) + 1, shape)
         case "choice":
-            return np.resize(np.roll(np.array(what.choices, dtype), -trial.shift), shape)
+            known = np.array(what.choices, dtype)
+            unknown = ["?"] if dtype == np.object_ else [known.max() + 1]
+            choices = np.concatenate([np.array(unknown, dtype), known]) if trial.probes else known
+            return np.resize(np.roll(choices, -trial.shift), shape)
         case "integer":
             return _integers(shape, dtype, what.sizes, trial, random)
         case "boolean":
@@ -64,12 +75,23 @@ def _indices(shape: tuple[int, ...], rows: int, trial: Trial, random: Any) -> Ar
     return flat.reshape(shape)
 
 
+def _positions(shape: tuple[int, ...], rows: int, trial: Trial) -> Array:
+    """Counted up from `shift`; where masks hide what is on the left, from another place in each row."""
+    steps = np.broadcast_to(np.arange(shape[-1] if shape else 1), shape or (1,))
+    if trial.masks == "left" and len(shape) > 1:
+        hidden = 1 + np.arange(shape[0]).reshape(-1, *[1] * (len(shape) - 1)) % max(1, shape[-1] // 2)
+        steps = np.maximum(steps - hidden, 0)
+    return np.asarray((steps + trial.shift) % rows).reshape(shape)
+
+
 def _integers(shape: tuple[int, ...], dtype: np.dtype[Any], sizes: bool, trial: Trial, random: Any) -> Array:
     """Labels, flags, counts: what they are is not known. Those that sizes depend on stay small."""
     if dtype == np.uint8:  # pixels
         return np.asarray(random.integers(0, 256, shape))
-    if trial.integers == "flags" or sizes:
+    if trial.integers == "flags":
         return np.asarray(random.integers(0, 2, shape))
+    if sizes:
+        return np.asarray(random.integers(*_SIZES[trial.integers], shape))
     low, high = _limits(dtype)
     if trial.integers == "signed":
         found = np.asarray(random.integers(max(low, -5), min(high, 6), shape))

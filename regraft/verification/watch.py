@@ -6,7 +6,7 @@ Where a pass changes the inputs so that the old ones no longer fit, the model fr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -116,14 +116,14 @@ class Watch:
         header = header or export(model.device)
         session = Session(model, threads=self._threads, header=header)
         found = [self._again(session, one, names) for one in self.samples]
-        drift = self._judge(model, found, contract, places)
+        drift = self._judge(model, found, contract, places, names)
         self.interface = differences(self._interface, Interface.of(model), found, named)
         if self.interface and not contract.changes_interface:
             drift = drift.with_failure(INTERFACE, "; ".join(self.interface))
         rows = differing_rows(self._tables, tables(model)) if drift.passed else {}
         if rows:
             found.append(self._again(session, self._look_up(rows), names))
-            drift = self._judge(model, found, contract, places)
+            drift = self._judge(model, found, contract, places, names)
         self._hold(model, found, header)
         return drift
 
@@ -138,9 +138,13 @@ class Watch:
         before = {new: old for old, new in names.outputs.items()}
         return {before.get(name, name): value for name, value in results.items()}
 
-    def _judge(self, model: Model, found: list[Arrays], contract: Contract, places: int) -> Drift:
+    def _judge(self, model: Model, found: list[Arrays], contract: Contract, places: int, names: Names) -> Drift:
+        def rerun(twin: Model, widen: Callable[[Arrays], Arrays]) -> list[Arrays]:
+            session = Session(twin, threads=self._threads)
+            return [self._again(session, replace(one, inputs=widen(one.inputs)), names) for one in self.samples]
+
         plain = [one.trial.is_plain for one in self.samples]
-        return self._reference.hold(model, found, contract, places=places, skip=self.unstable, plain=plain)
+        return self._reference.hold(model, found, contract, places=places, skip=self.unstable, plain=plain, rerun=rerun)
 
     def _look_up(self, rows: Mapping[str, Any]) -> Sample:
         """One more sample, which looks up the rows of tables that changed."""

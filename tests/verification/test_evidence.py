@@ -50,7 +50,7 @@ PRODUCT = "g (float[n, 16] x) => (float[n, 16] y) { y = MatMul(x, w) }"
 
 def noise_of(model: Model, x: np.ndarray) -> Noise:
     session = Session(model)
-    return Noise(model, lambda **options: Session(model, **options), [{"x": x}], [session.run({"x": x})])
+    return Noise(model, lambda wide=False, **options: Session(model, **options), [{"x": x}], [session.run({"x": x})])
 
 
 def test_noise_is_of_the_size_of_rounding() -> None:

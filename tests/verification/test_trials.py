@@ -49,7 +49,8 @@ def test_sums_are_solved_whatever_the_order(total: str) -> None:
 
 def test_trials_differ_in_size() -> None:
     model = parse("g (float[batch, seq] x) => (float[] y) { y = Neg(x) }")
-    assert [shapes(model, trial=one)["x"] for one in TRIALS] == [(2, 16), (3, 17), (2, 7), (1, 1), (2, 17), (1, 5)]
+    found = [shapes(model, trial=one)["x"] for one in TRIALS]
+    assert found == [(2, 16), (3, 17), (2, 7), (1, 1), (2, 17), (1, 5), (9, 71)]
 
 
 def test_trials_differ_in_kind() -> None:
@@ -76,7 +77,9 @@ def test_trials_differ_in_kind() -> None:
 
 def test_what_a_size_depends_on_stays_small() -> None:
     model = parse("g (float[n, 4] x, int64[2] times) => (float[] y) { y = Tile(x, times) }")
-    assert all(make_inputs(model, trial=one)["times"].max() <= 1 for one in TRIALS)
+    found = [make_inputs(model, trial=one)["times"] for one in TRIALS]
+    assert found[0].max() <= 1
+    assert all(0 < times.min() <= times.max() <= 40 for times in found[1:5])
 
 
 def test_a_default_is_overridden_in_some_trial() -> None:
@@ -86,14 +89,14 @@ def test_a_default_is_overridden_in_some_trial() -> None:
     assert overridden[0] is None
 
 
-def test_labels_are_those_that_the_encoder_knows() -> None:
+def test_labels_are_those_that_the_encoder_knows_and_one_more() -> None:
     proto = onnx.parser.parse_model(
         """<ir_version: 9, opset_import: ["" : 20, "ai.onnx.ml" : 3]>
         g (int64[n] x) => (float[n] y) {
             y = ai.onnx.ml.LabelEncoder <keys_int64s: ints = [3, 70], values_floats: floats = [1.0, 2.0]> (x) }"""
     )
     found = {int(n) for one in TRIALS for n in make_inputs(from_proto(proto), trial=one)["x"]}
-    assert found == {3, 70}
+    assert found == {3, 70, 71}
 
 
 def test_a_ceiling_on_what_is_made() -> None:
@@ -145,3 +148,25 @@ def test_an_if_takes_both_branches() -> None:
         True,
         False,
     }
+
+
+def test_places_are_those_of_another_input() -> None:
+    text = "g (float[nodes, 4] x, int64[edges] ends) => (float[] y) { y = Gather(x, ends) }"
+    found = [make_inputs(parse(text), trial=one) for one in TRIALS]
+    assert all(0 <= one["ends"].min() <= one["ends"].max() < len(one["x"]) for one in found)
+    assert max(one["ends"].max() for one in found) > 3
+
+
+def test_what_the_model_asks_for_is_tried() -> None:
+    text = "g (float[n, 4] x, int64[n, 4] z) => (bool[] y) <float f = {2.7}, int64 k = {40}>"
+    made = make_inputs(parse(f"{text} {{ a = Greater(x, f) b = Less(z, k) y = And(a, b) }}"), trial=trial("long"))
+    assert {np.float32(2.7), np.float32(2.7 * 1.01)} <= set(made["x"].reshape(-1))
+    assert {39, 40, 41} <= set(made["z"].reshape(-1))
+
+
+def test_positions_start_where_a_row_is_seen() -> None:
+    text = "g (int64[b, s] position_ids) => (int64[] y) { y = Neg(position_ids) }"
+    made = make_inputs(parse(text), trial=trial("large"))["position_ids"]
+    assert (made[:, 0] == made[:, 1]).all()
+    assert (np.diff(made) >= 0).all()
+    assert len({tuple(row) for row in made}) == len(made)

@@ -46,7 +46,7 @@ def plus(constant: Any, name: str = "y") -> Any:
 def test_equal_models() -> None:
     verdict = compare(plus(1), plus(1), contract=exact)
     assert verdict.passed
-    assert verdict.summary == "equal in 1 of 1 outputs on 6 trials, contract 'exact': no difference"
+    assert verdict.summary == "equal in 1 of 1 outputs on 7 trials, contract 'exact': no difference"
 
 
 def test_different_models_and_the_worst_place() -> None:

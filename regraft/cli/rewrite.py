@@ -143,7 +143,7 @@ def rewrite(
     if target and (violations := chosen.check(loaded)):
         raise TargetError(f"{chosen.name} does not take the result: {'; '.join(map(str, violations))}")
     with SecondLook() as look:
-        warnings = _types(look, loaded, lambda: source.open(model))
+        warnings = done.warnings + _types(look, loaded, lambda: source.open(model))
         if report:
             done.write(report)
         golden = None

@@ -70,6 +70,7 @@ class Report:
         drift: of the outputs, first against last; None unless `verify` is "final".
         contract: what the passes that changed something promise together, from end to end.
         notes: what is to be said of the model as it came.
+        warnings: what is wrong with a result that is verified all the same.
         unstable: outputs that depend on chance and were not compared.
         trials: how many sets of inputs the model was run on.
         unverified: why the model was not run, where it was left to the run.
@@ -84,6 +85,7 @@ class Report:
     contract: Contract = exact
     unstable: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     trials: int = 0
     unverified: str = ""
     witness: Sample | None = field(default=None, repr=False)
@@ -116,6 +118,7 @@ class Report:
             "passes": [one.to_dict() for one in self.passes],
             "drift": self.drift.to_dict() if self.drift else None,
             "contract": asdict(self.contract),
+            "warnings": self.warnings,
         }
 
     def to_json(self) -> str:

@@ -87,6 +87,8 @@ class StepVerifier:
                 f"{what} breaks its contract {self._contract}: {drift.failures[0]}{others}{self._before}"
             )
         self._compared |= drift.compared
+        if drift.warning:
+            self.report.warnings.append(f"{what}: {drift.warning}")
         if self.report.verify == "final":
             self.report.drift = self.report.drift.worse(drift) if self.report.drift else drift
         return drift

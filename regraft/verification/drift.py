@@ -89,13 +89,19 @@ class OutputDrift:
 
 @dataclass(frozen=True)
 class Drift:
-    """The drift of every output that both sides have, and the outputs that only one has."""
+    """The drift of every output that both sides have, and the outputs that only one has.
+
+    Attributes:
+        trials: sets of inputs.
+        warning: what is wrong where the outputs are right; empty where nothing is.
+    """
 
     contract: str
     outputs: tuple[OutputDrift, ...]
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     trials: int = 1
+    warning: str = ""
 
     @property
     def passed(self) -> bool:
@@ -133,7 +139,8 @@ class Drift:
             outputs[one.name] = outputs[one.name].worse(one) if one.name in outputs else one
         added, removed = ({*self.added, *other.added}, {*self.removed, *other.removed})
         contract = "+".join(dict.fromkeys([*self.contract.split("+"), *other.contract.split("+")]))
-        return Drift(contract, tuple(outputs.values()), tuple(added), tuple(removed), max(self.trials, other.trials))
+        trials, warning = max(self.trials, other.trials), self.warning or other.warning
+        return Drift(contract, tuple(outputs.values()), tuple(added), tuple(removed), trials, warning)
 
     def with_failure(self, name: str, reason: str) -> Drift:
         """The same with one more failure, of what `name` says."""

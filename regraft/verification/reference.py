@@ -26,6 +26,8 @@ from regraft.verification.unseeing import blinded
 
 Arrays = dict[str, Any]
 
+OVERFLOWS = "float16 ends at 65504, as on a device; ONNX Runtime computes in float32; precision-plan finds what to keep"
+
 Rerun = Callable[[Model, Callable[[Arrays], Arrays]], list[Arrays]]
 """Runs a twin of a model on all trials; the second one widens inputs to what the twin takes."""
 
@@ -100,7 +102,7 @@ class Reference:
         """
         rerun = rerun or self._rerun
         if contract.lowers_dtype:
-            return self._judge(_limited(model, found, rerun), contract, skip, plain, _Apart(self, model, rerun))
+            return self._lowered(model, found, contract, skip, plain, rerun)
         if not self.is_half or not is_half(model):
             return self._judge(found, contract, skip, plain, _Apart(self, model, rerun))
         drift = self._judge(found, contract, skip, plain, loose=reassociation.through(places))
@@ -140,6 +142,24 @@ class Reference:
             outputs += [OutputDrift.failure(name, "the output is gone") for name in removed]
             outputs += [OutputDrift.failure(name, "the output is new") for name in added]
         return Drift(contract.name, tuple(outputs), tuple(added), tuple(removed), trials=len(self.trials))
+
+    def _lowered(
+        self,
+        model: Model,
+        found: Sequence[Arrays],
+        contract: Contract,
+        skip: Sequence[str],
+        plain: Sequence[bool],
+        rerun: Rerun,
+    ) -> Drift:
+        """The drift of a model in half precision, with a warning where it would be another if float16 ended."""
+        drift = self._judge(found, contract, skip, plain, _Apart(self, model, rerun))
+        limited = limited_twin(model) if drift.passed else None
+        if limited is None:
+            return drift
+        ending = list(map(_ending, found, rerun(limited, widened)))
+        ended = self._judge(ending, contract, skip, plain)
+        return drift if ended.passed else replace(drift, warning=f"{ended.failures[0]} where {OVERFLOWS}")
 
     @cached_property
     def in_double(self) -> list[Arrays]:
@@ -275,12 +295,6 @@ def in_double(model: Model, rerun: Rerun) -> list[Arrays]:
         return [dict(leaves(values)) for values in rerun(float64_twin(model), widened_to_double)]
     except RegraftError:  # ONNX Runtime has no kernels for it
         return []
-
-
-def _limited(model: Model, found: Sequence[Arrays], rerun: Rerun) -> list[Arrays]:
-    """What a model gives, but infinite or no number where it is so in float16."""
-    limited = limited_twin(model)
-    return list(found) if limited is None else list(map(_ending, found, rerun(limited, widened)))
 
 
 def _ending(values: Arrays, limited: Arrays) -> Arrays:

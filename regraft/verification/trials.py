@@ -55,7 +55,7 @@ class Trial:
     @property
     def is_plain(self) -> bool:
         """Whether no value is one that only an unusual caller gives."""
-        return self.floats == "ordinary" and self.masks != "hiding"
+        return self.floats == "ordinary" and self.masks != "hiding" and not self.probes
 
 
 USUAL = Trial("usual")

@@ -79,7 +79,8 @@ class Verdict:
             lines += [f"{what} {old} is now {new}" for old, new in found.pairs.items() if old != new]
             lines += [f"{what} {name} is gone" for name in found.removed]
             lines += [f"{what} {name} is new" for name in found.added]
-        return lines + [line for line in self.interface if not line.endswith((" is gone", " is new"))]
+        lines += [line for line in self.interface if not line.endswith((" is gone", " is new"))]
+        return lines + ([f"warning: {self.drift.warning}"] if self.drift.warning else [])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

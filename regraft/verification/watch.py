@@ -144,7 +144,12 @@ class Watch:
             return [self._again(session, replace(one, inputs=widen(one.inputs)), names) for one in self.samples]
 
         plain = [one.trial.is_plain for one in self.samples]
-        return self._reference.hold(model, found, contract, places=places, skip=self.unstable, plain=plain, rerun=rerun)
+        drift = self._reference.hold(
+            model, found, contract, places=places, skip=self.unstable, plain=plain, rerun=rerun
+        )
+        if drift.warning and set(self.samples[0].inputs) <= set(self._given.values):  # made ones may be too large
+            return drift.with_failure("values", drift.warning)
+        return drift
 
     def _look_up(self, rows: Mapping[str, Any]) -> Sample:
         """One more sample, which looks up the rows of tables that changed."""

@@ -19,6 +19,9 @@ pytestmark = pytest.mark.slow
 FILES = files()
 PAGE, VERSIONS = page.read((ROOT / "docs/real-models.md").read_text(encoding="utf-8"))
 UP, DOWN = 22, 13
+LIGHT = "onnx/backend/test/data/light"
+ENDLESS = {f"{LIGHT}/light_inception_v1.onnx", f"{LIGHT}/light_squeezenet.onnx"}
+"""Samples whose weights are all one, so that their values grow beyond float16 on any input."""
 each = pytest.mark.parametrize("name", FILES)
 
 
@@ -59,7 +62,12 @@ def test_the_default_pipeline(name: str, tmp_path: Path) -> None:
 @each
 def test_half_precision(name: str, tmp_path: Path) -> None:
     source, target = FILES[name], tmp_path / "half.onnx"
-    run("rewrite", source, "-o", target, "--pipeline", "convert-fp16")
+    command = ("rewrite", source, "-o", target, "--pipeline", "convert-fp16")
+    if name in ENDLESS:
+        assert "changed to or from NaN or infinity" in ended(2, *command)
+        assert not target.exists()
+        command = (*command, "--verify", "none")
+    run(*command)
     onnx.checker.check_model(onnx.load(target))
     run("show", target)
 

@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 FRAMEWORKS ?=  # ,compilers,tensorflow,torch: the tests that need them run too
+SHARE ?= 1#  of the slow tests one in so many is run, others with every commit
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 ROOMS := regraft passes frontends targets models tests
@@ -15,7 +16,7 @@ test: .venv/test
 	$(BIN)/pytest -n auto
 
 test-slow: .venv/test
-	$(BIN)/pytest -n auto -m slow
+	$(BIN)/pytest -n auto -m slow --share $(SHARE)
 
 lint: .venv/lint
 	$(BIN)/ruff check $(ROOMS)

@@ -1,10 +1,37 @@
-"""Fixtures that all tests share."""
+"""Fixtures that all tests share, and how few of the slow ones are run."""
 
 from __future__ import annotations
 
+import subprocess
+import zlib
 from pathlib import Path
 
 import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--share", type=int, default=1, help="run one slow test in so many, others with every commit")
+    parser.addoption("--turn", type=int, default=None, help="which of them  [default: as the commit has it]")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    share = config.getoption("--share")
+    if share <= 1:
+        return
+    turn = config.getoption("--turn")
+    if turn is None:
+        turn = _commit()
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    left_out = [item for item in slow if (zlib.crc32(item.nodeid.encode()) + turn) % share]
+    config.hook.pytest_deselected(items=left_out)
+    gone = set(left_out)
+    items[:] = [item for item in items if item not in gone]
+
+
+def _commit() -> int:
+    command = ["git", "rev-parse", "--short=7", "HEAD"]
+    found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    return int(found.stdout or "0", 16)
 
 
 @pytest.fixture(scope="session")

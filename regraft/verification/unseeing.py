@@ -8,6 +8,9 @@ wholly below `FAR` is given another answer, and what moves means nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import onnx
 from onnx import TensorProto, helper
 
@@ -23,27 +26,43 @@ _FIRST = 11  # the opset that brought CumSum
 def blinded(model: Model) -> Model | None:
     """A copy of `model` that gives other numbers to queries which see no key; None where no Softmax is in float32."""
     proto, values = export(model.device)
-    version = max((o.version for o in proto.opset_import if not o.domain), default=1)
+    version = _version(proto.opset_import)
     if version < _FIRST:
         return None
-    nodes, count = [], 0
     dtypes = {info.name: info.type.tensor_type.elem_type for info in (*proto.graph.value_info, *proto.graph.input)}
-    for node in proto.graph.node:
-        nodes.append(node)
-        if node.op_type == "Attention" and not node.domain and len(node.input) > 3 and dtypes.get(node.input[3]):
-            count += 1
-            nodes += _other_context(proto.graph, node, dtypes[node.input[3]], f"unseeing.{count}")
-        if node.op_type == "Softmax" and not node.domain and _axis(node, version) == -1:
-            count += 1
-            nodes += _other_answer(proto.graph, node, version, f"unseeing.{count}")
+    count = _blind(proto.graph.node, version, dtypes, 0)
+    for function in proto.functions:  # attention that was recognised is a call of one
+        count = _blind(function.node, _version(function.opset_import) or version, {}, count)
     if not count:
         return None
-    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del proto.graph.node[:]
-    proto.graph.node.extend(kept)
     copied = from_proto(proto, model.path, values)
     copied.host = model.host
     return copied
+
+
+def _version(imports: Iterable[onnx.OperatorSetIdProto]) -> int:
+    return max((one.version for one in imports if not one.domain), default=0)
+
+
+def _blind(place: Any, version: int, dtypes: Mapping[str, int], count: int) -> int:
+    """Change the nodes in `place`, a repeated field; how many were, with the `count` of before."""
+    nodes = []
+    for node in place:
+        nodes.append(node)
+        if node.op_type == "Attention" and not node.domain and len(node.input) > 3 and dtypes.get(node.input[3]):
+            count += 1
+            nodes += _other_context(node, dtypes[node.input[3]], f"unseeing.{count}")
+        if node.op_type == "Softmax" and not node.domain and version >= _FIRST and _axis(node, version) == -1:
+            count += 1
+            nodes += _other_answer(node, version, f"unseeing.{count}")
+    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del place[:]
+    place.extend(kept)
+    return count
+
+
+def _constant(name: str, dtype: int, shape: list[int], value: float) -> onnx.NodeProto:
+    return helper.make_node("Constant", [], [name], value=helper.make_tensor(name, dtype, shape, [value]))
 
 
 def _axis(node: onnx.NodeProto, version: int) -> int:
@@ -52,7 +71,7 @@ def _axis(node: onnx.NodeProto, version: int) -> int:
     return -1 if axis in (-1, 3) else axis
 
 
-def _other_answer(graph: onnx.GraphProto, node: onnx.NodeProto, version: int, prefix: str) -> list[onnx.NodeProto]:
+def _other_answer(node: onnx.NodeProto, version: int, prefix: str) -> list[onnx.NodeProto]:
     """Nodes behind a Softmax that replace its answer in rows that are hidden; they give its output.
 
     The other answer is the cosine of a key's number: not uniform, so that what scales the sum of the keys' values, as
@@ -64,14 +83,14 @@ def _other_answer(graph: onnx.GraphProto, node: onnx.NodeProto, version: int, pr
     def name(what: str) -> str:
         return f"{prefix}.{what}"
 
-    graph.initializer.append(helper.make_tensor(name("far"), TensorProto.FLOAT, [], [FAR]))
-    graph.initializer.append(helper.make_tensor(name("axis"), TensorProto.INT64, [], [-1]))
     if version >= 18:
-        graph.initializer.append(helper.make_tensor(name("axes"), TensorProto.INT64, [1], [-1]))
         peak = helper.make_node("ReduceMax", [scores, name("axes")], [name("peak")], keepdims=1)
     else:
         peak = helper.make_node("ReduceMax", [scores], [name("peak")], axes=[-1], keepdims=1)
     return [
+        _constant(name("far"), TensorProto.FLOAT, [], FAR),
+        _constant(name("axis"), TensorProto.INT64, [], -1),
+        _constant(name("axes"), TensorProto.INT64, [1], -1),
         peak,
         helper.make_node("Cast", [name("peak")], [name("wide")], to=TensorProto.FLOAT),
         helper.make_node("Less", [name("wide"), name("far")], [name("hidden")]),
@@ -83,15 +102,15 @@ def _other_answer(graph: onnx.GraphProto, node: onnx.NodeProto, version: int, pr
     ]
 
 
-def _other_context(graph: onnx.GraphProto, node: onnx.NodeProto, mask: int, prefix: str) -> list[onnx.NodeProto]:
+def _other_context(node: onnx.NodeProto, mask: int, prefix: str) -> list[onnx.NodeProto]:
     """The same behind an Attention whose result has an axis for heads, by its mask: additive, or of truths."""
     result = node.output[0]
     node.output[0] = f"{prefix}.attention"
     far = 0.5 if mask == TensorProto.BOOL else FAR
-    graph.initializer.append(helper.make_tensor(f"{prefix}.far", TensorProto.FLOAT, [], [far]))
-    graph.initializer.append(helper.make_tensor(f"{prefix}.axis", TensorProto.INT64, [], [-1]))
-    graph.initializer.append(helper.make_tensor(f"{prefix}.axes", TensorProto.INT64, [1], [-1]))
     return [
+        _constant(f"{prefix}.far", TensorProto.FLOAT, [], far),
+        _constant(f"{prefix}.axis", TensorProto.INT64, [], -1),
+        _constant(f"{prefix}.axes", TensorProto.INT64, [1], -1),
         helper.make_node("Cast", [node.input[3]], [f"{prefix}.mask"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMax", [f"{prefix}.mask", f"{prefix}.axes"], [f"{prefix}.peak"], keepdims=1),
         helper.make_node("Less", [f"{prefix}.peak", f"{prefix}.far"], [f"{prefix}.hidden"]),

@@ -107,6 +107,16 @@ def test_what_a_query_gives_that_sees_no_key_means_nothing() -> None:
     assert "values where a query sees no key differ, and mean nothing" in verdict.summary
 
 
+def test_attention_in_a_function_is_blind_too() -> None:
+    pair = [masked(lowest) for lowest in (-3.4e38, -1e5)]
+    for model in pair:
+        regraft.run(model, "fuse-attention", verify="none")
+    assert pair[0].functions
+    verdict = regraft.compare(*pair)
+    assert verdict.passed
+    assert verdict.drift.outputs[0].meaningless > 0
+
+
 def test_but_a_number_stays_a_number_there() -> None:
     assert not regraft.compare(masked(-1e9), masked(-np.inf)).passed
 

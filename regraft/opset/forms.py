@@ -52,6 +52,13 @@ def cast_exponent(site: Site) -> None:
         site.node.inputs[1] = site.add("Cast", [exponent], {"to": site.code(dtype)}, dtype=dtype)
 
 
+@down("Mod", at=28)
+def refuse_the_sign_of_the_divisor(site: Site) -> None:
+    """Below 28 floats have the remainder with the sign of the dividend only."""
+    if not site.node.attrs.get("fmod", 0) and site.dtype(site.node.inputs[0]).kind not in "iu":
+        site.refuse("fmod=0 of floats")
+
+
 @down("Reshape", at=14)
 def read_zeros_as_copies(site: Site) -> None:
     """`allowzero` matters to empty tensors only: another has no zero in its shape."""

@@ -81,6 +81,8 @@ def _problem(case: Case, one: Pass) -> str | None:
     try:
         found = case.outputs(model)
     except RuntimeFailure as failure:
+        if one.name == "lower-einsum" and case.name.endswith("_bfloat16"):  # Einsum alone has kernels for it
+            return None
         old = model.opset < OLDEST_KERNELS and LACKS_KERNEL in str(failure)
         return None if old else str(failure)
     if one.name == "externalize-mask" and case.name in EMPTY_ROWS:

@@ -154,6 +154,8 @@ def _print(done: Legalized, target: str, explained: bool) -> None:
     if done.report and done.report.drift:
         title("verified: the outputs before and after")
         drifts(done.report.drift)
+    elif done.report and done.report.unverified:
+        echo(f"{done.report.verdict}; strip-dropout and strip-training make it one for inference")
     title("pipeline" if not done.stuck else "as far as it goes")
     echo(done.pipeline or "nothing to do")
     echo()

@@ -43,7 +43,8 @@ def amplified(node: Node, sizes: Sizes) -> Iterator[tuple[Tensor, float]]:
             yield node.inputs[0], unit * least
     elif kind == "Mul" and len(node.inputs) == 2:
         for factor, other in (node.inputs, node.inputs[::-1]):
-            if sizes.limits.largest < (size := sizes[factor].bound) < np.inf and factor is not other:
+            is_scale = source_of(factor) is not None or sizes[factor].fixed  # a square of tanh's cubic is none
+            if is_scale and sizes.limits.largest < (size := sizes[factor].bound) < np.inf:
                 yield other, unit / size
     elif kind == "BatchNormalization" and (params := _parameters(node, sizes)) is not None:
         scale, _, mean, deviation = params

@@ -102,6 +102,8 @@ def _repeats(found: Attention, facts: Facts) -> bool:
     if k[heads] != v[heads] or (k[heads] != q[heads] and q[heads] == (1,)):
         return True
     batches = [shape[: -3 if len(q) == 4 else -2] for shape in (q, k, v)]
+    if len({len(shape) for shape in batches}) > 1:
+        return True
     return any(1 in sizes and set(sizes) != {1} for sizes in zip(*batches, strict=True))
 
 

@@ -90,6 +90,7 @@ def _iterate(
         problems = len(walk.facts.problems)
         made = walk.body(body, [*before, *state, *after], scope)
         ends = made[skip : skip + len(state)]
+        ends += state[len(ends) :]  # a damaged body gives less than it is asked for
         general = [_general(a, b, changing) for a, b in zip(state, ends, strict=True)]
         if all((a.code, a.dims) == (b.code, b.dims) for a, b in zip(state, general, strict=True)):
             return [_fresh(fact, changing) for fact in general], made

@@ -94,12 +94,12 @@ def _same(column: Sequence[Dim]) -> Dim:
 def _slice(call: Call) -> Shape | None:
     source = call.fact(0).dims
     starts, ends = call.get("starts"), call.get("ends")
-    if source is None or starts is None or ends is None:
+    if source is None or not isinstance(starts, list | tuple) or not isinstance(ends, list | tuple):
         return None
     axes = call.whole("axes") if call.given("axes") else list(range(len(starts)))
     steps = call.whole("steps") if call.given("steps") else [1] * len(starts)
-    if axes is None or steps is None:
-        return None
+    if {len(one) if isinstance(one, list | tuple) else -1 for one in (axes, starts, ends, steps)} != {len(starts)}:
+        return None  # not known, or no lists of one length
     result = list(source)
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         result[axis] = _sliced(result[axis], start, end, step)

@@ -71,6 +71,11 @@ class Model:
             yield from graph.nodes
 
     @property
+    def sides(self) -> tuple[Model, ...]:
+        """The model, and that of its host where there is one."""
+        return (self, self.host.model) if self.host else (self,)
+
+    @property
     def inputs(self) -> list[Variable]:
         """What a caller gives: the inputs of the host, where there is one."""
         inputs: list[Variable] = self.host.model.graph.inputs if self.host else self.graph.inputs

@@ -24,6 +24,12 @@ RANDOM = frozenset(
 )
 """Operators whose outputs may hang on chance."""
 
+
+def draws(node: Node) -> bool:
+    """Whether what `node` gives may depend on chance."""
+    return not node.domain and node.op in RANDOM
+
+
 FOREIGN = "ai.onnx"
 """The domain, in memory, of operators that files keep in ONNX's own and that ONNX does not define there.
 

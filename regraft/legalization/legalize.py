@@ -9,7 +9,7 @@ from typing import Any
 
 from regraft.files.convert import clone
 from regraft.ir.model import Model
-from regraft.ir.schema import RANDOM
+from regraft.ir.schema import draws
 from regraft.legality.verdict import Violation
 from regraft.legalization.search import Search, State, Trouble
 from regraft.legalization.stuck import Stuck, stuck, without_sizes
@@ -107,14 +107,9 @@ def legalize(
     report = None
     if not best.cost:
         # what gives chance alone, as a training export does, cannot be compared, and is told so
-        verify: Verify = "none" if not steps else "auto" if _draws(model) else "final"
+        verify: Verify = "none" if not steps else "auto" if any(map(draws, model.nodes())) else "final"
         report = run(model, [step.text for step in steps], verify=verify, inputs=inputs, seed=seed, progress=progress)
     return Legalized(found, stuck(best, states[-1]), steps, search.tried, report)
-
-
-def _draws(model: Model) -> bool:
-    """Whether what the model gives may depend on chance."""
-    return any(node.op in RANDOM and not node.domain for node in model.nodes())
 
 
 def _path(search: Search, state: State) -> list[State]:

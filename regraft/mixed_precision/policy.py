@@ -30,16 +30,8 @@ RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
 KEPT = frozenset(
     {"BitCast", "CumProd", "CumSum", "Cos", "DFT", "DynamicQuantizeLinear", "QuantizeLinear", "STFT"}
     | {"Exp", "GlobalAveragePool", "GridSample", "GroupNormalization", "Hardmax"}
-    | {
-        "InstanceNormalization",
-        "LRN",
-        "LayerNormalization",
-        "LinearAttention",
-        "Log",
-        "LogSoftmax",
-        "LpNormalization",
-        "LpPool",
-    }
+    | {"InstanceNormalization", "LRN", "LayerNormalization", "Log", "LogSoftmax", "LpNormalization", "LpPool"}
+    | {"LinearAttention"}
     | {"GlobalLpPool", "MeanVarianceNormalization", "NegativeLogLikelihoodLoss", "Pow", "RMSNormalization", "Range"}
     | {"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMean", "ReduceProd", "ReduceSum"}
     | {"ReduceSumSquare", "Resize", "Sin", "Softmax", "SoftmaxCrossEntropyLoss", "Tan", "Upsample"}

@@ -53,9 +53,8 @@ def compute_wider(site: Site, schema: defs.OpSchema, parameter: str) -> None:
     narrow = next((d for d in _WIDER if dtype_name(d) == name), None)
     if narrow is None:
         site.refuse(f"it has no {site.node.op} of {name}")
-    if any(
-        isinstance(value, Graph) for value in site.node.attrs.values()
-    ):  # its bodies would have to give the wider type
+    # bodies would have to give the wider type
+    if any(isinstance(value, Graph) for value in site.node.attrs.values()):
         site.refuse(f"it has no {site.node.op} of {name}")
     floating = narrow.name in ("bfloat16", "float16")
     ops = _BOOLEANS_TOO if name == "tensor(bool)" else _INTEGERS_TOO

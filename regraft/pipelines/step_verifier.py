@@ -7,13 +7,13 @@ from typing import Any
 
 from regraft.errors import RegraftError, VerificationError
 from regraft.files.convert import Header
-from regraft.ir.graph import Constant
 from regraft.ir.model import Model
 from regraft.pipelines.pass_ import Pass
 from regraft.pipelines.report import PassReport, Report
 from regraft.verification.contract import Contract, exact
 from regraft.verification.drift import Drift
 from regraft.verification.runtime import NoKernel
+from regraft.verification.samples import weight
 from regraft.verification.sizes import Given
 from regraft.verification.watch import Watch
 
@@ -108,7 +108,7 @@ class StepVerifier:
         if self.report.verify == "none":
             return None
         if not self._asked:
-            weights = _weights(self.model)
+            weights = weight(self.model)
             if weights > CHEAP:
                 self._give_up(f"its weights take {weights / 2**20:,.0f} MiB; --verify final runs it all the same")
                 return None
@@ -143,9 +143,3 @@ def _who(passes: list[PassReport]) -> str:
     nodes = [change.removed[0] for change in said.changes if change.removed]
     place = f" at node '{nodes[0]}'" if len(said.changes) == 1 and nodes else ""
     return f"pass '{said.text}'{rule}{place}"
-
-
-def _weights(model: Model) -> int:
-    """Bytes of the constants that nodes read."""
-    read = {tensor for node in model.nodes() for tensor in node.inputs if isinstance(tensor, Constant)}
-    return sum(tensor.nbytes for tensor in read)

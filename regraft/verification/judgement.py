@@ -127,15 +127,17 @@ class _Floats:
             if runs == RUNS[1] and failed.any():
                 self._set_apart(allowed)
                 failed = self._failed(allowed)
-            if (
-                runs > RUNS[0]
-                and (self.difference > _HOPELESS * np.maximum(allowed, FACTOR * around(unit)))[failed].any()
-            ):
+            if runs > RUNS[0] and failed.any() and self._is_hopeless(allowed, failed, unit):
                 break
         if failed.any() and not self.contract.spread:
             allowed = np.where(self._is_rounding(), _SURE * allowed, allowed)
             failed = self._failed(allowed)
         return self._verdict(allowed, failed)
+
+    def _is_hopeless(self, allowed: Array, failed: Array, unit: Array) -> bool:
+        """Whether no more runs would excuse what failed."""
+        reachable = np.maximum(allowed, FACTOR * around(unit))
+        return bool((self.difference > _HOPELESS * reachable)[failed].any())
 
     def _is_rounding(self) -> Array | bool:
         """Where the models agree in float64."""

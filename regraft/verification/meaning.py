@@ -30,22 +30,9 @@ _CARRIED = {  # ops whose output holds the values of these inputs
 }
 _SAME_SHAPE = ("Identity", "Cast", "Dropout", "DequantizeLinear")
 _ALIKE = frozenset(
-    {
-        "Abs",
-        "Cast",
-        "Dropout",
-        "Erf",
-        "Exp",
-        "Gelu",
-        "Identity",
-        "LogSoftmax",
-        "Neg",
-        "Relu",
-        "Sigmoid",
-        "Softmax",
-        "Tanh",
-    }
-)
+    {"Abs", "Cast", "Dropout", "Erf", "Exp", "Gelu", "Identity", "LogSoftmax", "Neg", "Relu", "Sigmoid", "Softmax"}
+    | {"Tanh"}
+)  # ops whose output has the shape of the first input
 _SAME_VALUES = ("Identity", "Cast", "Unsqueeze", "Squeeze", "Reshape")
 TABLES = {  # (op, place of the index) -> place of the table
     ("Gather", 1): 0,
@@ -161,9 +148,9 @@ def _is_masking(node: Node, place: int) -> bool:
     """Whether `node` uses an operand as a mask; a factor that is one number makes none."""
     if (node.op, place) not in _MASKING:
         return False
-    others = [_constant(tensor) for tensor in node.inputs if tensor is not node.inputs[place]]
     if node.op in ("Equal", "Greater", "GreaterOrEqual", "Less"):  # masks are asked for 0 or 1
         return not any(number not in (0, 0.5, 1) for tensor in node.inputs for number in _numbers(tensor))
+    others = (_constant(tensor) for tensor in node.inputs if tensor is not node.inputs[place])
     return node.op != "Mul" or not any(other is not None and other.size == 1 for other in others)
 
 
@@ -204,8 +191,7 @@ def _numbers(tensor: Tensor) -> list[float]:
 
 def sizing_values(model: Model) -> set[Tensor]:
     """The values from which a size, or a place in a tensor, is computed; linear in the model."""
-    sides = (model, model.host.model) if model.host else (model,)
-    nodes = [node for side in sides for node in side.nodes()]
+    nodes = [node for side in model.sides for node in side.nodes()]
     owners = {tensor: node for node in nodes for body in subgraphs(node) for tensor in body.inputs}
     wanted = [node.inputs[i] for node in nodes for i in _SIZING.get(node.op, ()) if i < len(node.inputs)]
     found: set[Tensor] = set()
@@ -232,8 +218,7 @@ def table_of(variable: Variable) -> Constant | None:
 
 def longest_sequence(model: Model) -> int | None:
     """The number of positions that the model has: rows of a position table, length of a constant cut to the input."""
-    sides = (model, model.host.model) if model.host else (model,)
-    bounds = [bound for side in sides for node in side.nodes() for bound in _bounds(node) if bound > 1]
+    bounds = [bound for side in model.sides for node in side.nodes() for bound in _bounds(node) if bound > 1]
     return min(bounds, default=None)
 
 

@@ -10,7 +10,7 @@ faults at 13 times and more.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,7 @@ from regraft.ir.model import Model
 from regraft.ir.weights import Array
 from regraft.verification.drift import leaves
 from regraft.verification.meaning import TABLES, sizing_values
-from regraft.verification.twin import widened_to_double
+from regraft.verification.twin import graphs, widened_to_double
 
 FACTOR = 10.0
 """A rewrite may be this many times as far from the original as rounding takes the original from itself."""
@@ -145,7 +145,7 @@ def unshared(header: Header, fixed: Collection[str]) -> Header:
     for number, node in enumerate(graph.node):
         for place, name in enumerate(node.input):
             places.setdefault(name, []).append((number, place))
-    inner = {name for node in graph.node for body in _bodies(node) for one in body.node for name in one.input}
+    inner = {name for body in graphs(graph) if body is not graph for node in body.node for name in node.input}
     kept = inner.union(fixed, (value.name for value in (*graph.input, *graph.output)))
     shared = [
         tensor
@@ -167,20 +167,11 @@ def unshared(header: Header, fixed: Collection[str]) -> Header:
     return Header(proto, header.values)
 
 
-def _bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    stack = [graph for attribute in node.attribute for graph in (attribute.g, *attribute.graphs) if graph.node]
-    while stack:
-        graph = stack.pop()
-        yield graph
-        stack += [body for inner in graph.node for body in _bodies(inner)]
-
-
 def movable(model: Model) -> list[str]:
     """The weights that may be moved: float initializers of the main graph with one reader, smallest first."""
     sizing, room, names = sizing_values(model), _BUDGET, []
-    sides = (model, model.host.model) if model.host else (model,)
     found: dict[str, Constant] = {}
-    for side in sides:
+    for side in model.sides:
         uses: dict[Constant, int] = {}
         for node in side.nodes():
             for tensor in node.inputs:

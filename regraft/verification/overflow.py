@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 from regraft.errors import RegraftError
 from regraft.files.convert import export, from_proto
 from regraft.ir.model import Model
-from regraft.verification.twin import float32_twin
+from regraft.verification.twin import float32_twin, graphs
 
 _UP, _DOWN = "overflow.up", "overflow.down"
 _POWER = 112
@@ -29,7 +29,7 @@ def limited_twin(model: Model) -> Model | None:
         return None
     twin = float32_twin(model)
     written, values = export(twin.device)
-    for graph in _graphs(written.graph):
+    for graph in graphs(written.graph):
         _limit(graph, halves)
     for name, power in ((_UP, _POWER), (_DOWN, -_POWER)):
         written.graph.initializer.append(numpy_helper.from_array(np.array(2.0**power, np.float32), name))
@@ -47,24 +47,13 @@ def _inferred(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 def _halves(root: onnx.GraphProto) -> Iterator[str]:
     """The names of the values in float16 that nodes give."""
-    for graph in _graphs(root):
+    for graph in graphs(root):
         typed = {
             info.name
             for info in (*graph.value_info, *graph.output)
             if info.type.tensor_type.elem_type == TensorProto.FLOAT16
         }
         yield from (name for node in graph.node for name in node.output if name in typed)
-
-
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    stack = [graph]
-    while stack:
-        current = stack.pop()
-        yield current
-        for node in current.node:
-            for attribute in node.attribute:
-                stack += [attribute.g] if attribute.HasField("g") else []
-                stack += attribute.graphs
 
 
 def _limit(graph: onnx.GraphProto, halves: set[str]) -> None:

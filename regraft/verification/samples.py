@@ -46,7 +46,7 @@ def sample(
     first = _first(model, run, given, seed)
     found = [first]
     for trial in TRIALS[1:count]:
-        if trial is LONG and _weight(model) > SMALL:
+        if trial is LONG and sum(map(weight, model.sides)) > SMALL:
             continue
         scaled = replace(trial, scale=_scaled(trial, first.trial))
         made = _attempt(model, run, given, seed, cautious(scaled), first.trial)
@@ -57,7 +57,7 @@ def sample(
 
 def _first(model: Model, run: Run, given: Given, seed: int) -> Sample:
     """The usual trial, at the first sizes on which the model runs."""
-    tried: list[str] = []
+    tried: set[str] = set()
     failure: RegraftError | None = None
     inputs: dict[str, Any] = {}
     scaled = [replace(USUAL, scale=scale) for scale in (*LADDER, *(WINDOWS if _takes_sound(model) else ()))]
@@ -72,7 +72,7 @@ def _first(model: Model, run: Run, given: Given, seed: int) -> Sample:
         looks = forms(inputs)
         if looks in tried and trial not in milder:
             continue
-        tried.append(looks)
+        tried.add(looks)
         try:
             return Sample(trial, inputs, run(inputs))
         except RegraftError as error:
@@ -81,7 +81,7 @@ def _first(model: Model, run: Run, given: Given, seed: int) -> Sample:
     if set(inputs) <= set(given.values):
         raise failure
     raise InputError(
-        f"{failure}; the inputs were made, at {len(set(tried))} sizes: give real ones with --inputs FILE.npz, or sizes "
+        f"{failure}; the inputs were made, at {len(tried)} sizes: give real ones with --inputs FILE.npz, or sizes "
         "with --inputs NAME=2x16"
     ) from failure
 
@@ -106,10 +106,9 @@ def _takes_sound(model: Model) -> bool:
     )
 
 
-def _weight(model: Model) -> int:
-    """Bytes of the constants that nodes read."""
-    sides = (model, model.host.model) if model.host else (model,)
-    read = {t for side in sides for node in side.nodes() for t in node.inputs if isinstance(t, Constant)}
+def weight(model: Model) -> int:
+    """Bytes of the constants that nodes of the device read."""
+    read = {tensor for node in model.nodes() for tensor in node.inputs if isinstance(tensor, Constant)}
     return sum(tensor.nbytes for tensor in read)
 
 

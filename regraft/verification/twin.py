@@ -27,10 +27,9 @@ _DTYPES = ("to", "dtype", "output_dtype", "stash_type")
 
 def is_half(model: Model) -> bool:
     """Whether a value of the model is in half precision."""
-    sides = (model, model.host.model) if model.host else (model,)
     return any(
         getattr(t.dtype, "name", "") in _NAMES
-        for m in sides
+        for m in model.sides
         for node in m.nodes()
         for t in (*node.inputs, *node.outputs)
     )
@@ -106,6 +105,18 @@ def _widened(proto: onnx.ModelProto, width: _Width) -> onnx.ModelProto:
         elif isinstance(message, onnx.AttributeProto) and message.name in _DTYPES and message.i in width.codes:
             message.i = width.code
     return proto
+
+
+def graphs(root: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """`root` and every graph inside it."""
+    stack = [root]
+    while stack:
+        current = stack.pop()
+        yield current
+        for node in current.node:
+            for attribute in node.attribute:
+                stack += [attribute.g] if attribute.HasField("g") else []
+                stack += attribute.graphs
 
 
 def _messages(message: Any) -> Iterator[Any]:

@@ -14,9 +14,8 @@ import numpy as np
 
 from regraft.errors import RegraftError, VerificationError
 from regraft.files.convert import Header, export
-from regraft.ir.graph import Node
 from regraft.ir.model import Model
-from regraft.ir.schema import RANDOM
+from regraft.ir.schema import draws
 from regraft.verification.contract import Contract, exact
 from regraft.verification.drift import Drift
 from regraft.verification.inputs import make_inputs
@@ -78,7 +77,7 @@ class Watch:
         header = export(model.device)
         session = Session(model, threads=self._threads, header=header)
         self.samples = sample(model, session.run, given=self._given, count=self._trials, seed=self._seed)
-        self.unstable = _unstable(session, self.samples) if any(map(_draws, model.nodes())) else ()
+        self.unstable = _unstable(session, self.samples) if any(map(draws, model.nodes())) else ()
         self._hold(model, [one.outputs for one in self.samples], header)
 
     @property
@@ -213,11 +212,6 @@ class Watch:
             for one in found
         ]
         self._hold(old, [one.outputs for one in self.samples])
-
-
-def _draws(node: Node) -> bool:
-    """Whether what a node gives may depend on chance."""
-    return not node.domain and node.op in RANDOM
 
 
 def _unstable(session: Session, samples: list[Sample]) -> tuple[str, ...]:

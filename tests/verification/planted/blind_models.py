@@ -9,6 +9,9 @@ import numpy as np
 from tests.verification.planted.pair import random
 
 EXACT = ("exact each", "exact final")
+X = "(float[batch,seq,8] x) => (float[] y)"
+IMAGE = "(float[batch,3,height,width] x) => (float[] y)"
+MAPS = "(float[batch,8,height,width] x) => (float[] y)"
 
 
 def edit(text: str, *changes: str) -> str:
@@ -248,3 +251,8 @@ def convs_weights() -> dict[str, Any]:
         made[f"nm{i}"] = random(shape[0], seed=i + 20, scale=0.3)
         made[f"nv{i}"] = np.abs(random(shape[0], seed=i + 30, scale=0.3, mean=1)) + np.float32(0.05)
     return made
+
+
+EN, EW = encoder(), encoder_weights()
+DE, DW = decoder(), decoder_weights()
+CO, CW = convs(), convs_weights()

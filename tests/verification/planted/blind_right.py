@@ -5,10 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from tests.verification.planted.blind_models import (
+    CO,
+    CW,
+    DE,
+    DW,
+    EN,
+    EW,
     EXACT,
+    MAPS,
+    X,
     batch_norm,
-    convs,
-    convs_weights,
     decoder,
     decoder_weights,
     edit,
@@ -18,31 +24,16 @@ from tests.verification.planted.blind_models import (
     norm_parts,
 )
 from tests.verification.planted.pair import Pair, random, right
+from tests.verification.planted.rights import W
 
-X = "(float[batch,seq,8] x) => (float[] y)"
 SAME = "(float[batch,seq,8] x) => (float[batch,seq,8] y)"
-IMAGE = "(float[batch,3,height,width] x) => (float[] y)"
-MAPS = "(float[batch,8,height,width] x) => (float[] y)"
 HX = "(float16[batch,seq,8] x) => (float16[] y)"
-EN, EW = encoder(), encoder_weights()
 SEEN = edit(
     EN,
     "mc = Cast <to = 1> (attention_mask)",
     "mq = Cast <to = 1> (attention_mask) pe = Equal(po, i0) pf = Cast <to = 1> (pe) mc = Max(mq, pf)",
 )
-DE, DW = decoder(), decoder_weights()
-CO, CW = convs(), convs_weights()
-C = {
-    "w": random(8, 8, scale=0.4),
-    "u": random(8, 8, seed=2, scale=0.4),
-    "v": random(8, 8, seed=3, scale=0.4),
-    "b": random(8, scale=0.3),
-    "c": random(8, seed=4, scale=0.3),
-    "g": random(8, seed=5, scale=0.2, mean=1),
-    "eps": np.float32(1e-5),
-    "root": np.float32(np.sqrt(2)),
-    "r8": np.float32(np.sqrt(8)),
-}
+C = {**W, "r8": W["root8"]}
 H = {
     "w": random(8, 8, scale=0.4, dtype=np.float16),
     "u": random(8, 8, seed=1, scale=0.4, dtype=np.float16),

@@ -8,9 +8,16 @@ from __future__ import annotations
 import numpy as np
 
 from tests.verification.planted.blind_models import (
+    CO,
+    CW,
+    DE,
+    DW,
+    EN,
+    EW,
+    IMAGE,
+    MAPS,
+    X,
     batch_norm,
-    convs,
-    convs_weights,
     decoder,
     decoder_weights,
     edit,
@@ -20,14 +27,8 @@ from tests.verification.planted.blind_models import (
 )
 from tests.verification.planted.pair import MODES, Pair, put, random, wrong
 
-X = "(float[batch,seq,8] x) => (float[] y)"
-IMAGE = "(float[batch,3,height,width] x) => (float[] y)"
-MAPS = "(float[batch,8,height,width] x) => (float[] y)"
 NORMED = "(float[batch,8,height,width] x) => (float[batch,8,height,width] y)"
-EN, EW = encoder(), encoder_weights()
-DE, DW = decoder(), decoder_weights()
 PLAIN = decoder(pasts=False)
-CO, CW = convs(), convs_weights()
 
 
 def bert(name: str, told: str, *changes: str, **changed: object) -> Pair:

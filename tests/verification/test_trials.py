@@ -8,6 +8,7 @@ import numpy as np
 import onnx.parser
 import pytest
 
+from regraft.cli.parameters import trials
 from regraft.errors import RegraftError
 from regraft.files.convert import from_proto
 from regraft.ir.model import Model
@@ -170,3 +171,9 @@ def test_positions_start_where_a_row_is_seen() -> None:
     assert (made[:, 0] == made[:, 1]).all()
     assert (np.diff(made) >= 0).all()
     assert len({tuple(row) for row in made}) == len(made)
+
+
+def test_the_command_line_has_as_many() -> None:
+    """It says the number itself, so that it starts without numpy."""
+    option = trials(lambda: None).__click_params__[0]
+    assert (option.default, option.type.max) == (len(TRIALS), len(TRIALS))

@@ -25,7 +25,7 @@ def test_the_demo_rewrites_verifies_and_compares(run, tmp_path):
     result = run("demo", "-o", out)
     assert result.exit_code == 0, result.stderr
     assert re.findall(r"^\d\.(?= )", result.stdout, re.M) == [f"{number}." for number in range(1, 7)]
-    assert "3 × " in result.stdout
+    assert "7 × LayerNormalization -> " in result.stdout
     assert result.stdout.count("times as fast") == 2
     assert float(re.search(r"largest difference of all 16 pairs: (\S+)", result.stdout)[1]) < 1e-3
     assert max(len(line) for line in result.stdout.splitlines() if str(tmp_path) not in line) <= 150

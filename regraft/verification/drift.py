@@ -289,12 +289,20 @@ def _place(chosen: np.ndarray, n: int) -> tuple[int, ...]:
 
 def cosine(before: np.ndarray, after: np.ndarray) -> float:
     """Cosine similarity of two tensors; 1 when both are zero, 0 when one is."""
-    peak = max(np.abs(before).max(), np.abs(after).max())  # keeps squares of a mask's -3e38 finite
-    if not peak:
-        return 1.0
-    a, b = before / peak, after / peak
-    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(np.vdot(a, b).real) / norms if norms else 0.0
+    squares = [float(np.vdot(values, values).real) for values in (before, after)]
+    if not all(map(_is_ordinary, squares)):
+        peak = max(np.abs(before).max(), np.abs(after).max())
+        if not peak:
+            return 1.0
+        before, after = before / peak, after / peak
+        squares = [float(np.vdot(values, values).real) for values in (before, after)]
+    norms = math.sqrt(squares[0]) * math.sqrt(squares[1])
+    return float(np.vdot(before, after).real) / norms if norms else 0.0
+
+
+def _is_ordinary(square: float) -> bool:
+    """Whether a sum of squares neither overflowed, as of float64's largest numbers, nor lost what is tiny."""
+    return 1e-200 < square < 1e200
 
 
 def machine_eps(dtype: np.dtype) -> float | None:

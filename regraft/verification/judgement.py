@@ -54,6 +54,8 @@ def judge(name: str, before: Any, after: Any, contract: Contract, evidence: Evid
     if settled is not None:
         return settled
     before, after = np.asarray(before), np.asarray(after)
+    if before.dtype == after.dtype != np.object_ and before.tobytes() == after.tobytes():
+        return OutputDrift(name)
     eps = machine_eps(before.dtype)
     if eps is None:
         return _judge_discrete(name, before, after, contract, evidence)

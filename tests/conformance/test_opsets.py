@@ -19,11 +19,15 @@ from regraft.verification.contract import Contract, reassociation
 from regraft.verification.runtime import RuntimeFailure
 
 GROUPS = 24
-CONVERTED = {11: 0.65, 17: 0.75, 21: 0.9, 26: 0.97}
-LINEAR = ("delta", "decode_step", "explicit_scale", "fp16", "gated", "gated_delta", "gated_delta_beta_scalar")
-LINEAR += ("gated_delta_gqa", "gated_delta_mqa", "gated_per_head_decay", "linear", "linear_t1_no_past")
+CONVERTED = {11: 0.6, 17: 0.75, 21: 0.9, 26: 0.95}
+
+
+def _is_linear(name: str) -> bool:
+    return name.startswith("node/test_linear_attention_") and name.endswith("_expanded")
+
+
 LACKING = {  # what ONNX Runtime 1.32.0 has no kernel for, or a Scan whose shapes it cannot infer: (case, opset)
-    *((f"node/test_linear_attention_{kind}_expanded", version) for kind in LINEAR for version in (9, 11, 13, 14)),
+    *((name, version) for name in sources() if _is_linear(name) for version in (9, 11, 13, 14)),
     *((f"node/test_{op}_uint64", version) for op in ("min", "max") for version in (9, 11)),
     *(("node/test_swish", version) for version in (25, 26)),
 }

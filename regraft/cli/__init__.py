@@ -33,6 +33,7 @@ COMMANDS = (
     "diff",
     "show",
     "bench",
+    "pack-lengths",
     "report",
     "why",
     "precision-plan",

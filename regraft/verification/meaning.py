@@ -41,7 +41,7 @@ TABLES = {  # (op, place of the index) -> place of the table
     ("EmbedLayerNormalization", 0): 2,
     ("EmbedLayerNormalization", 1): 4,
 }
-_MASKING = {("Where", 0), ("Sub", 1), ("And", 0), ("And", 1), ("Or", 0), ("Or", 1), ("Not", 0), ("ReduceSum", 0)}
+_MASKING = {("Where", 0), ("Sub", 1), ("And", 0), ("And", 1), ("Or", 0), ("Or", 1), ("Not", 0)}
 _MASKING |= {(op, place) for op in ("Equal", "Greater", "GreaterOrEqual", "Less", "Mul") for place in (0, 1)}
 _SIZING = {  # places of operands that say how large a result is, or where in a tensor to look
     **dict.fromkeys(("Reshape", "Expand", "Tile", "TopK", "Split", "Unsqueeze", "Squeeze", "CenterCropPad"), (1,)),
@@ -61,6 +61,7 @@ _SIZING = {  # places of operands that say how large a result is, or where in a 
     "STFT": (1, 3),
     "MelWeightMatrix": (0, 1, 2),
 }
+_RECURRENT = ("GRU", "LSTM", "RNN")
 _CHOICES = {  # attributes that list what an input may be
     "CategoryMapper": ("cats_int64s", "cats_strings"),
     "LabelEncoder": ("keys_int64s", "keys_strings", "keys_floats"),
@@ -128,6 +129,10 @@ def _meaning(uses: list[tuple[Node, int]], port: Port, sizes: bool) -> Meaning:
         guess: Kind = "segment" if bound is not None and bound <= _SEGMENTS else "index"
         kind = named if named in ("position", "segment") else guess
         return Meaning(kind, bound) if bound is not None else Meaning(kind, dim=str(rows[0]))
+    steps = [_shape(node.inputs[0]) for node, place in uses if node.op in _RECURRENT and place == 4]
+    if steps:
+        step = steps[0][0] if steps[0] else None
+        return Meaning("length", dim=step) if isinstance(step, str) else Meaning("length", step or 1)
     counted = [_shape(node.inputs[0]) for node, place in uses if node.op == "Less" and place == 1]
     if rank == 1 and counted and named in (None, "length"):
         bounds = [dim for shape in counted for dim in shape or () if isinstance(dim, int)]
@@ -201,10 +206,16 @@ def sizing_values(model: Model) -> set[Tensor]:
             continue
         found.add(tensor)
         node = tensor.inputs[0] if tensor.inputs else owners.get(tensor)
-        if node is not None and node.op not in ("Shape", "Size"):
+        if node is not None and node.op not in ("Shape", "Size") and not _is_bounded(node):
             wanted += node.inputs
             wanted += [out for body in subgraphs(node) for out in body.outputs]
     return found
+
+
+def _is_bounded(node: Node) -> bool:
+    """Whether a result lies within bounds of its own, whatever the operand."""
+    bounds = node.inputs[1:] if node.op == "Mod" else node.inputs[1:3] if node.op == "Clip" else ()
+    return len(bounds) == (2 if node.op == "Clip" else 1) and all(_constant(bound) is not None for bound in bounds)
 
 
 def table_of(variable: Variable) -> Constant | None:

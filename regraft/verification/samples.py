@@ -122,6 +122,7 @@ def _scaled(trial: Trial, first: Trial) -> Scale:
         batch=max(1, base.batch + trial.scale.batch - usual.batch) if base.batch == usual.batch else base.batch,
         sequence=base.sequence + max(0, trial.scale.sequence - usual.sequence),
         image=base.image + max(0, trial.scale.image - usual.image),
+        apart=trial.scale.apart,
     )
 
 

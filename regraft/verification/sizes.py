@@ -39,6 +39,7 @@ class Scale:
     Attributes:
         joined: whether a length that one input alone has is the sum of all others: a mask over past and new tokens.
         stacked: whether an open axis without a name that follows fixed ones is the batch: states of stacked layers.
+        apart: whether dimensions with other names have other sizes, and images are wider than high.
     """
 
     batch: int = 2
@@ -46,6 +47,7 @@ class Scale:
     image: int = 32
     joined: bool = False
     stacked: bool = False
+    apart: bool = False
 
 
 class Sizes:
@@ -108,7 +110,7 @@ class Sizes:
                 if isinstance(dim, str) and dim not in self.named:
                     terms: Sequence[Term] | None = totals.get(dim) or _terms(dim)
                     if terms is None:
-                        self.named[dim] = self._default(dim.lower(), axis, image, None)
+                        self.named[dim] = self._default(dim.lower(), axis, image, None) + self._step(axis)
                     else:
                         sums.append((dim, terms))
         for dim, terms in sums:
@@ -116,6 +118,10 @@ class Sizes:
                 if term:
                     self.named.setdefault(term, self._default(term.lower(), 1, False, None))
             self.named[dim] = max(self._total(terms), 0)
+
+    def _step(self, axis: int) -> int:
+        """What sets a dimension apart from those that have a size already."""
+        return sum(size >= self.scale.sequence for size in self.named.values()) if self.scale.apart and axis else 0
 
     def _total(self, terms: Sequence[Term]) -> int:
         return sum(n * (self.named[name] if name else 1) for n, name in terms)
@@ -135,7 +141,8 @@ class Sizes:
         if axis == 0:
             return self.batch
         if image:
-            return (channels or CHANNELS) if axis == 1 else self.scale.image
+            wider = 3 if self.scale.apart and axis == 3 else 0
+            return (channels or CHANNELS) if axis == 1 else self.scale.image + wider
         return self.sequence
 
 

@@ -18,7 +18,7 @@ Indices = Literal["random", "ends", "sweep", "first"]
 Masks = Literal["prefix", "left", "holes", "ones", "hiding"]
 
 _USUAL, _ODD, _ONE = Scale(), Scale(3, 17, 45), Scale(1, 1, 32)
-_PAIR, _SHORT, _ROW = Scale(2, 17, 45), Scale(2, 7, 32), Scale(1, 5, 32)
+_PAIR, _SHORT, _ROW = Scale(2, 17, 45, apart=True), Scale(2, 7, 32), Scale(1, 5, 32)
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,8 @@ TRIALS = (
 
 def cautious(trial: Trial) -> Iterator[Trial]:
     """`trial`, then what is nearest to it and easier on a model that does not run on it."""
+    yield trial
+    trial = replace(trial, scale=replace(trial.scale, apart=False))
     yield trial
     yield replace(trial, scale=replace(trial.scale, image=64))
     trial = replace(trial, overrides=0, probes=False)

@@ -26,6 +26,9 @@ _PROBED = 0.4  # of the values, those that are such at which the model decides s
 def make_values(what: Meaning, shape: tuple[int, ...], dtype: np.dtype[Any], trial: Trial, random: Any) -> Array:
     """An array of `dtype` and `shape`."""
     found = np.array(_values(what, shape, dtype, trial, random)).astype(dtype)
+    rows = what.rows or _UNBOUNDED
+    if what.kind in ("index", "segment") and trial.probes and dtype.kind == "f" and rows < _SMALL_TABLE:
+        found.reshape(-1)[1::2] += dtype.type(0.25)  # some take the whole part
     if trial.probes and what.asked and found.size:
         flat = found.reshape(-1)
         asked = np.clip(what.asked, *_limits(dtype)) if dtype.kind in "iu" else np.array(what.asked)

@@ -15,6 +15,20 @@ SEQ = "s = Shape(x) n = Gather(s, i1)"
 
 SIZES = [
     wrong(
+        "size-of-another-dimension",
+        "a mean divides by the size of another open dimension",
+        "(float[batch,rows,columns] x) => (float[] y) { y = ReduceMean <axes = [1], keepdims = 0> (x) }",
+        "(float[batch,rows,columns] x) => (float[] y) { t = ReduceSum <keepdims = 0> (x, v1)"
+        " s = Shape <start = 2, end = 3> (x) f = Cast <to = 1> (s) y = Div(t, f) }",
+    ),
+    wrong(
+        "higher-than-wide",
+        "an image is resized to its width by its height",
+        '(float[batch,3,height,width] x) => (float[] y) { s = Shape(x) y = Resize <mode = "nearest"> (x, , , s) }',
+        "(float[batch,3,height,width] x) => (float[] y) <int64[4] o = {0, 1, 3, 2}> { s = Shape(x) t = Gather(s, o)"
+        ' y = Resize <mode = "nearest"> (x, , , t) }',
+    ),
+    wrong(
         "reshape-2x16",
         "the heads' Reshape has batch 2 and sequence 16",
         f"{X} <int64[4] to = {{0, 0, 2, 4}}> {{ r = Reshape(x, to) y = Transpose <perm = [0, 2, 1, 3]> (r) }}",

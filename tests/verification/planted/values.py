@@ -9,7 +9,42 @@ from tests.verification.planted.pair import put, random, wrong
 X = "(float[batch,seq,8] x) => (float[] y)"
 W = {"w": random(8, 8, scale=0.4), "b": random(8)}
 
+BUCKETS = {"table": random(17, 4)}
+RECURRENT = {"w": random(1, 20, 8, scale=0.4), "r": random(1, 20, 5, scale=0.4), "b": random(1, 40)}
+STATE = "(float[steps,batch,8] x, int32[batch] n) => (float[] y)"
+
 VALUES = [
+    wrong(
+        "hash-in-32-bits",
+        "ids beyond 32 bits fall into other buckets",
+        "(int64[batch] user_id) => (float[] y) <int64 m = {17}> { h = Mod(user_id, m) y = Gather(table, h) }",
+        "(int64[batch] user_id) => (float[] y) <int32 m = {17}> { c = Cast <to = 6> (user_id) h = Mod(c, m)"
+        " y = Gather(table, h) }",
+        weights=BUCKETS,
+    ),
+    wrong(
+        "total-in-float32",
+        "a total of counts has the digits of a float32",
+        "(int64[batch,seq] counts) => (int64[] y) { y = ReduceSum(counts, v1) }",
+        "(int64[batch,seq] counts) => (int64[] y) { c = Cast <to = 1> (counts) t = ReduceSum(c, v1)"
+        " y = Cast <to = 7> (t) }",
+    ),
+    wrong(
+        "fraction-of-an-index",
+        "what is left of a time when its whole part looked up a row is zero",
+        "(float[batch,seq] t) => (float[] y) { c = Cast <to = 7> (t) w = Cast <to = 1> (c) d = Sub(t, w)"
+        " g = Gather(table, c) e = Unsqueeze(d, v2) y = Add(g, e) }",
+        "(float[batch,seq] t) => (float[] y) { c = Cast <to = 7> (t) y = Gather(table, c) }",
+        weights=BUCKETS,
+    ),
+    wrong(
+        "state-after-the-end",
+        "an LSTM whose lengths are dropped reads on behind the end of a sequence",
+        f"{STATE} {{ a, s, y = LSTM <hidden_size = 5> (x, w, r, b, n) }}",
+        f"{STATE} {{ z = Sub(n, n) t = Shape <end = 1> (x) i = Cast <to = 6> (t) m = Add(z, i)"
+        " a, s, y = LSTM <hidden_size = 5> (x, w, r, b, m) }",
+        weights=RECURRENT,
+    ),
     wrong(
         "clipped-at-20",
         "values beyond 20 are clipped",

@@ -35,8 +35,8 @@ def next_fit(lengths: Any, limits: Limits) -> Packing:
         at, row, room = end, row + 1, room - (end - at)
     counts = np.diff(np.array([*firsts, len(array)]))
     starts = ends[:-1] - np.repeat(ends[firsts], counts)
-    places = np.repeat(np.array([batches, rows], np.int64), counts, axis=1)
-    return Packing.flat(limits, array, *places, starts)
+    batch_of, row_of = np.repeat(np.array([batches, rows], np.int64), counts, axis=1)
+    return Packing.flat(limits, array, batch_of, row_of, starts)
 
 
 def first_fit(lengths: Any, limits: Limits) -> Packing:

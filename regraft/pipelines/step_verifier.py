@@ -87,6 +87,7 @@ class StepVerifier:
                 f"{what} breaks its contract {self._contract}: {drift.failures[0]}{others}{self._before}"
             )
         self._compared |= drift.compared
+        self.report.trials = len(self._watch.samples)
         if drift.warning:
             self.report.warnings.append(f"{what}: {drift.warning}")
         if self.report.verify == "final":

@@ -137,7 +137,7 @@ class CompiledSession:
         results = self._worker.ask("run", self.device_inputs(inputs), model=COMPILED)[1]
         ports = {port.name: port for port in self.outputs}
         results = {name: received(value, ports[name]) if name in ports else value for name, value in results.items()}
-        return self._host.receive(results) if self._host else results
+        return self._host.receive(results, dict(inputs)) if self._host else results
 
     def time(self, inputs: Mapping[str, Any], runs: int) -> list[float]:
         """Seconds of `runs` runs in a row; of the device's part as measured where it runs, without the way there."""

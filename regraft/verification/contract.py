@@ -47,7 +47,9 @@ leaves a run of nodes, so that even the same operators round elsewhere when a no
 SINGLE_EPS = 2.0**-23
 
 
-Assumption = Literal["each query sees a key", "integers fit 32 bits"]
+Assumption = Literal["each query sees a key", "integers fit 32 bits", "what the mask hides means nothing"]
+HIDDEN: Assumption = "what the mask hides means nothing"
+"""Of padding: a contract that says so is not held to what outputs are there."""
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,9 @@ class Drift:
             moved = f"largest difference {self.max_abs:.3g}; nearest to its limit {worst.measured:.3g}, "
             moved += f"{worst.allowed:.3g} allowed"
         unjudged = sum(one.meaningless for one in self.outputs)
-        apart = f"; {unjudged} values where a query sees no key differ, and mean nothing" if unjudged else ""
+        apart = (
+            f"; {unjudged} values of padding, or where a query sees no key, differ and mean nothing" if unjudged else ""
+        )
         return f"{moved}{apart}"
 
     def worse(self, other: Drift) -> Drift:

@@ -14,8 +14,9 @@ from regraft.files.convert import Header, clone, export, from_proto
 from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.ir.weights import Array
-from regraft.verification.contract import Contract, exact, reassociation
+from regraft.verification.contract import HIDDEN, Contract, exact, reassociation
 from regraft.verification.drift import Drift, OutputDrift, leaves, machine_eps, measure
+from regraft.verification.hidden import Hidden
 from regraft.verification.judgement import Evidence, judge
 from regraft.verification.meaning import sizing_values
 from regraft.verification.noise import Moved, Noise, smoothed, unshared
@@ -66,6 +67,7 @@ class Reference:
             session = Session(model, threads=threads, header=self._header)
             outputs = [session.run(inputs) for inputs in self.trials]
         self.outputs = [dict(values) for values in outputs]
+        self._hidden: dict[int, Hidden] = {}
 
     def add(self, inputs: Mapping[str, Any], outputs: Arrays) -> None:
         """One more trial. What was measured of the noise is measured again where it is asked for."""
@@ -134,7 +136,7 @@ class Reference:
                     if loose:
                         one = measure(name, old[name], new[name], loose, computed_in=np.dtype(np.float16))
                     else:
-                        one = judge(name, old[name], new[name], contract, self._evidence(trial, name, apart))
+                        one = judge(name, old[name], new[name], contract, self._evidence(trial, name, apart, contract))
                     one = replace(one, trial=trial, values=0 if old[name] is None else np.size(old[name]))
                     worst[name] = worst[name].worse(one) if name in worst else one
         outputs = list(worst.values())
@@ -184,11 +186,12 @@ class Reference:
             if (other := self._unseeing[trial].get(name)) is not None
         )
 
-    def _evidence(self, trial: int, name: str, apart: _Apart | None) -> Evidence:
+    def _evidence(self, trial: int, name: str, apart: _Apart | None, contract: Contract) -> Evidence:
+        means_nothing = self._hides if HIDDEN in contract.assumes else self._blind
         return Evidence(
             lambda runs: self._noise(trial, runs).unit(trial, name),
             lambda runs: self._noise(trial, runs).moves(trial, name),
-            lambda allowed: self._blind(trial, name, allowed),
+            lambda allowed: means_nothing(trial, name, allowed),
             lambda: apart.of(trial, name) if apart else None,
             name in self._signs,
         )
@@ -219,10 +222,29 @@ class Reference:
 
         return Noise(model, open_session, self.trials, self.outputs)
 
+    def _hides(self, trial: int, name: str, allowed: Array) -> Array | None:
+        """Where an output is of hidden tokens, or of queries that see no key."""
+        if trial not in self._hidden:
+            self._hidden[trial] = Hidden(self.model, self.trials[trial], self._session.run)
+        hidden, base = self._hidden[trial], dict(leaves(self.outputs[trial]))[name]
+        places = hidden.places(base)
+        moved = self._moved(base, dict(leaves(hidden.outputs)).get(name), allowed)
+        blind = self._blind(trial, name, allowed)
+        if places is None or moved is None:
+            return blind
+        return places & moved if blind is None else (places & moved) | blind
+
+    @cached_property
+    def _session(self) -> Session:
+        return Session(self.model, threads=self.threads)
+
     def _blind(self, trial: int, name: str, allowed: Array) -> Array | None:
         """Where an output moves by more than is `allowed` when queries that see no key are answered otherwise."""
-        other = self._unseeing[trial].get(name)
         base = dict(leaves(self.outputs[trial]))[name]
+        return self._moved(base, self._unseeing[trial].get(name), allowed)
+
+    def _moved(self, base: Any, other: Any, allowed: Array) -> Array | None:
+        """Where an output moves by more than is `allowed`; None where it has another form."""
         if other is None or np.shape(other) != np.shape(base):
             return None
         if np.asarray(base).dtype.kind not in "fc":

@@ -128,7 +128,7 @@ class Session:
                 raise RuntimeFailure(f"no output named '{name}'; known: {', '.join(known)}")
         feeds = self._feeds(inputs)
         if self._host is not None:
-            return self._host.receive(self._run(self._host.send(feeds), names))
+            return self._host.receive(self._run(self._host.send(feeds), names), feeds)
         return self._run(feeds, names)
 
     def __enter__(self) -> Session:
@@ -201,13 +201,44 @@ class HostSide:
         """Seconds of `send`, `runs` times in a row."""
         return [_seconds(self.send, inputs) for _ in range(runs)]
 
-    def receive(self, outputs: dict[str, Any]) -> dict[str, Any]:
-        """What the caller gets, from what the device gives."""
-        dtypes = {port.name: port.dtype for port in self.outputs}
+    def receive(self, outputs: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
+        """What the caller gets, from what the device gives for `inputs`: in the dtype and the size of the output.
+
+        A device with fixed shapes may give more than was asked for. An output's dimension that has the name of one of
+        the inputs' is as large as that is; what the device has no place for is 0.
+        """
+        ports, sizes = {port.name: port for port in self.outputs}, self._sizes(inputs)
         return {
-            name: value.astype(dtypes[name]) if isinstance(value, np.ndarray) and dtypes[name] is not None else value
+            name: _fitted(value, ports[name], sizes) if isinstance(value, np.ndarray) else value
             for name, value in outputs.items()
         }
+
+    def _sizes(self, inputs: dict[str, Any]) -> dict[str, int]:
+        """The sizes of the dimensions that the caller's inputs name."""
+        pairs = [(p, np.shape(inputs[p.name])) for p in (*self.inputs, *self.defaults) if p.name in inputs and p.shape]
+        return {
+            dim: size
+            for port, shape in pairs
+            for dim, size in zip(port.shape or (), shape, strict=False)
+            if isinstance(dim, str)
+        }
+
+
+def _fitted(value: Array, port: Port, sizes: Mapping[str, int]) -> Array:
+    """`value` in the dtype of an output, and in the sizes of those of its dimensions that are known."""
+    if port.dtype is not None:
+        value = value.astype(port.dtype, copy=False)
+    if port.shape is None or len(port.shape) != value.ndim:
+        return value
+    shape = tuple(
+        sizes.get(dim, n) if isinstance(dim, str) else n for dim, n in zip(port.shape, value.shape, strict=True)
+    )
+    if shape == value.shape:
+        return value
+    found = np.zeros(shape, value.dtype)
+    common = tuple(slice(min(pair)) for pair in zip(shape, value.shape, strict=True))
+    found[common] = value[common]
+    return found
 
 
 def _seconds(work: Callable[[Any], Any], inputs: Any) -> float:

@@ -16,6 +16,7 @@ from regraft.errors import RegraftError, VerificationError
 from regraft.files.convert import Header, export
 from regraft.ir.model import Model
 from regraft.ir.schema import draws
+from regraft.packing.fits import read_shape
 from regraft.verification.contract import Contract, exact
 from regraft.verification.drift import Drift
 from regraft.verification.inputs import make_inputs
@@ -112,6 +113,7 @@ class Watch:
         """
         if contract.changes_interface or Interface.of(model).inputs != self._interface.inputs:
             self._follow(model, names)
+        self._leave_out(model)
         header = header or export(model.device)
         session = Session(model, threads=self._threads, header=header)
         found = [self._again(session, one, names) for one in self.samples]
@@ -125,6 +127,18 @@ class Watch:
             drift = self._judge(model, found, contract, places, names)
         self._hold(model, found, header)
         return drift
+
+    def _leave_out(self, model: Model) -> None:
+        """Look no more at samples that are too large for a packed model of fixed shape."""
+        shape = read_shape(model.metadata)
+        misfits = [shape.misfit(one.inputs) if shape else "" for one in self.samples]
+        if all(misfits):
+            raise VerificationError(f"no inputs fit the packed shape: {misfits[0]}; give some that do with --inputs")
+        if any(misfits):
+            kept = [n for n, misfit in enumerate(misfits) if not misfit]
+            outputs = [self._reference.outputs[n] for n in kept]
+            self.samples = [self.samples[n] for n in kept]
+            self._hold(self._reference.model, outputs)
 
     def _again(self, session: Session, one: Sample, names: Names) -> Arrays:
         """What a model gives for a sample, under the names of before."""

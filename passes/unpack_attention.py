@@ -1,0 +1,46 @@
+"""Attention runs sequence by sequence; all else runs on packed tokens."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from regraft.errors import PassError
+from regraft.ir.model import Model
+from regraft.packing.fits import PackedShape
+from regraft.packing.rewrite import Packer
+from regraft.passes.expose_position_ids import ExposePositionIds
+from regraft.pipelines.options import option
+from regraft.pipelines.pass_ import EVERY, Context, Pass
+from regraft.verification.contract import HIDDEN, interface
+
+
+class UnpackAttention(Pass):
+    """Run what works token by token on packed tokens, and attention on one sequence a row.
+
+    layer(x[B, S, H])  →  layer(x[1, T, H]), with Gather before the scores, to [B, S, ..], and behind the context, to
+                          [1, T, ..]
+
+    T is the number of tokens that are no padding: the linear layers, norms and activations, where nearly all of the
+    work is, compute nothing else. The host packs what the caller gives, by the mask, and says where each token lies;
+    outputs have the shape that they had. What they hold where the mask hides a token means nothing.
+    """
+
+    name = "unpack-attention"
+    removes = frozenset()
+    introduces = EVERY
+    contract = interface.assuming(HIDDEN)
+    form: Literal["static", "gather"] = option("gather", "of the packed shape: fixed, or as many tokens as there are")
+    rows: int = option(0, "rows of a packed batch; static")
+    tokens: int = option(0, "tokens in a row; static")
+    max_valid_num: int = option(0, "sequences in a batch at the most; static")
+    segment_max_size: int = option(0, "tokens of a sequence at the most; static")
+
+    def run(self, model: Model, context: Context) -> None:
+        sizes = (self.rows, self.tokens, self.max_valid_num, self.segment_max_size)
+        if self.form == "static" and not all(size > 0 for size in sizes):
+            raise PassError(f"{self.name}: form=static needs rows, tokens, max-valid-num and segment-max-size")
+        if self.form != "static" and any(sizes):
+            raise PassError(f"{self.name}: rows, tokens, max-valid-num and segment-max-size are for form=static")
+        ExposePositionIds().run(model, context)
+        shape = PackedShape(*sizes, across_rows=True) if self.form == "static" else None
+        Packer(model, context, shape, anywhere=False).unpack_attention()

@@ -1,0 +1,94 @@
+"""What a packed model with fixed shapes takes: written into its metadata, asked before it runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from regraft.errors import ModelError
+from regraft.packing.arrival import next_fit
+from regraft.packing.limits import Limits
+
+KEY = "regraft.packed"
+"""Metadata of a model."""
+
+
+@dataclass(frozen=True)
+class PackedShape:
+    """The fixed shape of a packed batch.
+
+    Attributes:
+        rows, tokens: of the batch.
+        sequences: that it holds at the most.
+        longest: tokens of a sequence at the most.
+        across_rows: whether a sequence may begin in one row and end in the next.
+        mask: the caller's input that says which tokens are there.
+        whole: whether tokens that are hidden between others take places.
+    """
+
+    rows: int
+    tokens: int
+    sequences: int
+    longest: int
+    across_rows: bool
+    mask: str = ""
+    whole: bool = False
+
+    def misfit(self, inputs: Mapping[str, Any]) -> str:
+        """Why a padded batch does not fit; empty where it does."""
+        if self.mask not in inputs:
+            return ""
+        shown = np.asarray(inputs[self.mask]) != 0
+        rows, longest = len(shown), _last(shown)
+        if int(longest.max(initial=0)) > self.longest:
+            return f"a sequence ends at token {int(longest.max())}, the longest may have {self.longest}"
+        filled = np.flatnonzero(shown.any(axis=1))
+        if filled.size and filled[-1] >= self.sequences:
+            return f"there are {rows} sequences, the most are {self.sequences}"
+        lengths = _spans(shown) if self.whole else shown.sum(axis=1)
+        lengths = lengths[lengths > 0].astype(np.int64)
+        room = self.rows * self.tokens if self.across_rows else self.tokens
+        if int(lengths.max(initial=0)) > room:
+            return f"a sequence has {int(lengths.max())} tokens, a row {room}"
+        if next_fit(lengths, Limits(self.tokens, self.rows, None, self.across_rows)).batches > 1:
+            return f"{int(lengths.sum())} tokens do not fit {self.rows} rows of {self.tokens}"
+        return ""
+
+
+def write_shape(metadata: dict[str, str], shape: PackedShape) -> None:
+    """Say in a model's metadata what it takes."""
+    metadata[KEY] = json.dumps(asdict(shape), separators=(",", ":"))
+
+
+def read_shape(metadata: Mapping[str, str]) -> PackedShape | None:
+    """What a model's metadata say; None where they say nothing. Raises ModelError where they are damaged."""
+    if KEY not in metadata:
+        return None
+    try:
+        said = json.loads(metadata[KEY])
+        shape = PackedShape(**said)
+        if (
+            not all(isinstance(getattr(shape, name), kind) for name, kind in _KINDS.items())
+            or min(shape.rows, shape.tokens, shape.sequences, shape.longest) < 1
+        ):
+            raise TypeError("not of its form")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ModelError(f"the metadata {KEY} are damaged: {error}; remove them") from error
+    return shape
+
+
+_KINDS = {"rows": int, "tokens": int, "sequences": int, "longest": int, "across_rows": bool, "mask": str, "whole": bool}
+
+
+def _last(shown: Any) -> Any:
+    """How far each sequence reaches."""
+    return (shown * (1 + np.arange(shown.shape[1]))).max(axis=1, initial=0)
+
+
+def _spans(shown: Any) -> Any:
+    """From the first token of each sequence to the last."""
+    return np.where(shown.any(axis=1), _last(shown) - shown.argmax(axis=1), 0)

@@ -1,0 +1,139 @@
+"""Where in a packed batch each token lies, computed in the graph from the mask of a padded one.
+
+The packed shape is open: one row that holds every token. Or it is fixed, rows of some tokens, and sequences lie one
+behind the other, across rows or in the first row after the last sequence's that has room. What does not fit gets a
+place outside, at which the graph fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import TensorProto
+
+from regraft.ir.graph import Constant, Graph, Node, Tensor, Variable
+from regraft.packing.fits import PackedShape
+from regraft.rewriting.term import Given, Term, op
+
+_INT64, _BOOL = TensorProto.INT64, TensorProto.BOOL
+_ALL = np.array([-1])
+_FAR = 2**40  # no place
+
+
+@dataclass(frozen=True)
+class Places:
+    """Values of a graph that say where tokens lie.
+
+    Attributes:
+        source: int64[rows, tokens], where in the caller's [B·S] the token of each place lies.
+        places: the same in what was unpacked, which has the most sequences and tokens where the shape is fixed.
+        slots: int64[B, S], or of the most sequences and tokens, the place of each token in [rows·tokens].
+        size: int64[2], the shape of `slots`.
+        segments: int64[rows, tokens], the number of the sequence that each place belongs to, from 1 on in every row; 0
+            where there is no token, or one that the mask hides.
+    """
+
+    source: Tensor
+    places: Tensor
+    slots: Tensor
+    size: Tensor
+    segments: Tensor
+
+
+class Placing:
+    """Makes the values that say where tokens lie.
+
+    Args:
+        mask: [B, S], not 0 where a token is.
+        build: makes a value of a term; numbers are int64.
+        insert: makes a node of an operator, inputs, attributes and outputs.
+    """
+
+    def __init__(self, mask: Tensor, build: Callable[[Term], Tensor], insert: Callable[..., Node], opset: int):
+        self.mask, self._build, self._insert, self._opset = mask, build, insert, opset
+        self.size = op.Shape(Given(mask))
+        self.shown = op.Cast(op.Cast(Given(mask), to=_BOOL), to=_INT64)
+
+    def spans(self) -> Term:
+        """1 from the first token of a sequence that is shown to the last, so that distances stay."""
+        before, after = op.CumSum(self.shown, 1), op.CumSum(self.shown, 1, reverse=1)
+        return op.Cast(op.Greater(before * after, 0), to=_INT64)
+
+    def open(self, whole: bool) -> Places:
+        """One row of all tokens; `whole`: of those too that are hidden between others."""
+        kept = op.Reshape(self.spans() if whole else self.shown, _ALL)
+        first = op.Cast(op.Equal(_counted(kept, 0), 1), to=_INT64)
+        kept = op.Max(kept, first) if self._opset >= 12 else op.Cast(op.Greater(kept + first, 0), to=_INT64)
+        source = op.NonZero(kept)  # a graph of no tokens runs nowhere, so that the first one is always there
+        slots = op.Reshape(op.Where(op.Greater(kept, 0), op.CumSum(kept, 0) - 1, 0), self.size)
+        segments = op.Gather(op.Reshape(self.shown * _counted(self.shown, 0), _ALL), source, axis=0)
+        made = [self._build(term) for term in (source, slots, op.Shape(slots), segments)]
+        return Places(made[0], *made)
+
+    def fixed(self, shape: PackedShape) -> Places:
+        """Rows of some tokens."""
+        kept = self.spans() if shape.whole else self.shown
+        lengths = op.ReduceSum(kept, axes=[1], keepdims=0)
+        starts, numbers = self._across(lengths) if shape.across_rows else self._next_fit(lengths, shape.tokens)
+        slot = op.Unsqueeze(starts, axes=[1]) + op.CumSum(kept, 1) - 1
+        beyond = op.Greater(_counted(kept, 1), shape.longest), op.Greater(_counted(kept, 0), shape.sequences)
+        slot = op.Where(op.Or(*beyond), _FAR, slot)
+        taken = op.Reshape(op.NonZero(op.Reshape(kept, _ALL)), _ALL)
+        where = op.Gather(op.Reshape(slot, _ALL), taken, axis=0)
+        empty, packed = np.zeros(shape.rows * shape.tokens, np.int64), np.array([shape.rows, shape.tokens])
+        source = op.Reshape(op.ScatterElements(empty, where, taken, axis=0), packed)
+        numbered = op.Gather(op.Reshape(self.shown * op.Unsqueeze(numbers, axes=[1]), _ALL), taken, axis=0)
+        segments = op.Reshape(op.ScatterElements(empty, where, numbered, axis=0), packed)
+        length = op.Gather(self.size, 1, axis=0)
+        row = op.Div(source, length)
+        places = row * shape.longest + (source - row * length)
+        slots = self.fitted(op.Where(op.Greater(kept, 0), slot, 0), shape)
+        size = np.array([shape.sequences, shape.longest])
+        return Places(*(self._build(term) for term in (source, places, slots, Given(size), segments)))
+
+    def fitted(self, value: Term, shape: PackedShape, fill: Term | int = 0) -> Term:
+        """`value` [B, S] cut, and filled up, to the most sequences and tokens."""
+        more = op.Sub(np.array([shape.sequences, shape.longest]), self.size)
+        return op.Pad(value, op.Concat(np.zeros(2, np.int64), more, axis=0), fill)
+
+    def _across(self, lengths: Term) -> tuple[Term, Term]:
+        return op.CumSum(lengths, 0, exclusive=1), _counted(lengths, 0)
+
+    def _next_fit(self, lengths: Term, tokens: int) -> tuple[Term, Term]:
+        outputs = [Variable("", np.int64, shape) for shape in ([], [], [None], [None])]
+        states = [self._build(Given(np.zeros((), np.int64))) for _ in range(2)]
+        attrs = {"body": _step(tokens, self._opset), "num_scan_inputs": 1}
+        self._insert("Scan", [*states, self._build(lengths)], attrs, outputs)
+        starts, numbers = map(Given, outputs[2:])
+        return op.Where(op.Greater(lengths, tokens), _FAR, starts), numbers
+
+
+def _counted(like: Term, axis: int) -> Term:
+    """1, 2, 3 .. along an axis, in the shape of `like`."""
+    return op.CumSum(like * 0 + 1, axis)
+
+
+def _step(tokens: int, opset: int) -> Graph:
+    """One sequence of next-fit: from where the last one ends, its number and a length, to the same, and a start."""
+    at, number, length = (Variable(name, np.int64, []) for name in ("at", "number", "length"))
+    nodes: list[Node] = []
+
+    def emit(operator: str, *inputs: Tensor | int, dtype: type = np.int64, name: str = "") -> Variable:
+        operands = [
+            Constant(f"step_{len(nodes)}_{i}", np.array(t)) if isinstance(t, int) else t for i, t in enumerate(inputs)
+        ]
+        made = Variable(name or f"step_{len(nodes)}_value", dtype, [])
+        nodes.append(Node(operator, f"step_{len(nodes)}", {}, operands, [made]))
+        return made
+
+    end = emit("Mul", emit("Add", emit("Div", at, tokens), 1), tokens)
+    over = emit("Greater", emit("Add", at, length), end, dtype=np.bool_)
+    start = emit("Where", over, end, at)
+    row = emit("Mul", emit("Div", start, tokens), tokens)
+    first = emit("Equal", emit("Sub", start, row), 0, dtype=np.bool_)
+    after = emit("Add", start, length, name="at_after")
+    numbered = emit("Where", first, 1, emit("Add", number, 1), name="number_after")
+    seen = emit("Identity", start, name="start"), emit("Identity", numbered, name="number_here")
+    return Graph(nodes, [at, number, length], [after, numbered, *seen], name="next_fit", opset=opset)

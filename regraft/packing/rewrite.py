@@ -1,0 +1,211 @@
+"""Packing a model: what its inputs mean, the two zones, and the host that packs what a caller gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from regraft import shapes
+from regraft.errors import PassError
+from regraft.ir.graph import Node, Tensor, Variable
+from regraft.ir.model import Model
+from regraft.ir.surgery import Editor
+from regraft.packing.fits import PackedShape, write_shape
+from regraft.packing.places import Places, Placing
+from regraft.packing.tokens import BATCH, SEQUENCE, Tokens
+from regraft.packing.zones import Ways, Zones
+from regraft.pipelines.pass_ import Context, label
+from regraft.regions.attention import Attention, look_at
+from regraft.regions.mask import find_maskings
+from regraft.regions.origin import origin
+from regraft.rewriting.node_pass import builder
+from regraft.rewriting.term import Given
+from regraft.splitting import cone, drop_inputs, to_host
+
+
+@dataclass
+class Sequences:
+    """The inputs of an encoder that have an element, or a row of them, for each token.
+
+    Attributes:
+        mask: says which tokens are there.
+        given: the others.
+        dims: what their first two dimensions are called.
+    """
+
+    mask: Variable
+    given: list[Variable] = field(default_factory=list)
+    dims: tuple[str, str] = (BATCH, SEQUENCE)
+
+
+def find_sequences(model: Model) -> Sequences:
+    """Raises PassError where there is no mask, or its dimensions are fixed."""
+    masks = _masks(model)
+    if not masks:
+        raise PassError("no input says which tokens are padding: attention has no mask that is computed of one")
+    if len(masks) > 1:
+        raise PassError(f"attention is masked by several inputs: {', '.join(t.name for t in masks)}")
+    mask = masks[0]
+    if len(mask.shape or ()) != 2:
+        raise PassError(f"mask '{mask.name}' is no [batch, sequence], but {mask.shape}")
+    fixed = [dim for dim in mask.shape if isinstance(dim, int)]
+    if fixed:
+        raise PassError(f"mask '{mask.name}' has fixed dimensions {mask.shape}: export the model with open ones")
+    given = [t for t in model.graph.inputs if t is not mask and t.default is None and _alike(t, mask)]
+    return Sequences(mask, given, (str(mask.shape[0] or "batch"), str(mask.shape[1] or "sequence")))
+
+
+def _masks(model: Model) -> list[Variable]:
+    """Inputs that attention masks are computed of, but for those that are looked up in tables too."""
+    looked_up = _looked_up(model.graph.inputs)
+    sources = [origin(masking.mask) for masking in find_maskings(model.graph)]
+    found = dict.fromkeys(t for source in sources for t in source.inputs if t in model.graph.inputs)
+    return [t for t in found if t not in looked_up]
+
+
+def _looked_up(inputs: Iterable[Variable]) -> set[Tensor]:
+    """Inputs that number rows of a table, as they are or in another type or shape."""
+    return {tensor for tensor in inputs if any(_looks_up(node, tensor) for node in tensor.outputs)}
+
+
+def _looks_up(node: Node, tensor: Tensor) -> bool:
+    if node.op in ("Cast", "Identity", "Reshape", "Transpose", "Squeeze", "Unsqueeze"):
+        return any(_looks_up(reader, node.outputs[0]) for reader in node.outputs[0].outputs)
+    return node.op == "Gather" and node.inputs[1] is tensor
+
+
+def _alike(tensor: Variable, mask: Variable) -> bool:
+    shape = tensor.shape or ()
+    return len(shape) >= 2 and not any(isinstance(dim, int) for dim in shape[:2]) and len(shape) <= 3
+
+
+class Packer:
+    """Rewrites an encoder for packed sequences; what is computed of the caller's inputs goes to the host."""
+
+    def __init__(self, model: Model, context: Context, shape: PackedShape | None, *, anywhere: bool):
+        self.model, self.context, self.shape, self.anywhere = model, context, shape, anywhere
+        self.sequences = find_sequences(model)
+        if shape is not None:
+            self.shape = replace(shape, mask=self.sequences.mask.name)
+        self.named = {t: list(t.shape or ()) for t in (self.sequences.mask, *self.sequences.given)}
+        for tensor in self.named:
+            tensor.shape = [BATCH, SEQUENCE, *(tensor.shape or [])[2:]]
+        self.facts = shapes.analyse(model)
+        self.tokens = Tokens(self.facts)
+
+    def attentions(self) -> list[Attention]:
+        """Raises PassError where there is none that is recognised."""
+        found = look_at(self.model.graph, self.facts)
+        every = [one for one in found.values() if isinstance(one, Attention)]
+        if not every:
+            reasons = [f"; at '{label(node)}' {one}" for node, one in found.items() if isinstance(one, str)]
+            raise PassError(f"no attention is recognised{reasons[0] if reasons else ''}")
+        return every
+
+    def unpack_attention(self) -> None:
+        """Let attention see one sequence a row, and all else packed tokens."""
+        attentions = self.attentions()
+        results = [next((t for t in one.result.values if self.tokens.layout(t)), None) for one in attentions]
+        if None in results:
+            one = attentions[results.index(None)]
+            raise PassError(f"the heads of '{label(one.softmax)}' are not merged into tokens again")
+        outputs = [list(t.shape or ()) for t in self.model.graph.outputs]
+        with Editor(self.model) as edit:
+            placing = self._placing(edit)
+            places = placing.open(whole=False) if self.shape is None else placing.fixed(self.shape)
+            zones = self._zones(edit, placing, places, results=[t for t in results if t is not None])
+            zones.run()
+            for one in attentions:
+                self._expect_packed(one, zones)
+            self._finish(edit, zones, places)
+        self._to_host(zones, places, outputs)
+
+    def _placing(self, edit: Editor) -> Placing:
+        graph, first = self.model.graph, self.model.graph.nodes[0]
+        self.added: list[Node] = []
+        self.build = builder(first, graph, edit, self.added, np.dtype(np.int64))
+
+        def insert(operator: str, inputs: list[Tensor], attrs: dict[str, Any], outputs: list[Variable]) -> Node:
+            for tensor in outputs:
+                tensor.name = edit.name(f"packing/{operator}")
+            self.added.append(edit.insert(first, operator, inputs, attrs, outputs))
+            return self.added[-1]
+
+        return Placing(self.sequences.mask, self.build, insert, self.model.opset)
+
+    def _zones(self, edit: Editor, placing: Placing, places: Places, **more: Any) -> Zones:
+        self.fitted: dict[Tensor, Tensor] = {}
+
+        def fit(tensor: Tensor) -> Tensor:
+            if self.shape is None:
+                return tensor
+            if tensor not in self.fitted:
+                fill = Given(np.zeros((), tensor.dtype))
+                made = self.fitted[tensor] = self.build(placing.fitted(Given(tensor), self.shape, fill))
+                made.dtype, made.shape = tensor.dtype, tensor.shape
+            return self.fitted[tensor]
+
+        ones = more.pop("ones", None)
+        ways = Ways(places, self.sequences.mask, ones, fit, self.anywhere)
+        return Zones(self.model, edit, self.tokens, ways, self.sequences.given, **more)
+
+    def _expect_packed(self, one: Attention, zones: Zones) -> None:
+        for node in one.projections:
+            if zones.state(node.outputs[0]) != "packed":
+                mixing = zones.mixed.get(node.outputs[0])
+                why = f": '{label(mixing)}' ({mixing.op}) mixes tokens before it" if mixing is not None else ""
+                raise PassError(
+                    f"'{label(node)}', which makes queries, keys or values, does not get packed tokens{why}"
+                )
+
+    def _finish(self, edit: Editor, zones: Zones, places: Places) -> None:
+        self.context.replaced([], [*self.added, *zones.added], rule="packing")
+        edit.remove_unread([*self.model.graph.nodes, *self.added, *zones.added])
+
+    def _to_host(self, zones: Zones, places: Places, outputs: list[list[Any]]) -> None:
+        """Let the host make what tells where tokens lie, and pack what the caller gives."""
+        graph = self.model.graph
+        for tensor, shape in self.named.items():
+            tensor.shape = shape
+        for tensor, known in zip(graph.outputs, outputs, strict=True):
+            tensor.shape = known
+        batch, sequence = self.sequences.dims
+        packed = [1, "tokens"] if self.shape is None else [self.shape.rows, self.shape.tokens]
+        padded = [batch, sequence] if self.shape is None else [self.shape.sequences, self.shape.longest]
+        values: dict[str, Tensor] = {}
+
+        def feed(name: str, tensor: Tensor, shape: list[Any]) -> None:
+            tensor.shape, tensor.dtype = shape, np.dtype(tensor.dtype)
+            if any(reader not in made for reader in tensor.outputs):
+                values[name if name not in values else f"{name}_{len(values)}"] = tensor
+
+        made = {*self.added, *cone(zones.packed_inputs().values())[0]}
+        for tensor, value in sorted(zones.packed_inputs().items(), key=lambda pair: pair[0] not in self.named):
+            feed(
+                tensor.name if tensor in self.named else self._name(value), value, [*packed, *(tensor.shape or [])[2:]]
+            )
+        for tensor, value in self.fitted.items():
+            feed(tensor.name, value, [*padded, *self.named[tensor][2:]])
+        feed("unpack_index", places.slots, padded)
+        feed("repack_index", places.places, packed)
+        inputs = list(graph.inputs)
+        to_host(self.model, values, self.context, rule="packing")
+        drop_inputs(self.model, inputs)
+        self._infer()
+        if self.shape is not None:
+            write_shape(self.model.metadata, self.shape)
+
+    def _name(self, packed: Tensor) -> str:
+        """What a packed input is called: as the one input that it is made of, beside the mask."""
+        sources = [t for t in origin(packed).inputs if t is not self.sequences.mask]
+        return str(sources[0].name) if len(sources) == 1 else "packed_input"
+
+    def _infer(self) -> None:
+        """Shapes of the packed zone are not what they were."""
+        for node in self.model.graph.nodes:
+            for tensor in node.outputs:
+                tensor.shape = None
+        shapes.infer(self.model)

@@ -1,0 +1,375 @@
+"""A graph in two zones: packed, where tokens of all sequences lie one behind the other, and padded, as it was.
+
+What keeps tokens apart is packed; what does not is padded. A value that goes from one zone to the other is gathered:
+
+    padded [B, S, ..] → Gather by `places` → packed [rows, tokens, ..] → Gather by `slots` → padded [B, S, ..]
+
+Nodes stay as they are and read other values. What computes sizes, or numbers that follow from sizes alone, is copied
+for the zone that asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from regraft.errors import PassError
+from regraft.ir.graph import Node, Tensor, Variable, subgraphs
+from regraft.ir.model import Model
+from regraft.ir.order import reads
+from regraft.ir.surgery import Editor
+from regraft.packing.places import Places
+from regraft.packing.tokens import SIZING, Tokens
+from regraft.pipelines.pass_ import label
+from regraft.regions.lookups import SHAPE_ONLY
+from regraft.rewriting.node_pass import builder
+from regraft.rewriting.term import Given, Term, op
+from regraft.shapes.dims import Dim
+
+State = Literal["fixed", "sized", "mask", "given", "packed", "padded", "result"]
+"""What a value is computed of: constants; sizes too; the mask too; inputs that hold tokens too. Or it lies in the
+packed zone; or it is computed of what was packed before, in the padded one; and there, the result of an attention."""
+
+_LAZY = ("sized", "mask", "given")
+_RANK: dict[State, int] = {"fixed": 0, "sized": 1, "mask": 2, "given": 3, "result": 3, "packed": 4, "padded": 5}
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How values go from zone to zone.
+
+    Attributes:
+        places: where tokens lie.
+        mask: the input that says which tokens are there.
+        ones: stands for `mask` in the packed zone; None where nothing there may read it.
+        fit: makes of an input what the padded zone reads, where that has another shape.
+        anywhere: whether what is packed may have its tokens on other axes than the first ones.
+    """
+
+    places: Places
+    mask: Tensor
+    ones: Tensor | None = None
+    fit: Callable[[Tensor], Tensor] = lambda tensor: tensor
+    anywhere: bool = False
+
+
+class Zones:
+    """Puts each node of the main graph of `model` into a zone.
+
+    Args:
+        given: inputs that hold tokens.
+        results: values in the padded zone from which on tokens are apart again.
+        inside: nodes that mix tokens and are packed all the same, because they know which belong together.
+        edit: takes the changes; nothing is changed where a PassError is raised and it is left.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        edit: Editor,
+        tokens: Tokens,
+        ways: Ways,
+        given: Collection[Tensor],
+        results: Collection[Tensor] = (),
+        inside: Collection[Node] = (),
+    ):
+        self.model, self.edit, self.tokens, self.ways = model, edit, tokens, ways
+        self.results, self.inside = set(results), set(inside)
+        self.opset = model.opset
+        self.states: dict[Tensor, State] = {ways.mask: "mask"}
+        self.states.update(dict.fromkeys(given, "given"))
+        self.mixed: dict[Tensor, Node] = {}  # of what is padded: the first node that mixed its tokens
+        self.added: list[Node] = []
+        self._packed: dict[Tensor, Tensor] = {}
+        self._padded: dict[Tensor, Tensor] = {}
+        self._copies: dict[tuple[Tensor, bool], Tensor] = {}
+        self._inputs = set(model.graph.inputs)
+        first = model.graph.nodes[0]
+        self._build = builder(first, model.graph, edit, self.added, np.dtype(np.int64))
+
+    def run(self) -> None:
+        """Rewrite the graph. Raises PassError where tokens are mixed on a way that goes on in the packed zone."""
+        for node in list(self.model.graph.nodes):
+            self._visit(node)
+        for tensor in list(self.model.graph.outputs):
+            if self.state(tensor) == "packed":
+                self._give(tensor)
+
+    def packed_inputs(self) -> dict[Tensor, Tensor]:
+        """What is computed of inputs alone and numbers rows or tokens, and what the packed zone reads in its place."""
+        return {tensor: made for tensor, made in self._packed.items() if self.state(tensor) == "given"}
+
+    def state(self, tensor: Tensor) -> State:
+        return self.states.get(tensor, "fixed")
+
+    # ----------------------------------------------------------------------------------------------- each node
+
+    def _visit(self, node: Node) -> None:
+        if node.op in SHAPE_ONLY and not node.domain:
+            self._settle(node, "sized")
+            return
+        data = [t for i, t in enumerate(node.inputs) if not t.is_empty() and i not in SIZING.get(node.op, ())]
+        states = [self.state(t) for t in data]
+        sizes = [self.state(node.inputs[i]) for i in SIZING.get(node.op, ()) if i < len(node.inputs)]
+        apart = self._is_apart(node, states, sizes)
+        if apart or (node in self.inside and "packed" in states):
+            self._pack(node)
+            return
+        read = [*states, *sizes, *(self.state(t) for body in subgraphs(node) for t in reads(node))]
+        most: State = max(read, key=_RANK.__getitem__, default="fixed")
+        if most in ("packed", "padded"):
+            self._pad(node, data)
+        else:
+            if most == "result":
+                most = "padded"
+                self.mixed |= dict.fromkeys(node.outputs, node)
+            self._settle(node, most)
+
+    def _settle(self, node: Node, state: State) -> None:
+        for out in node.outputs:
+            self.states[out] = "result" if out in self.results and state == "padded" else state
+
+    def _is_apart(self, node: Node, states: Sequence[State], sizes: Sequence[State]) -> bool:
+        """Whether `node` belongs to the packed zone."""
+        if any(_RANK[size] > _RANK["sized"] for size in sizes) or subgraphs(node):
+            return False
+        begins = any(s in ("given", "result") for s in states) and self._has_features(node.outputs[0])
+        if not ("packed" in states or begins) or not self.tokens.keep_apart(node, self.opset):
+            return False
+        leads = all(self.tokens.layout(out) for out in node.outputs if out.name)
+        return leads or (self.ways.anywhere and "packed" in states)
+
+    def _has_features(self, tensor: Tensor) -> bool:
+        """Whether each token has several numbers: hidden states, not ids."""
+        known = self.tokens.facts[tensor].dims
+        return known is not None and len(known) > (1 if self.tokens.layout_of(known) == "flat" else 2)
+
+    def _pack(self, node: Node) -> None:
+        for i, tensor in enumerate(node.inputs):
+            if not tensor.is_empty():
+                self._read(node, i, self._for_packed(node, i, tensor))
+        self._settle(node, "packed")
+
+    def _for_packed(self, node: Node, place: int, tensor: Tensor) -> Tensor:
+        """What a node in the packed zone reads in place of `tensor`."""
+        state = self.state(tensor)
+        if state in ("packed", "fixed"):
+            return tensor
+        if place in SIZING.get(node.op, ()):
+            return self.copied(tensor, packed=True)
+        if state in ("sized", "mask") and (node in self.inside or not self._leads(tensor, node)):
+            return self.copied(tensor, packed=True)
+        return self.packed(tensor, node) if self.tokens.has(tensor) or state == "padded" else tensor
+
+    def _leads(self, tensor: Tensor, node: Node) -> bool:
+        """Whether `tensor` has its tokens on the first axes of what `node` gives, or is to be broadcast to them."""
+        return self.tokens.has(tensor) and self.tokens.layout(node.outputs[0]) is not None
+
+    def _pad(self, node: Node, data: Sequence[Tensor]) -> None:
+        if any(self.state(t) == "packed" for body in subgraphs(node) for t in reads(node) if t not in node.inputs):
+            raise PassError(f"the body of '{label(node)}' ({node.op}) reads tokens: it is not packed")
+        for i, tensor in enumerate(node.inputs):
+            if not tensor.is_empty():
+                self._read(node, i, self.padded(tensor))
+        first = next((self.mixed[t] for t in data if t in self.mixed), node)
+        self.mixed |= dict.fromkeys(node.outputs, first)
+        self._settle(node, "padded")
+
+    def _read(self, node: Node, place: int, tensor: Tensor) -> None:
+        if node.inputs[place] is not tensor:
+            self.edit.touch(node, node.inputs[place], tensor)
+            node.inputs[place] = tensor
+
+    def _give(self, output: Tensor) -> None:
+        """Unpack an output of the graph, which keeps its name."""
+        if not self.tokens.has(output):
+            return
+        unpacked = self.padded(output)
+        if not unpacked.inputs:
+            raise PassError(f"output '{output.name}' cannot be unpacked")
+        self.edit.touch(self.model.graph, output, unpacked)
+        name = output.name
+        output.name = self.edit.name(f"{name}/packed")
+        unpacked.name, unpacked.dtype, unpacked.shape = name, output.dtype, output.shape
+        outputs = self.model.graph.outputs
+        self.model.graph.outputs = [unpacked if t is output else t for t in outputs]
+        self.edit.ends[unpacked] = self.edit.ends.pop(output)
+
+    # ---------------------------------------------------------------------------------- from one zone to the other
+
+    def packed(self, tensor: Tensor, node: Node) -> Tensor:
+        """`tensor`, of the padded zone, as `node` in the packed one reads it."""
+        if self.state(tensor) == "padded":
+            mixing = self.mixed[tensor]
+            raise PassError(
+                f"'{label(mixing)}' ({mixing.op}) mixes tokens, and '{label(node)}' goes on with each of them"
+            )
+        layout = self.tokens.layout(node.outputs[0])
+        if layout is None:
+            raise PassError(f"'{label(node)}' ({node.op}) reads '{tensor.name}' with its tokens on other axes")
+        own = self.tokens.layout(tensor)
+        key = tensor if own == layout else None
+        if key in self._packed:
+            return self._packed[key]
+        term = self._gathered(
+            tensor, layout if own is None else own, len(self.tokens.facts[node.outputs[0]].dims or ())
+        )
+        made = self._made(term, tensor)
+        if key is not None:
+            self._packed[key] = made
+        return made
+
+    def _gathered(self, tensor: Tensor, layout: str, rank: int) -> Term:
+        dims: list[Dim] = list(self.tokens.facts[tensor].dims or ())
+        given = tensor in self._inputs
+        places = self.ways.places.source if given else self.ways.places.places
+        value: Term = Given(tensor if given else self.padded(tensor))
+        if layout == "flat":
+            return op.Gather(value, op.Reshape(Given(places), np.array([-1])), axis=0)
+        if self.tokens.layout(tensor) is None:  # it is broadcast to the tokens
+            dims = [*[1] * (rank - len(dims)), *dims]
+            lead = (
+                Given(self.ways.places.size)
+                if layout == "bs"
+                else op.Gather(Given(self.ways.places.size), np.array([1, 0]), axis=0)
+            )
+            value = op.Expand(value, op.Concat(lead, np.ones(rank - 2, np.int64), axis=0) if rank > 2 else lead)
+        if layout == "sb":
+            value = op.Transpose(value, perm=[1, 0, *range(2, len(dims))])
+        found: Term = op.Gather(op.Reshape(value, self._rest(tensor, dims[2:])), Given(places), axis=0)
+        return found if layout == "bs" else op.Transpose(found, perm=[1, 0, *range(2, len(dims))])
+
+    def padded(self, tensor: Tensor) -> Tensor:
+        """`tensor` as the padded zone reads it."""
+        state = self.state(tensor)
+        if state in _LAZY:
+            return self.copied(tensor, packed=False)
+        if state != "packed" or not self.tokens.has(tensor):
+            return tensor
+        if tensor not in self._padded:
+            self._padded[tensor] = self._made(self._unpacked(tensor), tensor)
+        return self._padded[tensor]
+
+    def _unpacked(self, tensor: Tensor) -> Term:
+        layout, dims = self.tokens.layout(tensor), list(self.tokens.facts[tensor].dims or ())
+        if layout is None:
+            raise PassError(f"'{tensor.name}' has its tokens on other axes than the first ones: it cannot be unpacked")
+        value: Term = Given(tensor)
+        if layout == "flat":
+            rows = op.Gather(value, Given(self.ways.places.slots), axis=0)
+            return op.Reshape(rows, self._rest(tensor, dims[1:]))
+        turned = [1, 0, *range(2, len(dims))]
+        value = value if layout == "bs" else op.Transpose(value, perm=turned)
+        found: Term = op.Gather(op.Reshape(value, self._rest(tensor, dims[2:])), Given(self.ways.places.slots), axis=0)
+        return found if layout == "bs" else op.Transpose(found, perm=turned)
+
+    def _rest(self, tensor: Tensor, rest: Sequence[Any]) -> Any:
+        """The shape of all tokens one behind the other."""
+        if not all(isinstance(dim, int) for dim in rest):
+            raise PassError(f"the sizes of '{tensor.name}' behind its tokens are not known; run set-shapes before")
+        return np.array([-1, *rest], np.int64)
+
+    def copied(self, tensor: Tensor, packed: bool) -> Tensor:
+        """What computes `tensor` of sizes, and of the mask, in one of the zones."""
+        pending = [tensor]
+        while pending:
+            current = pending[-1]
+            needed = [t for t in self._needs(current, packed) if (t, packed) not in self._copies]
+            if needed and (current, packed) not in self._copies:
+                pending += needed
+                continue
+            pending.pop()
+            self._copies.setdefault((current, packed), self._copy(current, packed))
+        return self._copies[tensor, packed]
+
+    def _needs(self, tensor: Tensor, packed: bool) -> list[Tensor]:
+        """What is copied before `tensor` is."""
+        node = tensor.inputs[0] if tensor.inputs else None
+        if node is None or self.state(tensor) not in _LAZY:
+            return []
+        if node.op in SHAPE_ONLY and not node.domain:
+            return [t for t in node.inputs if self._is_copied(t, packed)]
+        return [t for t in node.inputs if not t.is_empty() and self.state(t) in _LAZY]
+
+    def _is_copied(self, asked: Tensor, packed: bool) -> bool:
+        """Whether the size of `asked`, a value of sizes or of inputs, is that of its copy."""
+        state = self.state(asked)
+        if state not in _LAZY or asked in self._inputs:
+            return False
+        return state != "given" or not (packed or self.tokens.layout(asked) == "bs")
+
+    def _copy(self, tensor: Tensor, packed: bool) -> Tensor:
+        if self.state(tensor) not in _LAZY:
+            return tensor
+        if not tensor.inputs:
+            if not packed:
+                return self.ways.fit(tensor)
+            if tensor is not self.ways.mask or self.ways.ones is None:
+                raise PassError(f"'{tensor.name}' is read beside packed tokens, on other axes than theirs")
+            return self.ways.ones
+        node, numbers = tensor.inputs[0], self.tokens.facts[tensor].numbers
+        if numbers is not None:
+            return self._build(Given(numbers.astype(tensor.dtype)))
+        if node.op in SHAPE_ONLY and not node.domain:
+            return self._size(node, tensor, packed)
+        inputs = [self._copies.get((t, packed), t) for t in node.inputs]
+        if all(new is old for new, old in zip(inputs, node.inputs, strict=True)):
+            return tensor
+        if subgraphs(node):
+            raise PassError(f"'{label(node)}' ({node.op}) computes sizes in a body")
+        outputs = [Variable(self.edit.name(f"{out.name}/zone"), out.dtype) for out in node.outputs]
+        copy = self.edit.insert(node, node.op, inputs, dict(node.attrs), outputs, node.domain)
+        self.added.append(copy)
+        return outputs[list(node.outputs).index(tensor)]
+
+    def _size(self, node: Node, tensor: Tensor, packed: bool) -> Tensor:
+        """The shape of what `node` asks, in one of the zones."""
+        source, state = node.inputs[0], self.state(node.inputs[0])
+        if not self.tokens.has(source):
+            return tensor
+        if packed and state == "packed":
+            return tensor
+        if self._is_copied(source, packed):
+            asked = self._copies[source, packed]
+            return tensor if asked is source else self._again(node, asked, tensor)
+        if not packed:
+            return self._padded_size(node, source, tensor)
+        if source is self.ways.mask:
+            return self._again(node, self.ways.places.places, tensor)
+        if self.tokens.layout(source) is None:
+            raise PassError(f"'{label(node)}' asks for the size of '{source.name}', which is not packed")
+        return self._again(node, self._packed_like(source), tensor)
+
+    def _packed_like(self, source: Tensor) -> Tensor:
+        """A value with the shape of `source` in the packed zone."""
+        if self.tokens.layout(source) == "bs" and len(self.tokens.facts[source].dims or ()) == 2:
+            return self.ways.places.places
+        if source not in self._packed:
+            layout = self.tokens.layout(source)
+            self._packed[source] = self._made(self._gathered(source, str(layout), 0), source)
+        return self._packed[source]
+
+    def _again(self, node: Node, asked: Tensor, tensor: Tensor) -> Tensor:
+        output = Variable(self.edit.name(f"{tensor.name}/zone"), tensor.dtype)
+        self.added.append(self.edit.insert(node, node.op, [asked], dict(node.attrs), [output]))
+        return output
+
+    def _padded_size(self, node: Node, source: Tensor, tensor: Tensor) -> Tensor:
+        state = self.state(source)
+        if state not in ("packed", "given", "mask"):
+            return tensor
+        size, rank = Given(self.ways.places.size), len(self.tokens.facts[source].dims or ())
+        if node.op != "Shape" or self.tokens.layout(source) != "bs":
+            return self._again(node, self.padded(source), tensor) if state == "packed" else tensor
+        rest = op.Gather(op.Shape(Given(source)), np.arange(2, rank), axis=0)
+        whole: Term = op.Concat(size, rest, axis=0) if rank > 2 else size
+        places = range(rank)[slice(node.attrs.get("start", 0), node.attrs.get("end"))]
+        return self._build(whole if len(places) == rank else op.Gather(whole, np.array(places), axis=0))
+
+    def _made(self, term: Term, like: Tensor) -> Tensor:
+        made = self._build(term)
+        made.dtype = like.dtype
+        return made

@@ -1,0 +1,64 @@
+"""Places that mean nothing: what an encoder gives for tokens that its mask hides.
+
+A model whose sequences are packed does not compute them. Which places of an output they are the mask tells, and an
+experiment: the original gives other numbers there when other tokens are hidden. So what a mask hides and what still
+counts (a mean over padding, a convolution) is not taken for one of them, but where a sequence has no first token, which
+is what stands for it where the first token does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from regraft.ir.model import Model
+from regraft.ir.weights import Array
+from regraft.verification.inputs import reader
+from regraft.verification.meaning import Meaning, meaning
+from regraft.verification.signature import Port
+
+Arrays = dict[str, Any]
+
+_TOKENS = ("index", "segment", "position")
+
+
+class Hidden:
+    """The tokens that are hidden on some inputs, and what the model gives where others are.
+
+    Args:
+        run: runs the model.
+    """
+
+    def __init__(self, model: Model, inputs: Mapping[str, Any], run: Callable[[Arrays], Arrays]):
+        meanings = {v.name: meaning(reader(v, model), Port.of_variable(v)) for v in model.inputs if v.name in inputs}
+        masks = [inputs[n] for n, what in meanings.items() if what.kind == "mask" and np.ndim(inputs[n]) == 2]
+        self.shown = np.asarray(masks[0]) != 0 if len(masks) == 1 else None
+        self.outputs: Arrays = {}
+        if self.shown is not None and not self.shown.all():
+            self.outputs = run({n: self._other(inputs[n], meanings.get(n)) for n in inputs})
+
+    def places(self, base: Any) -> Array | None:
+        """Where an output that is `base` may mean nothing: at hidden tokens, and where the first one is hidden."""
+        array = np.asarray(base)
+        if self.shown is None or not array.ndim or len(array) != len(self.shown):
+            return None
+        shape = (len(array), *[1] * (array.ndim - 1))
+        hidden = np.broadcast_to(~self.shown[:, :1].reshape(shape), array.shape)
+        if array.shape[:2] == self.shown.shape:
+            tokens = ~self.shown.reshape(*self.shown.shape, *[1] * (array.ndim - 2))
+            hidden = hidden | np.broadcast_to(tokens, array.shape)
+        return hidden
+
+    def _other(self, value: Any, what: Meaning | None) -> Any:
+        """Other tokens where they are hidden."""
+        if self.shown is None or what is None or np.shape(value)[:2] != self.shown.shape:
+            return value
+        hidden = ~self.shown
+        if what.kind in _TOKENS and np.ndim(value) == 2:
+            following = value + 1
+            return np.where(hidden, np.where(following < (what.rows or 1), following, 0), value).astype(value.dtype)
+        if what.kind == "float":
+            return np.where(hidden.reshape(*hidden.shape, *[1] * (np.ndim(value) - 2)), value + 1, value)
+        return value

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 
 from regraft import shapes
 from regraft.errors import PassError
+from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor, Variable
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
+from regraft.ir.weights import code_of
 from regraft.packing.fits import PackedShape, write_shape
 from regraft.packing.places import Places, Placing
 from regraft.packing.tokens import BATCH, SEQUENCE, Tokens
@@ -22,8 +25,13 @@ from regraft.regions.attention import Attention, look_at
 from regraft.regions.mask import find_maskings
 from regraft.regions.origin import origin
 from regraft.rewriting.node_pass import builder
-from regraft.rewriting.term import Given
+from regraft.rewriting.term import Given, Term, op
+from regraft.shapes import Facts
 from regraft.splitting import cone, drop_inputs, to_host
+
+
+HIDDEN_SCORE = -10000.0
+"""What is added to the scores of another segment: float16 holds it, and a row that is hidden throughout stays finite."""
 
 
 @dataclass
@@ -123,6 +131,26 @@ class Packer:
             self._finish(edit, zones, places)
         self._to_host(zones, places, outputs)
 
+    def pack_sequences(self) -> None:
+        """Let several sequences share a row; attention sees the segment of each."""
+        attentions = self.attentions()
+        inside = {node for one in attentions for node in _inside(one, self.tokens)}
+        outputs = [list(t.shape or ()) for t in self.model.graph.outputs]
+        with Editor(self.model) as edit:
+            placing = self._placing(edit)
+            places = placing.open(whole=True) if self.shape is None else placing.fixed(self.shape)
+            segments = Segments(places.segments, self.build)
+            ones = segments.ones(self.sequences.mask.dtype)
+            zones = self._zones(edit, placing, places, inside=inside, ones=ones)
+            zones.run()
+            for one in attentions:
+                self._expect_packed(one, zones)
+                if zones.state(one.context.outputs[0]) != "packed":
+                    raise PassError(f"'{label(one.softmax)}' and what is around it cannot be packed")
+                segments.keep_apart(one, self.facts, edit)
+            self._finish(edit, zones, places)
+        self._to_host(zones, places, outputs)
+
     def _placing(self, edit: Editor) -> Placing:
         graph, first = self.model.graph, self.model.graph.nodes[0]
         self.added: list[Node] = []
@@ -190,6 +218,7 @@ class Packer:
         for tensor, value in self.fitted.items():
             feed(tensor.name, value, [*padded, *self.named[tensor][2:]])
         feed("unpack_index", places.slots, padded)
+        feed("segment_ids", places.segments, packed)
         feed("repack_index", places.places, packed)
         inputs = list(graph.inputs)
         to_host(self.model, values, self.context, rule="packing")
@@ -209,3 +238,71 @@ class Packer:
             for tensor in node.outputs:
                 tensor.shape = None
         shapes.infer(self.model)
+
+
+class Segments:
+    """Which tokens of a row belong together.
+
+    Args:
+        numbers: int64[rows, tokens]; 0 where there is no token, and these see each other.
+        build: makes a value of a term.
+    """
+
+    def __init__(self, numbers: Tensor, build: Callable[[Term], Tensor]):
+        self.numbers, self._build = Given(numbers), build
+        self.same = op.Equal(op.Unsqueeze(self.numbers, axes=[1, 3]), op.Unsqueeze(self.numbers, axes=[1, 2]))
+        self._biases: dict[tuple[Any, ...], Tensor] = {}
+
+    def ones(self, dtype: Any) -> Tensor:
+        """A mask [rows, tokens] that hides nothing."""
+        return self._build(op.Cast(op.Equal(self.numbers, self.numbers), to=code_of(dtype)))
+
+    def keep_apart(self, one: Attention, facts: Facts, edit: Editor) -> None:
+        """Let each token see those of its own segment alone."""
+        node, place = one.softmax, 0
+        if schema.kind(node) == "Attention":
+            if node.domain:
+                raise PassError(f"'{label(node)}' is fused already; run pack-sequences before fuse-attention")
+            place = 3
+        edit.touch(node)
+        given = node.inputs[place] if len(node.inputs) > place and not node.inputs[place].is_empty() else None
+        if given is not None and facts[given].code == TensorProto.BOOL:
+            made = self._build(op.And(Given(given), self.same))
+        else:
+            dtype = np.dtype((one.query if given is None else given).dtype)
+            bias = self._bias(one, place, dtype, facts)
+            made = bias if given is None else self._build(op.Add(Given(given), Given(bias)))
+            made.dtype = dtype
+        while len(node.inputs) <= place:
+            node.inputs.append(Variable(""))
+        node.inputs[place] = made
+
+    def _bias(self, one: Attention, place: int, dtype: np.dtype[Any], facts: Facts) -> Tensor:
+        """What is added to scores: 0 within a segment."""
+        known = facts[one.softmax.inputs[0]].dims or ()
+        heads = one.q.heads if not place and len(known) == 3 else None
+        if (dtype, heads) not in self._biases:
+            shown, hidden = (np.zeros((), dtype), np.full((), HIDDEN_SCORE, dtype))
+            term: Term = op.Where(self.same, shown, hidden)
+            if heads is not None:  # [B·N, S, S]
+                if one.q.layouts[0].split()[0] != "bn":
+                    raise PassError(f"'{label(one.softmax)}' has its heads before its sequences")
+                size = op.Gather(op.Shape(self.numbers), np.array([1, 1]), axis=0)
+                wide = op.Expand(term, np.array([1, heads, 1, 1]))
+                term = op.Reshape(wide, op.Concat(np.array([-1]), size, axis=0))
+            self._biases[dtype, heads] = self._build(term)
+        return self._biases[dtype, heads]
+
+
+def _inside(one: Attention, tokens: Tokens) -> set[Node]:
+    """The nodes of an attention that mix tokens: from where queries, keys and values are made on."""
+    found = {one.softmax, one.context, *one.inner}
+    pending = [t for node in found for t in node.inputs]
+    while pending:
+        tensor = pending.pop()
+        node = tensor.inputs[0] if tensor.inputs else None
+        if node is None or node in found or not tokens.has(tensor) or tokens.layout(tensor) is not None:
+            continue
+        found.add(node)
+        pending += node.inputs
+    return found

@@ -21,10 +21,10 @@ class PackSequences(Pass):
     Softmax(scores[B, N, S, S] + mask)  →  Softmax(scores[rows, N, tokens, tokens] + segments[rows, 1, tokens, tokens])
 
     `segments` hides the tokens of other sequences, by an input `segment_ids[rows, tokens]` that counts from 1 in each
-    row; what else is added to scores, a distance or a window, stays. Positions begin anew with each sequence. What works
-    across tokens elsewhere, a pooling, meets sequences in rows of their own again. The host packs what the caller gives,
-    each sequence behind the last one or in the next row, and outputs have the shape that they had; what they hold where
-    the mask hides a token means nothing.
+    row; what else is added to scores, a distance or a window, stays. Positions begin anew with each sequence. What
+    works across tokens elsewhere, a pooling, meets sequences in rows of their own again. The host packs what the caller
+    gives, each sequence behind the last one or in the next row, and outputs have the shape that they had; what they
+    hold where the mask hides a token means nothing.
     """
 
     name = "pack-sequences"

@@ -29,9 +29,8 @@ from regraft.rewriting.term import Given, Term, op
 from regraft.shapes import Facts
 from regraft.splitting import cone, drop_inputs, to_host
 
-
 HIDDEN_SCORE = -10000.0
-"""What is added to the scores of another segment: float16 holds it, and a row that is hidden throughout stays finite."""
+"""What is added to the scores of other segments: float16 holds it, and a row that is hidden whole stays finite."""
 
 
 @dataclass
@@ -116,7 +115,7 @@ class Packer:
     def unpack_attention(self) -> None:
         """Let attention see one sequence a row, and all else packed tokens."""
         attentions = self.attentions()
-        results = [next((t for t in one.result.values if self.tokens.layout(t)), None) for one in attentions]
+        results = [next((t for t in one.result.values if self.tokens.leads(t)), None) for one in attentions]
         if None in results:
             one = attentions[results.index(None)]
             raise PassError(f"the heads of '{label(one.softmax)}' are not merged into tokens again")
@@ -124,7 +123,8 @@ class Packer:
         with Editor(self.model) as edit:
             placing = self._placing(edit)
             places = placing.open(whole=False) if self.shape is None else placing.fixed(self.shape)
-            zones = self._zones(edit, placing, places, results=[t for t in results if t is not None])
+            found = [t for t in results if t is not None]
+            zones = self._zones(edit, placing, places, results=found, body=_body(attentions))
             zones.run()
             for one in attentions:
                 self._expect_packed(one, zones)
@@ -141,7 +141,7 @@ class Packer:
             places = placing.open(whole=True) if self.shape is None else placing.fixed(self.shape)
             segments = Segments(places.segments, self.build)
             ones = segments.ones(self.sequences.mask.dtype)
-            zones = self._zones(edit, placing, places, inside=inside, ones=ones)
+            zones = self._zones(edit, placing, places, inside=inside, ones=ones, body=_body(attentions))
             zones.run()
             for one in attentions:
                 self._expect_packed(one, zones)
@@ -294,6 +294,11 @@ class Segments:
         return self._biases[dtype, heads]
 
 
+def _body(attentions: Iterable[Attention]) -> set[Node]:
+    """The nodes that attentions depend on."""
+    return set(cone([t for one in attentions for t in one.context.outputs[:1]])[0])
+
+
 def _inside(one: Attention, tokens: Tokens) -> set[Node]:
     """The nodes of an attention that mix tokens: from where queries, keys and values are made on."""
     found = {one.softmax, one.context, *one.inner}
@@ -301,7 +306,7 @@ def _inside(one: Attention, tokens: Tokens) -> set[Node]:
     while pending:
         tensor = pending.pop()
         node = tensor.inputs[0] if tensor.inputs else None
-        if node is None or node in found or not tokens.has(tensor) or tokens.layout(tensor) is not None:
+        if node is None or node in found or not tokens.has(tensor) or tokens.leads(tensor):
             continue
         found.add(node)
         pending += node.inputs

@@ -11,8 +11,8 @@ from regraft.regions.broadcast import ELEMENTWISE
 from regraft.shapes import Facts
 from regraft.shapes.dims import Dim, Expr, symbol
 
-Layout = Literal["bs", "sb", "flat"]
-"""How tokens lie in a value: [B, S, ..], [S, B, ..] or [B·S, ..]."""
+Layout = tuple[int, int] | Literal["flat"]
+"""The axes of sequences and tokens of a value; or it is flat, [B·S, ..]."""
 
 BATCH, SEQUENCE = "tokens.batch", "tokens.sequence"
 """What the two dimensions are called while a model is analysed: names that no model has."""
@@ -39,19 +39,19 @@ class Tokens:
 
     facts: Facts
 
-    @staticmethod
-    def layout_of(shape: tuple[Dim, ...] | None) -> Layout | None:
-        """How tokens lie in a value of `shape`; None where they do not lead."""
-        batch, sequence = symbol(BATCH), symbol(SEQUENCE)
-        forms: dict[Layout, list[Dim]] = {"bs": [batch, sequence], "sb": [sequence, batch], "flat": [batch * sequence]}
-        for name, lead in forms.items():
-            if shape is not None and list(shape[: len(lead)]) == lead and not any(map(counts, shape[len(lead) :])):
-                return name
-        return None
-
     def layout(self, tensor: Tensor) -> Layout | None:
-        """As `layout_of`."""
-        return self.layout_of(self.facts[tensor].dims)
+        """How tokens lie in a value; None where there is no axis for sequences and one for tokens, or one for both."""
+        known = self.facts[tensor].dims or ()
+        counting = {axis: dim for axis, dim in enumerate(known) if counts(dim)}
+        found = {dim: axis for axis, dim in counting.items()}
+        batch, sequence = symbol(BATCH), symbol(SEQUENCE)
+        if len(counting) == 2 and batch in found and sequence in found:
+            return found[batch], found[sequence]
+        return "flat" if counting == {0: batch * sequence} else None
+
+    def leads(self, tensor: Tensor) -> bool:
+        """Whether the first axes are those of tokens."""
+        return self.layout(tensor) in ((0, 1), (1, 0), "flat")
 
     def has(self, tensor: Tensor) -> bool:
         """Whether an axis of `tensor` counts sequences or tokens, or its rank is not known."""

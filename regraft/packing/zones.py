@@ -27,13 +27,13 @@ from regraft.pipelines.pass_ import label
 from regraft.regions.lookups import SHAPE_ONLY
 from regraft.rewriting.node_pass import builder
 from regraft.rewriting.term import Given, Term, op
-from regraft.shapes.dims import Dim
 
 State = Literal["fixed", "sized", "mask", "given", "packed", "padded", "result"]
 """What a value is computed of: constants; sizes too; the mask too; inputs that hold tokens too. Or it lies in the
 packed zone; or it is computed of what was packed before, in the padded one; and there, the result of an attention."""
 
-_LAZY = ("sized", "mask", "given")
+_HEADS: tuple[State, ...] = ("mask", "padded")  # what is combined with these behind the body is padded too
+_LAZY: tuple[State, ...] = ("sized", "mask", "given")
 _RANK: dict[State, int] = {"fixed": 0, "sized": 1, "mask": 2, "given": 3, "result": 3, "packed": 4, "padded": 5}
 
 
@@ -63,6 +63,8 @@ class Zones:
         given: inputs that hold tokens.
         results: values in the padded zone from which on tokens are apart again.
         inside: nodes that mix tokens and are packed all the same, because they know which belong together.
+        body: nodes that an attention depends on. Behind them what is multiplied by the mask, or chosen by it, is
+            padded: there what stands for hidden tokens counts.
         edit: takes the changes; nothing is changed where a PassError is raised and it is left.
     """
 
@@ -75,9 +77,10 @@ class Zones:
         given: Collection[Tensor],
         results: Collection[Tensor] = (),
         inside: Collection[Node] = (),
+        body: Collection[Node] = (),
     ):
         self.model, self.edit, self.tokens, self.ways = model, edit, tokens, ways
-        self.results, self.inside = set(results), set(inside)
+        self.results, self.inside, self.body = set(results), set(inside), set(body)
         self.opset = model.opset
         self.states: dict[Tensor, State] = {ways.mask: "mask"}
         self.states.update(dict.fromkeys(given, "given"))
@@ -111,12 +114,15 @@ class Zones:
         if node.op in SHAPE_ONLY and not node.domain:
             self._settle(node, "sized")
             return
+        if node.op == "CastLike" and self.state(node.inputs[0]) not in ("packed", "padded"):
+            self._settle(node, self.state(node.inputs[0]))  # of its second input it reads the type
+            return
         data = [t for i, t in enumerate(node.inputs) if not t.is_empty() and i not in SIZING.get(node.op, ())]
         states = [self.state(t) for t in data]
         sizes = [self.state(node.inputs[i]) for i in SIZING.get(node.op, ()) if i < len(node.inputs)]
         apart = self._is_apart(node, states, sizes)
         if apart or (node in self.inside and "packed" in states):
-            self._pack(node)
+            self._pack(node, apart)
             return
         read = [*states, *sizes, *(self.state(t) for body in subgraphs(node) for t in reads(node))]
         most: State = max(read, key=_RANK.__getitem__, default="fixed")
@@ -136,36 +142,38 @@ class Zones:
         """Whether `node` belongs to the packed zone."""
         if any(_RANK[size] > _RANK["sized"] for size in sizes) or subgraphs(node):
             return False
+        if node not in self.body and any(self.state(t) in _HEADS and self.tokens.has(t) for t in node.inputs):
+            return False
         begins = any(s in ("given", "result") for s in states) and self._has_features(node.outputs[0])
         if not ("packed" in states or begins) or not self.tokens.keep_apart(node, self.opset):
             return False
-        leads = all(self.tokens.layout(out) for out in node.outputs if out.name)
+        leads = all(self.tokens.leads(out) for out in node.outputs if out.name)
         return leads or (self.ways.anywhere and "packed" in states)
 
     def _has_features(self, tensor: Tensor) -> bool:
         """Whether each token has several numbers: hidden states, not ids."""
         known = self.tokens.facts[tensor].dims
-        return known is not None and len(known) > (1 if self.tokens.layout_of(known) == "flat" else 2)
+        return known is not None and len(known) > (1 if self.tokens.layout(tensor) == "flat" else 2)
 
-    def _pack(self, node: Node) -> None:
+    def _pack(self, node: Node, apart: bool) -> None:
         for i, tensor in enumerate(node.inputs):
             if not tensor.is_empty():
-                self._read(node, i, self._for_packed(node, i, tensor))
+                self._read(node, i, self._for_packed(node, i, tensor, apart))
         self._settle(node, "packed")
 
-    def _for_packed(self, node: Node, place: int, tensor: Tensor) -> Tensor:
+    def _for_packed(self, node: Node, place: int, tensor: Tensor, apart: bool) -> Tensor:
         """What a node in the packed zone reads in place of `tensor`."""
         state = self.state(tensor)
         if state in ("packed", "fixed"):
             return tensor
         if place in SIZING.get(node.op, ()):
             return self.copied(tensor, packed=True)
-        if state in ("sized", "mask") and (node in self.inside or not self._leads(tensor, node)):
+        if state in ("sized", "mask") and not (apart and self._is_gathered(tensor, node)):
             return self.copied(tensor, packed=True)
         return self.packed(tensor, node) if self.tokens.has(tensor) or state == "padded" else tensor
 
-    def _leads(self, tensor: Tensor, node: Node) -> bool:
-        """Whether `tensor` has its tokens on the first axes of what `node` gives, or is to be broadcast to them."""
+    def _is_gathered(self, tensor: Tensor, node: Node) -> bool:
+        """Whether the numbers in `tensor` that belong to each token can be told, to go with it."""
         return self.tokens.has(tensor) and self.tokens.layout(node.outputs[0]) is not None
 
     def _pad(self, node: Node, data: Sequence[Tensor]) -> None:
@@ -207,40 +215,34 @@ class Zones:
             raise PassError(
                 f"'{label(mixing)}' ({mixing.op}) mixes tokens, and '{label(node)}' goes on with each of them"
             )
-        layout = self.tokens.layout(node.outputs[0])
-        if layout is None:
-            raise PassError(f"'{label(node)}' ({node.op}) reads '{tensor.name}' with its tokens on other axes")
         own = self.tokens.layout(tensor)
-        key = tensor if own == layout else None
-        if key in self._packed:
-            return self._packed[key]
-        term = self._gathered(
-            tensor, layout if own is None else own, len(self.tokens.facts[node.outputs[0]].dims or ())
-        )
-        made = self._made(term, tensor)
-        if key is not None:
-            self._packed[key] = made
+        if own is not None and tensor in self._packed:
+            return self._packed[tensor]
+        made = self._made(self._gathered(tensor, node.outputs[0]), tensor)
+        if own is not None:
+            self._packed[tensor] = made
         return made
 
-    def _gathered(self, tensor: Tensor, layout: str, rank: int) -> Term:
-        dims: list[Dim] = list(self.tokens.facts[tensor].dims or ())
-        given = tensor in self._inputs
+    def _gathered(self, tensor: Tensor, out: Tensor) -> Term:
+        """The tokens of `tensor`, or what it is when it is broadcast to `out`, in their places."""
+        given, own = tensor in self._inputs, self.tokens.layout(tensor)
+        layout = own or self.tokens.layout(out)
         places = self.ways.places.source if given else self.ways.places.places
         value: Term = Given(tensor if given else self.padded(tensor))
+        if layout is None:
+            raise PassError(f"'{tensor.name}' is read with its tokens on other axes than those of '{out.name}'")
         if layout == "flat":
-            return op.Gather(value, op.Reshape(Given(places), np.array([-1])), axis=0)
-        if self.tokens.layout(tensor) is None:  # it is broadcast to the tokens
-            dims = [*[1] * (rank - len(dims)), *dims]
-            lead = (
-                Given(self.ways.places.size)
-                if layout == "bs"
-                else op.Gather(Given(self.ways.places.size), np.array([1, 0]), axis=0)
-            )
-            value = op.Expand(value, op.Concat(lead, np.ones(rank - 2, np.int64), axis=0) if rank > 2 else lead)
-        if layout == "sb":
-            value = op.Transpose(value, perm=[1, 0, *range(2, len(dims))])
-        found: Term = op.Gather(op.Reshape(value, self._rest(tensor, dims[2:])), Given(places), axis=0)
-        return found if layout == "bs" else op.Transpose(found, perm=[1, 0, *range(2, len(dims))])
+            return op.Gather(value, op.Reshape(Given(places), _ALL), axis=0)
+        dims, rank = list(self.tokens.facts[tensor].dims or ()), len(self.tokens.facts[out].dims or ())
+        if own is None and rank > len(dims):
+            value, dims = op.Unsqueeze(value, axes=list(range(rank - len(dims)))), [*[1] * (rank - len(dims)), *dims]
+        order = _lead(layout, len(dims))
+        value = _turned(value, order)
+        if own is None:
+            ones = np.ones(len(dims) - 2, np.int64)
+            value = op.Expand(value, op.Concat(Given(self.ways.places.size), ones, axis=0))
+        rest = self._rest(tensor, [dims[i] for i in order[2:]])
+        return _turned(op.Gather(op.Reshape(value, rest), Given(places), axis=0), _inverse(order))
 
     def padded(self, tensor: Tensor) -> Tensor:
         """`tensor` as the padded zone reads it."""
@@ -256,15 +258,13 @@ class Zones:
     def _unpacked(self, tensor: Tensor) -> Term:
         layout, dims = self.tokens.layout(tensor), list(self.tokens.facts[tensor].dims or ())
         if layout is None:
-            raise PassError(f"'{tensor.name}' has its tokens on other axes than the first ones: it cannot be unpacked")
-        value: Term = Given(tensor)
+            raise PassError(f"'{tensor.name}' has its tokens among other things on an axis: it cannot be unpacked")
+        slots = Given(self.ways.places.slots)
         if layout == "flat":
-            rows = op.Gather(value, Given(self.ways.places.slots), axis=0)
-            return op.Reshape(rows, self._rest(tensor, dims[1:]))
-        turned = [1, 0, *range(2, len(dims))]
-        value = value if layout == "bs" else op.Transpose(value, perm=turned)
-        found: Term = op.Gather(op.Reshape(value, self._rest(tensor, dims[2:])), Given(self.ways.places.slots), axis=0)
-        return found if layout == "bs" else op.Transpose(found, perm=turned)
+            return op.Reshape(op.Gather(Given(tensor), slots, axis=0), self._rest(tensor, dims[1:]))
+        order = _lead(layout, len(dims))
+        value = op.Reshape(_turned(Given(tensor), order), self._rest(tensor, [dims[i] for i in order[2:]]))
+        return _turned(op.Gather(value, slots, axis=0), _inverse(order))
 
     def _rest(self, tensor: Tensor, rest: Sequence[Any]) -> Any:
         """The shape of all tokens one behind the other."""
@@ -299,7 +299,7 @@ class Zones:
         state = self.state(asked)
         if state not in _LAZY or asked in self._inputs:
             return False
-        return state != "given" or not (packed or self.tokens.layout(asked) == "bs")
+        return state != "given" or not (packed or self.tokens.layout(asked) == (0, 1))
 
     def _copy(self, tensor: Tensor, packed: bool) -> Tensor:
         if self.state(tensor) not in _LAZY:
@@ -345,11 +345,10 @@ class Zones:
 
     def _packed_like(self, source: Tensor) -> Tensor:
         """A value with the shape of `source` in the packed zone."""
-        if self.tokens.layout(source) == "bs" and len(self.tokens.facts[source].dims or ()) == 2:
+        if self.tokens.layout(source) == (0, 1) and len(self.tokens.facts[source].dims or ()) == 2:
             return self.ways.places.places
         if source not in self._packed:
-            layout = self.tokens.layout(source)
-            self._packed[source] = self._made(self._gathered(source, str(layout), 0), source)
+            self._packed[source] = self._made(self._gathered(source, source), source)
         return self._packed[source]
 
     def _again(self, node: Node, asked: Tensor, tensor: Tensor) -> Tensor:
@@ -362,7 +361,7 @@ class Zones:
         if state not in ("packed", "given", "mask"):
             return tensor
         size, rank = Given(self.ways.places.size), len(self.tokens.facts[source].dims or ())
-        if node.op != "Shape" or self.tokens.layout(source) != "bs":
+        if node.op != "Shape" or self.tokens.layout(source) != (0, 1):
             return self._again(node, self.padded(source), tensor) if state == "packed" else tensor
         rest = op.Gather(op.Shape(Given(source)), np.arange(2, rank), axis=0)
         whole: Term = op.Concat(size, rest, axis=0) if rank > 2 else size
@@ -373,3 +372,19 @@ class Zones:
         made = self._build(term)
         made.dtype = like.dtype
         return made
+
+
+_ALL = np.array([-1])
+
+
+def _lead(layout: tuple[int, int], rank: int) -> list[int]:
+    """The axes of a value, those of sequences and tokens first."""
+    return [*layout, *(axis for axis in range(rank) if axis not in layout)]
+
+
+def _inverse(order: Sequence[int]) -> list[int]:
+    return [order.index(axis) for axis in range(len(order))]
+
+
+def _turned(value: Term, order: Sequence[int]) -> Term:
+    return value if list(order) == sorted(order) else op.Transpose(value, perm=list(order))

@@ -3,7 +3,7 @@
 A model whose sequences are packed does not compute them. Which places of an output they are the mask tells, and an
 experiment: the original gives other numbers there when other tokens are hidden. So what a mask hides and what still
 counts (a mean over padding, a convolution) is not taken for one of them, but where a sequence has no first token, which
-is what stands for it where the first token does.
+is what stands for it where the first token does. A sequence of which nothing is shown means nothing in any case.
 """
 
 from __future__ import annotations
@@ -50,6 +50,13 @@ class Hidden:
             tokens = ~self.shown.reshape(*self.shown.shape, *[1] * (array.ndim - 2))
             hidden = hidden | np.broadcast_to(tokens, array.shape)
         return hidden
+
+    def absent(self, base: Any) -> Array:
+        """Where an output that is `base` is of a sequence that has no token."""
+        array = np.asarray(base)
+        if self.shown is None or not array.ndim or len(array) != len(self.shown):
+            return np.zeros(array.shape, bool)
+        return np.broadcast_to(~self.shown.any(axis=1).reshape(-1, *[1] * (array.ndim - 1)), array.shape)
 
     def _other(self, value: Any, what: Meaning | None) -> Any:
         """Other tokens where they are hidden."""

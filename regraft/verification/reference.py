@@ -229,10 +229,11 @@ class Reference:
         hidden, base = self._hidden[trial], dict(leaves(self.outputs[trial]))[name]
         places = hidden.places(base)
         moved = self._moved(base, dict(leaves(hidden.outputs)).get(name), allowed)
+        found = hidden.absent(base)
+        if places is not None and moved is not None:
+            found = found | (places & moved)
         blind = self._blind(trial, name, allowed)
-        if places is None or moved is None:
-            return blind
-        return places & moved if blind is None else (places & moved) | blind
+        return found if blind is None else found | blind
 
     @cached_property
     def _session(self) -> Session:

@@ -42,7 +42,8 @@ class PackedShape:
         """Why a padded batch does not fit; empty where it does."""
         if self.mask not in inputs:
             return ""
-        shown = np.asarray(inputs[self.mask]) != 0
+        given = np.asarray(inputs[self.mask])
+        shown = given != 0 if given.ndim == 2 else np.arange(int(given.max(initial=0))) < given[:, None]
         rows, longest = len(shown), _last(shown)
         if int(longest.max(initial=0)) > self.longest:
             return f"a sequence ends at token {int(longest.max())}, the longest may have {self.longest}"

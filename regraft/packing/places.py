@@ -46,15 +46,24 @@ class Placing:
     """Makes the values that say where tokens lie.
 
     Args:
-        mask: [B, S], not 0 where a token is.
+        mask: [B, S], not 0 where a token is; or [B], how many there are of each sequence.
+        ids: [B, S], read for its shape where the mask has not both.
         build: makes a value of a term; numbers are int64.
         insert: makes a node of an operator, inputs, attributes and outputs.
     """
 
-    def __init__(self, mask: Tensor, build: Callable[[Term], Tensor], insert: Callable[..., Node], opset: int):
-        self.mask, self._build, self._insert, self._opset = mask, build, insert, opset
-        self.size = op.Shape(Given(mask))
-        self.shown = op.Cast(op.Cast(Given(mask), to=_BOOL), to=_INT64)
+    def __init__(
+        self, mask: Tensor, ids: Tensor, build: Callable[[Term], Tensor], insert: Callable[..., Node], opset: int
+    ):
+        self._build, self._insert, self._opset = build, insert, opset
+        is_mask = len(mask.shape or ()) == 2
+        self.size = op.Shape(Given(mask if is_mask else ids))
+        if is_mask:
+            shown: Term = op.Cast(Given(mask), to=_BOOL)
+        else:
+            steps = op.Unsqueeze(op.Range(0, op.Gather(self.size, 1, axis=0), 1), axes=[0])
+            shown = op.Less(steps, op.Unsqueeze(op.Cast(Given(mask), to=_INT64), axes=[1]))
+        self.shown = op.Cast(shown, to=_INT64)
 
     def spans(self) -> Term:
         """1 from the first token of a sequence that is shown to the last, so that distances stay."""
@@ -93,10 +102,13 @@ class Placing:
         size = np.array([shape.sequences, shape.longest])
         return Places(*(self._build(term) for term in (source, places, slots, Given(size), segments)))
 
-    def fitted(self, value: Term, shape: PackedShape, fill: Term | int = 0) -> Term:
-        """`value` [B, S] cut, and filled up, to the most sequences and tokens."""
-        more = op.Sub(np.array([shape.sequences, shape.longest]), self.size)
-        return op.Pad(value, op.Concat(np.zeros(2, np.int64), more, axis=0), fill)
+    def fitted(self, value: Term, shape: PackedShape, fill: Term | int = 0, rank: int = 2) -> Term:
+        """`value` [B, S, ..] or [B] cut, and filled up, to the most sequences and tokens."""
+        more: Term = op.Sub(np.array([shape.sequences, shape.longest]), self.size)
+        if rank == 1:
+            more = op.Gather(more, np.array([0]), axis=0)
+        rest = np.zeros(max(rank - 2, 0), np.int64)
+        return op.Pad(value, op.Concat(np.zeros(rank, np.int64), more, rest, axis=0), fill)
 
     def _across(self, lengths: Term) -> tuple[Term, Term]:
         return op.CumSum(lengths, 0, exclusive=1), _counted(lengths, 0)

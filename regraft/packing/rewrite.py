@@ -38,7 +38,7 @@ class Sequences:
     """The inputs of an encoder that have an element, or a row of them, for each token.
 
     Attributes:
-        mask: says which tokens are there.
+        mask: says which tokens are there, [B, S]; or how many, [B].
         given: the others.
         dims: what their first two dimensions are called.
     """
@@ -56,13 +56,15 @@ def find_sequences(model: Model) -> Sequences:
     if len(masks) > 1:
         raise PassError(f"attention is masked by several inputs: {', '.join(t.name for t in masks)}")
     mask = masks[0]
-    if len(mask.shape or ()) != 2:
-        raise PassError(f"mask '{mask.name}' is no [batch, sequence], but {mask.shape}")
-    fixed = [dim for dim in mask.shape if isinstance(dim, int)]
-    if fixed:
+    rank = len(mask.shape or ())
+    given = [t for t in model.graph.inputs if t is not mask and t.default is None and _has_tokens(t)]
+    like = mask if rank == 2 else given[0] if given else None
+    if rank not in (1, 2) or like is None:
+        raise PassError(f"mask '{mask.name}' is no [batch, sequence] and no [batch], but {mask.shape}")
+    batch, sequence = (like.shape or [None, None])[:2]
+    if any(isinstance(dim, int) for dim in (*(mask.shape or ()), batch, sequence)):
         raise PassError(f"mask '{mask.name}' has fixed dimensions {mask.shape}: export the model with open ones")
-    given = [t for t in model.graph.inputs if t is not mask and t.default is None and _alike(t, mask)]
-    return Sequences(mask, given, (str(mask.shape[0] or "batch"), str(mask.shape[1] or "sequence")))
+    return Sequences(mask, given, (str(batch or "batch"), str(sequence or "sequence")))
 
 
 def _masks(model: Model) -> list[Variable]:
@@ -84,7 +86,7 @@ def _looks_up(node: Node, tensor: Tensor) -> bool:
     return node.op == "Gather" and node.inputs[1] is tensor
 
 
-def _alike(tensor: Variable, mask: Variable) -> bool:
+def _has_tokens(tensor: Variable) -> bool:
     shape = tensor.shape or ()
     return len(shape) >= 2 and not any(isinstance(dim, int) for dim in shape[:2]) and len(shape) <= 3
 
@@ -99,7 +101,7 @@ class Packer:
             self.shape = replace(shape, mask=self.sequences.mask.name)
         self.named = {t: list(t.shape or ()) for t in (self.sequences.mask, *self.sequences.given)}
         for tensor in self.named:
-            tensor.shape = [BATCH, SEQUENCE, *(tensor.shape or [])[2:]]
+            tensor.shape = [BATCH, SEQUENCE, *(tensor.shape or [])[2:]][: max(len(tensor.shape or ()), 1)]
         self.facts = shapes.analyse(model)
         self.tokens = Tokens(self.facts)
 
@@ -128,7 +130,7 @@ class Packer:
             zones.run()
             for one in attentions:
                 self._expect_packed(one, zones)
-            self._finish(edit, zones, places)
+            self._finish(edit, zones)
         self._to_host(zones, places, outputs)
 
     def pack_sequences(self) -> None:
@@ -139,8 +141,10 @@ class Packer:
         with Editor(self.model) as edit:
             placing = self._placing(edit)
             places = placing.open(whole=True) if self.shape is None else placing.fixed(self.shape)
-            segments = Segments(places.segments, self.build)
-            ones = segments.ones(self.sequences.mask.dtype)
+            on_device = list[Node]()
+            build = builder(self.model.graph.nodes[0], self.model.graph, edit, on_device, np.dtype(np.int64))
+            segments = Segments(places.segments, build)
+            ones = segments.ones(self.sequences.mask)
             zones = self._zones(edit, placing, places, inside=inside, ones=ones, body=_body(attentions))
             zones.run()
             for one in attentions:
@@ -148,7 +152,8 @@ class Packer:
                 if zones.state(one.context.outputs[0]) != "packed":
                     raise PassError(f"'{label(one.softmax)}' and what is around it cannot be packed")
                 segments.keep_apart(one, self.facts, edit)
-            self._finish(edit, zones, places)
+            zones.added += on_device
+            self._finish(edit, zones)
         self._to_host(zones, places, outputs)
 
     def _placing(self, edit: Editor) -> Placing:
@@ -162,7 +167,9 @@ class Packer:
             self.added.append(edit.insert(first, operator, inputs, attrs, outputs))
             return self.added[-1]
 
-        return Placing(self.sequences.mask, self.build, insert, self.model.opset)
+        mask, given = self.sequences.mask, self.sequences.given
+        ids = next((t for t in given if len(t.shape or ()) == 2), mask)
+        return Placing(mask, ids, self.build, insert, self.model.opset)
 
     def _zones(self, edit: Editor, placing: Placing, places: Places, **more: Any) -> Zones:
         self.fitted: dict[Tensor, Tensor] = {}
@@ -171,8 +178,8 @@ class Packer:
             if self.shape is None:
                 return tensor
             if tensor not in self.fitted:
-                fill = Given(np.zeros((), tensor.dtype))
-                made = self.fitted[tensor] = self.build(placing.fitted(Given(tensor), self.shape, fill))
+                fill, rank = Given(np.zeros((), tensor.dtype)), len(tensor.shape or ())
+                made = self.fitted[tensor] = self.build(placing.fitted(Given(tensor), self.shape, fill, rank))
                 made.dtype, made.shape = tensor.dtype, tensor.shape
             return self.fitted[tensor]
 
@@ -189,7 +196,7 @@ class Packer:
                     f"'{label(node)}', which makes queries, keys or values, does not get packed tokens{why}"
                 )
 
-    def _finish(self, edit: Editor, zones: Zones, places: Places) -> None:
+    def _finish(self, edit: Editor, zones: Zones) -> None:
         self.context.replaced([], [*self.added, *zones.added], rule="packing")
         edit.remove_unread([*self.model.graph.nodes, *self.added, *zones.added])
 
@@ -212,11 +219,11 @@ class Packer:
 
         made = {*self.added, *cone(zones.packed_inputs().values())[0]}
         for tensor, value in sorted(zones.packed_inputs().items(), key=lambda pair: pair[0] not in self.named):
-            feed(
-                tensor.name if tensor in self.named else self._name(value), value, [*packed, *(tensor.shape or [])[2:]]
-            )
+            lead = packed[::-1] if self.tokens.layout(tensor) == (1, 0) else packed
+            name = tensor.name if tensor in self.named else self._name(value)
+            feed(name, value, [*lead, *(tensor.shape or [])[2:]])
         for tensor, value in self.fitted.items():
-            feed(tensor.name, value, [*padded, *self.named[tensor][2:]])
+            feed(tensor.name, value, [*padded, *self.named[tensor][2:]][: len(self.named[tensor])])
         feed("unpack_index", places.slots, padded)
         feed("segment_ids", places.segments, packed)
         feed("repack_index", places.places, packed)
@@ -229,7 +236,7 @@ class Packer:
 
     def _name(self, packed: Tensor) -> str:
         """What a packed input is called: as the one input that it is made of, beside the mask."""
-        sources = [t for t in origin(packed).inputs if t is not self.sequences.mask]
+        sources = [t for t in origin(packed).inputs if t in self.model.graph.inputs and t is not self.sequences.mask]
         return str(sources[0].name) if len(sources) == 1 else "packed_input"
 
     def _infer(self) -> None:
@@ -253,9 +260,12 @@ class Segments:
         self.same = op.Equal(op.Unsqueeze(self.numbers, axes=[1, 3]), op.Unsqueeze(self.numbers, axes=[1, 2]))
         self._biases: dict[tuple[Any, ...], Tensor] = {}
 
-    def ones(self, dtype: Any) -> Tensor:
-        """A mask [rows, tokens] that hides nothing."""
-        return self._build(op.Cast(op.Equal(self.numbers, self.numbers), to=code_of(dtype)))
+    def ones(self, mask: Tensor) -> Tensor:
+        """What hides nothing: a mask [rows, tokens], or the lengths [rows]."""
+        ones: Term = op.Cast(op.Equal(self.numbers, self.numbers), to=TensorProto.INT64)
+        if len(mask.shape or ()) == 1:
+            ones = op.ReduceSum(ones, axes=[1], keepdims=0)
+        return self._build(op.Cast(ones, to=code_of(mask.dtype)))
 
     def keep_apart(self, one: Attention, facts: Facts, edit: Editor) -> None:
         """Let each token see those of its own segment alone."""
@@ -285,7 +295,7 @@ class Segments:
             shown, hidden = (np.zeros((), dtype), np.full((), HIDDEN_SCORE, dtype))
             term: Term = op.Where(self.same, shown, hidden)
             if heads is not None:  # [B·N, S, S]
-                if one.q.layouts[0].split()[0] != "bn":
+                if one.q.layouts[-1].split()[0] != "bn":
                     raise PassError(f"'{label(one.softmax)}' has its heads before its sequences")
                 size = op.Gather(op.Shape(self.numbers), np.array([1, 1]), axis=0)
                 wide = op.Expand(term, np.array([1, heads, 1, 1]))

@@ -22,11 +22,12 @@ from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
 from regraft.packing.places import Places
-from regraft.packing.tokens import SIZING, Tokens
+from regraft.packing.tokens import BATCH, SEQUENCE, SIZING, Tokens
 from regraft.pipelines.pass_ import label
 from regraft.regions.lookups import SHAPE_ONLY
 from regraft.rewriting.node_pass import builder
 from regraft.rewriting.term import Given, Term, op
+from regraft.shapes.dims import Dim, symbol
 
 State = Literal["fixed", "sized", "mask", "given", "packed", "padded", "result"]
 """What a value is computed of: constants; sizes too; the mask too; inputs that hold tokens too. Or it lies in the
@@ -328,25 +329,31 @@ class Zones:
     def _size(self, node: Node, tensor: Tensor, packed: bool) -> Tensor:
         """The shape of what `node` asks, in one of the zones."""
         source, state = node.inputs[0], self.state(node.inputs[0])
-        if not self.tokens.has(source):
-            return tensor
-        if packed and state == "packed":
+        if not self.tokens.has(source) or (packed and state == "packed"):
             return tensor
         if self._is_copied(source, packed):
             asked = self._copies[source, packed]
             return tensor if asked is source else self._again(node, asked, tensor)
-        if not packed:
-            return self._padded_size(node, source, tensor)
-        if source is self.ways.mask:
-            return self._again(node, self.ways.places.places, tensor)
-        if self.tokens.layout(source) is None:
+        told = self._told(node, packed)
+        if told is not None:
+            return self._build(told)
+        if packed and self.tokens.layout(source) is None:
             raise PassError(f"'{label(node)}' asks for the size of '{source.name}', which is not packed")
-        return self._again(node, self._packed_like(source), tensor)
+        return self._again(node, self._packed_like(source) if packed else self.padded(source), tensor)
+
+    def _told(self, node: Node, packed: bool) -> Term | None:
+        """The shape that `node` asks for, where its dimensions are numbers, sequences and tokens."""
+        dims = self.tokens.facts[node.inputs[0]].dims
+        known: dict[Dim, Any] = {symbol(BATCH): np.array([0]), symbol(SEQUENCE): np.array([1])}
+        if node.op != "Shape" or dims is None or not all(isinstance(dim, int) or dim in known for dim in dims):
+            return None
+        dims = dims[slice(node.attrs.get("start", 0), node.attrs.get("end"))]
+        size = op.Shape(Given(self.ways.places.places)) if packed else Given(self.ways.places.size)
+        parts = [Given(np.array([d])) if isinstance(d, int) else op.Gather(size, known[d], axis=0) for d in dims]
+        return op.Concat(*parts, axis=0) if len(parts) > 1 else parts[0] if parts else None
 
     def _packed_like(self, source: Tensor) -> Tensor:
         """A value with the shape of `source` in the packed zone."""
-        if self.tokens.layout(source) == (0, 1) and len(self.tokens.facts[source].dims or ()) == 2:
-            return self.ways.places.places
         if source not in self._packed:
             self._packed[source] = self._made(self._gathered(source, source), source)
         return self._packed[source]
@@ -355,18 +362,6 @@ class Zones:
         output = Variable(self.edit.name(f"{tensor.name}/zone"), tensor.dtype)
         self.added.append(self.edit.insert(node, node.op, [asked], dict(node.attrs), [output]))
         return output
-
-    def _padded_size(self, node: Node, source: Tensor, tensor: Tensor) -> Tensor:
-        state = self.state(source)
-        if state not in ("packed", "given", "mask"):
-            return tensor
-        size, rank = Given(self.ways.places.size), len(self.tokens.facts[source].dims or ())
-        if node.op != "Shape" or self.tokens.layout(source) != (0, 1):
-            return self._again(node, self.padded(source), tensor) if state == "packed" else tensor
-        rest = op.Gather(op.Shape(Given(source)), np.arange(2, rank), axis=0)
-        whole: Term = op.Concat(size, rest, axis=0) if rank > 2 else size
-        places = range(rank)[slice(node.attrs.get("start", 0), node.attrs.get("end"))]
-        return self._build(whole if len(places) == rank else op.Gather(whole, np.array(places), axis=0))
 
     def _made(self, term: Term, like: Tensor) -> Tensor:
         made = self._build(term)

@@ -33,8 +33,7 @@ class Hidden:
 
     def __init__(self, model: Model, inputs: Mapping[str, Any], run: Callable[[Arrays], Arrays]):
         meanings = {v.name: meaning(reader(v, model), Port.of_variable(v)) for v in model.inputs if v.name in inputs}
-        masks = [inputs[n] for n, what in meanings.items() if what.kind == "mask" and np.ndim(inputs[n]) == 2]
-        self.shown = np.asarray(masks[0]) != 0 if len(masks) == 1 else None
+        self.shown = _shown(meanings, inputs)
         self.outputs: Arrays = {}
         if self.shown is not None and not self.shown.all():
             self.outputs = run({n: self._other(inputs[n], meanings.get(n)) for n in inputs})
@@ -69,3 +68,15 @@ class Hidden:
         if what.kind == "float":
             return np.where(hidden.reshape(*hidden.shape, *[1] * (np.ndim(value) - 2)), value + 1, value)
         return value
+
+
+def _shown(meanings: Mapping[str, Meaning], inputs: Mapping[str, Any]) -> Array | None:
+    """Which tokens there are, [B, S], by the mask or the lengths among inputs; None where they do not say."""
+    masks = [inputs[n] for n, what in meanings.items() if what.kind == "mask" and np.ndim(inputs[n]) == 2]
+    if masks:
+        return np.asarray(masks[0]) != 0 if len(masks) == 1 else None
+    lengths = [inputs[n] for n, what in meanings.items() if what.kind == "length" and np.ndim(inputs[n]) == 1]
+    tokens = [inputs[n] for n, what in meanings.items() if what.kind in _TOKENS and np.ndim(inputs[n]) == 2]
+    if len(lengths) != 1 or not tokens or len(tokens[0]) != len(lengths[0]):
+        return None
+    return np.asarray(np.arange(tokens[0].shape[1]) < np.asarray(lengths[0])[:, None])

@@ -12,6 +12,7 @@ from regraft.errors import ModelError, TargetError
 from regraft.files.bundle import check_sums, inside, is_bundle, read_manifest
 from regraft.files.loading import load
 from regraft.ir.model import Model
+from regraft.packing.fits import read_shape
 from regraft.targeting.compiler import COMPILED, Compiler
 from regraft.targeting.process import Limits
 from regraft.targeting.target import Place, read_target
@@ -102,7 +103,8 @@ class CompiledSession:
         if not isinstance(target, Compiler):
             raise TargetError(f"{folder}: target '{target.name}' compiles nothing here")
         model = load(folder)
-        self._host = HostSide(model.host, {t.name for t in model.graph.inputs}, True, 0) if model.host else None
+        taken, shape = {t.name for t in model.graph.inputs}, read_shape(model.metadata)
+        self._host = HostSide(model.host, taken, True, 0, shape) if model.host else None
         self.inputs = self._host.inputs if self._host else tuple(map(Port.of_variable, model.graph.inputs))
         self.outputs = self._host.outputs if self._host else tuple(map(Port.of_variable, model.graph.outputs))
         with ExitStack() as stack:
@@ -137,7 +139,7 @@ class CompiledSession:
         results = self._worker.ask("run", self.device_inputs(inputs), model=COMPILED)[1]
         ports = {port.name: port for port in self.outputs}
         results = {name: received(value, ports[name]) if name in ports else value for name, value in results.items()}
-        return self._host.receive(results, dict(inputs)) if self._host else results
+        return self._host.receive(results, inputs) if self._host else results
 
     def time(self, inputs: Mapping[str, Any], runs: int) -> list[float]:
         """Seconds of `runs` runs in a row; of the device's part as measured where it runs, without the way there."""

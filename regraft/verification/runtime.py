@@ -24,6 +24,7 @@ from regraft.ir.endless import check_size
 from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.ir.weights import Array, packed_size
+from regraft.packing.fits import PackedShape, read_shape
 from regraft.verification.attach import Change, attach
 from regraft.verification.signature import Port
 from regraft.verification.vectors import received
@@ -88,7 +89,8 @@ class Session:
         self._takes_exotic = any(port.exotic for port in self.inputs)
         self._host: HostSide | None = None
         if isinstance(model, Model) and model.host is not None:
-            self._host = HostSide(model.host, {port.name for port in (*self.inputs, *self.defaults)}, optimize, threads)
+            taken, shape = {port.name for port in (*self.inputs, *self.defaults)}, read_shape(model.metadata)
+            self._host = HostSide(model.host, taken, optimize, threads, shape)
             self.inputs, self.defaults, self.outputs = self._host.inputs, self._host.defaults, self._host.outputs
 
     def _open(self, model: Runnable, options: Any) -> Any:
@@ -179,10 +181,12 @@ class HostSide:
 
     Args:
         wanted: the device's inputs.
+        shape: of what the device takes, where it is packed.
     """
 
-    def __init__(self, host: Host, wanted: set[str], optimize: bool, threads: int):
+    def __init__(self, host: Host, wanted: set[str], optimize: bool, threads: int, shape: PackedShape | None = None):
         self._session = Session(host.model, optimize=optimize, threads=threads) if host.feeds else None
+        self._host, self._shape = host, shape
         self._feeds, self._wanted = host.feeds, wanted
         taken = [tensor for tensor in host.model.graph.inputs if tensor.default is None]
         self.inputs = tuple(map(Port.of_variable, taken))
@@ -190,7 +194,9 @@ class HostSide:
         self.outputs = tuple(map(Port.of_variable, host.outputs))
 
     def send(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """What the device is fed, from what the caller gives."""
+        """What the device is fed, from what the caller gives. Raises RuntimeFailure where that is too much for it."""
+        if self._shape is not None and (misfit := self._shape.misfit(inputs)):
+            raise RuntimeFailure(f"the batch does not fit the packed model: {misfit}")
         handed_on = {name: inputs[name] for name in self._wanted if name in inputs and name not in self._feeds}
         if self._session is None:
             return handed_on
@@ -201,27 +207,25 @@ class HostSide:
         """Seconds of `send`, `runs` times in a row."""
         return [_seconds(self.send, inputs) for _ in range(runs)]
 
-    def receive(self, outputs: dict[str, Any], inputs: dict[str, Any]) -> dict[str, Any]:
-        """What the caller gets, from what the device gives for `inputs`: in the dtype and the size of the output.
+    def receive(self, outputs: dict[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """What the caller gets, from what the device gives; see `handed_back`."""
+        return handed_back(self._host, outputs, inputs)
 
-        A device with fixed shapes may give more than was asked for. An output's dimension that has the name of one of
-        the inputs' is as large as that is; what the device has no place for is 0.
-        """
-        ports, sizes = {port.name: port for port in self.outputs}, self._sizes(inputs)
-        return {
-            name: _fitted(value, ports[name], sizes) if isinstance(value, np.ndarray) else value
-            for name, value in outputs.items()
-        }
 
-    def _sizes(self, inputs: dict[str, Any]) -> dict[str, int]:
-        """The sizes of the dimensions that the caller's inputs name."""
-        pairs = [(p, np.shape(inputs[p.name])) for p in (*self.inputs, *self.defaults) if p.name in inputs and p.shape]
-        return {
-            dim: size
-            for port, shape in pairs
-            for dim, size in zip(port.shape or (), shape, strict=False)
-            if isinstance(dim, str)
-        }
+def handed_back(host: Host, outputs: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What a device gives for a caller's `inputs`, in the dtypes and sizes of the caller's outputs.
+
+    A device with fixed shapes may give more than was asked for. An output's dimension that has the name of one of the
+    inputs' is as large as that is; what the device has no place for is 0.
+    """
+    ports = {tensor.name: Port.of_variable(tensor) for tensor in host.outputs}
+    shapes = [(t.shape or (), np.shape(inputs[t.name])) for t in host.model.graph.inputs if t.name in inputs]
+    pairs = [pair for shape, given in shapes for pair in zip(shape, given, strict=False)]
+    sizes = {dim: size for dim, size in pairs if isinstance(dim, str)}
+    return {
+        name: _fitted(value, ports[name], sizes) if isinstance(value, np.ndarray) and name in ports else value
+        for name, value in outputs.items()
+    }
 
 
 def _fitted(value: Array, port: Port, sizes: Mapping[str, int]) -> Array:

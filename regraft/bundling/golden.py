@@ -14,7 +14,7 @@ from regraft.ir.model import Model
 from regraft.ir.schema import RANDOM
 from regraft.ir.weights import Array
 from regraft.pipelines.pass_ import label
-from regraft.verification.contract import Contract
+from regraft.verification.contract import HIDDEN, Contract
 from regraft.verification.drift import Drift
 from regraft.verification.inputs import Given, make_inputs
 from regraft.verification.reference import Reference
@@ -32,7 +32,7 @@ class Golden:
     Attributes:
         inputs: the caller's.
         device_inputs: what the host makes of them.
-        outputs: of the original model; those that the rewritten one has.
+        outputs: of the original model; those that the rewritten one has, and what that one gives for hidden tokens.
         contract: of the pipeline.
         drift: of what the rewritten model gives, held against it.
     """
@@ -74,10 +74,20 @@ def make_golden(original: Model, model: Model, contract: Contract, given: Given 
     _check_chance(original, made.outputs, lambda: before.run(of_original(made.inputs)))
     found = session.run(made.inputs)
     outputs = {name: value for name, value in made.outputs.items() if name in found}
-    drift = Reference(original, [of_original(made.inputs)], outputs=[outputs]).hold(model, [found], contract)
+    reference = Reference(original, [of_original(made.inputs)], outputs=[outputs])
+    drift = reference.hold(model, [found], contract)
     if not drift.passed:
         raise VerificationError(f"the rewritten model breaks its contract {contract}: {drift.failures[0]}")
+    if HIDDEN in contract.assumes:  # nobody is to be held to what was never meant
+        outputs = {name: _with_hidden(value, found[name], reference.hides(0, name)) for name, value in outputs.items()}
     return Golden(made.inputs, session.device_inputs(made.inputs), outputs, contract, drift)
+
+
+def _with_hidden(value: Any, found: Any, hidden: Array | None) -> Any:
+    """`value`, with what was `found` where it is hidden."""
+    if hidden is None or not isinstance(value, np.ndarray) or np.shape(found) != hidden.shape:
+        return value
+    return np.where(hidden, found, value).astype(value.dtype)
 
 
 def _check_chance(model: Model, outputs: Mapping[str, Any], again: Callable[[], Mapping[str, Any]]) -> None:

@@ -134,7 +134,8 @@ class Reference:
             for name in old:
                 if name in new:
                     if loose:
-                        one = measure(name, old[name], new[name], loose, computed_in=np.dtype(np.float16))
+                        shown = self._shown(trial, name, new[name], contract)
+                        one = measure(name, old[name], shown, loose, computed_in=np.dtype(np.float16))
                     else:
                         one = judge(name, old[name], new[name], contract, self._evidence(trial, name, apart, contract))
                     one = replace(one, trial=trial, values=0 if old[name] is None else np.size(old[name]))
@@ -144,6 +145,12 @@ class Reference:
             outputs += [OutputDrift.failure(name, "the output is gone") for name in removed]
             outputs += [OutputDrift.failure(name, "the output is new") for name in added]
         return Drift(contract.name, tuple(outputs), tuple(added), tuple(removed), trials=len(self.trials))
+
+    def _shown(self, trial: int, name: str, found: Any, contract: Contract) -> Any:
+        """`found`, with what the original gave where that means nothing."""
+        hidden = self.hides(trial, name) if HIDDEN in contract.assumes else None
+        base = dict(leaves(self.outputs[trial]))[name]
+        return found if hidden is None or np.shape(found) != hidden.shape else np.where(hidden, base, found)
 
     def _lowered(
         self,
@@ -187,7 +194,7 @@ class Reference:
         )
 
     def _evidence(self, trial: int, name: str, apart: _Apart | None, contract: Contract) -> Evidence:
-        means_nothing = self._hides if HIDDEN in contract.assumes else self._blind
+        means_nothing = self._means_nothing if HIDDEN in contract.assumes else self._blind
         return Evidence(
             lambda runs: self._noise(trial, runs).unit(trial, name),
             lambda runs: self._noise(trial, runs).moves(trial, name),
@@ -222,18 +229,20 @@ class Reference:
 
         return Noise(model, open_session, self.trials, self.outputs)
 
-    def _hides(self, trial: int, name: str, allowed: Array) -> Array | None:
-        """Where an output is of hidden tokens, or of queries that see no key."""
+    def hides(self, trial: int, name: str) -> Array | None:
+        """Where an output is of tokens that are hidden, so that it means nothing; None where that is nowhere."""
         if trial not in self._hidden:
             self._hidden[trial] = Hidden(self.model, self.trials[trial], self._session.run)
         hidden, base = self._hidden[trial], dict(leaves(self.outputs[trial]))[name]
-        places = hidden.places(base)
-        moved = self._moved(base, dict(leaves(hidden.outputs)).get(name), allowed)
-        found = hidden.absent(base)
-        if places is not None and moved is not None:
-            found = found | (places & moved)
-        blind = self._blind(trial, name, allowed)
-        return found if blind is None else found | blind
+        other, places = dict(leaves(hidden.outputs)).get(name), hidden.places(base)
+        if other is None or places is None or np.shape(other) != np.shape(base):
+            return hidden.absent(base)
+        return np.asarray(hidden.absent(base) | (places & (np.asarray(other) != np.asarray(base))))
+
+    def _means_nothing(self, trial: int, name: str, allowed: Array) -> Array | None:
+        """Where an output is of hidden tokens, or of queries that see no key."""
+        hidden, blind = self.hides(trial, name), self._blind(trial, name, allowed)
+        return blind if hidden is None else hidden if blind is None else hidden | blind
 
     @cached_property
     def _session(self) -> Session:

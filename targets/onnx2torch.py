@@ -54,10 +54,10 @@ def faithful(golden: Golden) -> dict[str, dict[str, float]]:
 
 
 def open_dims(model: Model, golden: Golden) -> dict[str, int]:
-    """The named dimensions of the model's inputs that have no size yet, with those of the golden vectors."""
+    """The named dimensions of the device's inputs that have no size yet, with those of the golden vectors."""
     found = {}
-    for tensor in model.inputs:
-        for dim, size in zip(tensor.shape or (), np.shape(golden.inputs[tensor.name]), strict=True):
+    for tensor in model.graph.inputs:
+        for dim, size in zip(tensor.shape or (), np.shape(golden.device_inputs[tensor.name]), strict=True):
             if not isinstance(dim, int):
                 found[str(dim)] = size
     return found

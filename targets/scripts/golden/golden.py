@@ -100,6 +100,8 @@ def difference(found, right, atol, rtol):
     if found is None:
         return "there is no such output", False
     found = np.asarray(found)
+    if found.ndim == right.ndim:  # a packed device gives its most sequences and tokens; the caller's are the first ones
+        found = found[tuple(slice(size) for size in right.shape)]
     if found.shape != right.shape:
         return f"shape {list(found.shape)}, not {list(right.shape)}", False
     if right.dtype.kind not in "fc":

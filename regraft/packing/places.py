@@ -7,7 +7,7 @@ place outside, at which the graph fails.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,13 +102,13 @@ class Placing:
         size = np.array([shape.sequences, shape.longest])
         return Places(*(self._build(term) for term in (source, places, slots, Given(size), segments)))
 
-    def fitted(self, value: Term, shape: PackedShape, fill: Term | int = 0, rank: int = 2) -> Term:
-        """`value` [B, S, ..] or [B] cut, and filled up, to the most sequences and tokens."""
-        more: Term = op.Sub(np.array([shape.sequences, shape.longest]), self.size)
-        if rank == 1:
-            more = op.Gather(more, np.array([0]), axis=0)
-        rest = np.zeros(max(rank - 2, 0), np.int64)
-        return op.Pad(value, op.Concat(np.zeros(rank, np.int64), more, rest, axis=0), fill)
+    def fitted(
+        self, value: Term, shape: PackedShape, axes: Sequence[int | None] = (0, 1), fill: Term | int = 0
+    ) -> Term:
+        """`value` cut, and filled up, to the most sequences along axes that are 0 in `axes`, and tokens where 1."""
+        more = op.Sub(np.array([shape.sequences, shape.longest, 0]), op.Concat(self.size, np.array([0]), axis=0))
+        added = op.Gather(more, np.array([2 if axis is None else axis for axis in axes]), axis=0)
+        return op.Pad(value, op.Concat(np.zeros(len(axes), np.int64), added, axis=0), fill)
 
     def _across(self, lengths: Term) -> tuple[Term, Term]:
         return op.CumSum(lengths, 0, exclusive=1), _counted(lengths, 0)

@@ -14,6 +14,7 @@ from regraft.errors import PassError
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor, Variable
 from regraft.ir.model import Model
+from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of
 from regraft.packing.fits import PackedShape, write_shape
@@ -22,6 +23,7 @@ from regraft.packing.tokens import BATCH, SEQUENCE, Tokens
 from regraft.packing.zones import Ways, Zones
 from regraft.pipelines.pass_ import Context, label
 from regraft.regions.attention import Attention, look_at
+from regraft.regions.lookups import SHAPE_ONLY
 from regraft.regions.mask import find_maskings
 from regraft.regions.origin import origin
 from regraft.rewriting.node_pass import builder
@@ -31,6 +33,10 @@ from regraft.splitting import cone, drop_inputs, to_host
 
 HIDDEN_SCORE = -10000.0
 """What is added to the scores of other segments: float16 holds it, and a row that is hidden whole stays finite."""
+
+
+MIXING = frozenset({"Conv", "ConvTranspose", "CumSum", "DFT", "GRU", "LSTM", "RNN", "STFT", "Scan", "Loop", "If"})
+"""What an attention is not made of: behind these every token has something of others."""
 
 
 @dataclass
@@ -86,6 +92,11 @@ def _looks_up(node: Node, tensor: Tensor) -> bool:
     return node.op == "Gather" and node.inputs[1] is tensor
 
 
+def _is_of(tensor: Variable, batch: str) -> bool:
+    """Whether an input has something for each sequence, though not for each token."""
+    return tensor.default is None and bool(tensor.shape) and (tensor.shape or [None])[0] == batch
+
+
 def _has_tokens(tensor: Variable) -> bool:
     shape = tensor.shape or ()
     return len(shape) >= 2 and not any(isinstance(dim, int) for dim in shape[:2]) and len(shape) <= 3
@@ -99,9 +110,13 @@ class Packer:
         self.sequences = find_sequences(model)
         if shape is not None:
             self.shape = replace(shape, mask=self.sequences.mask.name)
-        self.named = {t: list(t.shape or ()) for t in (self.sequences.mask, *self.sequences.given)}
-        for tensor in self.named:
-            tensor.shape = [BATCH, SEQUENCE, *(tensor.shape or [])[2:]][: max(len(tensor.shape or ()), 1)]
+        tokens = self.sequences.mask, *self.sequences.given
+        self.others = [t for t in model.graph.inputs if t not in tokens and _is_of(t, self.sequences.dims[0])]
+        self.named = {t: list(t.shape or ()) for t in (*tokens, *self.others)}
+        for tensor, known in self.named.items():
+            is_mask = tensor is self.sequences.mask
+            lead = [BATCH, SEQUENCE] if tensor in tokens and not (is_mask and len(known) == 1) else [BATCH]
+            tensor.shape = [*lead, *known[len(lead) :]]
         self.facts = shapes.analyse(model)
         self.tokens = Tokens(self.facts)
 
@@ -126,7 +141,7 @@ class Packer:
             placing = self._placing(edit)
             places = placing.open(whole=False) if self.shape is None else placing.fixed(self.shape)
             found = [t for t in results if t is not None]
-            zones = self._zones(edit, placing, places, results=found, body=_body(attentions))
+            zones = self._zones(edit, placing, places, attentions, results=found)
             zones.run()
             for one in attentions:
                 self._expect_packed(one, zones)
@@ -136,7 +151,6 @@ class Packer:
     def pack_sequences(self) -> None:
         """Let several sequences share a row; attention sees the segment of each."""
         attentions = self.attentions()
-        inside = {node for one in attentions for node in _inside(one, self.tokens)}
         outputs = [list(t.shape or ()) for t in self.model.graph.outputs]
         with Editor(self.model) as edit:
             placing = self._placing(edit)
@@ -145,7 +159,7 @@ class Packer:
             build = builder(self.model.graph.nodes[0], self.model.graph, edit, on_device, np.dtype(np.int64))
             segments = Segments(places.segments, build)
             ones = segments.ones(self.sequences.mask)
-            zones = self._zones(edit, placing, places, inside=inside, ones=ones, body=_body(attentions))
+            zones = self._zones(edit, placing, places, attentions, ones=ones)
             zones.run()
             for one in attentions:
                 self._expect_packed(one, zones)
@@ -171,21 +185,26 @@ class Packer:
         ids = next((t for t in given if len(t.shape or ()) == 2), mask)
         return Placing(mask, ids, self.build, insert, self.model.opset)
 
-    def _zones(self, edit: Editor, placing: Placing, places: Places, **more: Any) -> Zones:
+    def _zones(
+        self, edit: Editor, placing: Placing, places: Places, attentions: Iterable[Attention], **more: Any
+    ) -> Zones:
         self.fitted: dict[Tensor, Tensor] = {}
 
         def fit(tensor: Tensor) -> Tensor:
             if self.shape is None:
                 return tensor
             if tensor not in self.fitted:
-                fill, rank = Given(np.zeros((), tensor.dtype)), len(tensor.shape or ())
-                made = self.fitted[tensor] = self.build(placing.fitted(Given(tensor), self.shape, fill, rank))
+                axes = [{BATCH: 0, SEQUENCE: 1}.get(str(dim)) for dim in tensor.shape or ()]
+                fill = Given(np.zeros((), tensor.dtype))
+                made = self.fitted[tensor] = self.build(placing.fitted(Given(tensor), self.shape, axes, fill))
                 made.dtype, made.shape = tensor.dtype, tensor.shape
             return self.fitted[tensor]
 
         ones = more.pop("ones", None)
         ways = Ways(places, self.sequences.mask, ones, fit, self.anywhere)
-        return Zones(self.model, edit, self.tokens, ways, self.sequences.given, **more)
+        inside = {node for one in attentions for node in _inside(one, self.tokens)}
+        given = [*self.sequences.given, *self.others]
+        return Zones(self.model, edit, self.tokens, ways, given, inside=inside, body=_body(attentions), **more)
 
     def _expect_packed(self, one: Attention, zones: Zones) -> None:
         for node in one.projections:
@@ -223,7 +242,8 @@ class Packer:
             name = tensor.name if tensor in self.named else self._name(value)
             feed(name, value, [*lead, *(tensor.shape or [])[2:]])
         for tensor, value in self.fitted.items():
-            feed(tensor.name, value, [*padded, *self.named[tensor][2:]][: len(self.named[tensor])])
+            sizes = {BATCH: padded[0], SEQUENCE: padded[1]}
+            feed(tensor.name, value, [sizes.get(str(dim), dim) for dim in value.shape or ()])
         feed("unpack_index", places.slots, padded)
         feed("segment_ids", places.segments, packed)
         feed("repack_index", places.places, packed)
@@ -305,18 +325,27 @@ class Segments:
 
 
 def _body(attentions: Iterable[Attention]) -> set[Node]:
-    """The nodes that attentions depend on."""
-    return set(cone([t for one in attentions for t in one.context.outputs[:1]])[0])
+    """The nodes that attentions depend on, more than by a shape."""
+    found: set[Node] = set()
+    pending = [t for one in attentions for t in one.context.outputs[:1]]
+    while pending:
+        for node in pending.pop().inputs:
+            if node not in found and (node.domain or node.op not in SHAPE_ONLY):
+                found.add(node)
+                pending += reads(node)
+    return found
 
 
 def _inside(one: Attention, tokens: Tokens) -> set[Node]:
     """The nodes of an attention that mix tokens: from where queries, keys and values are made on."""
-    found = {one.softmax, one.context, *one.inner}
+    found = {one.softmax, one.context, *one.inner, *one.result.nodes}
     pending = [t for node in found for t in node.inputs]
     while pending:
         tensor = pending.pop()
         node = tensor.inputs[0] if tensor.inputs else None
         if node is None or node in found or not tokens.has(tensor) or tokens.leads(tensor):
+            continue
+        if schema.kind(node) in MIXING:
             continue
         found.add(node)
         pending += node.inputs

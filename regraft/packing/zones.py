@@ -63,7 +63,8 @@ class Zones:
     Args:
         given: inputs that hold tokens.
         results: values in the padded zone from which on tokens are apart again.
-        inside: nodes that mix tokens and are packed all the same, because they know which belong together.
+        inside: the nodes of attentions, which mix tokens. Where what is packed may have its tokens anywhere, they are
+            packed all the same: they know which belong together.
         body: nodes that an attention depends on. Behind them what is multiplied by the mask, or chosen by it, is
             padded: there what stands for hidden tokens counts.
         edit: takes the changes; nothing is changed where a PassError is raised and it is left.
@@ -115,14 +116,15 @@ class Zones:
         if node.op in SHAPE_ONLY and not node.domain:
             self._settle(node, "sized")
             return
-        if node.op == "CastLike" and self.state(node.inputs[0]) not in ("packed", "padded"):
-            self._settle(node, self.state(node.inputs[0]))  # of its second input it reads the type
-            return
+        if node.op == "CastLike" and (code := self.tokens.facts[node.outputs[0]].code):
+            self.edit.touch(node, *node.inputs)
+            node.op, node.attrs = "Cast", {"to": code}  # it would read another value for its type alone
+            del node.inputs[1]
         data = [t for i, t in enumerate(node.inputs) if not t.is_empty() and i not in SIZING.get(node.op, ())]
         states = [self.state(t) for t in data]
         sizes = [self.state(node.inputs[i]) for i in SIZING.get(node.op, ()) if i < len(node.inputs)]
         apart = self._is_apart(node, states, sizes)
-        if apart or (node in self.inside and "packed" in states):
+        if apart or (self.ways.anywhere and node in self.inside and "packed" in states):
             self._pack(node, apart)
             return
         read = [*states, *sizes, *(self.state(t) for body in subgraphs(node) for t in reads(node))]
@@ -178,6 +180,9 @@ class Zones:
         return self.tokens.has(tensor) and self.tokens.layout(node.outputs[0]) is not None
 
     def _pad(self, node: Node, data: Sequence[Tensor]) -> None:
+        mixes = node in self.body and node not in self.inside and not self.tokens.keep_apart(node, self.opset)
+        if mixes and any(self.state(t) == "packed" for t in data):
+            raise PassError(f"'{label(node)}' ({node.op}) mixes tokens, and an attention depends on it")
         if any(self.state(t) == "packed" for body in subgraphs(node) for t in reads(node) if t not in node.inputs):
             raise PassError(f"the body of '{label(node)}' ({node.op}) reads tokens: it is not packed")
         for i, tensor in enumerate(node.inputs):

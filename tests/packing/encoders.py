@@ -132,7 +132,9 @@ def export(folder: Path, family: str, head: str = "mean", attention: str = "sdpa
     mask = torch.ones(2, 11, dtype=torch.int64)
     mask[1, 7:] = 0
     ids = torch.randint(2, WORDS, (2, 11)) * mask
-    path = folder / f"{family}-{head}-{attention}-{'dynamo' if dynamo else 'ts'}.onnx".replace(" ", "_").replace(",", "")
+    path = folder / f"{family}-{head}-{attention}-{'dynamo' if dynamo else 'ts'}.onnx".replace(" ", "_").replace(
+        ",", ""
+    )
     names = ["input_ids", "attention_mask"]
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")

@@ -30,6 +30,7 @@ bench: .venv/bench
 	$(BIN)/python -m tests.benchmarks.fp16_accuracy --out benchmarks-out
 	$(BIN)/python -m tests.benchmarks.saved_model --out benchmarks-out
 	$(BIN)/python -m tests.benchmarks.verification --out benchmarks-out
+	$(BIN)/python -m tests.benchmarks.packing --out benchmarks-out
 
 # All compilers that run here: five beside regraft, two that need other packages in environments of their own.
 compilers: .venv/compilers compiler-litert compiler-rknn

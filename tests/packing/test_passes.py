@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import regraft
-from regraft.errors import RegraftError
+from regraft.errors import RegraftError, VerificationError
 from regraft.files.convert import clone
 from regraft.ir.model import Model
 from regraft.packing.fits import KEY, PackedShape, read_shape
@@ -184,6 +184,21 @@ def test_a_convolution_over_the_sequence_is_refused(artifacts: Path) -> None:
     for form in PIPELINES.values():
         with pytest.raises(RegraftError, match=r"\(Conv\) mixes tokens|are not merged into tokens again"):
             regraft.run(clone(model), form)
+
+
+@pytest.mark.parametrize("form", PIPELINES)
+def test_a_mean_over_padding_is_refused(form: str, artifacts: Path) -> None:
+    """The original gives another number where there is more padding: no packed model can."""
+    model = _model(artifacts, "t5-encoder-ts")
+    hidden = model.graph.outputs[0]
+    with regraft.Editor(model) as edit:
+        edit.touch(model.graph)
+        axes = edit.constant(np.array([1]), "axes")
+        mean = edit.insert(hidden.inputs[0], "ReduceMean", [hidden, axes], {"keepdims": 0}).outputs[0]
+        mean.dtype, mean.shape = hidden.dtype, ["batch", 32]
+        model.graph.outputs = [mean]
+    with pytest.raises(VerificationError, match="differ too much"):
+        regraft.run(model, PIPELINES[form], verify="final")
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto
 
 from regraft import shapes
 from regraft.errors import PassError
@@ -16,9 +16,9 @@ from regraft.ir.graph import Node, Tensor, Variable
 from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
-from regraft.ir.weights import code_of
 from regraft.packing.fits import PackedShape, write_shape
 from regraft.packing.places import Places, Placing
+from regraft.packing.segments import Segments
 from regraft.packing.tokens import BATCH, SEQUENCE, Tokens
 from regraft.packing.zones import Ways, Zones
 from regraft.pipelines.pass_ import Context, label
@@ -27,13 +27,8 @@ from regraft.regions.lookups import SHAPE_ONLY
 from regraft.regions.mask import find_maskings
 from regraft.regions.origin import origin
 from regraft.rewriting.node_pass import builder
-from regraft.rewriting.term import Given, Term, op
-from regraft.shapes import Facts
+from regraft.rewriting.term import Given
 from regraft.splitting import cone, drop_inputs, to_host
-
-HIDDEN_SCORE = -10000.0
-"""What is added to the scores of other segments: float16 holds it, and a row that is hidden whole stays finite."""
-
 
 MIXING = frozenset({"Conv", "ConvTranspose", "CumSum", "DFT", "GRU", "LSTM", "RNN", "STFT", "Scan", "Loop", "If"})
 """What an attention is not made of: behind these every token has something of others."""
@@ -103,7 +98,12 @@ def _has_tokens(tensor: Variable) -> bool:
 
 
 class Packer:
-    """Rewrites an encoder for packed sequences; what is computed of the caller's inputs goes to the host."""
+    """Rewrites an encoder for packed sequences; what is computed of the caller's inputs goes to the host.
+
+    Args:
+        shape: the packed one, where it is fixed.
+        anywhere: whether what is packed may have its tokens on other axes than the first ones.
+    """
 
     def __init__(self, model: Model, context: Context, shape: PackedShape | None, *, anywhere: bool):
         self.model, self.context, self.shape, self.anywhere = model, context, shape, anywhere
@@ -130,7 +130,29 @@ class Packer:
         return every
 
     def unpack_attention(self) -> None:
-        """Let attention see one sequence a row, and all else packed tokens."""
+        """Let attention see one sequence a row, and all else packed tokens.
+
+        Raises:
+            PassError: it cannot be done; the model is as it was.
+        """
+        with self._renamed():
+            self._unpack_attention()
+
+    def pack_sequences(self) -> None:
+        """Let several sequences share a row; attention sees the segment of each. Raises as `unpack_attention` does."""
+        with self._renamed():
+            self._pack_sequences()
+
+    @contextmanager
+    def _renamed(self) -> Iterator[None]:
+        """Give dimensions their names back, whatever happens."""
+        try:
+            yield
+        finally:
+            for tensor, shape in self.named.items():
+                tensor.shape = shape
+
+    def _unpack_attention(self) -> None:
         attentions = self.attentions()
         results = [next((t for t in one.result.values if self.tokens.leads(t)), None) for one in attentions]
         if None in results:
@@ -148,8 +170,7 @@ class Packer:
             self._finish(edit, zones)
         self._to_host(zones, places, outputs)
 
-    def pack_sequences(self) -> None:
-        """Let several sequences share a row; attention sees the segment of each."""
+    def _pack_sequences(self) -> None:
         attentions = self.attentions()
         outputs = [list(t.shape or ()) for t in self.model.graph.outputs]
         with Editor(self.model) as edit:
@@ -265,63 +286,6 @@ class Packer:
             for tensor in node.outputs:
                 tensor.shape = None
         shapes.infer(self.model)
-
-
-class Segments:
-    """Which tokens of a row belong together.
-
-    Args:
-        numbers: int64[rows, tokens]; 0 where there is no token, and these see each other.
-        build: makes a value of a term.
-    """
-
-    def __init__(self, numbers: Tensor, build: Callable[[Term], Tensor]):
-        self.numbers, self._build = Given(numbers), build
-        self.same = op.Equal(op.Unsqueeze(self.numbers, axes=[1, 3]), op.Unsqueeze(self.numbers, axes=[1, 2]))
-        self._biases: dict[tuple[Any, ...], Tensor] = {}
-
-    def ones(self, mask: Tensor) -> Tensor:
-        """What hides nothing: a mask [rows, tokens], or the lengths [rows]."""
-        ones: Term = op.Cast(op.Equal(self.numbers, self.numbers), to=TensorProto.INT64)
-        if len(mask.shape or ()) == 1:
-            ones = op.ReduceSum(ones, axes=[1], keepdims=0)
-        return self._build(op.Cast(ones, to=code_of(mask.dtype)))
-
-    def keep_apart(self, one: Attention, facts: Facts, edit: Editor) -> None:
-        """Let each token see those of its own segment alone."""
-        node, place = one.softmax, 0
-        if schema.kind(node) == "Attention":
-            if node.domain:
-                raise PassError(f"'{label(node)}' is fused already; run pack-sequences before fuse-attention")
-            place = 3
-        edit.touch(node)
-        given = node.inputs[place] if len(node.inputs) > place and not node.inputs[place].is_empty() else None
-        if given is not None and facts[given].code == TensorProto.BOOL:
-            made = self._build(op.And(Given(given), self.same))
-        else:
-            dtype = np.dtype((one.query if given is None else given).dtype)
-            bias = self._bias(one, place, dtype, facts)
-            made = bias if given is None else self._build(op.Add(Given(given), Given(bias)))
-            made.dtype = dtype
-        while len(node.inputs) <= place:
-            node.inputs.append(Variable(""))
-        node.inputs[place] = made
-
-    def _bias(self, one: Attention, place: int, dtype: np.dtype[Any], facts: Facts) -> Tensor:
-        """What is added to scores: 0 within a segment."""
-        known = facts[one.softmax.inputs[0]].dims or ()
-        heads = one.q.heads if not place and len(known) == 3 else None
-        if (dtype, heads) not in self._biases:
-            shown, hidden = (np.zeros((), dtype), np.full((), HIDDEN_SCORE, dtype))
-            term: Term = op.Where(self.same, shown, hidden)
-            if heads is not None:  # [B·N, S, S]
-                if one.q.layouts[-1].split()[0] != "bn":
-                    raise PassError(f"'{label(one.softmax)}' has its heads before its sequences")
-                size = op.Gather(op.Shape(self.numbers), np.array([1, 1]), axis=0)
-                wide = op.Expand(term, np.array([1, heads, 1, 1]))
-                term = op.Reshape(wide, op.Concat(np.array([-1]), size, axis=0))
-            self._biases[dtype, heads] = self._build(term)
-        return self._biases[dtype, heads]
 
 
 def _body(attentions: Iterable[Attention]) -> set[Node]:

@@ -122,7 +122,7 @@ class Bench:
                 found = worker.ask("run", fed, model=COMPILED)[1]
         except CompilerError as error:
             return Result(refusal=plain(str(error), self.compiler.name))
-        return self._compare(host.receive(found) if host else found, expected, said)
+        return self._compare(host.receive(found, inputs) if host else found, expected, said)
 
     def _compile(self, worker: Worker, prepared: Prepared, name: str) -> dict[str, Any]:
         """Compile, unless that is done, and load under `name`; what the driver said."""

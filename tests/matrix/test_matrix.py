@@ -28,12 +28,14 @@ GENERAL = {
     "infer-shapes",
     "inline-functions",
     "normalize-conditions",
+    "pack-sequences",
     "select-outputs",
     "set-shapes",
     "strip-training",
     "strip-value-info",
+    "unpack-attention",
 }
-"""Passes that are about no operator or architecture; each has tests on all artifacts of its own."""
+"""Passes that are about no operator, or about the whole model; each has tests on all artifacts of its own."""
 
 
 def named(artifact: Artifact) -> str:

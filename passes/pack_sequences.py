@@ -44,5 +44,5 @@ class PackSequences(Pass):
         shape = None
         if self.rows:
             most, longest = self.max_valid_num or SHORT * self.rows, self.segment_max_size or self.tokens
-            shape = PackedShape(self.rows, self.tokens, most, longest, across_rows=False, whole=True)
-        Packer(model, context, shape, anywhere=True).pack_sequences()
+            shape = PackedShape(self.rows, self.tokens, most, longest, across_rows=False)
+        Packer(model, context, shape, segmented=True).run()

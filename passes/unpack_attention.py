@@ -43,4 +43,4 @@ class UnpackAttention(Pass):
             raise PassError(f"{self.name}: rows, tokens, max-valid-num and segment-max-size are for form=static")
         ExposePositionIds().run(model, context)
         shape = PackedShape(*sizes, across_rows=True) if self.form == "static" else None
-        Packer(model, context, shape, anywhere=False).unpack_attention()
+        Packer(model, context, shape, segmented=False).run()

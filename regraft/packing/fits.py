@@ -27,7 +27,6 @@ class PackedShape:
         longest: tokens of a sequence at the most.
         across_rows: whether a sequence may begin in one row and end in the next.
         mask: the caller's input that says which tokens are there.
-        whole: whether tokens that are hidden between others take places.
     """
 
     rows: int
@@ -36,7 +35,11 @@ class PackedShape:
     longest: int
     across_rows: bool
     mask: str = ""
-    whole: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether tokens that are hidden between others take places: distances count where rows are attended to."""
+        return not self.across_rows
 
     def misfit(self, inputs: Mapping[str, Any]) -> str:
         """Why a padded batch does not fit; empty where it does."""
@@ -82,7 +85,7 @@ def read_shape(metadata: Mapping[str, str]) -> PackedShape | None:
     return shape
 
 
-_KINDS = {"rows": int, "tokens": int, "sequences": int, "longest": int, "across_rows": bool, "mask": str, "whole": bool}
+_KINDS = {"rows": int, "tokens": int, "sequences": int, "longest": int, "across_rows": bool, "mask": str}
 
 
 def _last(shown: Any) -> Any:

@@ -53,9 +53,9 @@ class Placing:
     """
 
     def __init__(
-        self, mask: Tensor, ids: Tensor, build: Callable[[Term], Tensor], insert: Callable[..., Node], opset: int
+        self, mask: Tensor, ids: Tensor, build: Callable[[Term], Tensor], insert: Callable[..., None], opset: int
     ):
-        self._build, self._insert, self._opset = build, insert, opset
+        self.build, self._insert, self._opset = build, insert, opset
         is_mask = len(mask.shape or ()) == 2
         self.size = op.Shape(Given(mask if is_mask else ids))
         if is_mask:
@@ -74,11 +74,11 @@ class Placing:
         """One row of all tokens; `whole`: of those too that are hidden between others."""
         kept = op.Reshape(self.spans() if whole else self.shown, _ALL)
         first = op.Cast(op.Equal(_counted(kept, 0), 1), to=_INT64)
-        kept = op.Max(kept, first) if self._opset >= 12 else op.Cast(op.Greater(kept + first, 0), to=_INT64)
+        kept = op.Cast(op.Greater(kept + first, 0), to=_INT64)
         source = op.NonZero(kept)  # a graph of no tokens runs nowhere, so that the first one is always there
         slots = op.Reshape(op.Where(op.Greater(kept, 0), op.CumSum(kept, 0) - 1, 0), self.size)
         segments = op.Gather(op.Reshape(self.shown * _counted(self.shown, 0), _ALL), source, axis=0)
-        made = [self._build(term) for term in (source, slots, op.Shape(slots), segments)]
+        made = [self.build(term) for term in (source, slots, op.Shape(slots), segments)]
         return Places(made[0], *made)
 
     def fixed(self, shape: PackedShape) -> Places:
@@ -100,7 +100,7 @@ class Placing:
         places = row * shape.longest + (source - row * length)
         slots = self.fitted(op.Where(op.Greater(kept, 0), slot, 0), shape)
         size = np.array([shape.sequences, shape.longest])
-        return Places(*(self._build(term) for term in (source, places, slots, Given(size), segments)))
+        return Places(*(self.build(term) for term in (source, places, slots, Given(size), segments)))
 
     def fitted(
         self, value: Term, shape: PackedShape, axes: Sequence[int | None] = (0, 1), fill: Term | int = 0
@@ -115,9 +115,9 @@ class Placing:
 
     def _next_fit(self, lengths: Term, tokens: int) -> tuple[Term, Term]:
         outputs = [Variable("", np.int64, shape) for shape in ([], [], [None], [None])]
-        states = [self._build(Given(np.zeros((), np.int64))) for _ in range(2)]
+        states = [self.build(Given(np.zeros((), np.int64))) for _ in range(2)]
         attrs = {"body": _step(tokens, self._opset), "num_scan_inputs": 1}
-        self._insert("Scan", [*states, self._build(lengths)], attrs, outputs)
+        self._insert("Scan", [*states, self.build(lengths)], attrs, outputs)
         starts, numbers = map(Given, outputs[2:])
         return op.Where(op.Greater(lengths, tokens), _FAR, starts), numbers
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,10 @@ from regraft.packing.tokens import BATCH, SEQUENCE, Tokens
 from regraft.packing.zones import Ways, Zones
 from regraft.pipelines.pass_ import Context, label
 from regraft.regions.attention import Attention, look_at
-from regraft.regions.lookups import SHAPE_ONLY
+from regraft.regions.lookups import LAYOUT, SHAPE_ONLY
 from regraft.regions.mask import find_maskings
 from regraft.regions.origin import origin
+from regraft.rewriting.build import Builder
 from regraft.rewriting.node_pass import builder
 from regraft.rewriting.term import Given
 from regraft.splitting import cone, drop_inputs, to_host
@@ -34,7 +35,7 @@ MIXING = frozenset({"Conv", "ConvTranspose", "CumSum", "DFT", "GRU", "LSTM", "RN
 """What an attention is not made of: behind these every token has something of others."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Sequences:
     """The inputs of an encoder that have an element, or a row of them, for each token.
 
@@ -45,8 +46,8 @@ class Sequences:
     """
 
     mask: Variable
-    given: list[Variable] = field(default_factory=list)
-    dims: tuple[str, str] = (BATCH, SEQUENCE)
+    given: list[Variable]
+    dims: tuple[str, str]
 
 
 def find_sequences(model: Model) -> Sequences:
@@ -70,21 +71,23 @@ def find_sequences(model: Model) -> Sequences:
 
 def _masks(model: Model) -> list[Variable]:
     """Inputs that attention masks are computed of, but for those that are looked up in tables too."""
-    looked_up = _looked_up(model.graph.inputs)
-    sources = [origin(masking.mask) for masking in find_maskings(model.graph)]
-    found = dict.fromkeys(t for source in sources for t in source.inputs if t in model.graph.inputs)
-    return [t for t in found if t not in looked_up]
+    masks = dict.fromkeys(masking.mask for masking in find_maskings(model.graph))
+    found = {t for mask in masks for t in origin(mask).inputs}
+    return [t for t in model.graph.inputs if t in found and not _is_looked_up(t)]
 
 
-def _looked_up(inputs: Iterable[Variable]) -> set[Tensor]:
-    """Inputs that number rows of a table, as they are or in another type or shape."""
-    return {tensor for tensor in inputs if any(_looks_up(node, tensor) for node in tensor.outputs)}
-
-
-def _looks_up(node: Node, tensor: Tensor) -> bool:
-    if node.op in ("Cast", "Identity", "Reshape", "Transpose", "Squeeze", "Unsqueeze"):
-        return any(_looks_up(reader, node.outputs[0]) for reader in node.outputs[0].outputs)
-    return node.op == "Gather" and node.inputs[1] is tensor
+def _is_looked_up(tensor: Tensor) -> bool:
+    """Whether an input numbers rows of a table, as it is or in another type or shape."""
+    pending, seen = [tensor], {tensor}
+    while pending:
+        current = pending.pop()
+        for node in current.outputs:
+            if node.op == "Gather" and node.inputs[1] is current:
+                return True
+            if node.op in LAYOUT or node.op == "Cast":
+                pending += [out for out in node.outputs if out not in seen]
+                seen.update(node.outputs)
+    return False
 
 
 def _is_of(tensor: Variable, batch: str) -> bool:
@@ -102,11 +105,14 @@ class Packer:
 
     Args:
         shape: the packed one, where it is fixed.
-        anywhere: whether what is packed may have its tokens on other axes than the first ones.
+        segmented: whether attention gets several sequences a row, and sees the segment of each; else it gets one
+            sequence a row.
     """
 
-    def __init__(self, model: Model, context: Context, shape: PackedShape | None, *, anywhere: bool):
-        self.model, self.context, self.shape, self.anywhere = model, context, shape, anywhere
+    def __init__(self, model: Model, context: Context, shape: PackedShape | None, *, segmented: bool):
+        self.model, self.context, self.shape, self.segmented = model, context, shape, segmented
+        self.added: list[Node] = []  # what says where tokens lie
+        self.fitted: dict[Tensor, Tensor] = {}  # inputs in the fixed shape of the padded zone
         self.sequences = find_sequences(model)
         if shape is not None:
             self.shape = replace(shape, mask=self.sequences.mask.name)
@@ -129,19 +135,23 @@ class Packer:
             raise PassError(f"no attention is recognised{reasons[0] if reasons else ''}")
         return every
 
-    def unpack_attention(self) -> None:
-        """Let attention see one sequence a row, and all else packed tokens.
+    def run(self) -> None:
+        """Rewrite the model.
 
         Raises:
             PassError: it cannot be done; the model is as it was.
         """
         with self._renamed():
-            self._unpack_attention()
-
-    def pack_sequences(self) -> None:
-        """Let several sequences share a row; attention sees the segment of each. Raises as `unpack_attention` does."""
-        with self._renamed():
-            self._pack_sequences()
+            attentions = self.attentions()
+            results = [] if self.segmented else [self._result(one) for one in attentions]
+            outputs = [list(t.shape or ()) for t in self.model.graph.outputs]
+            with Editor(self.model) as edit:
+                placing = self._placing(edit)
+                places = placing.open(self.segmented) if self.shape is None else placing.fixed(self.shape)
+                zones = self._zoned(edit, placing, places, attentions, results)
+                self.context.replaced([], [*self.added, *zones.added], rule="packing")
+                edit.remove_unread([*self.model.graph.nodes, *self.added, *zones.added])
+            self._to_host(zones, places, outputs)
 
     @contextmanager
     def _renamed(self) -> Iterator[None]:
@@ -152,80 +162,55 @@ class Packer:
             for tensor, shape in self.named.items():
                 tensor.shape = shape
 
-    def _unpack_attention(self) -> None:
-        attentions = self.attentions()
-        results = [next((t for t in one.result.values if self.tokens.leads(t)), None) for one in attentions]
-        if None in results:
-            one = attentions[results.index(None)]
+    def _result(self, one: Attention) -> Tensor:
+        """What an attention gives, from where on tokens are apart again."""
+        found = next((t for t in one.result.values if self.tokens.leads(t)), None)
+        if found is None:
             raise PassError(f"the heads of '{label(one.softmax)}' are not merged into tokens again")
-        outputs = [list(t.shape or ()) for t in self.model.graph.outputs]
-        with Editor(self.model) as edit:
-            placing = self._placing(edit)
-            places = placing.open(whole=False) if self.shape is None else placing.fixed(self.shape)
-            found = [t for t in results if t is not None]
-            zones = self._zones(edit, placing, places, attentions, results=found)
-            zones.run()
-            for one in attentions:
-                self._expect_packed(one, zones)
-            self._finish(edit, zones)
-        self._to_host(zones, places, outputs)
+        return found
 
-    def _pack_sequences(self) -> None:
-        attentions = self.attentions()
-        outputs = [list(t.shape or ()) for t in self.model.graph.outputs]
-        with Editor(self.model) as edit:
-            placing = self._placing(edit)
-            places = placing.open(whole=True) if self.shape is None else placing.fixed(self.shape)
-            on_device = list[Node]()
-            build = builder(self.model.graph.nodes[0], self.model.graph, edit, on_device, np.dtype(np.int64))
-            segments = Segments(places.segments, build)
-            ones = segments.ones(self.sequences.mask)
-            zones = self._zones(edit, placing, places, attentions, ones=ones)
-            zones.run()
-            for one in attentions:
-                self._expect_packed(one, zones)
-                if zones.state(one.context.outputs[0]) != "packed":
-                    raise PassError(f"'{label(one.softmax)}' and what is around it cannot be packed")
-                segments.keep_apart(one, self.facts, edit)
-            zones.added += on_device
-            self._finish(edit, zones)
-        self._to_host(zones, places, outputs)
+    def _builder(self, edit: Editor, added: list[Node]) -> Builder:
+        graph = self.model.graph
+        return builder(graph.nodes[0], graph, edit, added, np.dtype(np.int64))
 
     def _placing(self, edit: Editor) -> Placing:
-        graph, first = self.model.graph, self.model.graph.nodes[0]
-        self.added: list[Node] = []
-        self.build = builder(first, graph, edit, self.added, np.dtype(np.int64))
-
-        def insert(operator: str, inputs: list[Tensor], attrs: dict[str, Any], outputs: list[Variable]) -> Node:
+        def insert(operator: str, inputs: list[Tensor], attrs: dict[str, Any], outputs: list[Variable]) -> None:
             for tensor in outputs:
                 tensor.name = edit.name(f"packing/{operator}")
-            self.added.append(edit.insert(first, operator, inputs, attrs, outputs))
-            return self.added[-1]
+            self.added.append(edit.insert(self.model.graph.nodes[0], operator, inputs, attrs, outputs))
 
         mask, given = self.sequences.mask, self.sequences.given
         ids = next((t for t in given if len(t.shape or ()) == 2), mask)
-        return Placing(mask, ids, self.build, insert, self.model.opset)
+        return Placing(mask, ids, self._builder(edit, self.added), insert, self.model.opset)
 
-    def _zones(
-        self, edit: Editor, placing: Placing, places: Places, attentions: Iterable[Attention], **more: Any
+    def _zoned(
+        self, edit: Editor, placing: Placing, places: Places, attentions: list[Attention], results: list[Tensor]
     ) -> Zones:
-        self.fitted: dict[Tensor, Tensor] = {}
+        """Put every node into a zone, and let attention heed segments where it gets several."""
+        mask, on_device = self.sequences.mask, list[Node]()
+        segments = Segments(places.segments, self._builder(edit, on_device)) if self.segmented else None
+        ones = segments.ones(mask) if segments else None
+        ways = Ways(places, mask, ones, lambda tensor: self._fit(tensor, placing), self.segmented)
+        given, inside = [*self.sequences.given, *self.others], _inside(attentions, self.tokens)
+        zones = Zones(self.model, edit, self.tokens, ways, given, results, inside, _body(attentions))
+        zones.run()
+        for one in attentions:
+            self._expect_packed(one, zones)
+            if segments:
+                segments.keep_apart(one, self.facts, edit)
+        zones.added += on_device
+        return zones
 
-        def fit(tensor: Tensor) -> Tensor:
-            if self.shape is None:
-                return tensor
-            if tensor not in self.fitted:
-                axes = [{BATCH: 0, SEQUENCE: 1}.get(str(dim)) for dim in tensor.shape or ()]
-                fill = Given(np.zeros((), tensor.dtype))
-                made = self.fitted[tensor] = self.build(placing.fitted(Given(tensor), self.shape, axes, fill))
-                made.dtype, made.shape = tensor.dtype, tensor.shape
-            return self.fitted[tensor]
-
-        ones = more.pop("ones", None)
-        ways = Ways(places, self.sequences.mask, ones, fit, self.anywhere)
-        inside = {node for one in attentions for node in _inside(one, self.tokens)}
-        given = [*self.sequences.given, *self.others]
-        return Zones(self.model, edit, self.tokens, ways, given, inside=inside, body=_body(attentions), **more)
+    def _fit(self, tensor: Tensor, placing: Placing) -> Tensor:
+        """An input in the shape of the padded zone."""
+        if self.shape is None:
+            return tensor
+        if tensor not in self.fitted:
+            axes = [{BATCH: 0, SEQUENCE: 1}.get(str(dim)) for dim in tensor.shape or ()]
+            fill = Given(np.zeros((), tensor.dtype))
+            made = self.fitted[tensor] = placing.build(placing.fitted(Given(tensor), self.shape, axes, fill))
+            made.dtype, made.shape = tensor.dtype, tensor.shape
+        return self.fitted[tensor]
 
     def _expect_packed(self, one: Attention, zones: Zones) -> None:
         for node in one.projections:
@@ -235,10 +220,8 @@ class Packer:
                 raise PassError(
                     f"'{label(node)}', which makes queries, keys or values, does not get packed tokens{why}"
                 )
-
-    def _finish(self, edit: Editor, zones: Zones) -> None:
-        self.context.replaced([], [*self.added, *zones.added], rule="packing")
-        edit.remove_unread([*self.model.graph.nodes, *self.added, *zones.added])
+        if self.segmented and zones.state(one.context.outputs[0]) != "packed":
+            raise PassError(f"'{label(one.softmax)}' and what is around it cannot be packed")
 
     def _to_host(self, zones: Zones, places: Places, outputs: list[list[Any]]) -> None:
         """Let the host make what tells where tokens lie, and pack what the caller gives."""
@@ -300,9 +283,9 @@ def _body(attentions: Iterable[Attention]) -> set[Node]:
     return found
 
 
-def _inside(one: Attention, tokens: Tokens) -> set[Node]:
-    """The nodes of an attention that mix tokens: from where queries, keys and values are made on."""
-    found = {one.softmax, one.context, *one.inner, *one.result.nodes}
+def _inside(attentions: Iterable[Attention], tokens: Tokens) -> set[Node]:
+    """The nodes of attentions that mix tokens: from where queries, keys and values are made on."""
+    found = {node for one in attentions for node in (one.softmax, one.context, *one.inner, *one.result.nodes)}
     pending = [t for node in found for t in node.inputs]
     while pending:
         tensor = pending.pop()

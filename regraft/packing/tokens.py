@@ -29,7 +29,7 @@ _PER_ELEMENT = ELEMENTWISE | {
     *("DequantizeLinear", "Selu", "Softplus", "Softsign", "Swish", "ThresholdedRelu"),
 }
 _MOVES = frozenset({"Reshape", "Flatten", "Transpose", "Unsqueeze", "Squeeze", "Identity", "Expand"})
-_NORMS = {"LayerNormalization": -1, "RMSNormalization": -1, "ai.onnx::SimplifiedLayerNormalization": -1}
+_NORMS = frozenset({"LayerNormalization", "RMSNormalization", "ai.onnx::SimplifiedLayerNormalization"})
 _ALONG = frozenset({"Softmax", "LogSoftmax", "Split", "Concat", "ArgMax", "ArgMin", "TopK"})
 
 
@@ -83,7 +83,8 @@ class Tokens:
                 not any(map(self.has, node.inputs[1:])) and not self._counts_at(node.inputs[0], -1) and not transposed
             )
         if kind in _NORMS:
-            first = schema.attribute(node, "axis", opset) if kind == "LayerNormalization" else -1
+            first = schema.attribute(node, "axis", opset)
+            first = -1 if first is None else first
             return self._is_beside(node, range(first, 0) if first < 0 else None)
         if kind in _ALONG or kind.startswith("Reduce"):
             return self._is_beside(node, self._axes(node, opset))

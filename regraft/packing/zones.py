@@ -127,8 +127,7 @@ class Zones:
         if apart or (self.ways.anywhere and node in self.inside and "packed" in states):
             self._pack(node, apart)
             return
-        read = [*states, *sizes, *(self.state(t) for body in subgraphs(node) for t in reads(node))]
-        most: State = max(read, key=_RANK.__getitem__, default="fixed")
+        most: State = max(map(self.state, reads(node)), key=_RANK.__getitem__, default="fixed")
         if most in ("packed", "padded"):
             self._pad(node, data)
         else:
@@ -183,7 +182,7 @@ class Zones:
         mixes = node in self.body and node not in self.inside and not self.tokens.keep_apart(node, self.opset)
         if mixes and any(self.state(t) == "packed" for t in data):
             raise PassError(f"'{label(node)}' ({node.op}) mixes tokens, and an attention depends on it")
-        if any(self.state(t) == "packed" for body in subgraphs(node) for t in reads(node) if t not in node.inputs):
+        if any(self.state(t) == "packed" for t in reads(node) if t not in node.inputs):
             raise PassError(f"the body of '{label(node)}' ({node.op}) reads tokens: it is not packed")
         for i, tensor in enumerate(node.inputs):
             if not tensor.is_empty():
@@ -202,8 +201,6 @@ class Zones:
         if not self.tokens.has(output):
             return
         unpacked = self.padded(output)
-        if not unpacked.inputs:
-            raise PassError(f"output '{output.name}' cannot be unpacked")
         self.edit.touch(self.model.graph, output, unpacked)
         name = output.name
         output.name = self.edit.name(f"{name}/packed")

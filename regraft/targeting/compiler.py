@@ -26,6 +26,7 @@ from regraft.targeting.target import Place, Target
 from regraft.verification.contract import Contract
 from regraft.verification.drift import Drift, leaves, measure
 from regraft.verification.runtime import handed_back
+from regraft.verification.signature import Port
 from regraft.verification.verify import coarsest_float
 
 COMPILED, LOG = "compiled", "compile.log"
@@ -127,8 +128,10 @@ class Compiler(Target):
         """How far what was compiled lies from the original; accepted is not right."""
         if missing := [name for name in golden.outputs if name not in found]:
             raise CompilerError(f"{self.name} compiles the model, but gives no output '{missing[0]}'")
-        given = handed_back(model.host, found, golden.inputs) if model.host else found
-        results = {name: _like(given[name], value) for name, value in golden.outputs.items()}
+        if model.host:
+            taken, given = model.host.model.graph.inputs, model.host.outputs
+            found = handed_back(found, golden.inputs, map(Port.of_variable, taken), map(Port.of_variable, given))
+        results = {name: _like(found[name], value) for name, value in golden.outputs.items()}
         contract = tolerance or golden.contract + self.contract
         drift = contract.check(golden.outputs, results, computed_in=coarsest_float(model))
         if not drift.passed and tolerance is None:

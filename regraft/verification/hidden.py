@@ -70,6 +70,13 @@ class Hidden:
         return value
 
 
+def with_hidden(value: Any, there: Any, hidden: Array) -> Any:
+    """`value`, an array, with what is `there` where it is hidden; as it is where the forms differ."""
+    if np.shape(value) != hidden.shape or np.shape(there) != hidden.shape:
+        return value
+    return np.where(hidden, there, value).astype(value.dtype)
+
+
 def _shown(meanings: Mapping[str, Meaning], inputs: Mapping[str, Any]) -> Array | None:
     """Which tokens there are, [B, S], by the mask or the lengths among inputs; None where they do not say."""
     masks = [inputs[n] for n, what in meanings.items() if what.kind == "mask" and np.ndim(inputs[n]) == 2]

@@ -16,7 +16,7 @@ from regraft.ir.model import Model
 from regraft.ir.weights import Array
 from regraft.verification.contract import HIDDEN, Contract, exact, reassociation
 from regraft.verification.drift import Drift, OutputDrift, leaves, machine_eps, measure
-from regraft.verification.hidden import Hidden
+from regraft.verification.hidden import Hidden, with_hidden
 from regraft.verification.judgement import Evidence, judge
 from regraft.verification.meaning import sizing_values
 from regraft.verification.noise import Moved, Noise, smoothed, unshared
@@ -134,7 +134,9 @@ class Reference:
             for name in old:
                 if name in new:
                     if loose:
-                        shown = self._shown(trial, name, new[name], contract)
+                        shown = new[name]
+                        if HIDDEN in contract.assumes:
+                            shown = with_hidden(shown, old[name], self.hides(trial, name))
                         one = measure(name, old[name], shown, loose, computed_in=np.dtype(np.float16))
                     else:
                         one = judge(name, old[name], new[name], contract, self._evidence(trial, name, apart, contract))
@@ -145,12 +147,6 @@ class Reference:
             outputs += [OutputDrift.failure(name, "the output is gone") for name in removed]
             outputs += [OutputDrift.failure(name, "the output is new") for name in added]
         return Drift(contract.name, tuple(outputs), tuple(added), tuple(removed), trials=len(self.trials))
-
-    def _shown(self, trial: int, name: str, found: Any, contract: Contract) -> Any:
-        """`found`, with what the original gave where that means nothing."""
-        hidden = self.hides(trial, name) if HIDDEN in contract.assumes else None
-        base = dict(leaves(self.outputs[trial]))[name]
-        return found if hidden is None or np.shape(found) != hidden.shape else np.where(hidden, base, found)
 
     def _lowered(
         self,
@@ -229,8 +225,8 @@ class Reference:
 
         return Noise(model, open_session, self.trials, self.outputs)
 
-    def hides(self, trial: int, name: str) -> Array | None:
-        """Where an output is of tokens that are hidden, so that it means nothing; None where that is nowhere."""
+    def hides(self, trial: int, name: str) -> Array:
+        """Where an output is of tokens that are hidden, so that it means nothing."""
         if trial not in self._hidden:
             self._hidden[trial] = Hidden(self.model, self.trials[trial], self._session.run)
         hidden, base = self._hidden[trial], dict(leaves(self.outputs[trial]))[name]
@@ -242,7 +238,7 @@ class Reference:
     def _means_nothing(self, trial: int, name: str, allowed: Array) -> Array | None:
         """Where an output is of hidden tokens, or of queries that see no key."""
         hidden, blind = self.hides(trial, name), self._blind(trial, name, allowed)
-        return blind if hidden is None else hidden if blind is None else hidden | blind
+        return hidden if blind is None else hidden | blind
 
     @cached_property
     def _session(self) -> Session:

@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +186,7 @@ class HostSide:
 
     def __init__(self, host: Host, wanted: set[str], optimize: bool, threads: int, shape: PackedShape | None = None):
         self._session = Session(host.model, optimize=optimize, threads=threads) if host.feeds else None
-        self._host, self._shape = host, shape
+        self._shape = shape
         self._feeds, self._wanted = host.feeds, wanted
         taken = [tensor for tensor in host.model.graph.inputs if tensor.default is None]
         self.inputs = tuple(map(Port.of_variable, taken))
@@ -209,18 +209,23 @@ class HostSide:
 
     def receive(self, outputs: dict[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
         """What the caller gets, from what the device gives; see `handed_back`."""
-        return handed_back(self._host, outputs, inputs)
+        return handed_back(outputs, inputs, (*self.inputs, *self.defaults), self.outputs)
 
 
-def handed_back(host: Host, outputs: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+def handed_back(
+    outputs: Mapping[str, Any], inputs: Mapping[str, Any], taken: Iterable[Port], given: Iterable[Port]
+) -> dict[str, Any]:
     """What a device gives for a caller's `inputs`, in the dtypes and sizes of the caller's outputs.
 
     A device with fixed shapes may give more than was asked for. An output's dimension that has the name of one of the
     inputs' is as large as that is; what the device has no place for is 0.
+
+    Args:
+        taken, given: the caller's inputs and outputs.
     """
-    ports = {tensor.name: Port.of_variable(tensor) for tensor in host.outputs}
-    shapes = [(t.shape or (), np.shape(inputs[t.name])) for t in host.model.graph.inputs if t.name in inputs]
-    pairs = [pair for shape, given in shapes for pair in zip(shape, given, strict=False)]
+    ports = {port.name: port for port in given}
+    shapes = [(port.shape or (), np.shape(inputs[port.name])) for port in taken if port.name in inputs]
+    pairs = [pair for dims, shape in shapes for pair in zip(dims, shape, strict=False)]
     sizes = {dim: size for dim, size in pairs if isinstance(dim, str)}
     return {
         name: _fitted(value, ports[name], sizes) if isinstance(value, np.ndarray) and name in ports else value

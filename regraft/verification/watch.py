@@ -131,7 +131,9 @@ class Watch:
     def _leave_out(self, model: Model) -> None:
         """Look no more at samples that are too large for a packed model of fixed shape."""
         shape = read_shape(model.metadata)
-        misfits = [shape.misfit(one.inputs) if shape else "" for one in self.samples]
+        if shape is None:
+            return
+        misfits = [shape.misfit(one.inputs) for one in self.samples]
         if all(misfits):
             raise VerificationError(f"no inputs fit the packed shape: {misfits[0]}; give some that do with --inputs")
         if any(misfits):

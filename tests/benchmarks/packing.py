@@ -9,8 +9,8 @@ that there may be.
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from regraft.models.minilm import model_path
 from regraft.runtime import Session
 from regraft.runtime.packing import read_lengths
 from tests.benchmarks import table
+from tests.benchmarks.clock import processor_seconds
 
 BATCH, WORDS = 16, (1000, 20000)
 PADDED = "padded to the most"
@@ -56,7 +57,7 @@ def _row(name: str, model: Model, padded: Session, packed: Session, options: Any
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(options.rounds):
         for way, (session, batches) in ways.items():
-            seconds[way].append(_processor_seconds(session, batches))
+            seconds[way].append(processor_seconds(partial(_run, session, batches)))
     middle = {way: statistics.median(spent) for way, spent in seconds.items()}
     return {"lengths": name, **{way: f"{middle[PADDED] / spent:.2f}" for way, spent in middle.items()}}
 
@@ -68,12 +69,9 @@ def _feeds(model: Model, lengths: Any, size: int) -> dict[str, np.ndarray]:
     return {tensor.name: made[tensor.name] for tensor in model.inputs}
 
 
-def _processor_seconds(session: Session, batches: list[dict[str, np.ndarray]]) -> float:
-    before = resource.getrusage(resource.RUSAGE_SELF)
+def _run(session: Session, batches: list[dict[str, np.ndarray]]) -> None:
     for feeds in batches:
         session.run(feeds)
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ takes ONNX Runtime to open it twice and to run it twice on the usual inputs, whi
 from __future__ import annotations
 
 import argparse
-import resource
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from regraft.targeting.target import read_target
 from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import Session
 from tests.benchmarks import table
+from tests.benchmarks.clock import processor_seconds
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
         "final": partial(_rewrite, verify="final"),
         "each": partial(_rewrite, verify="each"),
     }
-    seconds = {name: min(_processor_seconds(work) for _ in range(options.rounds)) for name, work in works.items()}
+    seconds = {name: min(processor_seconds(work) for _ in range(options.rounds)) for name, work in works.items()}
     one = seconds["final, 1 trial"] - seconds["none"]
     rows = [
         {"verify": name, "seconds": f"{spent:.2f}", "over one trial": _ratio(name, spent - seconds["none"], one)}
@@ -58,13 +58,6 @@ def _open_twice() -> None:
     inputs = make_inputs(model)
     for _ in range(2):
         Session(model).run(inputs)
-
-
-def _processor_seconds(work: Callable[[], Any]) -> float:
-    before = resource.getrusage(resource.RUSAGE_SELF)
-    work()
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 if __name__ == "__main__":

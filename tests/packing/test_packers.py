@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regraft.cli import cli
+from regraft.cli.pack_lengths import AHEAD, ARRIVAL
 from regraft.packing.histogram import longest_pack_first, shortest_pack_first
 from regraft.runtime.packing import ALGORITHMS, Limits, Packing, PackingError, read_lengths
 from tests.growth import calls
@@ -152,6 +153,11 @@ def _run(*arguments: str) -> str:
     result = CliRunner().invoke(cli, ["pack-lengths", *arguments])
     assert result.exit_code in (0, 2), result.output
     return result.output
+
+
+def test_the_command_knows_every_packer() -> None:
+    """It has their names without importing them."""
+    assert [*ARRIVAL, *AHEAD] == list(ALGORITHMS)
 
 
 def test_the_command_says_it_in_json() -> None:

@@ -224,8 +224,8 @@ def handed_back(
         taken, given: the caller's inputs and outputs.
     """
     ports = {port.name: port for port in given}
-    shapes = [(port.shape or (), np.shape(inputs[port.name])) for port in taken if port.name in inputs]
-    pairs = [pair for dims, shape in shapes for pair in zip(dims, shape, strict=False)]
+    fed = [(port.shape or (), getattr(inputs.get(port.name), "shape", ())) for port in taken]
+    pairs = [pair for dims, shape in fed for pair in zip(dims, shape, strict=False)]
     sizes = {dim: size for dim, size in pairs if isinstance(dim, str)}
     return {
         name: _fitted(value, ports[name], sizes) if isinstance(value, np.ndarray) and name in ports else value

@@ -41,6 +41,11 @@ class PackedShape:
         """Whether tokens that are hidden between others take places: distances count where rows are attended to."""
         return not self.across_rows
 
+    @property
+    def limits(self) -> Limits:
+        """What a batch may hold."""
+        return Limits(self.tokens, self.rows, self.sequences, self.across_rows)
+
     def misfit(self, inputs: Mapping[str, Any]) -> str:
         """Why a padded batch does not fit; empty where it does."""
         if self.mask not in inputs:

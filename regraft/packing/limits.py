@@ -100,6 +100,11 @@ class Packing:
             return int(self.row.max(initial=-1)) + 1
         return self.batches * self.limits.rows
 
+    def groups(self) -> list[list[int]]:
+        """The sequences of each batch, in the caller's order."""
+        order = np.argsort(self.batch, kind="stable")
+        return [part.tolist() for part in np.split(order, np.cumsum(np.bincount(self.batch))[:-1])]
+
     @property
     def fill(self) -> float:
         """The share of all places that hold a token."""

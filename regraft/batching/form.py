@@ -1,0 +1,193 @@
+"""What a model takes and gives, sequence by sequence: requests are taken apart, put into batches, and answered.
+
+request [b, S, ..]  →  b rows, each without its padding  →  batch [B, longest, ..]  →  rows  →  answer [b, S, ..]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from regraft.errors import RegraftError
+from regraft.ir.model import Model
+from regraft.ir.weights import Array
+from regraft.packing.fits import PackedShape, read_shape
+from regraft.verification.inputs import reader
+from regraft.verification.meaning import meaning
+from regraft.verification.signature import Port
+
+Arrays = Mapping[str, Array]
+
+
+class RequestError(RegraftError):
+    """A request that the model does not take."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sequence of a request.
+
+    Attributes:
+        inputs: by name, without the axis of sequences, and without tokens behind the last that is shown.
+        length: its tokens, from the first to the last that is shown; 1 where the model has no axis of tokens.
+    """
+
+    inputs: dict[str, Array]
+    length: int
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a model's inputs and outputs hold sequences.
+
+    Attributes:
+        inputs, outputs: what it takes and gives.
+        batch: what the axis of sequences is called, or its size where that is fixed.
+        sequence: the same of tokens; None where there is no such axis.
+        mask: the input that says which tokens are there, [B, S], or how many, [B]; None where none does: then rows of
+            unlike lengths are not put into one batch.
+        packed: the fixed shape of a packed model.
+        together: whether several requests may share a batch.
+    """
+
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    batch: int | str | None
+    sequence: int | str | None
+    mask: str | None
+    packed: PackedShape | None
+    together: bool
+
+    @classmethod
+    def of(cls, model: Model) -> Form:
+        """Of a model, be it split or whole."""
+        inputs = tuple(Port.of_variable(v) for v in model.inputs if v.default is None)
+        outputs = tuple(map(Port.of_variable, model.outputs))
+        dims = [port.shape for port in inputs]
+        first = {shape[0] if shape else None for shape in dims}
+        batch = next(iter(first)) if len(first) == 1 else None
+        together = batch is not None and all((port.shape or (None,))[0] == batch for port in outputs)
+        ids = [
+            p.shape for p in inputs if p.shape and len(p.shape) == 2 and p.dtype is not None and p.dtype.kind in "iu"
+        ]
+        second = {shape[1] for shape in ids}
+        sequence = next(iter(second)) if len(second) == 1 else None
+        kinds = {v.name: meaning(reader(v, model), Port.of_variable(v)).kind for v in model.inputs}
+        masks = [p.name for p in inputs if kinds.get(p.name) == ("mask" if len(p.shape or ()) == 2 else "length")]
+        mask = masks[0] if len(masks) == 1 and isinstance(sequence, str) else None
+        return cls(inputs, outputs, batch, sequence, mask, read_shape(model.metadata), together)
+
+    @property
+    def most(self) -> int | None:
+        """Sequences in a batch at the most; None: any number."""
+        fixed = self.batch if isinstance(self.batch, int) else None
+        return self.packed.sequences if self.packed is not None else fixed
+
+    def rows(self, request: Arrays) -> list[Row]:
+        """The sequences of a request.
+
+        Raises:
+            RequestError: an input is missing, unknown, or of another dtype, rank or size.
+        """
+        arrays = self._checked(request)
+        if not self.together:
+            return [Row(dict(arrays), 1)]
+        count = len(next(iter(arrays.values())))
+        if self.sequence is None:
+            return [Row({name: value[i] for name, value in arrays.items()}, 1) for i in range(count)]
+        width = self._width(arrays)
+        ends, lengths = self._spans(arrays, count, width)
+        return [
+            Row({n: self._cut(n, v[i], int(ends[i])) for n, v in arrays.items()}, int(lengths[i])) for i in range(count)
+        ]
+
+    def joined(self, rows: Sequence[Row]) -> dict[str, Array]:
+        """A batch of rows, padded with zeros to the longest; to all of its sequences where their number is fixed."""
+        if not self.together:
+            return dict(rows[0].inputs)
+        count = self.batch if isinstance(self.batch, int) else len(rows)
+        made: dict[str, Array] = {}
+        for port in self.inputs:
+            values = [row.inputs[port.name] for row in rows]
+            shape = tuple(map(max, zip(*(value.shape for value in values), strict=True)))
+            batch = made[port.name] = np.zeros((count, *shape), values[0].dtype)
+            for i, value in enumerate(values):
+                batch[i][tuple(map(slice, value.shape))] = value
+        return made
+
+    def parted(self, outputs: Arrays, rows: Sequence[Row]) -> list[dict[str, Array]]:
+        """What a batch gave for each of its rows."""
+        if not self.together:
+            return [dict(outputs)]
+        return [{name: value[i] for name, value in outputs.items()} for i in range(len(rows))]
+
+    def answer(self, request: Arrays, parts: Sequence[Arrays]) -> dict[str, Array]:
+        """What a request gets for its rows, in its own sizes; 0 behind the tokens that were run."""
+        if not self.together:
+            return dict(parts[0])
+        width = self._width(request) if isinstance(self.sequence, str) else 0
+        return {port.name: self._stacked(port, [part[port.name] for part in parts], width) for port in self.outputs}
+
+    def _stacked(self, port: Port, values: Sequence[Array], width: int) -> Array:
+        dims = (port.shape or ())[1:]
+        shape = tuple(
+            width if isinstance(dim, str) and dim == self.sequence else n
+            for dim, n in zip(dims or values[0].shape, values[0].shape, strict=True)
+        )
+        made = np.zeros((len(values), *shape), values[0].dtype)
+        for i, value in enumerate(values):
+            common = tuple(slice(min(pair)) for pair in zip(shape, value.shape, strict=True))
+            made[i][common] = value[common]
+        return made
+
+    def _checked(self, request: Arrays) -> dict[str, Array]:
+        """A request's arrays; those that have an axis of sequences have as many of them."""
+        known = {port.name: port for port in self.inputs}
+        if unknown := [name for name in request if name not in known]:
+            raise RequestError(f"no input named '{unknown[0]}'; known: {', '.join(known)}")
+        if missing := [name for name in known if name not in request]:
+            raise RequestError(f"no value for input '{missing[0]}', {known[missing[0]]}")
+        sizes: dict[str, tuple[int, str]] = {}
+        arrays = {name: np.asarray(value) for name, value in request.items()}
+        for name, value in arrays.items():
+            port = known[name]
+            if port.dtype is not None and value.dtype != port.dtype:
+                raise RequestError(f"input '{name}' is {port.dtype}, not {value.dtype}")
+            if port.shape is None:
+                continue
+            if len(port.shape) != value.ndim:
+                raise RequestError(f"input '{name}' has {len(port.shape)} axes, not {value.ndim}: {port}")
+            for axis, (dim, size) in enumerate(zip(port.shape, value.shape, strict=True)):
+                if isinstance(dim, int) and size != dim and not (axis == 0 and self.together and size > 0):
+                    raise RequestError(f"axis {axis} of input '{name}' has {dim} elements, not {size}")
+                if isinstance(dim, str) and sizes.setdefault(dim, (size, name))[0] != size:
+                    there, other = sizes[dim]
+                    raise RequestError(f"'{dim}' is {there} in input '{other}' and {size} in '{name}'")
+        counts = {len(value) for value in arrays.values()} if self.together else {1}
+        if len(counts) > 1 or 0 in counts or any(0 in value.shape for value in arrays.values()):
+            raise RequestError("a request has one or more sequences, of one or more tokens, the same in each input")
+        return arrays
+
+    def _width(self, arrays: Arrays) -> int:
+        """The tokens of a request's sequences, padding among them."""
+        port = next(p for p in self.inputs if p.shape and len(p.shape) > 1 and p.shape[1] == self.sequence)
+        return int(np.shape(arrays[port.name])[1])
+
+    def _spans(self, arrays: Arrays, count: int, width: int) -> tuple[Array, Array]:
+        """Where each sequence ends, and how many tokens it has; those that show none have one."""
+        if self.mask is None:
+            return np.full(count, width), np.full(count, width)
+        mask = arrays[self.mask]
+        shown = mask != 0 if mask.ndim == 2 else np.arange(width) < mask[:, None]
+        ends = (shown * np.arange(1, width + 1)).max(axis=1)
+        return np.maximum(ends, 1), np.maximum(ends - np.where(shown.any(axis=1), shown.argmax(axis=1), 0), 1)
+
+    def _cut(self, name: str, value: Array, end: int) -> Array:
+        port = next(port for port in self.inputs if port.name == name)
+        dims: tuple[Any, ...] = (port.shape or ())[1:]
+        if not isinstance(self.sequence, str):
+            return value
+        return value[tuple(slice(end if dim == self.sequence else None) for dim in dims)]

@@ -1,0 +1,104 @@
+"""Which sequences share a call: a policy makes groups of the rows that wait."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from regraft.packing.arrival import next_fit
+from regraft.packing.fits import PackedShape
+
+
+class Policy(Protocol):
+    """Puts rows that wait into calls."""
+
+    @property
+    def name(self) -> str: ...
+
+    def groups(self, lengths: Sequence[int]) -> list[list[int]]:
+        """The numbers of the rows of each call, in the order in which calls are to be made.
+
+        Args:
+            lengths: tokens of each row, in the order in which they came.
+        """
+
+    def is_full(self, lengths: Sequence[int]) -> bool:
+        """Whether rows that wait fill a call, so that waiting longer gains nothing."""
+
+
+@dataclass(frozen=True)
+class Padded:
+    """As many rows as a batch has, padded to the longest of them.
+
+    Attributes:
+        batch: rows of a call.
+        ordered: whether rows of like lengths are put together.
+    """
+
+    batch: int
+    ordered: bool = False
+
+    @property
+    def name(self) -> str:
+        return "one by one" if self.batch == 1 else "sorted" if self.ordered else "padded to the longest"
+
+    def groups(self, lengths: Sequence[int]) -> list[list[int]]:
+        order = np.argsort(lengths, kind="stable").tolist() if self.ordered else list(range(len(lengths)))
+        return [order[i : i + self.batch] for i in range(0, len(order), self.batch)]
+
+    def is_full(self, lengths: Sequence[int]) -> bool:
+        return len(lengths) >= self.batch
+
+
+@dataclass(frozen=True)
+class ByTokens:
+    """As many rows as have a number of tokens together; what one call of a packed model holds.
+
+    Attributes:
+        tokens: of a call; a longer row has a call of its own.
+        rows: of a call at the most; None: any number.
+        ordered: whether rows of like lengths are put together.
+    """
+
+    tokens: int
+    rows: int | None = None
+    ordered: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"packed, {self.tokens} tokens a call"
+
+    def groups(self, lengths: Sequence[int]) -> list[list[int]]:
+        order = np.argsort(lengths, kind="stable").tolist() if self.ordered else range(len(lengths))
+        made: list[list[int]] = []
+        held = self.tokens
+        for row in order:
+            if held + lengths[row] > self.tokens or len(made[-1]) == self.rows:
+                made.append([])
+                held = 0
+            made[-1].append(row)
+            held += lengths[row]
+        return made
+
+    def is_full(self, lengths: Sequence[int]) -> bool:
+        return sum(lengths) >= self.tokens or (self.rows is not None and len(lengths) >= self.rows)
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """As many rows as fit the fixed shape of a packed model, one behind the other, in the order in which they came."""
+
+    shape: PackedShape
+
+    @property
+    def name(self) -> str:
+        return f"packed, {self.shape.rows} × {self.shape.tokens}"
+
+    def groups(self, lengths: Sequence[int]) -> list[list[int]]:
+        return next_fit(np.asarray(lengths, np.int64), self.shape.limits).groups()
+
+    def is_full(self, lengths: Sequence[int]) -> bool:
+        return len(self.groups(lengths)) > 1

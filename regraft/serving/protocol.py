@@ -18,6 +18,7 @@ import numpy as np
 
 from regraft.errors import RegraftError
 from regraft.ir.weights import Array
+from regraft.outside import parse_json
 from regraft.verification.signature import Port
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -243,26 +244,10 @@ def _parted(body: bytes, header_length: int | None) -> tuple[dict[str, Any], byt
     size = len(body) if header_length is None else header_length
     if not 0 <= size <= len(body):
         raise ProtocolError(f"{HEADER_LENGTH}: says {size} bytes, and the body has {len(body)}")
-    try:
-        content = json.loads(body[:size], parse_constant=_no_number, object_pairs_hook=_unlike)
-    except RecursionError as error:
-        raise ProtocolError("the body is nested too deeply") from error
-    except ValueError as error:
-        raise ProtocolError(f"the body is no JSON: {error}") from error
+    content = parse_json(body[:size], "the body is no JSON", ProtocolError)
     if not isinstance(content, dict):
         raise ProtocolError("the body must be a JSON object")
     return content, body[size:]
-
-
-def _no_number(text: str) -> Any:
-    raise ValueError(f"JSON has no {text}")
-
-
-def _unlike(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        raise ValueError("an object names a field twice")
-    return made
 
 
 def _tensors(content: dict[str, Any], part: str, raw: bytes) -> dict[str, Array]:

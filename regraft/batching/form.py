@@ -5,12 +5,13 @@ request [b, S, ..]  →  b rows, each without its padding  →  batch [B, longes
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from regraft import shapes
 from regraft.errors import RegraftError
 from regraft.ir.model import Model
 from regraft.ir.weights import Array
@@ -33,10 +34,12 @@ class Row:
     Attributes:
         inputs: by name, without the axis of sequences, and without tokens behind the last that is shown.
         length: its tokens, from the first to the last that is shown; 1 where the model has no axis of tokens.
+        alike: what rows of a call have in common: the sizes that nothing pads.
     """
 
     inputs: dict[str, Array]
     length: int
+    alike: Hashable
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Form:
         mask: the input that says which tokens are there, [B, S], or how many, [B]; None where none does: then rows of
             unlike lengths are not put into one batch.
         packed: the fixed shape of a packed model.
+        ragged: whether the device takes the tokens of all sequences in one row, as many as they are.
         together: whether several requests may share a batch.
     """
 
@@ -59,13 +63,14 @@ class Form:
     sequence: int | str | None
     mask: str | None
     packed: PackedShape | None
+    ragged: bool
     together: bool
 
     @classmethod
     def of(cls, model: Model) -> Form:
         """Of a model, be it split or whole."""
         inputs = tuple(Port.of_variable(v) for v in model.inputs if v.default is None)
-        outputs = tuple(map(Port.of_variable, model.outputs))
+        outputs = _outputs(model)
         dims = [port.shape for port in inputs]
         first = {shape[0] if shape else None for shape in dims}
         batch = next(iter(first)) if len(first) == 1 else None
@@ -78,7 +83,9 @@ class Form:
         kinds = {v.name: meaning(reader(v, model), Port.of_variable(v)).kind for v in model.inputs}
         masks = [p.name for p in inputs if kinds.get(p.name) == ("mask" if len(p.shape or ()) == 2 else "length")]
         mask = masks[0] if len(masks) == 1 and isinstance(sequence, str) else None
-        return cls(inputs, outputs, batch, sequence, mask, read_shape(model.metadata), together)
+        packed = read_shape(model.metadata)
+        ragged = model.host is not None and any(v.shape == [1, "tokens"] for v in model.graph.inputs)
+        return cls(inputs, outputs, batch, sequence, mask, packed, ragged, together)
 
     @property
     def most(self) -> int | None:
@@ -90,19 +97,30 @@ class Form:
         """The sequences of a request.
 
         Raises:
-            RequestError: an input is missing, unknown, or of another dtype, rank or size.
+            RequestError: an input is missing, unknown, or of another dtype, rank or size; a sequence is longer than
+                the packed model takes.
         """
         arrays = self._checked(request)
         if not self.together:
-            return [Row(dict(arrays), 1)]
-        count = len(next(iter(arrays.values())))
+            return [Row(dict(arrays), 1, object())]
+        count, alike = len(next(iter(arrays.values()))), self._alike(arrays)
         if self.sequence is None:
-            return [Row({name: value[i] for name, value in arrays.items()}, 1) for i in range(count)]
-        width = self._width(arrays)
-        ends, lengths = self._spans(arrays, count, width)
+            return [Row({name: value[i] for name, value in arrays.items()}, 1, alike) for i in range(count)]
+        self._check_fits(arrays, count)
+        ends, lengths = self._spans(arrays, count, self._width(arrays))
         return [
-            Row({n: self._cut(n, v[i], int(ends[i])) for n, v in arrays.items()}, int(lengths[i])) for i in range(count)
+            Row({n: self._cut(n, v[i], int(ends[i])) for n, v in arrays.items()}, int(lengths[i]), alike)
+            for i in range(count)
         ]
+
+    def places(self, batch: Arrays) -> int:
+        """Tokens that are computed for a batch, padding among them; sequences where there are no tokens."""
+        if not self.together:
+            return 1
+        if self.packed is not None:
+            return self.packed.rows * self.packed.tokens
+        count, width = len(next(iter(batch.values()))), 1 if self.sequence is None else self._width(batch)
+        return int(self._spans(batch, count, width)[1].sum()) if self.ragged else count * width
 
     def joined(self, rows: Sequence[Row]) -> dict[str, Array]:
         """A batch of rows, padded with zeros to the longest; to all of its sequences where their number is fixed."""
@@ -115,7 +133,7 @@ class Form:
             shape = tuple(map(max, zip(*(value.shape for value in values), strict=True)))
             batch = made[port.name] = np.zeros((count, *shape), values[0].dtype)
             for i, value in enumerate(values):
-                batch[i][tuple(map(slice, value.shape))] = value
+                batch[i, ...][tuple(map(slice, value.shape))] = value
         return made
 
     def parted(self, outputs: Arrays, rows: Sequence[Row]) -> list[dict[str, Array]]:
@@ -140,7 +158,7 @@ class Form:
         made = np.zeros((len(values), *shape), values[0].dtype)
         for i, value in enumerate(values):
             common = tuple(slice(min(pair)) for pair in zip(shape, value.shape, strict=True))
-            made[i][common] = value[common]
+            made[i, ...][common] = value[common]
         return made
 
     def _checked(self, request: Arrays) -> dict[str, Array]:
@@ -171,6 +189,25 @@ class Form:
             raise RequestError("a request has one or more sequences, of one or more tokens, the same in each input")
         return arrays
 
+    def _alike(self, arrays: Arrays) -> Hashable:
+        """The sizes of the axes that are open, and not padded."""
+        padded = self.sequence if self.mask is not None else None
+        return tuple(
+            arrays[port.name].shape[axis]
+            for port in self.inputs
+            for axis, dim in enumerate(port.shape or ())
+            if axis > 0 and not isinstance(dim, int) and (dim is None or dim != padded)
+        )
+
+    def _check_fits(self, arrays: Arrays, count: int) -> None:
+        """Raise RequestError where a packed model has no place for a sequence."""
+        shape = self.packed
+        if shape is None or shape.mask not in arrays:
+            return
+        for i in range(count):
+            if misfit := shape.misfit({shape.mask: arrays[shape.mask][i : i + 1]}):
+                raise RequestError(f"sequence {i} of the request does not fit the packed model: {misfit}")
+
     def _width(self, arrays: Arrays) -> int:
         """The tokens of a request's sequences, padding among them."""
         port = next(p for p in self.inputs if p.shape and len(p.shape) > 1 and p.shape[1] == self.sequence)
@@ -191,3 +228,16 @@ class Form:
         if not isinstance(self.sequence, str):
             return value
         return value[tuple(slice(end if dim == self.sequence else None) for dim in dims)]
+
+
+def _outputs(model: Model) -> tuple[Port, ...]:
+    """What a model gives, with the names of dimensions that follow from those of its inputs."""
+    declared = tuple(map(Port.of_variable, model.outputs))
+    if model.host is not None:
+        return declared
+    facts = shapes.analyse(model)
+    known = [facts[tensor].dims for tensor in model.graph.outputs]
+    return tuple(
+        port if dims is None else replace(port, shape=tuple(d if isinstance(d, int) else str(d) for d in dims))
+        for port, dims in zip(declared, known, strict=True)
+    )

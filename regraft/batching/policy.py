@@ -8,6 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
+from regraft.batching.form import Form
+from regraft.ir.model import Model
 from regraft.packing.arrival import next_fit
 from regraft.packing.fits import PackedShape
 
@@ -102,3 +104,14 @@ class Fixed:
 
     def is_full(self, lengths: Sequence[int]) -> bool:
         return len(self.groups(lengths)) > 1
+
+
+def default_policy(model: Model, form: Form) -> Policy:
+    """What suits a model of which nothing has been measured."""
+    if not form.together:
+        return Padded(1)
+    if form.packed is not None:
+        return Fixed(form.packed)
+    if isinstance(form.batch, int):
+        return Padded(form.batch)
+    return ByTokens(512) if form.ragged else Padded(16)

@@ -6,12 +6,21 @@
 
 `next_fit`, `first_fit` and `best_fit` take sequences as they come; `first_fit_decreasing`, `spfhp` and `lpfhp` know
 all of them beforehand, and pack a million in a tenth of a second.
+
+Requests that come one by one share the calls of a model through a queue; each is answered as if it were run alone:
+
+    form = Form.of(model)
+    with Queue(Session(model, optimize=True).run, form, default_policy(model, form), instances=2) as queue:
+        outputs = queue.submit({"input_ids": ids, "attention_mask": mask}).result()
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from regraft.batching.form import Form, RequestError, Row
+from regraft.batching.policy import ByTokens, Fixed, Padded, Policy, default_policy
+from regraft.batching.queue import Call, Closed, DeadlineExceeded, Overloaded, Queue
 from regraft.packing.arrival import best_fit, first_fit, next_fit
 from regraft.packing.histogram import first_fit_decreasing, lpfhp, spfhp
 from regraft.packing.lengths import Lengths, read_lengths
@@ -24,11 +33,24 @@ ALGORITHMS: dict[str, Callable[..., Packing]] = {
 
 __all__ = [
     "ALGORITHMS",
+    "ByTokens",
+    "Call",
+    "Closed",
+    "DeadlineExceeded",
+    "Fixed",
+    "Form",
     "Lengths",
     "Limits",
+    "Overloaded",
     "Packing",
     "PackingError",
+    "Padded",
+    "Policy",
+    "Queue",
+    "RequestError",
+    "Row",
     "best_fit",
+    "default_policy",
     "first_fit",
     "first_fit_decreasing",
     "lpfhp",

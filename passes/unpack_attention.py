@@ -7,6 +7,7 @@ from typing import Literal
 from regraft.errors import PassError
 from regraft.ir.model import Model
 from regraft.packing.fits import PackedShape
+from regraft.packing.loops import FIRST_OPSET
 from regraft.packing.rewrite import Packer
 from regraft.passes.expose_position_ids import ExposePositionIds
 from regraft.pipelines.options import option
@@ -29,7 +30,9 @@ class UnpackAttention(Pass):
     removes = frozenset()
     introduces = EVERY
     contract = interface.assuming(HIDDEN)
-    form: Literal["static", "gather"] = option("gather", "of the packed shape: fixed, or as many tokens as there are")
+    form: Literal["static", "gather", "loop"] = option(
+        "gather", "fixed shapes; as many tokens as there are, attention on a padded batch; or sequence by sequence"
+    )
     rows: int = option(0, "rows of a packed batch; static")
     tokens: int = option(0, "tokens in a row; static")
     max_valid_num: int = option(0, "sequences in a batch at the most; static")
@@ -41,6 +44,11 @@ class UnpackAttention(Pass):
             raise PassError(f"{self.name}: form=static needs rows, tokens, max-valid-num and segment-max-size")
         if self.form != "static" and any(sizes):
             raise PassError(f"{self.name}: rows, tokens, max-valid-num and segment-max-size are for form=static")
+        if self.form == "loop" and model.opset < FIRST_OPSET:
+            raise PassError(
+                f"{self.name}: in opset {model.opset} no Loop carries a sequence; "
+                f"put convert-opset{{version={FIRST_OPSET}}} in front"
+            )
         ExposePositionIds().run(model, context)
         shape = PackedShape(*sizes, across_rows=True) if self.form == "static" else None
-        Packer(model, context, shape, segmented=False).run()
+        Packer(model, context, shape, looped=self.form == "loop").run()

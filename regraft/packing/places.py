@@ -42,6 +42,22 @@ class Places:
     segments: Tensor
 
 
+@dataclass(frozen=True)
+class Spans:
+    """Values of a graph that say from where to where sequences go.
+
+    Attributes:
+        count: int64[], how many there are.
+        starts, ends: int64[B], of each among the packed tokens.
+        offsets: int64[B], of its first token in its row of the padded batch.
+    """
+
+    count: Tensor
+    starts: Tensor
+    ends: Tensor
+    offsets: Tensor
+
+
 class Placing:
     """Makes the values that say where tokens lie.
 
@@ -70,16 +86,30 @@ class Placing:
         before, after = op.CumSum(self.shown, 1), op.CumSum(self.shown, 1, reverse=1)
         return op.Cast(op.Greater(before * after, 0), to=_INT64)
 
+    def kept(self, whole: bool) -> Term:
+        """1 where a token is packed, [B, S]; a graph of no tokens runs nowhere, so that the first one always is."""
+        kept = self.spans() if whole else self.shown
+        first = op.Equal(op.Reshape(_counted(op.Reshape(kept, _ALL), 0), self.size), 1)
+        return op.Cast(
+            op.Or(op.Greater(kept, 0), op.And(first, op.Equal(op.ReduceMax(kept, keepdims=0), 0))), to=_INT64
+        )
+
     def open(self, whole: bool) -> Places:
         """One row of all tokens; `whole`: of those too that are hidden between others."""
-        kept = op.Reshape(self.spans() if whole else self.shown, _ALL)
-        first = op.Cast(op.Equal(_counted(kept, 0), 1), to=_INT64)
-        kept = op.Cast(op.Greater(kept + first, 0), to=_INT64)
-        source = op.NonZero(kept)  # a graph of no tokens runs nowhere, so that the first one is always there
+        kept = op.Reshape(self.kept(whole), _ALL)
+        source = op.NonZero(kept)
         slots = op.Reshape(op.Where(op.Greater(kept, 0), op.CumSum(kept, 0) - 1, 0), self.size)
         segments = op.Gather(op.Reshape(self.shown * _counted(self.shown, 0), _ALL), source, axis=0)
         made = [self.build(term) for term in (source, slots, op.Shape(slots), segments)]
         return Places(made[0], *made)
+
+    def sequences(self) -> Spans:
+        """Where each sequence lies in one row of all tokens, those among them that are hidden between others."""
+        kept = self.kept(whole=True)
+        lengths = op.ReduceSum(kept, axes=[1], keepdims=0)
+        ends = op.CumSum(lengths, 0)
+        count = op.Reshape(op.Shape(lengths), np.array([], np.int64))
+        return Spans(*(self.build(t) for t in (count, ends - lengths, ends, op.ArgMax(kept, axis=1, keepdims=0))))
 
     def fixed(self, shape: PackedShape) -> Places:
         """Rows of some tokens."""

@@ -17,7 +17,8 @@ from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
 from regraft.packing.fits import PackedShape, write_shape
-from regraft.packing.places import Places, Placing
+from regraft.packing.loops import Loops
+from regraft.packing.places import Places, Placing, Spans
 from regraft.packing.segments import Segments
 from regraft.packing.tokens import BATCH, SEQUENCE, Tokens
 from regraft.packing.zones import Ways, Zones
@@ -29,6 +30,7 @@ from regraft.regions.origin import origin
 from regraft.rewriting.build import Builder
 from regraft.rewriting.node_pass import builder
 from regraft.rewriting.term import Given
+from regraft.shapes.dims import symbol
 from regraft.splitting import cone, drop_inputs, to_host
 
 MIXING = frozenset({"Conv", "ConvTranspose", "CumSum", "DFT", "GRU", "LSTM", "RNN", "STFT", "Scan", "Loop", "If"})
@@ -107,12 +109,22 @@ class Packer:
         shape: the packed one, where it is fixed.
         segmented: whether attention gets several sequences a row, and sees the segment of each; else it gets one
             sequence a row.
+        looped: whether attention runs one sequence a turn of a loop.
     """
 
-    def __init__(self, model: Model, context: Context, shape: PackedShape | None, *, segmented: bool):
-        self.model, self.context, self.shape, self.segmented = model, context, shape, segmented
+    def __init__(
+        self,
+        model: Model,
+        context: Context,
+        shape: PackedShape | None,
+        *,
+        segmented: bool = False,
+        looped: bool = False,
+    ):
+        self.model, self.context, self.shape, self.segmented, self.looped = model, context, shape, segmented, looped
         self.added: list[Node] = []  # what says where tokens lie
         self.fitted: dict[Tensor, Tensor] = {}  # inputs in the fixed shape of the padded zone
+        self.spans: Spans | None = None
         self.sequences = find_sequences(model)
         if shape is not None:
             self.shape = replace(shape, mask=self.sequences.mask.name)
@@ -144,11 +156,21 @@ class Packer:
         with self._renamed():
             attentions = self.attentions()
             results = [] if self.segmented else [self._result(one) for one in attentions]
-            outputs = [list(t.shape or ()) for t in self.model.graph.outputs]
+            outputs = [self._declared(tensor) for tensor in self.model.graph.outputs]
             with Editor(self.model) as edit:
                 placing = self._placing(edit)
-                places = placing.open(self.segmented) if self.shape is None else placing.fixed(self.shape)
+                places = (
+                    placing.open(self.segmented or self.looped) if self.shape is None else placing.fixed(self.shape)
+                )
+                read = {node: list(node.inputs) for node in self.model.graph.nodes} if self.looped else {}
                 zones = self._zoned(edit, placing, places, attentions, results)
+                if self.looped:
+                    edit.remove_unread([*self.model.graph.nodes, *zones.added])
+                    self.spans = placing.sequences()
+                    loops = Loops(edit, zones, self.spans, read)
+                    for one, result in zip(attentions, results, strict=True):
+                        inside = _inside([one], self.tokens)
+                        loops.put(one, result, [node for node in read if node in inside])
                 self.context.replaced([], [*self.added, *zones.added], rule="packing")
                 edit.remove_unread([*self.model.graph.nodes, *self.added, *zones.added])
             self._to_host(zones, places, outputs)
@@ -161,6 +183,15 @@ class Packer:
         finally:
             for tensor, shape in self.named.items():
                 tensor.shape = shape
+
+    def _declared(self, output: Tensor) -> list[Any]:
+        """The shape of an output, with the callers' names for sequences and tokens."""
+        names = dict(zip(map(symbol, (BATCH, SEQUENCE)), self.sequences.dims, strict=True))
+        declared = list(output.shape or ())
+        known = self.facts[output].dims
+        if known is None or len(known) != len(declared):
+            return declared
+        return [names.get(dim, old) for dim, old in zip(known, declared, strict=True)]
 
     def _result(self, one: Attention) -> Tensor:
         """What an attention gives, from where on tokens are apart again."""
@@ -251,6 +282,11 @@ class Packer:
         feed("unpack_index", places.slots, padded)
         feed("segment_ids", places.segments, packed)
         feed("repack_index", places.places, packed)
+        if self.spans is not None:
+            feed("sequence_count", self.spans.count, [])
+            feed("sequence_starts", self.spans.starts, [batch])
+            feed("sequence_ends", self.spans.ends, [batch])
+            feed("sequence_offsets", self.spans.offsets, [batch])
         inputs = list(graph.inputs)
         to_host(self.model, values, self.context, rule="packing")
         drop_inputs(self.model, inputs)

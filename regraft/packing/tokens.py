@@ -79,9 +79,7 @@ class Tokens:
             return kind == "Transpose" or self._order(node.inputs[0]) == self._order(node.outputs[0])
         if kind in ("MatMul", "Gemm"):
             transposed = kind == "Gemm" and node.attrs.get("transA", 0)
-            return (
-                not any(map(self.has, node.inputs[1:])) and not self._counts_at(node.inputs[0], -1) and not transposed
-            )
+            return not any(map(self.has, node.inputs[1:])) and not self.counts_at(node.inputs[0], -1) and not transposed
         if kind in _NORMS:
             first = schema.attribute(node, "axis", opset)
             first = -1 if first is None else first
@@ -108,9 +106,10 @@ class Tokens:
 
     def _is_beside(self, node: Node, axes: range | list[int] | None) -> bool:
         """Whether none of `axes` counts tokens."""
-        return axes is not None and not any(self._counts_at(t, axis) for t in node.inputs[:1] for axis in axes)
+        return axes is not None and not any(self.counts_at(t, axis) for t in node.inputs[:1] for axis in axes)
 
-    def _counts_at(self, tensor: Tensor, axis: int) -> bool:
+    def counts_at(self, tensor: Tensor, axis: int) -> bool:
+        """Whether an axis counts sequences or tokens, or it is not known what it counts."""
         known = self.facts[tensor].dims
         return known is None or not -len(known) <= axis < len(known) or counts(known[axis])
 

@@ -107,6 +107,10 @@ class Zones:
         """What is computed of inputs alone and numbers rows or tokens, and what the packed zone reads in its place."""
         return {tensor: made for tensor, made in self._packed.items() if self.state(tensor) == "given"}
 
+    def packed_result(self, tensor: Tensor) -> Tensor:
+        """What the packed zone reads in place of a result of an attention."""
+        return self.packed(tensor, tensor.inputs[0])
+
     def state(self, tensor: Tensor) -> State:
         return self.states.get(tensor, "fixed")
 

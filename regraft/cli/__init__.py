@@ -34,6 +34,7 @@ COMMANDS = (
     "show",
     "bench",
     "pack-lengths",
+    "load-test",
     "report",
     "why",
     "precision-plan",

@@ -17,38 +17,59 @@ from regraft.verification.signature import Port
 _MADE_BY_TOKENIZER = {"index": "input_ids", "mask": "attention_mask", "segment": "token_type_ids"}
 
 
-def tokenize(texts: Sequence[str], tokenizer: Path, model: Model) -> dict[str, Any]:
-    """The token ids, masks and segments that `model` takes for `texts`.
+class Tokenizer:
+    """Makes of sentences the token ids, masks and segments that a model takes.
 
     Which input is which is read off its name and off the graph. Sentences are padded to the longest, or to the length
     that the model demands, and cut at what it can take.
 
     Args:
-        tokenizer: a folder that Hugging Face's tokenizer was saved to, a `tokenizer.json`, or BERT's `vocab.txt`.
+        path: a folder that Hugging Face's tokenizer was saved to, a `tokenizer.json`, or BERT's `vocab.txt`.
+
+    Attributes:
+        inputs: those that it makes, by name.
+        batch: sentences that the model demands; None: any number.
+
+    Raises:
+        InputError: there is no tokenizer, or the model takes no token ids.
+    """
+
+    def __init__(self, path: Path, model: Model):
+        ports = {v.name: (Port.of_variable(v), v) for v in model.inputs}
+        self._made = {name: made for name, (port, v) in ports.items() if (made := _made(port, reader(v, model)))}
+        if "input_ids" not in self._made.values():
+            raise InputError(f"none of the inputs takes token ids: {', '.join(ports)}; give arrays with --inputs")
+        self.inputs = {name: ports[name][0] for name in self._made}
+        shape = next(self.inputs[name].shape for name, made in self._made.items() if made == "input_ids") or ()
+        batch, length = shape if len(shape) == 2 else (None, None)
+        self.batch = batch if isinstance(batch, int) else None
+        self._encoder = _open(path)
+        padding = {"direction": "right", "pad_id": _padding(self._encoder), **(self._encoder.padding or {})}
+        self._encoder.enable_padding(**{**padding, "length": length if isinstance(length, int) else None})
+        if limit := length if isinstance(length, int) else longest_sequence(model):
+            self._encoder.enable_truncation(limit)
+
+    def __call__(self, texts: Sequence[str]) -> dict[str, Any]:
+        """The inputs by name, [texts, tokens] each."""
+        encodings = self._encoder.encode_batch(list(texts))
+        columns = {
+            "input_ids": [encoding.ids for encoding in encodings],
+            "attention_mask": [encoding.attention_mask for encoding in encodings],
+            "token_type_ids": [encoding.type_ids for encoding in encodings],
+        }
+        return {name: np.array(columns[made], self.inputs[name].dtype) for name, made in self._made.items()}
+
+
+def tokenize(texts: Sequence[str], tokenizer: Path, model: Model) -> dict[str, Any]:
+    """What `model` takes for `texts`; see `Tokenizer`.
 
     Raises:
         InputError: there is no tokenizer, or the model demands another number of sentences.
     """
-    ports = {v.name: (Port.of_variable(v), v) for v in model.inputs}
-    wanted = {name: made for name, (port, v) in ports.items() if (made := _made(port, reader(v, model)))}
-    if "input_ids" not in wanted.values():
-        raise InputError(f"none of the inputs takes token ids: {', '.join(ports)}; give arrays with --inputs")
-    shape = next(ports[name][0].shape for name, made in wanted.items() if made == "input_ids") or ()
-    batch, length = shape if len(shape) == 2 else (None, None)
-    if isinstance(batch, int) and batch != len(texts):
-        raise InputError(f"the model takes batches of {batch}: give {batch} texts, not {len(texts)}")
-    encoder = _open(tokenizer)
-    padding = {"direction": "right", "pad_id": _padding(encoder), **(encoder.padding or {})}
-    encoder.enable_padding(**{**padding, "length": length if isinstance(length, int) else None})
-    if limit := length if isinstance(length, int) else longest_sequence(model):
-        encoder.enable_truncation(limit)
-    encodings = encoder.encode_batch(list(texts))
-    columns = {
-        "input_ids": [encoding.ids for encoding in encodings],
-        "attention_mask": [encoding.attention_mask for encoding in encodings],
-        "token_type_ids": [encoding.type_ids for encoding in encodings],
-    }
-    return {name: np.array(columns[made], ports[name][0].dtype) for name, made in wanted.items()}
+    made = Tokenizer(tokenizer, model)
+    if made.batch is not None and made.batch != len(texts):
+        raise InputError(f"the model takes batches of {made.batch}: give {made.batch} texts, not {len(texts)}")
+    return made(texts)
 
 
 def _made(port: Port, variable: Variable) -> str | None:
@@ -59,7 +80,7 @@ def _made(port: Port, variable: Variable) -> str | None:
 
 
 def _open(path: Path) -> Any:
-    from tokenizers import Tokenizer
+    import tokenizers
     from tokenizers.implementations import BertWordPieceTokenizer
 
     if not path.exists():
@@ -69,7 +90,8 @@ def _open(path: Path) -> Any:
             from transformers import AutoTokenizer
 
             return AutoTokenizer.from_pretrained(str(path), local_files_only=True).backend_tokenizer
-        return Tokenizer.from_file(str(path)) if path.suffix == ".json" else BertWordPieceTokenizer(str(path))
+        read = tokenizers.Tokenizer.from_file if path.suffix == ".json" else BertWordPieceTokenizer
+        return read(str(path))
     except Exception as error:  # the libraries raise whatever their parsers do
         raise InputError(f"cannot read the tokenizer {path}: {' '.join(str(error).split())[:200]}") from error
 

@@ -101,7 +101,7 @@ def load_test(
     inputs = Inputs.of_metadata(metadata) if read is None else Inputs.of_model(read)
     reference = Reference(check, tolerance) if check else None
     made = [
-        loads.Request.of(one, server, path, not json_tensors, reference and reference.expected(one))
+        loads.Request.of(one, server, path, not json_tensors, reference.expected(one) if reference else None)
         for one in islice(inputs.batches(values, batch, seed), min(total, DISTINCT))
     ]
     load = loads.Load(server, made, seconds or (SERVER_SECONDS if by_rate else CLIENT_SECONDS), total, timeout)

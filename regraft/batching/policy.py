@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from regraft.batching.form import Form
+from regraft.errors import RegraftError
 from regraft.ir.model import Model
 from regraft.packing.arrival import next_fit
 from regraft.packing.fits import PackedShape
@@ -104,6 +105,13 @@ class Fixed:
 
     def is_full(self, lengths: Sequence[int]) -> bool:
         return len(self.groups(lengths)) > 1
+
+
+def check_policy(policy: Policy, form: Form) -> None:
+    """Raise RegraftError where a policy puts more rows into a call than the model takes."""
+    most = form.most
+    if most is not None and any(len(group) > most for group in policy.groups([1] * (most + 1))):
+        raise RegraftError(f"the model takes {most} sequences at a time, and '{policy.name}' puts more into a call")
 
 
 def default_policy(model: Model, form: Form) -> Policy:

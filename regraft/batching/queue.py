@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Any
 
 from regraft.batching.form import Arrays, Form, RequestError, Row
-from regraft.batching.policy import Policy
+from regraft.batching.policy import Policy, check_policy
 from regraft.errors import RegraftError
 from regraft.ir.weights import Array
 from regraft.packing.limits import PackingError
@@ -109,9 +109,7 @@ class Queue:
         instances: int = 1,
         listener: Callable[[Call], None] | None = None,
     ):
-        most = form.most
-        if most is not None and any(len(group) > most for group in policy.groups([1] * (most + 1))):
-            raise RegraftError(f"the model takes {most} sequences at a time, and '{policy.name}' puts more into a call")
+        check_policy(policy, form)
         self._run, self._form, self._policy, self._listener = run, form, policy, listener
         self._timeout, self._most = timeout, most_queued
         self._waiting: list[_Waiting] = []

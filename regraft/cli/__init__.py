@@ -33,6 +33,7 @@ COMMANDS = (
     "diff",
     "show",
     "bench",
+    "serve",
     "pack-lengths",
     "load-test",
     "report",

@@ -1,0 +1,91 @@
+"""`regraft serve`: a model over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from regraft.cli.parameters import PATH, command, model_argument
+from regraft.cli.terminal import echo
+from regraft.errors import RegraftError
+
+_MIB = 2**20
+_COUNT = click.IntRange(min=1)
+
+
+@command(
+    "regraft serve bundle",
+    "regraft serve bundle --instances 4 --threads 1 --port 8123",
+    "regraft serve model.onnx --tokenizer tokenizer.json --deadline-ms 200",
+)
+@model_argument("bundle")
+@click.option("--instances", type=_COUNT, default=1, show_default=True, help="Calls of the model at a time.")
+@click.option("--threads", type=_COUNT, help="Of one call.  [default: the cores, shared among the instances]")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="To listen on; 0: any that is free."
+)
+@click.option(
+    "--timeout-ms",
+    type=click.FloatRange(min=0),
+    default=2.0,
+    show_default=True,
+    help="Milliseconds that a sequence waits for others to share its call.",
+)
+@click.option("--batch", type=_COUNT, metavar="N", help="Sequences of a call.  [default: what suits the model]")
+@click.option("--tokens", type=_COUNT, metavar="N", help="Tokens of a call, in place of --batch.")
+@click.option(
+    "--max-queued", type=_COUNT, default=1024, show_default=True, help="Sequences that may wait; more get 429."
+)
+@click.option("--max-body-mb", type=_COUNT, default=64, show_default=True, help="MiB of a request, decompressed.")
+@click.option(
+    "--token", envvar="REGRAFT_TOKEN", metavar="TEXT", help="That clients must show.  [default: REGRAFT_TOKEN, or none]"
+)
+@click.option("--tokenizer", type=PATH, help="Take texts, too: a tokenizer's folder, a tokenizer.json or a vocab.txt.")
+@click.option("--deadline-ms", type=_COUNT, help="Milliseconds that a request may take at the most.  [default: any]")
+@click.option(
+    "--drain-seconds",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    help="In which what was accepted is answered when the server is ended.",
+)
+def serve(
+    bundle: Path,
+    instances: int,
+    threads: int | None,
+    host: str,
+    port: int,
+    timeout_ms: float,
+    batch: int | None,
+    tokens: int | None,
+    max_queued: int,
+    max_body_mb: int,
+    token: str | None,
+    tokenizer: Path | None,
+    deadline_ms: int | None,
+    drain_seconds: float,
+) -> None:
+    """Serve a bundle, or an ONNX file, by the Open Inference Protocol: clients of Triton and KServe are clients of it.
+
+    Requests of any size share calls of the model, and each is answered as if it were run alone. A bundle is served
+    once its golden vectors were run again and its outputs agree. SIGTERM and SIGINT end the server when what it has
+    accepted is answered.
+    """
+    if batch is not None and tokens is not None:
+        raise click.UsageError("--batch and --tokens exclude each other")
+    if token is not None and not (token and token.isascii() and token.isprintable() and " " not in token):
+        raise click.UsageError("--token, or REGRAFT_TOKEN, must be printable ASCII without spaces")
+    try:
+        from regraft.serving import app, model, server
+    except ModuleNotFoundError as error:
+        raise RegraftError(f"{error.name} is not installed: pip install 'regraft[serve]'") from error
+    deadline = None if deadline_ms is None else deadline_ms / 1e3
+    server.serve(
+        bundle,
+        model.Options(instances, threads or 0, timeout_ms / 1e3, batch, tokens, max_queued, tokenizer),
+        app.Access(max_body_mb * _MIB, token, deadline),
+        server.Place(host, port, drain_seconds),
+        lambda line: echo(line, err=True),
+    )

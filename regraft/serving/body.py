@@ -1,0 +1,65 @@
+"""The body of a request, read no further than it may be long, compressed or not."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterable
+
+from regraft.errors import RegraftError
+from regraft.serving.protocol import ProtocolError
+
+_WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+"""What zlib calls the formats that `Content-Encoding` names."""
+
+
+class TooLarge(RegraftError):
+    """A body of more bytes than the server takes."""
+
+
+class UnknownEncoding(RegraftError):
+    """A body that is compressed in a way that the server does not know."""
+
+
+async def read_body(stream: AsyncIterable[bytes], limit: int, length: str | None, encoding: str | None) -> bytes:
+    """The bytes of a body, decompressed.
+
+    Args:
+        limit: bytes that it may have, as it is sent and decompressed.
+        length, encoding: the headers `Content-Length` and `Content-Encoding`.
+
+    Raises:
+        TooLarge: it has more, found before more than that is held.
+        UnknownEncoding: it is neither gzip nor deflate.
+        ProtocolError: it does not decompress.
+    """
+    too_large = TooLarge(f"the body has more than {limit} bytes, which is the most that is taken")
+    if length is not None and length.isdecimal() and int(length[:20]) > limit:
+        raise too_large
+    if encoding in (None, "", "identity"):
+        unpack = None
+    elif encoding in _WINDOWS:
+        unpack = zlib.decompressobj(_WINDOWS[encoding])
+    else:
+        raise UnknownEncoding(f"Content-Encoding: must be gzip or deflate, not '{encoding}'")
+    sent, held, chunks = 0, 0, []
+    async for chunk in stream:
+        sent += len(chunk)
+        if unpack is not None:
+            chunk = _unpacked(unpack, chunk, limit - held + 1, encoding)
+        held += len(chunk)
+        if max(sent, held) > limit:
+            raise too_large
+        chunks.append(chunk)
+    if unpack is not None and not unpack.eof:
+        raise ProtocolError(f"the body is no {encoding}: it ends too early")
+    return b"".join(chunks)
+
+
+def _unpacked(unpack: zlib._Decompress, chunk: bytes, most: int, encoding: str | None) -> bytes:
+    try:
+        made = unpack.decompress(chunk, most)
+    except zlib.error as error:
+        raise ProtocolError(f"the body is no {encoding}: {error}") from error
+    if unpack.unused_data:
+        raise ProtocolError(f"the body is no {encoding}: more follows its end")
+    return made

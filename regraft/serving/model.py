@@ -1,0 +1,113 @@
+"""A model that is opened to be served: behind a queue, and only after it has shown that it gives what it should."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from regraft.batching.form import Form
+from regraft.batching.policy import ByTokens, Padded, Policy, check_policy, default_policy
+from regraft.batching.queue import Call, Queue
+from regraft.errors import RegraftError
+from regraft.files.bundle import check_sums, is_bundle
+from regraft.files.loading import load
+from regraft.ir.model import Model
+from regraft.serving.rehearsal import hold_golden, rehearse
+from regraft.verification.inputs import make_inputs
+from regraft.verification.runtime import Session
+from regraft.verification.signature import Port
+from regraft.verification.text import Tokenizer
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a model is run.
+
+    Attributes:
+        instances: calls at a time.
+        threads: of one call; 0: the cores, shared among the instances.
+        timeout: seconds that a row waits for others.
+        batch, tokens: rows of a call, or its tokens; without either what suits the model.
+        most_queued: rows that may wait.
+        tokenizer: of texts; see `Tokenizer`.
+    """
+
+    instances: int = 1
+    threads: int = 0
+    timeout: float = 0.002
+    batch: int | None = None
+    tokens: int | None = None
+    most_queued: int = 1024
+    tokenizer: Path | None = None
+
+    def policy(self, model: Model, form: Form) -> Policy:
+        """Which rows share a call. Raises RegraftError where the model does not take what the options say."""
+        if form.packed is not None and not self.batch is self.tokens is None:
+            raise RegraftError(
+                "the packed model has a fixed shape, which says what a call holds: set no batch or tokens"
+            )
+        if self.tokens is not None:
+            return ByTokens(self.tokens, form.most)
+        return default_policy(model, form) if self.batch is None else Padded(self.batch)
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model that answers.
+
+    Attributes:
+        inputs, outputs: what it takes and gives.
+        tokenizer: makes inputs of texts, if it takes texts.
+    """
+
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    queue: Queue
+    instances: int = 1
+    tokenizer: Tokenizer | None = None
+
+
+def open_model(
+    path: Path, options: Options, listener: Callable[[Call], None], say: Callable[[str], None]
+) -> ServedModel:
+    """The ONNX file or bundle at `path`, ready to answer.
+
+    Args:
+        listener: is told of every call; see `Queue`.
+        say: is told what should be known, a line at a time.
+
+    Raises:
+        VerificationError: a bundle does not give its golden outputs.
+        RegraftError: it cannot be read or run, or the options do not suit it.
+    """
+    check_sums(path)
+    model = load(path)
+    form = Form.of(model)
+    policy = options.policy(model, form)
+    check_policy(policy, form)
+    tokenizer = None if options.tokenizer is None else Tokenizer(options.tokenizer, model)
+    threads = options.threads or max(1, (os.cpu_count() or 1) // options.instances)
+    session = Session(model, optimize=True, threads=threads)
+    inputs = hold_golden(session, path, model) if is_bundle(path) else None
+    if inputs is None:
+        say(f"{path} has no golden vectors: what it gives was not checked")
+        inputs = make_inputs(model)
+    if why := rehearse(session.run, form, policy, inputs):
+        say(f"sequences get something else in company than alone: {why}")
+    queue = Queue(
+        session.run,
+        form,
+        policy,
+        timeout=options.timeout,
+        most_queued=options.most_queued,
+        instances=options.instances,
+        listener=listener,
+    )
+    return ServedModel(_served(form, form.inputs), _served(form, form.outputs), queue, options.instances, tokenizer)
+
+
+def _served(form: Form, ports: tuple[Port, ...]) -> tuple[Port, ...]:
+    """Inputs or outputs as clients see them: the queue takes any number of sequences, whatever the model's batch is."""
+    return tuple(replace(port, shape=(None, *(port.shape or ())[1:])) for port in ports) if form.together else ports

@@ -24,6 +24,10 @@ class UnpackAttention(Pass):
     T is the number of tokens that are no padding: the linear layers, norms and activations, where nearly all of the
     work is, compute nothing else. The host packs what the caller gives, by the mask, and says where each token lies;
     outputs have the shape that they had. What they hold where the mask hides a token means nothing.
+
+    form=gather runs attention on [B, S, ..] as it was. form=loop runs it in a Loop, one sequence a turn, on exactly its
+    tokens: the fastest on a CPU, and no accelerator takes it; a mask of padding alone goes, once simplify-gather and
+    simplify-mask have shown that it is one. form=static has fixed shapes, as PopRT's own packing.
     """
 
     name = "unpack-attention"

@@ -3,13 +3,13 @@
     packed q, k, v → unpack → scores → mask → Softmax → context → pack
     →  packed q, k, v → Loop(slice → scores → mask → Softmax → context) → ConcatFromSequence
 
-A turn runs the nodes of the padded zone on one sequence from its first token to its last. What they read of the packed
-zone, and of the padded one, is cut to these.
+A turn runs the nodes of the padded zone on one sequence, from its first token to its last. What they read of the packed
+zone, and of the padded one, is cut to these. A mask that hides the padding alone is left out: there is none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,12 @@ from regraft.ir.graph import Constant, Graph, Node, Tensor, Variable, subgraphs
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Value, code_of
 from regraft.packing.places import Spans
-from regraft.packing.tokens import BATCH, SEQUENCE, SIZING, Tokens, counts
+from regraft.packing.tokens import BATCH, PER_ELEMENT, SEQUENCE, SIZING, Tokens, counts
 from regraft.packing.zones import Zones
 from regraft.pipelines.pass_ import label
 from regraft.regions.attention import Attention
-from regraft.regions.broadcast import ELEMENTWISE
 from regraft.rewriting.build import Builder
+from regraft.rewriting.node_pass import builder
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes.dims import Dim, Expr
 
@@ -43,10 +43,21 @@ class Loops:
     Args:
         spans: where each sequence lies.
         read: what each node read before it was put into a zone.
+        idle: what is left out, since it changes nothing between the tokens of a turn.
     """
 
-    def __init__(self, edit: Editor, zones: Zones, spans: Spans, read: Mapping[Node, Sequence[Tensor]]):
-        self.edit, self.zones, self.spans, self.read = edit, zones, spans, read
+    def __init__(
+        self,
+        edit: Editor,
+        zones: Zones,
+        spans: Spans,
+        read: Mapping[Node, Sequence[Tensor]],
+        idle: Set[Tensor],
+    ):
+        self.edit, self.zones, self.spans, self.read, self.idle = edit, zones, spans, read, idle
+        graph = edit.model.graph
+        build = builder(graph.nodes[0], graph, edit, zones.added, np.dtype(np.int64))
+        self._count = build(op.Gather(op.Shape(Given(spans.starts)), 0, axis=0))
 
     def put(self, one: Attention, result: Tensor, nodes: Iterable[Node]) -> None:
         """Put an attention into a loop.
@@ -90,7 +101,7 @@ class Loops:
         body.opset = edit.model.opset
         going.dtype, going.shape = np.dtype(np.bool_), []
         none = edit.insert(before, "SequenceEmpty", [], {"dtype": elem}, [empty])
-        loop = edit.insert(before, "Loop", [self.spans.count, Variable(""), empty], {"body": body}, [pieces])
+        loop = edit.insert(before, "Loop", [self._count, Variable(""), empty], {"body": body}, [pieces])
         joined = edit.insert(before, "ConcatFromSequence", [pieces], {"axis": axis})
         shape = np.array([_told(dim, -1) for dim in dims], np.int64)
         reshaped = edit.insert(before, "Reshape", [joined.outputs[0], edit.constant(shape, "packing/shape")])
@@ -108,7 +119,7 @@ class _Turn:
     """
 
     def __init__(self, loops: Loops, one: Attention):
-        self.edit, self.zones, self.spans, self.read = loops.edit, loops.zones, loops.spans, loops.read
+        self.edit, self.zones, self.read, self.idle = loops.edit, loops.zones, loops.read, loops.idle
         self.tokens = self.zones.tokens
         self.nodes: list[Node] = []
         self.number = Variable(self.edit.name("packing/turn"), np.int64, [])
@@ -116,20 +127,28 @@ class _Turn:
         self.pieces = _sequence(self.edit.name("packing/before"), code_of(one.output.dtype or one.query.dtype))
         self._values: dict[Tensor, Tensor] = {}
         self._build = Builder(self._emit, self._store, self.edit.model.opset, np.dtype(np.int64))
-        turn = op.Unsqueeze(Given(self.number), axes=[0])
-        start, end, offset = (
-            op.Gather(Given(t), turn, axis=0) for t in (loops.spans.starts, loops.spans.ends, loops.spans.offsets)
-        )
-        self._length = end - start
-        self._packed, self._sequence = (start, end), (turn, turn + 1)
-        self._span = (offset, offset + self._length)
+        self._heads_inside = one.q.layouts[-1].split()[0] == "bn"  # what meets scores has them as these have
+        spans, turn = loops.spans, Given(self.number)
+        self._bounds = [op.Gather(Given(t), turn, axis=0) for t in (spans.starts, spans.ends)]
+        self._cuts = [op.Gather(Given(t), turn, axis=0) for t in (spans.firsts, spans.lasts)]
 
     def run(self, node: Node) -> None:
-        """Let a node be part of the turn."""
+        """Let a node be part of the turn; one that an idle value meets does nothing there."""
+        if (place := self._passed_on(node)) is not None:
+            self._values[node.outputs[0]] = self._input(node, place)
+            return
         inputs = [self._input(node, place) for place in range(len(node.inputs))]
         outputs = [Variable(self.edit.name(f"{out.name}/turn") if out.name else "", out.dtype) for out in node.outputs]
         self.emit(node.op, inputs, dict(node.attrs), outputs, node.domain)
         self._values |= zip(node.outputs, outputs, strict=True)
+
+    def _passed_on(self, node: Node) -> int | None:
+        """Which input `node` gives as it is; None where it does more."""
+        idle = [place for place, tensor in enumerate(self.read[node]) if tensor in self.idle]
+        if not idle or node.op not in ("Add", "Sub", "Mul", "Where"):
+            return None
+        own = [place for place, tensor in enumerate(self.read[node]) if tensor in self._values]
+        return own[0] if len(own) == 1 else None
 
     def value_of(self, tensor: Tensor) -> Tensor:
         return self._values[tensor]
@@ -159,6 +178,8 @@ class _Turn:
 
     def _input(self, node: Node, place: int) -> Tensor:
         tensor, before = node.inputs[place], self.read[node][place]
+        if before in self.idle:
+            return Variable("")
         if tensor.is_empty() or before in self._values:
             return self._values.get(before, tensor)
         if place in SIZING.get(node.op, ()):
@@ -172,28 +193,34 @@ class _Turn:
 
     def _piece(self, packed: Tensor) -> Term:
         """The tokens of this turn's sequence."""
-        start, end = self._packed
-        return op.Slice(Given(packed), start, end, np.array([self.token_axis(packed)]))
+        return op.Slice(Given(packed), *self._bounds, np.array([self.token_axis(packed)]))
 
     def _cut(self, before: Tensor, padded: Tensor) -> Term:
         """What a value of the padded zone holds for this turn's sequence."""
-        cuts = {BATCH: self._sequence, SEQUENCE: self._span}
-        starts: list[Term] = []
-        ends: list[Term] = []
-        axes: list[int] = []
-        for axis, dim in enumerate(self.tokens.facts[before].dims or ()):
-            if isinstance(dim, Expr) and str(dim) in cuts:
-                start, end = cuts[str(dim)]
-                starts, ends, axes = [*starts, start], [*ends, end], [*axes, axis]
-            elif counts(dim):
-                raise PassError(
-                    f"'{before.name}' has sequences or tokens among other things on an axis: take form=gather"
-                )
-        if not axes:
-            raise PassError(f"the sizes of '{before.name}' are not known: take form=gather")
-        if len(axes) == 1:
-            return op.Slice(Given(padded), starts[0], ends[0], np.array(axes))
-        return op.Slice(Given(padded), op.Concat(*starts, axis=0), op.Concat(*ends, axis=0), np.array(axes))
+        found = [(axis, *self._counted(dim, before)) for axis, dim in enumerate(self._dims(before)) if counts(dim)]
+        axes, places, factors = (list(column) for column in zip(*found, strict=True))
+        ends: list[Term] = list(self._cuts)
+        if places != [0, 1]:
+            ends = [op.Gather(end, np.array(places), axis=0) for end in ends]
+        if set(factors) != {1}:
+            ends = [end * np.array(factors) for end in ends]
+        return op.Slice(Given(padded), *ends, np.array(axes))
+
+    def _dims(self, tensor: Tensor) -> Sequence[Dim]:
+        known = self.tokens.facts[tensor].dims
+        if known is None:
+            raise PassError(f"the sizes of '{tensor.name}' are not known: take form=gather")
+        return known
+
+    def _counted(self, dim: Dim, tensor: Tensor) -> tuple[int, int]:
+        """What an axis counts, 0 for sequences and 1 for tokens, and how many elements there are of each."""
+        if isinstance(dim, Expr) and len(dim.terms) == 1:
+            ((names, factor),) = dim.terms.items()
+            if names == (SEQUENCE,) and factor == 1:
+                return 1, 1
+            if names == (BATCH,) and (factor == 1 or self._heads_inside):
+                return 0, factor
+        raise PassError(f"'{tensor.name}' has tokens on an axis of {dim}: take form=gather")
 
     def _size(self, node: Node) -> Tensor:
         """The shape of what a node gives for one sequence."""
@@ -203,8 +230,18 @@ class _Turn:
         known = [_told(dim, -1) for dim in dims]
         if node.op == "Reshape" and known.count(-1) <= 1:
             return self._build(Given(np.array(known, np.int64)))
-        parts = [self._length if size == -1 else Given(np.array([size])) for size in known]
+        start, end = self._bounds
+        parts = [end - start if size == -1 else Given(np.array([size])) for size in known]
         return self._build(op.Concat(*parts, axis=0))
+
+
+def is_cut(node: Node, tokens: Tokens, layered: Set[Tensor], idle: Set[Tensor]) -> bool:
+    """Whether a node of an attention reads, place by place, what layers do not compute."""
+    return any(
+        tensor not in layered and tensor not in idle and tokens.has(tensor)
+        for place, tensor in enumerate(node.inputs)
+        if not tensor.is_empty() and place not in SIZING.get(node.op, ())
+    )
 
 
 def _told(dim: Dim, length: int) -> int:
@@ -245,7 +282,7 @@ def _is_sequencewise(node: Node, one: Attention, tokens: Tokens, opset: int) -> 
         return True
     if subgraphs(node) or node.domain:
         return False
-    if node.op in ELEMENTWISE or node.op in _MOVES:
+    if node.op in PER_ELEMENT or node.op in _MOVES:
         return True
     if node.op == "MatMul":
         return not tokens.counts_at(node.inputs[0], -1)

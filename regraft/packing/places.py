@@ -47,15 +47,15 @@ class Spans:
     """Values of a graph that say from where to where sequences go.
 
     Attributes:
-        count: int64[], how many there are.
-        starts, ends: int64[B], of each among the packed tokens.
-        offsets: int64[B], of its first token in its row of the padded batch.
+        starts, ends: int64[B, 1], of each that has a token among the packed tokens.
+        firsts, lasts: int64[B, 2], its number and the place of its first token in the padded batch; both after the
+            last.
     """
 
-    count: Tensor
     starts: Tensor
     ends: Tensor
-    offsets: Tensor
+    firsts: Tensor
+    lasts: Tensor
 
 
 class Placing:
@@ -103,13 +103,15 @@ class Placing:
         made = [self.build(term) for term in (source, slots, op.Shape(slots), segments)]
         return Places(made[0], *made)
 
-    def sequences(self) -> Spans:
-        """Where each sequence lies in one row of all tokens, those among them that are hidden between others."""
-        kept = self.kept(whole=True)
-        lengths = op.ReduceSum(kept, axes=[1], keepdims=0)
-        ends = op.CumSum(lengths, 0)
-        count = op.Reshape(op.Shape(lengths), np.array([], np.int64))
-        return Spans(*(self.build(t) for t in (count, ends - lengths, ends, op.ArgMax(kept, axis=1, keepdims=0))))
+    def sequences(self, whole: bool) -> Spans:
+        """Where each sequence that has a token lies in one row of all tokens; `whole` as in `open`."""
+        kept = self.kept(whole)
+        lengths = op.ReduceSum(kept, axes=[1], keepdims=1)
+        ends, first = op.CumSum(lengths, 0), op.ArgMax(kept, axis=1, keepdims=1)
+        firsts = op.Concat(_counted(lengths, 0) - 1, first, axis=1)
+        lasts = op.Concat(_counted(lengths, 0), first + lengths, axis=1)
+        filled = op.Gather(op.NonZero(lengths), 0, axis=0)
+        return Spans(*(self.build(op.Gather(t, filled, axis=0)) for t in (ends - lengths, ends, firsts, lasts)))
 
     def fixed(self, shape: PackedShape) -> Places:
         """Rows of some tokens."""

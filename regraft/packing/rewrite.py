@@ -17,7 +17,8 @@ from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
 from regraft.packing.fits import PackedShape, write_shape
-from regraft.packing.loops import Loops
+from regraft.packing.loops import Loops, is_cut
+from regraft.packing.padding import find_idle
 from regraft.packing.places import Places, Placing, Spans
 from regraft.packing.segments import Segments
 from regraft.packing.tokens import BATCH, SEQUENCE, Tokens
@@ -25,7 +26,7 @@ from regraft.packing.zones import Ways, Zones
 from regraft.pipelines.pass_ import Context, label
 from regraft.regions.attention import Attention, look_at
 from regraft.regions.lookups import LAYOUT, SHAPE_ONLY
-from regraft.regions.mask import find_maskings
+from regraft.regions.mask import computed_by_layers, find_maskings
 from regraft.regions.origin import origin
 from regraft.rewriting.build import Builder
 from regraft.rewriting.node_pass import builder
@@ -157,17 +158,22 @@ class Packer:
             attentions = self.attentions()
             results = [] if self.segmented else [self._result(one) for one in attentions]
             outputs = [self._declared(tensor) for tensor in self.model.graph.outputs]
+            idle = self._idle(attentions) if self.looped else set()
+            if self.looped and not idle:
+                self.context.note(
+                    "attention reads more than what is padding, and cuts it for each sequence; where that is not so, "
+                    "simplify-gather and simplify-mask in front show it"
+                )
             with Editor(self.model) as edit:
                 placing = self._placing(edit)
-                places = (
-                    placing.open(self.segmented or self.looped) if self.shape is None else placing.fixed(self.shape)
-                )
-                read = {node: list(node.inputs) for node in self.model.graph.nodes} if self.looped else {}
+                whole = self.segmented or (self.looped and not idle)
+                places = placing.open(whole) if self.shape is None else placing.fixed(self.shape)
+                read = {node: list(node.inputs) for node in self.model.graph.nodes}
                 zones = self._zoned(edit, placing, places, attentions, results)
                 if self.looped:
-                    edit.remove_unread([*self.model.graph.nodes, *zones.added])
-                    self.spans = placing.sequences()
-                    loops = Loops(edit, zones, self.spans, read)
+                    edit.remove_unread([*read, *zones.added])
+                    self.spans = placing.sequences(whole)
+                    loops = Loops(edit, zones, self.spans, read, idle)
                     for one, result in zip(attentions, results, strict=True):
                         inside = _inside([one], self.tokens)
                         loops.put(one, result, [node for node in read if node in inside])
@@ -199,6 +205,15 @@ class Packer:
         if found is None:
             raise PassError(f"the heads of '{label(one.softmax)}' are not merged into tokens again")
         return found
+
+    def _idle(self, attentions: list[Attention]) -> set[Tensor]:
+        """What attention leaves out where it sees no padding; nothing where it reads more that differs by place."""
+        mask, graph = self.sequences.mask, self.model.graph
+        found = find_idle(attentions, graph, mask, self.tokens) if len(mask.shape or ()) == 2 else set()
+        layered = computed_by_layers(graph)
+        nodes = [node for node in _inside(attentions, self.tokens) if not layered.isdisjoint(node.outputs)]
+        is_more = any(one.causal for one in attentions) or any(is_cut(n, self.tokens, layered, found) for n in nodes)
+        return set() if is_more else found
 
     def _builder(self, edit: Editor, added: list[Node]) -> Builder:
         graph = self.model.graph
@@ -283,10 +298,10 @@ class Packer:
         feed("segment_ids", places.segments, packed)
         feed("repack_index", places.places, packed)
         if self.spans is not None:
-            feed("sequence_count", self.spans.count, [])
-            feed("sequence_starts", self.spans.starts, [batch])
-            feed("sequence_ends", self.spans.ends, [batch])
-            feed("sequence_offsets", self.spans.offsets, [batch])
+            feed("sequence_starts", self.spans.starts, ["sequences", 1])
+            feed("sequence_ends", self.spans.ends, ["sequences", 1])
+            feed("sequence_firsts", self.spans.firsts, ["sequences", 2])
+            feed("sequence_lasts", self.spans.lasts, ["sequences", 2])
         inputs = list(graph.inputs)
         to_host(self.model, values, self.context, rule="packing")
         drop_inputs(self.model, inputs)

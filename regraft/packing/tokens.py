@@ -24,10 +24,12 @@ SIZING = {
 }
 """Operands that say how large a result is, or which part of another is meant."""
 
-_PER_ELEMENT = ELEMENTWISE | {
+PER_ELEMENT = ELEMENTWISE | {
     *("Celu", "Dropout", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu", "QuantizeLinear"),
     *("DequantizeLinear", "Selu", "Softplus", "Softsign", "Swish", "ThresholdedRelu"),
 }
+"""Operators that work element by element, or do in inference."""
+
 _MOVES = frozenset({"Reshape", "Flatten", "Transpose", "Unsqueeze", "Squeeze", "Identity", "Expand"})
 _NORMS = frozenset({"LayerNormalization", "RMSNormalization", "ai.onnx::SimplifiedLayerNormalization"})
 _ALONG = frozenset({"Softmax", "LogSoftmax", "Split", "Concat", "ArgMax", "ArgMin", "TopK"})
@@ -73,7 +75,7 @@ class Tokens:
         kind = schema.kind(node)
         if not all(self.are_apart(out) for out in node.outputs if out.name):
             return False
-        if kind in _PER_ELEMENT:
+        if kind in PER_ELEMENT:
             return all(self._is_aligned(t, node.outputs[0]) for t in node.inputs if not t.is_empty())
         if kind in _MOVES:
             return kind == "Transpose" or self._order(node.inputs[0]) == self._order(node.outputs[0])

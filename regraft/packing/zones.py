@@ -27,7 +27,7 @@ from regraft.pipelines.pass_ import label
 from regraft.regions.lookups import SHAPE_ONLY
 from regraft.rewriting.node_pass import builder
 from regraft.rewriting.term import Given, Term, op
-from regraft.shapes.dims import Dim, symbol
+from regraft.shapes.dims import Dim
 
 State = Literal["fixed", "sized", "mask", "given", "packed", "padded", "result"]
 """What a value is computed of: constants; sizes too; the mask too; inputs that hold tokens too. Or it lies in the
@@ -350,13 +350,13 @@ class Zones:
     def _told(self, node: Node, packed: bool) -> Term | None:
         """The shape that `node` asks for, where its dimensions are numbers, sequences and tokens."""
         dims = self.tokens.facts[node.inputs[0]].dims
-        known: dict[Dim, Any] = {symbol(BATCH): np.array([0]), symbol(SEQUENCE): np.array([1])}
-        if node.op != "Shape" or dims is None or not all(isinstance(dim, int) or dim in known for dim in dims):
+        if node.op != "Shape" or dims is None:
             return None
-        dims = dims[slice(node.attrs.get("start", 0), node.attrs.get("end"))]
         size = op.Shape(Given(self.ways.places.places)) if packed else Given(self.ways.places.size)
-        parts = [Given(np.array([d])) if isinstance(d, int) else op.Gather(size, known[d], axis=0) for d in dims]
-        return op.Concat(*parts, axis=0) if len(parts) > 1 else parts[0] if parts else None
+        parts = [_sized(dim, size) for dim in dims[slice(node.attrs.get("start", 0), node.attrs.get("end"))]]
+        if not parts or None in parts:
+            return None
+        return op.Concat(*parts, axis=0) if len(parts) > 1 else parts[0]
 
     def _packed_like(self, source: Tensor) -> Tensor:
         """A value with the shape of `source` in the packed zone."""
@@ -376,6 +376,21 @@ class Zones:
 
 
 _ALL = np.array([-1])
+
+
+def _sized(dim: Dim, size: Term) -> Term | None:
+    """A dimension as int64[1], where it is a number, or one times sequences, tokens or both; else None."""
+    if isinstance(dim, int):
+        return Given(np.array([dim]))
+    if len(dim.terms) != 1:
+        return None
+    ((names, factor),) = dim.terms.items()
+    places = {(BATCH,): [0], (SEQUENCE,): [1], (BATCH, SEQUENCE): [0, 1]}.get(names)
+    if places is None:
+        return None
+    parts = [op.Gather(size, np.array([place]), axis=0) for place in places]
+    counted = parts[0] if len(parts) == 1 else parts[0] * parts[1]
+    return counted if factor == 1 else counted * factor
 
 
 def _lead(layout: tuple[int, int], rank: int) -> list[int]:

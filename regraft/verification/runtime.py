@@ -31,6 +31,7 @@ from regraft.verification.vectors import received
 
 Runnable = Model | onnx.ModelProto | str | os.PathLike[str]
 
+_SLOWER = ["SkipLayerNormFusion"]  # its CPU kernel is slower than those of the two operators that it replaces
 _FATAL = 4  # ONNX Runtime's severity that leaves warnings and errors to the exceptions
 _NOISE = re.compile(  # the code of the error, and the line and signature of the C++ function that found it
     r"\[ONNXRuntimeError\] : \d+ : \w+ : "
@@ -286,7 +287,9 @@ def _session(model: str | bytes, options: Any) -> Any:
     import onnxruntime
 
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"], disabled_optimizers=_SLOWER
+        )
     except onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented as error:
         raise NoKernel(f"ONNX Runtime refuses the model: {_one_line(error)}") from error
     except Exception as error:  # as above

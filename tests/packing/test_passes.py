@@ -25,6 +25,8 @@ PIPELINES = {
     "unpacked": "unpack-attention",
     "unpacked static": "unpack-attention{form=static,"
     f"rows={ROWS},tokens={TOKENS},max-valid-num={MOST},segment-max-size={LONGEST}}}",
+    "loop": "convert-opset{version=13,only=older},unpack-attention{form=loop}",
+    "loop simplified": "convert-opset{version=13,only=older},simplify-gather,simplify-mask,unpack-attention{form=loop}",
 }
 MODELS = (
     *(f"bert-cls-{kind}" for kind in ("eager-ts", "eager-dynamo", "sdpa-ts", "sdpa-dynamo", "sdpa-dynamo-op23")),
@@ -103,7 +105,11 @@ def _feeds(model: Model, lengths: np.ndarray, random: np.random.Generator) -> di
 
 
 @pytest.mark.parametrize(
-    ("spoiled", "form"), [("segment_ids", "rows"), ("position_ids", "rows"), ("unpack_index", "unpacked")]
+    ("spoiled", "form"),
+    [
+        *(("segment_ids", "rows"), ("position_ids", "rows"), ("unpack_index", "unpacked")),
+        ("sequence_starts", "loop simplified"),
+    ],
 )
 def test_negative_controls(spoiled: str, form: str, artifacts: Path) -> None:
     """A segment that two share, positions that go on, lengths that are off by one: each is seen in the outputs."""
@@ -118,8 +124,12 @@ def test_negative_controls(spoiled: str, form: str, artifacts: Path) -> None:
         "segment_ids": np.minimum(fed.get("segment_ids", 0), 1),
         "position_ids": np.arange(fed["position_ids"].size).reshape(fed["position_ids"].shape) % 64,
         "unpack_index": np.maximum(fed["unpack_index"] - 1, 0),
+        "sequence_starts": np.maximum(fed.get("sequence_starts", 0) - 1, 0),
     }[spoiled]
-    found = device.run({**fed, spoiled: wrong.astype(fed[spoiled].dtype)})
+    spoilt = {**fed, spoiled: wrong.astype(fed[spoiled].dtype)}
+    if spoiled == "sequence_starts":  # as many tokens in all
+        spoilt["sequence_ends"] = np.append(spoilt[spoiled][1:], fed["sequence_ends"][-1:], axis=0)
+    found = device.run(spoilt)
     assert max(np.abs(found[name] - right[name]).max() for name in right) > 1e-3
 
 

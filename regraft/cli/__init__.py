@@ -36,6 +36,7 @@ COMMANDS = (
     "serve",
     "pack-lengths",
     "load-test",
+    "export-triton",
     "report",
     "why",
     "precision-plan",

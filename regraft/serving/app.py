@@ -110,22 +110,22 @@ class _Api:
 
     def routes(self) -> list[Route]:
         of_model: list[tuple[str, str, Endpoint]] = [
+            ("POST", "/infer", self._infer),  # looked for first, as it comes most
             ("GET", "", self._metadata),
             ("GET", "/ready", self._model_ready),
             ("GET", "/config", self._config),
-            ("POST", "/infer", self._infer),
         ]
         guarded = [
+            *((method, f"/v2/models/{{name}}{path}", call) for method, path, call in of_model),
+            *((method, f"/v2/models/{{name}}/versions/{{version}}{path}", call) for method, path, call in of_model),
             ("GET", "/metrics", self._metrics),
             ("GET", "/v2", self._server),
             ("POST", "/v2/repository/index", self._index),
-            *((method, f"/v2/models/{{name}}{path}", endpoint) for method, path, endpoint in of_model),
-            *((method, f"/v2/models/{{name}}/versions/{{version}}{path}", call) for method, path, call in of_model),
         ]
         return [
+            *(Route(path, self._guarded(endpoint), methods=[method]) for method, path, endpoint in guarded),
             Route("/v2/health/live", self._live),
             Route("/v2/health/ready", self._ready),
-            *(Route(path, self._guarded(endpoint), methods=[method]) for method, path, endpoint in guarded),
         ]
 
     def _guarded(self, endpoint: Endpoint) -> Endpoint:

@@ -15,7 +15,7 @@ import uvicorn
 
 from regraft.errors import RegraftError
 from regraft.serving.app import Access, make_app
-from regraft.serving.model import Options, open_model
+from regraft.serving.model import Options, ServedModel, open_model
 from regraft.serving.service import Service
 
 LINGER = 0.3
@@ -49,15 +49,8 @@ def serve(path: Path, options: Options, access: Access, place: Place, say: Calla
     with _listening(place) as listener:
         if access.token is None and not _is_loopback(listener):
             say("warning: whoever reaches this machine may ask the model: set --token, or REGRAFT_TOKEN")
-        asyncio.run(_serve(path, options, access, place, listener, say))
-
-
-async def _serve(
-    path: Path, options: Options, access: Access, place: Place, listener: socket.socket, say: Callable[[str], None]
-) -> None:
-    service = Service(model_name(path))
-    server = _Server(
-        uvicorn.Config(
+        service = Service(model_name(path))
+        config = uvicorn.Config(
             make_app(service, access),
             lifespan="off",
             log_level="error",
@@ -65,20 +58,35 @@ async def _serve(
             timeout_keep_alive=_KEEP_ALIVE,
             timeout_graceful_shutdown=int(place.drain) + 1,
         )
-    )
+
+        def open_() -> ServedModel:
+            return open_model(path, options, service.metrics.called, say)
+
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(_serve(service, open_, _Server(config), listener, place.drain, say))
+
+
+async def _serve(
+    service: Service,
+    open_: Callable[[], ServedModel],
+    server: uvicorn.Server,
+    listener: socket.socket,
+    drain: float,
+    say: Callable[[str], None],
+) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     address = f"http://{_written(listener)}/v2/models/{service.name}"
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        say(f"opening {path}")
-        service.model = await asyncio.to_thread(open_model, path, options, service.metrics.called, say)
+        say(f"opening {service.name}")
+        service.model = await asyncio.to_thread(open_)
         say(f"serving {address}")
         await asyncio.wait({serving, waiting := asyncio.create_task(ended.wait())}, return_when="FIRST_COMPLETED")
         waiting.cancel()
     finally:
-        await asyncio.to_thread(service.drain, place.drain)
+        await asyncio.to_thread(service.drain, drain)
         await asyncio.sleep(LINGER if service.model else 0)
         server.should_exit = True
         await serving

@@ -78,7 +78,7 @@ def over_http(service: Service, access: Access | None = None) -> Iterator[int]:
 
 @contextlib.contextmanager
 def process(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
-    """`regraft serve` with arguments, on a free port; the process, the model's address once it is ready, what it said."""
+    """`regraft serve` with arguments, on a free port; the process, the model's address when it is ready, what it said."""
     command = [
         sys.executable,
         "-c",

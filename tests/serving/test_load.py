@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+pytest.importorskip("httpx")
 pytest.importorskip("uvicorn")
 pytest.importorskip("starlette")
 
 from starlette.responses import Response
 
+import regraft
 from regraft.cli import cli
 from regraft.serving.client import Server, ServerError
 from regraft.serving.load import Result as LoadResult
@@ -28,6 +30,7 @@ from regraft.serving.load import find_rate
 from regraft.serving.protocol import InferRequest, Metadata, encode_response
 from regraft.serving.requests import Batch, Expected, Inputs, LoadError
 from regraft.verification.signature import Port
+from tests.serving.served import process
 from tests.serving.servers import app, of_session, serving
 
 KEYS = {"throughput", "mean_ms", "p50_ms", "p90_ms", "p99_ms", "max_ms", "requests", "errors", "wrong", "seconds"}
@@ -78,6 +81,16 @@ def test_answers_are_right(url: str, model: Path, how: tuple[object, ...]) -> No
     assert 0 < found["p50_ms"] <= found["p90_ms"] <= found["p99_ms"] <= found["max_ms"] <= found["seconds"] * 1e3
     rows = 3 if "--batch" in how else 1
     assert found["throughput"] == pytest.approx(20 * rows / found["seconds"])
+
+
+def test_regraft_serve_answers_each_as_if_alone(model: Path, tmp_path: Path) -> None:
+    """Requests of unlike lengths from many clients, packed together by the server."""
+    packed = regraft.load(model)
+    regraft.run(packed, "unpack-attention")
+    regraft.write_bundle(packed, tmp_path / "qa")
+    with process(tmp_path / "qa") as (_, address, _):
+        said = measured(address, "--clients", 16, "--requests", 20, "--check", model)
+    assert (said["requests"], said["errors"], said["wrong"]) == (320, {}, 0)
 
 
 def test_a_wrong_row_is_counted(model: Path) -> None:

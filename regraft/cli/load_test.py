@@ -82,7 +82,7 @@ def load_test(
     server scenario, and latency counts from when each was due. The exit code is 1 where --check found a wrong answer.
     """
     import asyncio
-    from itertools import islice
+    from itertools import islice, repeat
 
     from regraft.pipelines.progress import bars
     from regraft.runtime.packing import read_lengths
@@ -99,11 +99,9 @@ def load_test(
     path, metadata = asyncio.run(server.metadata(model, timeout))
     read = bundle or check
     inputs = Inputs.of_metadata(metadata) if read is None else Inputs.of_model(read)
-    reference = Reference(check, tolerance) if check else None
-    made = [
-        loads.Request.of(one, server, path, not json_tensors, reference.expected(one) if reference else None)
-        for one in islice(inputs.batches(values, batch, seed), min(total, DISTINCT))
-    ]
+    batches = islice(inputs.batches(values, batch, seed), min(total, DISTINCT))
+    pairs = Reference(check, tolerance).answered(batches) if check else zip(batches, repeat(None))
+    made = [loads.Request.of(one, server, path, not json_tensors, expected) for one, expected in pairs]
     load = loads.Load(server, made, seconds or (SERVER_SECONDS if by_rate else CLIENT_SECONDS), total, timeout)
 
     def measure(rate: float) -> Result:
@@ -155,4 +153,4 @@ def _say(result: Result, as_json: bool) -> None:
     table([["latency in ms", *values]], ["", *(name.removesuffix("_ms") for name in names)], range(1, len(names) + 1))
     echo(_errors(result))
     if result.wrong is not None:
-        echo(f"{count(result.wrong, 'wrong answer')}")
+        echo(count(result.wrong, "wrong answer"))

@@ -6,12 +6,13 @@ import asyncio
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from regraft.ir.weights import Array
 from regraft.serving.arrivals import Arrival, Arrivals, Schedule
 from regraft.serving.client import Answer, Connection, ConnectionFailure, Server
 from regraft.serving.protocol import ProtocolError, decode_response, encode_request
@@ -78,7 +79,7 @@ class Result:
 
     scenario: str
     throughput: float
-    latencies_ms: np.ndarray[Any, Any]
+    latencies_ms: Array
     requests: int
     errors: dict[str, int]
     wrong: int | None
@@ -238,12 +239,14 @@ class _Tally:
         )
 
 
-def _run(work: Any) -> bool:
+def _run(work: Coroutine[Any, Any, None]) -> bool:
     """Do what is to be done; whether it was ended from the keyboard."""
     try:
         asyncio.run(work)
     except KeyboardInterrupt:
         return True
+    except ExceptionGroup as group:  # of the tasks of a load, whose first failure ends the others
+        raise group.exceptions[0] from group
     return False
 
 

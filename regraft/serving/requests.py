@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -26,6 +26,8 @@ from regraft.verification.values import make_values
 
 DISTINCT = 2048
 """Requests unlike each other that a load has at the most; then they come again."""
+
+_ROOM = 2**30  # bytes of right answers that are kept
 
 _BY_TOKEN = ("index", "segment", "position", "mask", "bias")
 
@@ -141,9 +143,19 @@ class Reference:
     def __init__(self, path: Path, tolerance: float):
         self._session, self._tolerance = Session(path), tolerance
 
-    def expected(self, batch: Batch) -> Expected:
-        """The right answer. Raises RuntimeFailure where the model does not take the batch."""
-        return Expected(self._session.run(batch.inputs), self._session.outputs, batch, self._tolerance)
+    def answered(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Expected]]:
+        """Each batch with its right answer, as long as there is room for these.
+
+        Raises:
+            RuntimeFailure: the model does not take a batch.
+        """
+        room = _ROOM
+        for batch in batches:
+            outputs = self._session.run(batch.inputs)
+            yield batch, Expected(outputs, self._session.outputs, batch, self._tolerance)
+            room -= sum(value.nbytes for value in outputs.values())
+            if room < 0:
+                return
 
 
 @dataclass(frozen=True)

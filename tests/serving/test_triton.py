@@ -13,6 +13,7 @@ pytest.importorskip("tritonclient.grpc")
 
 import regraft
 from regraft.cli import cli
+from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.models.minilm import model_path
 from regraft.runtime import Session
@@ -178,6 +179,37 @@ def test_which_dimension_is_the_batch(
     x, n = (np.full(shape, number, np.float32) for number, shape in zip((3, 5), shapes, strict=True))
     (answer,) = server.infer("model", [{"x": x, "n": n}])
     np.testing.assert_array_equal(answer["y"], np.full(shapes[0], 15))
+
+
+def test_fixed_sizes_of_host_and_device(path: Path, tmp_path: Path) -> None:
+    model = rewritten(path, f"set-shapes{{batch=2,sequence=8}},{SPLIT}")
+    write_repository(model, tmp_path / "out", "qa", Serving())
+    server = Triton(tmp_path / "out")
+    assert {config.max_batch_size for config in server.configs.values()} == {0}
+    assert not any(config.HasField("dynamic_batching") for config in server.configs.values())
+    assert_as_alone(tmp_path / "out", "qa", model, requests(model, [(8, 5), (8, 8)]))
+
+
+def test_a_split_that_knows_no_sequences(tmp_path: Path) -> None:
+    """The device is fed one row for all: host and device become one model, which Triton gives batches of one shape."""
+    front = _parsed(
+        tmp_path,
+        """<ir_version: 8, opset_import: ["" : 17]> host (float[batch, 3] x) => (float[1, all] flat)
+        <int64[2] row = {1, -1}> { flat = Reshape(x, row) }""",
+    )
+    host = regraft.load(front)
+    device = _parsed(
+        tmp_path,
+        """<ir_version: 8, opset_import: ["" : 17]> device (float[1, all] flat) => (float[batch, 3] y)
+        <int64[2] rows = {-1, 3}> { twice = Add(flat, flat) y = Reshape(twice, rows) }""",
+    )
+    model = regraft.load(device)
+    model.host = Host(host, {"flat": "flat"}, [tensor.copy() for tensor in model.graph.outputs])
+    (exported,) = write_repository(model, tmp_path / "out", "flat", Serving(max_batch=5))
+    assert (exported.max_batch, exported.ragged) == (5, False)
+    asked = [{"x": np.arange(3 * rows, dtype=np.float32).reshape(rows, 3)} for rows in (1, 3)]
+    for request, answer in zip(asked, Triton(tmp_path / "out").infer("flat", asked), strict=True):
+        np.testing.assert_array_equal(answer["y"], 2 * request["x"])
 
 
 def test_names_are_quoted(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def export_triton(
     from regraft.serving.triton import Serving, write_repository
 
     serving = Serving(max_batch, max_delay_ms, instances, kind)
-    for one in write_repository(load(model), output, name or model.absolute().stem, serving):
+    own = model.absolute().name if model.is_dir() else model.stem
+    for one in write_repository(load(model), output, name or own, serving):
         batch = f"batches of up to {one.max_batch}" if one.max_batch else "one request at a time"
         echo(f"{output / one.name}: {batch}{', of unlike lengths' if one.ragged else ''}")

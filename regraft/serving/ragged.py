@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from onnx import NodeProto, TensorProto, ValueInfoProto
 from onnx.helper import (
+    OP_SET_ID_VERSION_MAP,
     make_graph,
     make_model,
     make_node,
@@ -176,7 +177,8 @@ def _model(
     opset: int,
 ) -> Model:
     graph = make_graph(nodes, "ragged", inputs, outputs, constants)
-    return from_proto(make_model(graph, opset_imports=[make_opsetid("", opset)], ir_version=8))
+    version = OP_SET_ID_VERSION_MAP["ai.onnx", opset]
+    return from_proto(make_model(graph, opset_imports=[make_opsetid("", opset)], ir_version=version))
 
 
 def _in_opset(model: Model, opset: int) -> Model:

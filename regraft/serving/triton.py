@@ -105,7 +105,6 @@ class _Repository:
 
     def write(self, model: Model) -> list[Exported]:
         form = Form.of(model)
-        _check(form)
         batched = form.together and isinstance(form.batch, str)
         if model.host is None:
             return [self._model(self._name, model, form, self._serving.max_batch if batched else 0)]
@@ -131,11 +130,6 @@ class _Repository:
             if not ragged:
                 raise TargetError("the packed model takes or gives what is neither by token nor by sequence")
             most = min(most, _surely(form.packed))
-            if most < 1:
-                raise TargetError(
-                    f"{form.packed.rows} rows of {form.packed.tokens} tokens cannot hold a sequence of "
-                    f"{form.packed.longest} for certain; pack with more tokens"
-                )
         return self._model(self._name, joined(model, form, ragged), form, most, ragged)
 
     def _model(self, name: str, model: Model, form: Form, most: int, ragged: bool = False) -> Exported:
@@ -217,19 +211,10 @@ class _Repository:
         (self._folder / name / CONFIG).write_text("\n".join(_lines(config)) + "\n", encoding="utf-8")
 
 
-def _check(form: Form) -> None:
-    for port in (*form.inputs, *form.outputs):
-        if port.kind != "tensor" or port.shape is None:
-            raise TargetError(f"'{port.name}' is {port}: Triton takes tensors whose number of dimensions is known")
-        if 0 in port.shape:
-            raise TargetError(f"'{port.name}' is {port}: Triton takes no tensor without elements")
-
-
 def _surely(shape: PackedShape) -> int:
-    """Sequences of any length that fit a packed batch, however they come."""
-    longest = min(shape.longest, shape.rows * shape.tokens)
-    room = shape.rows * shape.tokens // longest if shape.across_rows else shape.rows * (shape.tokens // longest)
-    return min(shape.sequences, room)
+    """Sequences that fit a packed batch, however long those are that it takes."""
+    rows, tokens = (1, shape.rows * shape.tokens) if shape.across_rows else (shape.rows, shape.tokens)
+    return min(shape.sequences, rows * (tokens // min(shape.longest, tokens)))
 
 
 def _tensor(port: Port, most: int, *, model: bool) -> dict[str, Any]:
@@ -238,13 +223,17 @@ def _tensor(port: Port, most: int, *, model: bool) -> dict[str, Any]:
     Args:
         model: whether it is a model's, whose tensor may have fewer dimensions than a configuration can say.
     """
+    if port.kind != "tensor" or port.shape is None:
+        raise TargetError(f"'{port.name}' is {port}: Triton takes tensors whose number of dimensions is known")
+    if 0 in port.shape:
+        raise TargetError(f"'{port.name}' is {port}: Triton takes no tensor without elements")
     try:
         name = datatype(port.dtype)
     except ProtocolError as error:
         raise TargetError(f"'{port.name}': {error}") from error
     if name == "BF16":
         raise TargetError(f"'{port.name}' is bfloat16, which Triton's ONNX Runtime does not take; convert it")
-    dims = [dim if isinstance(dim, int) else -1 for dim in (port.shape or ())][1 if most else 0 :]
+    dims = [dim if isinstance(dim, int) else -1 for dim in port.shape][1 if most else 0 :]
     kind = "STRING" if name == "BYTES" else name
     said: dict[str, Any] = {"name": port.name, "data_type": _Word(f"TYPE_{kind}"), "dims": dims or [1]}
     if not dims and most and model:

@@ -15,7 +15,7 @@ from regraft import shapes
 from regraft.errors import RegraftError
 from regraft.ir.model import Model
 from regraft.ir.weights import Array
-from regraft.packing.fits import PackedShape, read_shape
+from regraft.packing.fits import PackedShape, Way, read_shape, read_way
 from regraft.verification.inputs import reader
 from regraft.verification.meaning import meaning
 from regraft.verification.signature import Port
@@ -53,7 +53,7 @@ class Form:
         mask: the input that says which tokens are there, [B, S], or how many, [B]; None where none does: then rows of
             unlike lengths are not put into one batch.
         packed: the fixed shape of a packed model.
-        ragged: whether the device takes the tokens of all sequences in one row, as many as they are.
+        packing: how attention keeps sequences apart in a packed model.
         together: whether several requests may share a batch.
     """
 
@@ -63,7 +63,7 @@ class Form:
     sequence: int | str | None
     mask: str | None
     packed: PackedShape | None
-    ragged: bool
+    packing: Way | None
     together: bool
 
     @classmethod
@@ -84,8 +84,12 @@ class Form:
         masks = [p.name for p in inputs if kinds.get(p.name) == ("mask" if len(p.shape or ()) == 2 else "length")]
         mask = masks[0] if len(masks) == 1 and isinstance(sequence, str) else None
         packed = read_shape(model.metadata)
-        ragged = model.host is not None and any(v.shape == [1, "tokens"] for v in model.graph.inputs)
-        return cls(inputs, outputs, batch, sequence, mask, packed, ragged, together)
+        return cls(inputs, outputs, batch, sequence, mask, packed, read_way(model.metadata), together)
+
+    @property
+    def ragged(self) -> bool:
+        """Whether the device takes the tokens of all sequences in one row, as many as they are."""
+        return self.packing is not None and self.packed is None
 
     @property
     def most(self) -> int | None:
@@ -122,19 +126,27 @@ class Form:
         count, width = len(next(iter(batch.values()))), 1 if self.sequence is None else self._width(batch)
         return int(self._spans(batch, count, width)[1].sum()) if self.ragged else count * width
 
-    def joined(self, rows: Sequence[Row]) -> dict[str, Array]:
-        """A batch of rows, padded with zeros to the longest; to all of its sequences where their number is fixed."""
+    def joined(self, rows: Sequence[Row], width: int = 0) -> dict[str, Array]:
+        """A batch of rows, padded with zeros to the longest; to all of its sequences where their number is fixed.
+
+        Args:
+            width: tokens to pad to at the least.
+        """
         if not self.together:
             return dict(rows[0].inputs)
         count = self.batch if isinstance(self.batch, int) else len(rows)
         made: dict[str, Array] = {}
         for port in self.inputs:
             values = [row.inputs[port.name] for row in rows]
-            shape = tuple(map(max, zip(*(value.shape for value in values), strict=True)))
+            shape = tuple(map(max, zip(*(value.shape for value in values), self._least(port, width), strict=True)))
             batch = made[port.name] = np.zeros((count, *shape), values[0].dtype)
             for i, value in enumerate(values):
                 batch[i, ...][tuple(map(slice, value.shape))] = value
         return made
+
+    def _least(self, port: Port, width: int) -> tuple[int, ...]:
+        """The sizes that a row of an input has in a batch at the least."""
+        return tuple(width if dim == self.sequence and isinstance(dim, str) else 0 for dim in (port.shape or ())[1:])
 
     def parted(self, outputs: Arrays, rows: Sequence[Row]) -> list[dict[str, Array]]:
         """What a batch gave for each of its rows."""

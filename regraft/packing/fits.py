@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
@@ -14,7 +14,13 @@ from regraft.packing.arrival import next_fit
 from regraft.packing.limits import Limits
 
 KEY = "regraft.packed"
-"""Metadata of a model."""
+"""Metadata of a model: the fixed shape."""
+
+WAY = "regraft.packing"
+"""Metadata of a model: how attention keeps sequences apart."""
+
+Way = Literal["segments", "gather", "loop"]
+"""Each sees its segment of a row; or one sequence a row, gathered; or one a turn of a loop."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,14 @@ class PackedShape:
 def write_shape(metadata: dict[str, str], shape: PackedShape) -> None:
     """Say in a model's metadata what it takes."""
     metadata[KEY] = json.dumps(asdict(shape), separators=(",", ":"))
+
+
+def read_way(metadata: Mapping[str, str]) -> Way | None:
+    """How a model is packed; None where it is not. Raises ModelError where its metadata are damaged."""
+    said = metadata.get(WAY)
+    if said is not None and said not in get_args(Way):
+        raise ModelError(f"the metadata {WAY} are damaged: {said!r} is none of {', '.join(get_args(Way))}; remove them")
+    return cast(Way | None, said)
 
 
 def read_shape(metadata: Mapping[str, str]) -> PackedShape | None:

@@ -16,7 +16,7 @@ from regraft.ir.graph import Node, Tensor, Variable
 from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
-from regraft.packing.fits import PackedShape, write_shape
+from regraft.packing.fits import WAY, PackedShape, write_shape
 from regraft.packing.loops import Loops, is_cut
 from regraft.packing.padding import find_idle
 from regraft.packing.places import Places, Placing, Spans
@@ -306,6 +306,7 @@ class Packer:
         to_host(self.model, values, self.context, rule="packing")
         drop_inputs(self.model, inputs)
         self._infer()
+        self.model.metadata[WAY] = "segments" if self.segmented else "loop" if self.looped else "gather"
         if self.shape is not None:
             write_shape(self.model.metadata, self.shape)
 

@@ -313,7 +313,7 @@ def test_defaults(artifacts: Path) -> None:
     model = regraft.load(artifacts / "pytorch/bert-qa-eager-dynamo.onnx")
     assert default_policy(model, FORM) == Padded(16)
     assert default_policy(model, replace(FORM, batch=6)) == Padded(6)
-    assert default_policy(model, replace(FORM, ragged=True)) == ByTokens(512)
+    assert default_policy(model, replace(FORM, packing="gather")) == ByTokens(512)
     assert default_policy(model, replace(FORM, packed=SHAPE)) == Fixed(SHAPE)
     assert default_policy(model, replace(FORM, together=False)) == Padded(1)
 

@@ -21,7 +21,7 @@ FORM = Form(
     sequence="seq",
     mask="mask",
     packed=None,
-    ragged=False,
+    packing=None,
     together=True,
 )
 

@@ -1,0 +1,80 @@
+"""Which way is the fastest for these lengths on this machine: the formula leaves a few, a short measurement decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from regraft.batching.cost import Cost
+from regraft.batching.form import Row
+from regraft.batching.ways import Way
+
+FEW, ROUNDS = 4, 3
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A way, and what it was expected and found to take.
+
+    Attributes:
+        predicted: seconds of all rows, by the formula.
+        measured: the same by the clock, the median of some rounds; None of those that the formula left out.
+    """
+
+    way: Way
+    predicted: float
+    measured: float | None = None
+
+
+def choose(ways: Sequence[Way], rows: Sequence[Row], *, few: int = FEW, rounds: int = ROUNDS) -> list[Choice]:
+    """The ways, the best one first, those that were measured before those that were not.
+
+    Args:
+        rows: sequences such as are to come, as they come; they are run `rounds` times in each way that is measured.
+        few: ways that are measured.
+    """
+    costs = {id(way.run): calibrate(way, rows) for way in {id(way.run): way for way in ways}.values()}
+    expected = [Choice(way, predict(way, costs[id(way.run)], rows)) for way in ways]
+    expected.sort(key=lambda choice: choice.predicted)
+    tried, left = expected[:few], expected[few:]
+    seconds = np.array([[_seconds(choice.way, rows) for choice in tried] for _ in range(rounds)])
+    measured = [
+        Choice(choice.way, choice.predicted, float(spent))
+        for choice, spent in zip(tried, np.median(seconds, axis=0), strict=True)
+    ]
+    return [*sorted(measured, key=lambda choice: choice.measured or 0.0), *left]
+
+
+def calibrate(way: Way, rows: Sequence[Row]) -> Cost:
+    """What calls of a model cost, by a few calls of a few of the rows."""
+    ordered = sorted(rows, key=lambda row: row.length)
+    short, middle, long = ordered[0], ordered[len(ordered) // 2], ordered[-1]
+    calls = [[short], [middle], [long], [short] * 8, [middle] * 4, [long] * 2, [*ordered[:: max(len(ordered) // 8, 1)]]]
+    if way.form.most is not None:
+        calls = [call[: way.form.most] for call in calls]
+    calls = [[call[i] for i in group] for call in calls for group in way.groups(call)[:1]]
+    return Cost.fit([way.work(call) for call in calls], [_least(way, call) for call in calls])
+
+
+def predict(way: Way, cost: Cost, rows: Sequence[Row]) -> float:
+    """Seconds of all rows."""
+    return sum(cost.seconds(way.work([rows[i] for i in group])) for group in way.groups(rows))
+
+
+def _least(way: Way, call: Sequence[Row], runs: int = 3) -> float:
+    """The least seconds of a call, after one that warms it up."""
+    way.call(call)
+    return min(_timed(way, call) for _ in range(runs))
+
+
+def _timed(way: Way, call: Sequence[Row]) -> float:
+    started = perf_counter()
+    way.call(call)
+    return perf_counter() - started
+
+
+def _seconds(way: Way, rows: Sequence[Row]) -> float:
+    return sum(_timed(way, [rows[i] for i in group]) for group in way.groups(rows))

@@ -1,0 +1,68 @@
+"""What a call costs, by a formula that a few calls calibrate.
+
+A layer of width H takes 4nH(6H + n) operations for a row of n tokens: what works token by token grows with n, scores of
+attention with n². A call takes
+
+    seconds = fixed + token · tokens + square · squares + sequence · sequences
+
+where `squares` are the sums of squares of the rows that attention sees, and the last is what a loop takes a turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from regraft.batching.form import Form
+from regraft.ir.weights import Array
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of each thing that a call does."""
+
+    fixed: float
+    token: float
+    square: float
+    sequence: float
+
+    @classmethod
+    def fit(cls, works: Sequence[Array], seconds: Sequence[float]) -> Cost:
+        """What comes nearest to measured calls, in parts of what each took; nothing takes less than no time.
+
+        Args:
+            works: of each call; see `work`.
+        """
+        table = np.array(works, np.float64) / np.array(seconds)[:, None]
+        found, kept = np.zeros(table.shape[1]), list(range(table.shape[1]))
+        while kept:
+            found[:] = 0
+            found[kept] = np.linalg.lstsq(table[:, kept], np.ones(len(table)), rcond=None)[0]
+            if found.min() >= 0:
+                break
+            kept.remove(int(found.argmin()))
+        return cls(*found.tolist())
+
+    def seconds(self, done: Array) -> float:
+        """Of a call that does this work."""
+        return float(np.array([self.fixed, self.token, self.square, self.sequence]) @ done)
+
+
+def work(form: Form, lengths: Sequence[int], width: int = 0) -> Array:
+    """What a call does: 1, tokens, squares, sequences.
+
+    Args:
+        lengths: of its sequences.
+        width: tokens that they are padded to at the least.
+    """
+    count, longest, total = len(lengths), max(*lengths, width, 0), sum(lengths)
+    if form.packed is not None:
+        rows, tokens = form.packed.rows, form.packed.tokens
+        apart = form.packed.sequences * form.packed.longest**2
+        return np.array([1, rows * tokens, rows * tokens**2 if form.packing == "segments" else apart, rows])
+    if form.packing is None:
+        return np.array([1, count * longest, count * longest**2, count])
+    squares = {"segments": total**2, "gather": count * longest**2, "loop": sum(n * n for n in lengths)}
+    return np.array([1, total, squares[form.packing], count])

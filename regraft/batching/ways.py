@@ -1,0 +1,71 @@
+"""The ways in which sequences of unlike lengths can be run: which model, and which of them share a call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from regraft.batching.cost import work
+from regraft.batching.form import Form, Row
+from regraft.batching.policy import ByTokens, Fixed, Padded, Policy
+from regraft.ir.weights import Array
+
+Run = Callable[[dict[str, Array]], dict[str, Array]]
+"""A call: a batch's inputs by name to its outputs, as `Session.run`."""
+
+CALLS = (256, 512, 1024, 2048)
+"""Tokens of a call of a packed model, of which the best is looked for."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """A model that is run, and a policy of its calls.
+
+    Attributes:
+        model: what it is, as users read it; empty where there is only one.
+        width: tokens that rows are padded to at the least.
+    """
+
+    model: str
+    form: Form
+    run: Run
+    policy: Policy
+    width: int = 0
+
+    @property
+    def name(self) -> str:
+        policy = f"padded to {self.width}" if self.width else self.policy.name
+        return f"{self.model}: {policy}" if self.model else policy
+
+    def groups(self, rows: Sequence[Row]) -> list[list[int]]:
+        """The rows of each call."""
+        return self.policy.groups([row.length for row in rows])
+
+    def call(self, rows: Sequence[Row]) -> list[dict[str, Array]]:
+        """What each of the rows of one call gets."""
+        return self.form.parted(self.run(self.form.joined(rows, self.width)), rows)
+
+    def work(self, rows: Sequence[Row]) -> Array:
+        """What one call does; see `cost.work`."""
+        return work(self.form, [row.length for row in rows], self.width)
+
+
+def find_ways(model: str, form: Form, run: Run, *, batch: int, longest: int) -> list[Way]:
+    """The ways of one model.
+
+    Args:
+        batch: rows of a call, where nothing else says how many.
+        longest: tokens of the longest sequence.
+    """
+    if not form.together:
+        return [Way(model, form, run, Padded(1))]
+    if form.packed is not None:
+        return [Way(model, form, run, Fixed(form.packed))]
+    if isinstance(form.batch, int):
+        return [Way(model, form, run, Padded(form.batch))]
+    if form.packing is None:
+        batches = [Padded(batch), Padded(batch, ordered=True), Padded(1)]
+        return [Way(model, form, run, policy) for policy in batches]
+    ordered = form.packing == "gather"  # what it pads attention to is the longest of a call
+    sizes = [tokens for tokens in CALLS if tokens >= longest] or [longest]
+    return [Way(model, form, run, ByTokens(tokens, ordered=ordered)) for tokens in sizes]

@@ -51,6 +51,15 @@ _COUNT = click.IntRange(min=1)
     show_default=True,
     help="In which what was accepted is answered when the server is ended.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["uvicorn", "ray"]),
+    default="uvicorn",
+    show_default=True,
+    help="One process, or Ray Serve's replicas.",
+)
+@click.option("--replicas", type=_COUNT, metavar="N", help="Processes of --engine ray.  [default: 1]")
+@click.option("--max-replicas", type=_COUNT, metavar="N", help="Up to which Ray adds some under load.  [default: none]")
 def serve(
     bundle: Path,
     instances: int,
@@ -66,6 +75,9 @@ def serve(
     tokenizer: Path | None,
     deadline_ms: int | None,
     drain_seconds: float,
+    engine: str,
+    replicas: int | None,
+    max_replicas: int | None,
 ) -> None:
     """Serve a bundle, or an ONNX file, by the Open Inference Protocol: clients of Triton and KServe are clients of it.
 
@@ -77,15 +89,27 @@ def serve(
         raise click.UsageError("--batch and --tokens exclude each other")
     if token is not None and not (token and token.isascii() and token.isprintable() and " " not in token):
         raise click.UsageError("--token, or REGRAFT_TOKEN, must be printable ASCII without spaces")
+    if engine != "ray" and (replicas, max_replicas) != (None, None):
+        raise click.UsageError("--replicas and --max-replicas are for --engine ray")
+    if max_replicas is not None and max_replicas < (replicas or 1):
+        raise click.UsageError("--max-replicas is less than --replicas")
     try:
         from regraft.serving import app, model, server
+
+        if engine == "ray":
+            from regraft.serving import ray_engine
     except ModuleNotFoundError as error:
-        raise RegraftError(f"{error.name} is not installed: pip install 'regraft[serve]'") from error
+        extra = "ray" if (error.name or "").startswith("ray") else "serve"
+        raise RegraftError(f"{error.name} is not installed: pip install 'regraft[{extra}]'") from error
     deadline = None if deadline_ms is None else deadline_ms / 1e3
-    server.serve(
-        bundle,
-        model.Options(instances, threads or 0, timeout_ms / 1e3, batch, tokens, max_queued, tokenizer),
-        app.Access(max_body_mb * _MIB, token, deadline),
-        server.Place(host, port, drain_seconds),
-        lambda line: echo(line, err=True),
-    )
+    options = model.Options(instances, threads or 0, timeout_ms / 1e3, batch, tokens, max_queued, tokenizer)
+    access = app.Access(max_body_mb * _MIB, token, deadline)
+    place = server.Place(host, port, drain_seconds)
+    if engine == "ray":
+        ray_engine.serve_on_ray(bundle, options, access, place, ray_engine.Replicas(replicas or 1, max_replicas), _say)
+    else:
+        server.serve(bundle, options, access, place, _say)
+
+
+def _say(line: str) -> None:
+    echo(line, err=True)

@@ -97,7 +97,7 @@ class Access:
 
 
 def make_app(service: Service, access: Access) -> Starlette:
-    """The application; it answers `service.state` until the model is there."""
+    """The application; until the model is there it answers that it is starting."""
     return Starlette(
         routes=_Api(service, access).routes(),
         exception_handlers={RegraftError: _on_error, HTTPException: _on_http_error, Exception: _on_crash},

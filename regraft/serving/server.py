@@ -46,7 +46,7 @@ def serve(path: Path, options: Options, access: Access, place: Place, say: Calla
     Raises:
         RegraftError: the model cannot be opened, breaks its golden vectors, or the port cannot be had.
     """
-    with _listening(place) as listener:
+    with listening(place) as listener:
         if access.token is None and not _is_loopback(listener):
             say("warning: whoever reaches this machine may ask the model: set --token, or REGRAFT_TOKEN")
         service = Service(model_name(path))
@@ -77,7 +77,7 @@ async def _serve(
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    address = f"http://{_written(listener)}/v2/models/{service.name}"
+    address = f"http://{written(listener)}/v2/models/{service.name}"
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         say(f"opening {service.name}")
@@ -108,7 +108,7 @@ def model_name(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _listening(place: Place) -> Iterator[socket.socket]:
+def listening(place: Place) -> Iterator[socket.socket]:
     """A socket that is bound to where a server is to listen."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -131,6 +131,7 @@ def _is_loopback(listener: socket.socket) -> bool:
     return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
 
 
-def _written(listener: socket.socket) -> str:
+def written(listener: socket.socket) -> str:
+    """Where a socket listens, as an address has it."""
     host, port = listener.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

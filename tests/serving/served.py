@@ -31,6 +31,7 @@ JSON = {
     ]
 }
 INFER = "/v2/models/toy/infer"
+COMMAND = [sys.executable, "-c", "import regraft_command as r; r.main()"]
 
 
 @contextlib.contextmanager
@@ -79,15 +80,7 @@ def over_http(service: Service, access: Access | None = None) -> Iterator[int]:
 @contextlib.contextmanager
 def process(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     """`regraft serve` with arguments, on a free port; the process, the model's address when it is ready, what it said."""
-    command = [
-        sys.executable,
-        "-c",
-        "import regraft_command as r; r.main()",
-        "serve",
-        *map(str, arguments),
-        "--port",
-        "0",
-    ]
+    command = [*COMMAND, "serve", *map(str, arguments), "--port", "0"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as running:
         try:

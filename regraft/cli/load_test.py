@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regraft.cli.output import count, table
+from regraft.cli.output import count, duration, table
 from regraft.cli.parameters import PATH, as_json, command, seed
 from regraft.cli.terminal import block, echo
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 TOKEN = "REGRAFT_TOKEN"
 SERVER_SECONDS, CLIENT_SECONDS = 60.0, 600.0
 WRONG = 1  # exit code
+LATE_MS = 50.0  # that an arrival may be behind its schedule without a word
 
 _ABOVE_0 = click.FloatRange(min=0, min_open=True)
 
@@ -110,6 +111,12 @@ def load_test(
             result = loads.run_server_scenario(load, rate, clients, seed, p99, shown.end)
         if find_rate:
             echo(f"{rate:.4g} requests a second: {_latency(result)}", err=True)
+        if result.late_ms > LATE_MS:
+            late = duration(result.late_ms / 1e3)
+            echo(
+                f"requests were sent up to {late} late: this machine does not keep up with {rate:.4g} a second",
+                err=True,
+            )
         return result
 
     if find_rate:

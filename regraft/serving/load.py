@@ -74,6 +74,7 @@ class Result:
         wrong: sequences with a wrong answer; None where answers were not compared.
         seconds: from the first request to the last answer.
         rate: arrivals a second that were asked for; None where clients sent as fast as they were answered.
+        late_ms: by which the latest of the arrivals came behind its schedule; its latency has it.
         interrupted: whether it was ended from the keyboard.
     """
 
@@ -85,6 +86,7 @@ class Result:
     wrong: int | None
     seconds: float
     rate: float | None = None
+    late_ms: float = 0.0
     interrupted: bool = False
 
     def percentile(self, percent: float) -> float | None:
@@ -183,6 +185,7 @@ class _Tally:
     scenario: str
     advance: Callable[[], None]
     rate: float | None = None
+    late: float = 0.0
     latencies: dict[int, float] = field(default_factory=dict)
     rows: int = 0
     wrong: int = 0
@@ -197,7 +200,10 @@ class _Tally:
             async with asyncio.timeout_at(due + self.load.timeout):
                 answer = await connection.send(request.message)
             self.ended = time.monotonic()
-            self._count(number, request, answer, self.ended - due)
+            if self.ended - due > self.load.timeout:
+                self.fail(TIMEOUT)
+            else:
+                self._count(number, request, answer, self.ended - due)
         except TimeoutError:
             self.fail(TIMEOUT)
         except ConnectionFailure:
@@ -235,6 +241,7 @@ class _Tally:
             self.wrong if any(request.expected for request in self.load.requests) else None,
             seconds,
             self.rate,
+            self.late * 1e3,
             interrupted,
         )
 
@@ -290,9 +297,10 @@ async def _scheduled(load: Load, arrivals: Arrivals, connections: int, tally: _T
                 tally.begun = arrival.due if not number else tally.begun
                 group.create_task(answer(number, arrival))
                 number += 1
-            for late, delay in enumerate(arrivals.delays):
-                if late in tally.latencies:
-                    tally.latencies[late] += delay
+            tally.late = max(arrivals.delays, default=0.0)
+            for number, delay in enumerate(arrivals.delays):
+                if number in tally.latencies:
+                    tally.latencies[number] += delay
     finally:
         for connection in opened:
             connection.close()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 from regraft.batching.form import Form
 from regraft.errors import RegraftError
 from regraft.ir.model import Model
-from regraft.packing.arrival import next_fit
+from regraft.packing.arrival import best_fit, first_fit, next_fit
 from regraft.packing.fits import PackedShape
+from regraft.packing.limits import Array, Limits, Packing
 
 
 class Policy(Protocol):
@@ -20,6 +21,10 @@ class Policy(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def is_online(self) -> bool:
+        """Whether it does well with rows that come one by one."""
 
     def groups(self, lengths: Sequence[int]) -> list[list[int]]:
         """The numbers of the rows of each call, in the order in which calls are to be made.
@@ -43,6 +48,7 @@ class Padded:
 
     batch: int
     ordered: bool = False
+    is_online: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -69,6 +75,7 @@ class ByTokens:
     tokens: int
     rows: int | None = None
     ordered: bool = False
+    is_online: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -92,16 +99,26 @@ class ByTokens:
 
 @dataclass(frozen=True)
 class Fixed:
-    """As many rows as fit the fixed shape of a packed model, one behind the other, in the order in which they came."""
+    """As many rows as fit the fixed shape of a packed model.
+
+    Attributes:
+        algorithm: puts them into it: one of `regraft.runtime.packing.ALGORITHMS`.
+    """
 
     shape: PackedShape
+    algorithm: Callable[[Array, Limits], Packing] = next_fit
+
+    @property
+    def is_online(self) -> bool:
+        return self.algorithm in (next_fit, first_fit, best_fit)
 
     @property
     def name(self) -> str:
-        return f"packed, {self.shape.rows} × {self.shape.tokens}"
+        across = ", across rows" if self.shape.across_rows else f", {self.algorithm.__name__}"
+        return f"packed, {self.shape.rows} × {self.shape.tokens}{across}"
 
     def groups(self, lengths: Sequence[int]) -> list[list[int]]:
-        return next_fit(np.asarray(lengths, np.int64), self.shape.limits).groups()
+        return self.algorithm(np.asarray(lengths, np.int64), self.shape.limits).groups()
 
     def is_full(self, lengths: Sequence[int]) -> bool:
         return len(self.groups(lengths)) > 1

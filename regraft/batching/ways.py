@@ -9,6 +9,8 @@ from regraft.batching.cost import work
 from regraft.batching.form import Form, Row
 from regraft.batching.policy import ByTokens, Fixed, Padded, Policy
 from regraft.ir.weights import Array
+from regraft.packing.arrival import first_fit, next_fit
+from regraft.packing.histogram import first_fit_decreasing
 
 Run = Callable[[dict[str, Array]], dict[str, Array]]
 """A call: a batch's inputs by name to its outputs, as `Session.run`."""
@@ -17,7 +19,7 @@ CALLS = (256, 512, 1024, 2048)
 """Tokens of a call of a packed model, of which the best is looked for."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Way:
     """A model that is run, and a policy of its calls.
 
@@ -60,7 +62,8 @@ def find_ways(model: str, form: Form, run: Run, *, batch: int, longest: int) -> 
     if not form.together:
         return [Way(model, form, run, Padded(1))]
     if form.packed is not None:
-        return [Way(model, form, run, Fixed(form.packed))]
+        packers = [next_fit] if form.packed.across_rows else [next_fit, first_fit, first_fit_decreasing]
+        return [Way(model, form, run, Fixed(form.packed, packer)) for packer in packers]
     if isinstance(form.batch, int):
         return [Way(model, form, run, Padded(form.batch))]
     if form.packing is None:

@@ -14,9 +14,22 @@ if TYPE_CHECKING:
     from regraft.targeting.process import Limits
 
 
-@command("regraft bench model.onnx better.onnx", "regraft bench model.onnx better.onnx --inputs input_ids=8x128")
+@command(
+    "regraft bench model.onnx better.onnx",
+    "regraft bench model.onnx better.onnx --inputs input_ids=8x128",
+    "regraft bench model.onnx --lengths seed004 --rows 16 --tokens 256 --max-valid-num 40",
+)
 @model_argument("a")
-@model_argument("b")
+@click.argument("b", type=click.Path(exists=True, path_type=Path), required=False)
+@click.option("--lengths", metavar="FILE|SET", help="Compare ways to run sequences of these lengths, of A alone.")
+@click.option("--sequences", type=click.IntRange(min=1), default=64, show_default=True, help="Of them that are run.")
+@click.option("--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Sequences of a padded call.")
+@click.option("--rows", type=click.IntRange(min=1), help="Of a packed batch of fixed shape, to be compared too.")
+@click.option("--tokens", type=click.IntRange(min=1), help="In one of its rows.")
+@click.option("--max-valid-num", type=click.IntRange(min=1), help="Sequences in it.  [default: 4 a row]")
+@click.option("--rounds", type=click.IntRange(min=1), default=2, show_default=True, help="Of all ways, in turns.")
+@click.option("--wait-ms", type=click.FloatRange(min=0), default=5.0, show_default=True, help="For other sequences.")
+@click.option("--dump", type=click.Path(dir_okay=False, path_type=Path), help="Write what each sequence got, as CSV.")
 @click.option("--runs", type=click.IntRange(min=1), default=20, show_default=True, help="Runs of each that count.")
 @click.option("--threads", type=click.IntRange(min=0), default=1, show_default=True, help="Of one operator; 0: all.")
 @click.option(
@@ -31,7 +44,16 @@ if TYPE_CHECKING:
 @load
 def bench(
     a: Path,
-    b: Path,
+    b: Path | None,
+    lengths: str | None,
+    sequences: int,
+    batch: int,
+    rows: int | None,
+    tokens: int | None,
+    max_valid_num: int | None,
+    rounds: int,
+    wait_ms: float,
+    dump: Path | None,
     runs: int,
     threads: int,
     optimize: bool,
@@ -47,7 +69,24 @@ def bench(
 
     Models and bundles run in ONNX Runtime; with --trust a compiled bundle runs in its compiler's runtime, with the
     threads that it was compiled for, and its host part in ONNX Runtime.
+
+    With --lengths one model runs sequences of these lengths in every way there is: padded, sorted, one by one, and, in
+    each of its forms, packed. Each way's answers are held against those of a sequence alone, and requests that come by
+    chance tell how long one waits.
     """
+    if lengths is not None:
+        from regraft.cli.bench_lengths import Asked, compare_ways
+
+        if b is not None:
+            raise click.UsageError("--lengths compares ways to run one model: give no second one")
+        if (rows is None) != (tokens is None):
+            raise click.UsageError("a fixed shape needs --rows and --tokens")
+        most = max_valid_num or 4 * (rows or 0)
+        asked = Asked(lengths, batch, rows or 0, tokens or 0, most, sequences, rounds, threads, wait_ms / 1e3, seed)
+        compare_ways(a, asked, dump, as_json)
+        return
+    if b is None:
+        raise click.UsageError("two models are compared: name the second one, or give --lengths")
     from contextlib import ExitStack
 
     from regraft.files import loading

@@ -101,8 +101,8 @@ class Packing:
         return self.batches * self.limits.rows
 
     def groups(self) -> list[list[int]]:
-        """The sequences of each batch, in the caller's order."""
-        order = np.argsort(self.batch, kind="stable")
+        """The sequences of each batch, row by row: next-fit puts them there again."""
+        order = np.lexsort((self.start, self.row, self.batch))
         return [part.tolist() for part in np.split(order, np.cumsum(np.bincount(self.batch))[:-1])]
 
     @property

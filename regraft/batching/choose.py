@@ -55,7 +55,8 @@ def calibrate(way: Way, rows: Sequence[Row]) -> Cost:
     calls = [[short], [middle], [long], [short] * 8, [middle] * 4, [long] * 2, [*ordered[:: max(len(ordered) // 8, 1)]]]
     if way.form.most is not None:
         calls = [call[: way.form.most] for call in calls]
-    calls = [[call[i] for i in group] for call in calls for group in way.groups(call)[:1]]
+    if way.form.packed is not None:
+        calls = [[call[i] for i in way.groups(call)[0]] for call in calls]
     return Cost.fit([way.work(call) for call in calls], [_least(way, call) for call in calls])
 
 

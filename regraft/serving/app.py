@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -58,6 +59,10 @@ class UnknownModel(RegraftError):
 
 class HungUp(RegraftError):
     """The client waits for its answer no more."""
+
+
+class ModelFailure(RegraftError):
+    """The model raised what is none of our errors."""
 
 
 _STATUS: dict[type[RegraftError], int] = {
@@ -206,9 +211,11 @@ class _Api:
 
     async def _infer(self, request: Request) -> Response:
         arrived, model, headers = monotonic(), self._service.ready, request.headers
-        body = await read_body(
-            request.stream(), self._access.max_body, headers.get("Content-Length"), headers.get("Content-Encoding")
-        )
+        length, encoding = headers.get("Content-Length"), headers.get("Content-Encoding")
+        try:
+            body = await read_body(request.stream(), self._access.max_body, length, encoding)
+        except ClientDisconnect as error:
+            raise HungUp("the client has hung up") from error
         asked = decode_request(body, read_header_length(headers.get(HEADER_LENGTH)))
         deadline = arrived + self._seconds(request, asked)
         future = model.queue.submit(await _inputs(model, asked), deadline)
@@ -249,13 +256,22 @@ async def _answer(request: Request, future: Future[dict[str, Array]], deadline: 
         left = None if math.isinf(deadline) else deadline - monotonic()
         await asyncio.wait((answer, gone), timeout=left, return_when=asyncio.FIRST_COMPLETED)
         if answer.done():
-            return answer.result()
+            return _result(answer)
         if gone.done():
             raise HungUp("the client has hung up")
         raise DeadlineExceeded("the deadline passed before the answer was there")
     finally:
         gone.cancel()
         answer.cancel()
+
+
+def _result(answer: asyncio.Future[dict[str, Array]]) -> dict[str, Array]:
+    try:
+        return answer.result()
+    except RegraftError:
+        raise
+    except Exception as error:
+        raise ModelFailure(f"the model failed: {type(error).__name__}: {error}") from error
 
 
 async def _hung_up(request: Request) -> None:
@@ -290,5 +306,6 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_crash(request: Request, error: Exception) -> Response:
-    """What the model raised that is none of our errors; the server's log has where."""
-    return _failed(500, f"the model failed: {type(error).__name__}: {' '.join(str(error).split())}")
+    """A fault of ours: the log has where."""
+    logging.getLogger(__name__).error("fault in the server", exc_info=error)
+    return _failed(500, f"fault in the server: {type(error).__name__}")

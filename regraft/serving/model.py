@@ -44,7 +44,7 @@ class Options:
 
     def policy(self, model: Model, form: Form) -> Policy:
         """Which rows share a call. Raises RegraftError where the model does not take what the options say."""
-        if form.packed is not None and not self.batch is self.tokens is None:
+        if form.packed is not None and (self.batch, self.tokens) != (None, None):
             raise RegraftError(
                 "the packed model has a fixed shape, which says what a call holds: set no batch or tokens"
             )

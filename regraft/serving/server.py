@@ -53,7 +53,7 @@ def serve(path: Path, options: Options, access: Access, place: Place, say: Calla
         config = uvicorn.Config(
             make_app(service, access),
             lifespan="off",
-            log_level="error",
+            log_level="critical",
             access_log=False,
             timeout_keep_alive=_KEEP_ALIVE,
             timeout_graceful_shutdown=int(place.drain) + 1,

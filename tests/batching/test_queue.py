@@ -70,13 +70,13 @@ def test_rows_share_calls_in_order_of_arrival(gate: Gate) -> None:
 
 
 def test_a_full_call_does_not_wait_and_another_waits_for_its_timeout() -> None:
-    with Queue(toy, FORM, Padded(2), timeout=0.3) as queue:
+    with Queue(toy, FORM, Padded(2), timeout=1) as queue:
         started = time.monotonic()
         queue.submit(ask([1], [2])).result(5)
         full = time.monotonic()
         queue.submit(ask([1])).result(5)
-        assert full - started < 0.2
-        assert 0.25 < time.monotonic() - full < 2
+        assert full - started < 0.8
+        assert 0.9 < time.monotonic() - full < 3
 
 
 def test_a_deadline_is_not_slept_through() -> None:

@@ -23,7 +23,7 @@ from regraft.models.minilm import model_path
 from tests.benchmarks import table
 from tests.serving.served import COMMAND, process
 
-FIXED = "set-shapes{input_ids=6x128,attention_mask=6x128}"
+SHAPES = "set-shapes{{input_ids={0}x128,attention_mask={0}x128}}"
 RATE = 300
 ADDS = """
 <ir_version: 10, opset_import: ["" : 18]>
@@ -43,13 +43,14 @@ def main() -> None:
     steady = ["--scenario", "server", "--rate", RATE, "--seconds", options.seconds, "--clients", 32]
     with tempfile.TemporaryDirectory(prefix="regraft-") as name:
         folder = Path(name)
-        fixed, packed = _bundle(folder / "fixed", FIXED), _bundle(folder / "packed", "unpack-attention")
+        fixed, packed = _bundle(folder / "fixed", SHAPES.format(6)), _bundle(folder / "packed", "unpack-attention")
+        alone = _bundle(folder / "alone", SHAPES.format("batch"))
         adds = folder / "adds.onnx"
         onnx.save(onnx.parser.parse_model(ADDS), adds)
         rows = [
-            _row("6 × 128, 4 instances", fixed, ["--instances", 4, "--threads", 1], load),
-            _row("packed", packed, [], load),
-            _row(f"no model, {RATE} requests a second", adds, ["--timeout-ms", 0, "--threads", 1], steady),
+            _row("6 × 128, 4 instances", fixed, alone, ["--instances", 4, "--threads", 1], load),
+            _row("packed", packed, packed, [], load),
+            _row(f"no model, {RATE} requests a second", adds, adds, ["--timeout-ms", 0, "--threads", 1], steady),
         ]
     table.write(options.out, "serving", "Serving on a CPU", rows, {"model": model_path().name})
 
@@ -61,9 +62,10 @@ def _bundle(folder: Path, pipeline: str) -> Path:
     return folder
 
 
-def _row(what: str, path: Path, server: list[Any], load: list[Any]) -> dict[str, Any]:
+def _row(what: str, path: Path, check: Path, server: list[Any], load: list[Any]) -> dict[str, Any]:
+    """A load whose answers are held against `check`, which takes one sequence."""
     with process(path, *server) as (_, address, _):
-        command = ["load-test", address, "--lengths", "short", "--check", path, "--json", *load]
+        command = ["load-test", address, "--lengths", "short", "--check", check, "--json", *load]
         done = subprocess.run([*COMMAND, *map(str, command)], stdout=subprocess.PIPE, text=True, check=False)
         found = json.loads(done.stdout)
     return {

@@ -79,7 +79,7 @@ def over_http(service: Service, access: Access | None = None) -> Iterator[int]:
 
 @contextlib.contextmanager
 def process(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
-    """`regraft serve` with arguments, on a free port; the process, the model's address when it is ready, what it said."""
+    """`regraft serve` with arguments, on a free port: the process, the address of the model, and what it said."""
     command = [*COMMAND, "serve", *map(str, arguments), "--port", "0"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as running:

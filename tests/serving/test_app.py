@@ -244,13 +244,47 @@ def test_rows_of_a_client_that_hangs_up_are_not_run(gate: Gate) -> None:
         with socket.create_connection(("127.0.0.1", port)) as connection:
             connection.sendall(head + body)
             asyncio.run(_queued(service, 2))
-        until = time.monotonic() + 5
-        while b'{status="499"} 1.0' not in service.metrics.text():
-            assert time.monotonic() < until
-            time.sleep(0.005)
+        _counts(service, 499)
         gate.open.set()
         service.model.queue.submit(ask([9])).result(5)
     assert [batch["ids"].ravel().tolist() for batch in gate.batches] == [[1], [9]]
+
+
+HALF = f"POST {INFER} HTTP/1.1\r\nHost: toy\r\nContent-Length: 1000\r\n\r\n{{".encode()
+
+
+def test_an_upload_that_breaks_off(service: Service) -> None:
+    with over_http(service) as port:
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(HALF)
+        _counts(service, 499)
+
+
+def _counts(service: Service, status: int) -> None:
+    """Wait until a request is counted."""
+    until = time.monotonic() + 5
+    while f'{{status="{status}"}} 1.0' not in service.metrics.text().decode():
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
+def test_an_upload_that_never_ends_does_not_keep_the_server(bundle: Path) -> None:
+    with process(bundle, "--drain-seconds", 0) as (running, address, _):
+        host, port = address.split("/")[2].split(":")
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(HALF.replace(b"/toy/", b"/encoder/"))
+            time.sleep(0.2)
+            running.send_signal(signal.SIGTERM)
+            assert running.wait(20) == 0
+        assert running.stderr is not None
+        assert running.stderr.read() == "drained\n"
+
+
+def test_a_fault_of_ours_is_logged_and_not_shown(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    service.model = ServedModel((), (), None)  # type: ignore[arg-type]
+    answer = asked(service, "POST", INFER, json=JSON)
+    assert (answer.status_code, answer.json()) == (500, {"error": "fault in the server: AttributeError"})
+    assert "AttributeError" in caplog.text
 
 
 def test_an_upload_that_is_refused_is_answered(service: Service) -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
-from regraft.cli.parameters import as_json, command
+from regraft.cli.parameters import PATH, as_json, command
 from regraft.cli.terminal import block, echo
+
+if TYPE_CHECKING:
+    from regraft.packing.limits import Packing
 
 ARRIVAL, AHEAD = ("next_fit", "first_fit", "best_fit"), ("first_fit_decreasing", "spfhp", "lpfhp")
 """Packers that take sequences as they come, and those that know all of them."""
@@ -21,6 +27,7 @@ class _Algorithm(click.Choice[str]):
 @command(
     "regraft pack-lengths seed004 --rows 16 --tokens 256 --max-valid-num 40",
     "regraft pack-lengths lengths.txt --tokens 512 --algorithm spfhp --json",
+    "regraft pack-lengths squad --across-rows --algorithm next_fit --picture rows.svg",
 )
 @click.argument("lengths", metavar="FILE|seed004|squad|wikipedia|short")
 @click.option("--rows", type=click.IntRange(min=1), default=16, show_default=True, help="Of a batch.")
@@ -29,6 +36,7 @@ class _Algorithm(click.Choice[str]):
 @click.option("--algorithm", type=_Algorithm([*ARRIVAL, *AHEAD]), default="first_fit", show_default=True)
 @click.option("--depth", type=click.IntRange(min=1), help="Sequences in a row, where all lengths are known before.")
 @click.option("--across-rows", is_flag=True, help="A sequence may begin in one row and end in the next.")
+@click.option("--picture", type=PATH, metavar="FILE.svg", help="Draw a few batches, beside the same sequences padded.")
 @as_json
 def pack_lengths(
     lengths: str,
@@ -38,6 +46,7 @@ def pack_lengths(
     algorithm: str,
     depth: int | None,
     across_rows: bool,
+    picture: Path | None,
     as_json: bool,
 ) -> None:
     """Say how many batches sequences take when several share a row, and how much faster that can be at the most.
@@ -52,6 +61,8 @@ def pack_lengths(
     found = read_lengths(lengths)
     limits = Limits(tokens or found.longest, rows, max_valid_num, across_rows)
     packing = ALGORITHMS[algorithm](found.values, limits, **({"depth": depth} if depth else {}))
+    if picture is not None:
+        _draw(packing, algorithm, picture, Path(lengths))
     said = {
         "algorithm": algorithm,
         "sequences": len(packing.lengths),
@@ -71,3 +82,12 @@ def pack_lengths(
     echo(f"padded: {packing.padded:,} batches of {rows} rows")
     echo(f"packed: {packing.batches:,} batches, {packing.fill:.1%} filled, {held:.1f} sequences in each")
     echo(f"speed-up at the most: {packing.speedup:.3f}")
+
+
+def _draw(packing: Packing, algorithm: str, picture: Path, lengths: Path) -> None:
+    from regraft.files.stream import real_path, write_file
+    from regraft.packing.picture import draw
+
+    if real_path(picture) == lengths.resolve():
+        raise click.UsageError(f"--picture {picture} would take the place of the lengths: name another file")
+    write_file(picture, draw(packing, algorithm).encode())

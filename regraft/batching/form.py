@@ -75,16 +75,15 @@ class Form:
         first = {shape[0] if shape else None for shape in dims}
         batch = next(iter(first)) if len(first) == 1 else None
         together = batch is not None and all((port.shape or (None,))[0] == batch for port in outputs)
-        ids = [
-            p.shape for p in inputs if p.shape and len(p.shape) == 2 and p.dtype is not None and p.dtype.kind in "iu"
-        ]
-        second = {shape[1] for shape in ids}
-        sequence = next(iter(second)) if len(second) == 1 else None
         kinds = {v.name: meaning(reader(v, model), Port.of_variable(v)).kind for v in model.inputs}
+        packing = read_way(model.metadata)
+        wide = [p for p in inputs if p.shape and len(p.shape) == 2]
+        second = {p.shape[1] for p in wide if p.shape and (packing or _is_of_tokens(p, kinds[p.name]))}
+        sequence = next(iter(second)) if len(second) == 1 else None
         masks = [p.name for p in inputs if kinds.get(p.name) == ("mask" if len(p.shape or ()) == 2 else "length")]
         mask = masks[0] if len(masks) == 1 and isinstance(sequence, str) else None
         packed = read_shape(model.metadata)
-        return cls(inputs, outputs, batch, sequence, mask, packed, read_way(model.metadata), together)
+        return cls(inputs, outputs, batch, sequence, mask, packed, packing, together)
 
     @property
     def ragged(self) -> bool:
@@ -240,6 +239,11 @@ class Form:
         if not isinstance(self.sequence, str):
             return value
         return value[tuple(slice(end if dim == self.sequence else None) for dim in dims)]
+
+
+def _is_of_tokens(port: Port, kind: str) -> bool:
+    """Whether an input [B, S] has an element for each token; MXNet's ids are floats."""
+    return (port.dtype is not None and port.dtype.kind in "iu") or kind in ("index", "segment", "position")
 
 
 def _outputs(model: Model) -> tuple[Port, ...]:

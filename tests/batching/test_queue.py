@@ -23,6 +23,7 @@ from regraft.batching.policy import ByTokens, Fixed, Padded, Policy, default_pol
 from regraft.batching.queue import Call, Closed, DeadlineExceeded, Overloaded, Queue
 from regraft.errors import RegraftError
 from regraft.packing.fits import PackedShape
+from regraft.pipelines.frontend import ImportOptions
 from regraft.runtime import Session
 from tests.batching.toy import FORM, POISON, Gate, ask, is_right, toy
 
@@ -307,6 +308,29 @@ def test_an_encoder_answers_as_alone(pipeline: str, artifacts: Path) -> None:
         for name, expected in alone.run(request).items():
             assert answer[name].shape == expected.shape
             np.testing.assert_allclose(answer[name][shown], expected[shown], atol=1e-4)
+
+
+@pytest.mark.parametrize("pipeline", ["", "unpack-attention"])
+def test_ids_may_be_floats_and_the_mask_lengths(pipeline: str, artifacts: Path) -> None:
+    shapes: dict[str, Any] = {"data0": ("batch", "seq"), "data1": ("batch", "seq"), "data2": ("batch",)}
+    model = regraft.open_source(artifacts / "mxnet/gn0.10.0-classifier/model-symbol.json", None, ImportOptions(shapes))
+    alone = Session(model)
+    regraft.run(model, pipeline)
+    form = Form.of(model)
+    assert (form.sequence, form.mask) == ("seq", "data2")
+    requests = []
+    for width in (3, 9, 5, 9):
+        ids = np.random.default_rng(width).integers(1, 90, (1, width)).astype(np.float32)
+        requests.append({"data0": ids, "data1": np.zeros_like(ids), "data2": np.array([width], np.float32)})
+    expected = [alone.run(request) for request in requests]
+    calls: list[Call] = []
+    run = Session(model, optimize=True).run
+    with Queue(run, form, default_policy(model, form), timeout=0.5, listener=calls.append) as queue:
+        answers = [queue.submit(request) for request in requests]
+        for answer, right in zip(answers, expected, strict=True):
+            for name, value in right.items():
+                np.testing.assert_allclose(answer.result(20)[name], value, atol=1e-4)
+    assert [call.tokens for call in calls] == [26]
 
 
 def test_defaults(artifacts: Path) -> None:

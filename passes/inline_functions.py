@@ -11,6 +11,7 @@ from regraft.ir.calls import called_functions
 from regraft.ir.graph import AnyGraph, Constant, Function, Graph, Node, Tensor, Variable, walk
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
+from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass, label
 from regraft.verification.contract import exact
 
@@ -34,9 +35,11 @@ class InlineFunctions(Pass):
     name = "inline-functions"
     contract = exact
     introduces = EVERY
+    keep: tuple[str, ...] = option((), "functions to keep, as domain::name: those that a compiler has as operators")
 
     def run(self, model: Model, context: Context) -> None:
-        functions = {_key(function.domain, function.name, function.overload): function for function in model.functions}
+        inlined = [f for f in model.functions if f"{f.domain}::{f.name}" not in self.keep]
+        functions = {_key(function.domain, function.name, function.overload): function for function in inlined}
         calls = [(node, graph) for graph in walk(model.graph) for node in graph.nodes if _called(node, functions)]
         if not calls:
             return

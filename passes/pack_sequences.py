@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from regraft.errors import PassError
 from regraft.ir.model import Model
+from regraft.packing.dialect import use_attention_mask
 from regraft.packing.fits import PackedShape
 from regraft.packing.rewrite import Packer
 from regraft.passes.expose_position_ids import ExposePositionIds
@@ -35,14 +38,20 @@ class PackSequences(Pass):
     tokens: int = option(0, "tokens in a row")
     max_valid_num: int = option(0, f"sequences in a batch at the most; 0: {SHORT} a row")
     segment_max_size: int = option(0, "tokens of a sequence at the most; 0: as in a row")
+    dialect: Literal["onnx", "poprt"] = option("onnx", "whose operators hide segments; poprt: PopRT's AttentionMask")
 
     def run(self, model: Model, context: Context) -> None:
         sizes = (self.rows, self.tokens, self.max_valid_num, self.segment_max_size)
         if min(sizes) < 0 or (any(sizes) and not (self.rows and self.tokens)):
             raise PassError(f"{self.name}: a fixed shape needs rows and tokens, both above 0")
+        if self.dialect == "poprt" and not self.rows:
+            raise PassError(f"{self.name}: PopRT's shapes are fixed: dialect=poprt needs rows and tokens")
         ExposePositionIds().run(model, context)
         shape = None
         if self.rows:
             most, longest = self.max_valid_num or SHORT * self.rows, self.segment_max_size or self.tokens
             shape = PackedShape(self.rows, self.tokens, most, longest, across_rows=False)
-        Packer(model, context, shape, segmented=True).run()
+        packer = Packer(model, context, shape, segmented=True)
+        packer.run()
+        if self.dialect == "poprt":
+            use_attention_mask(model, packer.fed, context)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from regraft.errors import PassError
 from regraft.ir.model import Model
+from regraft.packing.dialect import use_unpack
 from regraft.packing.fits import PackedShape
 from regraft.packing.loops import FIRST_OPSET
 from regraft.packing.rewrite import Packer
@@ -41,6 +42,7 @@ class UnpackAttention(Pass):
     tokens: int = option(0, "tokens in a row; static")
     max_valid_num: int = option(0, "sequences in a batch at the most; static")
     segment_max_size: int = option(0, "tokens of a sequence at the most; static")
+    dialect: Literal["onnx", "poprt"] = option("onnx", "whose operators unpack; poprt: PopRT's Unpack, static")
 
     def run(self, model: Model, context: Context) -> None:
         sizes = (self.rows, self.tokens, self.max_valid_num, self.segment_max_size)
@@ -48,6 +50,8 @@ class UnpackAttention(Pass):
             raise PassError(f"{self.name}: form=static needs rows, tokens, max-valid-num and segment-max-size")
         if self.form != "static" and any(sizes):
             raise PassError(f"{self.name}: rows, tokens, max-valid-num and segment-max-size are for form=static")
+        if self.dialect == "poprt" and self.form != "static":
+            raise PassError(f"{self.name}: PopRT's shapes are fixed: dialect=poprt goes with form=static")
         if self.form == "loop" and model.opset < FIRST_OPSET:
             raise PassError(
                 f"{self.name}: in opset {model.opset} no Loop carries a sequence; "
@@ -55,4 +59,7 @@ class UnpackAttention(Pass):
             )
         ExposePositionIds().run(model, context)
         shape = PackedShape(*sizes, across_rows=True) if self.form == "static" else None
-        Packer(model, context, shape, looped=self.form == "loop").run()
+        packer = Packer(model, context, shape, looped=self.form == "loop")
+        packer.run()
+        if self.dialect == "poprt" and packer.shape is not None:
+            use_unpack(model, packer.shape, packer.fed, context)

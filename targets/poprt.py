@@ -10,11 +10,15 @@ import numpy as np
 from regraft.bundling.golden import Golden
 from regraft.errors import TargetError
 from regraft.ir.model import Model
+from regraft.packing.dialect import DOMAIN, UNPACK_INFO
+from regraft.packing.fits import read_shape
 from regraft.pipelines.options import option
 from regraft.targeting.handoff import Handoff
 from regraft.targeting.tolerances import Precision, tolerances
 
-CONVERTED = "converted.onnx"
+DEVICE, WITH_OPERATORS, CONVERTED = "device.onnx", "poprt.onnx", "converted.onnx"
+TIMEOUT = 15_000
+"""Microseconds that PopRT's PackRunner waits for more sequences, in its example."""
 
 
 class PopRt(Handoff):
@@ -24,8 +28,10 @@ class PopRt(Handoff):
     for stays as they expect it: LayerNorm and GELU (by Erf) written out in the usual way, which it makes GroupNorm and
     Gelu of its own. A mask hides with -10000, which half precision holds.
 
+    A model that was packed with dialect=poprt goes to PopRT with PopRT's own operators, and without the functions by
+    which everything else computes them; `convert.py --online` runs it in PopRT's PackRunner, sequence by sequence.
     `pack-args` are handed on to PopRT as they are: whoever gives them gets PopRT's packing, which changes the inputs;
-    regraft does not pack, and does not compare what comes out.
+    regraft does not compare what comes out of that.
 
     Facts: PopRT user guide 1.5.0 (October 2023, the last release).
     """
@@ -43,6 +49,7 @@ class PopRt(Handoff):
         "that PopRT converts device.onnx, that PopART compiles it, and what the IPU computes: no PopRT and no IPU here",
         "that it fits into the memory of one IPU",
         "packing: pack-args go to PopRT unread",
+        "that PopRT's converter keeps Unpack and AttentionMask, which PopRT's example puts into a model behind it",
     )
     precision: Literal["fp32", "fp16"] = option("fp16", "what PopRT converts the model to")
     ipu_version: Literal["ipu2", "ipu21"] = option("ipu2", "ipu2: IPU-M2000 and Bow-2000; ipu21: C600")
@@ -62,28 +69,49 @@ class PopRt(Handoff):
                 )
         shapes = {name: list(np.shape(value)) for name, value in golden.device_inputs.items()}
         pack = dict(map(_read_pair, self.pack_args))
+        given = WITH_OPERATORS if any(function.domain == DOMAIN for function in model.functions) else DEVICE
         precision: Precision = self.precision
         return {
-            "model": "device.onnx",
+            "model": DEVICE,
+            "input_model": given,
             "converted": CONVERTED,
             "input_shape": shapes,
             "precision": self.precision,
             "ipu_version": self.ipu_version,
             "used_passes": list(self.use),
             "pack_args": pack,
-            "outputs": [tensor.name for tensor in model.graph.outputs],
+            "pack_runner": _pack_runner(model),
+            "token_outputs": _token_outputs(model),
+            "outputs": {tensor.name: list(tensor.shape) for tensor in model.graph.outputs},
             "tolerances": tolerances(golden.outputs, golden.contract, precision),
-            "command_line": self._command_line(shapes, pack),
+            "command_line": self._command_line(given, shapes, pack),
         }
 
-    def _command_line(self, shapes: dict[str, list[int]], pack: dict[str, str]) -> list[str]:
+    def _command_line(self, given: str, shapes: dict[str, list[int]], pack: dict[str, str]) -> list[str]:
         """PopRT's command line; every option is written in full, since it reads abbreviations as ambiguous."""
-        line = ["python", "-m", "poprt.cli", "--input_model", "device.onnx", "--output_model", CONVERTED]
+        line = ["python", "-m", "poprt.cli", "--input_model", given, "--output_model", CONVERTED]
         line += ["--input_shape", *(f"{name}={','.join(map(str, sizes))}" for name, sizes in shapes.items())]
         line += ["--precision", self.precision, "--convert_version", "11", "--ipu_version", self.ipu_version]
         line += ["--passes", ",".join(self.use)] if self.use else []
         line += ["--pack_args", *(f"{key}={value}" for key, value in pack.items())] if pack else []
         return [*line, "--export_popef"]
+
+
+def _pack_runner(model: Model) -> dict[str, Any] | None:
+    """What PopRT's PackRunnerConfig takes for a model that is packed for it; None where none is."""
+    shape = read_shape(model.metadata)
+    if shape is None or not shape.aligned:
+        return None
+    dynamic = next(tensor.name for tensor in model.graph.inputs if tensor.name != UNPACK_INFO)
+    return {"timeout_microseconds": TIMEOUT, "max_valid_num": shape.sequences, "dynamic_input_name": dynamic}
+
+
+def _token_outputs(model: Model) -> list[str]:
+    """Outputs that have something for each token: what stands there behind a sequence means nothing."""
+    if model.host is None:
+        return []
+    tokens = {tensor.shape[1] for tensor in model.host.model.graph.inputs if len(tensor.shape or ()) > 1}
+    return [tensor.name for tensor in model.host.outputs if tokens.intersection((tensor.shape or ())[1:2])]
 
 
 def _read_pair(text: str) -> tuple[str, str]:

@@ -72,7 +72,7 @@ class Verdict:
 
 def judge(model: Model, profile: Profile) -> Verdict:
     """Hold the device's graph of `model` against `profile`; the model is left as it is."""
-    view = View(model)
+    view = View(model, profile.listed.names if profile.listed else ())
     undecided: list[Node] = []
     return Verdict(view, [*_broken_limits(view, profile), *_gaps(view, profile, undecided)], undecided)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Variable, walk
@@ -16,10 +16,13 @@ class View:
     """The nodes of `model` that a compiler gets, each with what is known of its values.
 
     The call of a function that stands for an operator is that operator, and its body is not looked at.
+
+    Args:
+        own: operators of the compiler's own, as `schema.kind` calls them, that functions may stand for too.
     """
 
-    def __init__(self, model: Model):
-        self.model = model
+    def __init__(self, model: Model, own: Collection[str] = ()):
+        self.model, self._own = model, own
         self.facts = analyse(model)
         self._functions = {(f.domain or "", f.name, f.overload): f for f in model.functions}
         self.sites = list(self._sites())
@@ -29,8 +32,8 @@ class View:
         return site.node.domain != schema.STAND_IN and self.is_function(site)
 
     def is_function(self, site: Site) -> bool:
-        """Whether the node calls a local function of any kind."""
-        return self._key(site) in self._functions
+        """Whether the node calls a local function that stands for no operator of the compiler's own."""
+        return self._key(site) in self._functions and site.operator not in self._own
 
     def _key(self, site: Site) -> tuple[str, str, str]:
         return (site.node.domain or "", site.node.op, site.node.overload)

@@ -33,6 +33,7 @@ class PackedShape:
         longest: tokens of a sequence at the most.
         across_rows: whether a sequence may begin in one row and end in the next.
         mask: the caller's input that says which tokens are there.
+        aligned: whether each sequence begins at the first token and has no holes.
     """
 
     rows: int
@@ -41,6 +42,7 @@ class PackedShape:
     longest: int
     across_rows: bool
     mask: str = ""
+    aligned: bool = False
 
     @property
     def whole(self) -> bool:
@@ -61,6 +63,8 @@ class PackedShape:
         rows, longest = len(shown), _last(shown)
         if int(longest.max(initial=0)) > self.longest:
             return f"a sequence ends at token {int(longest.max())}, the longest may have {self.longest}"
+        if self.aligned and (wrong := np.flatnonzero(longest != shown.sum(axis=1))).size:
+            return f"sequence {wrong[0]} has padding before a token; PopRT's Unpack takes it behind the last one alone"
         filled = np.flatnonzero(shown.any(axis=1))
         if filled.size and filled[-1] >= self.sequences:
             return f"there are {rows} sequences, the most are {self.sequences}"
@@ -104,7 +108,8 @@ def read_shape(metadata: Mapping[str, str]) -> PackedShape | None:
     return shape
 
 
-_KINDS = {"rows": int, "tokens": int, "sequences": int, "longest": int, "across_rows": bool, "mask": str}
+_COUNTS, _FLAGS = ("rows", "tokens", "sequences", "longest"), ("across_rows", "aligned")
+_KINDS = {**dict.fromkeys(_COUNTS, int), **dict.fromkeys(_FLAGS, bool), "mask": str}
 
 
 def _last(shown: Any) -> Any:

@@ -126,6 +126,7 @@ class Packer:
         self.added: list[Node] = []  # what says where tokens lie
         self.fitted: dict[Tensor, Tensor] = {}  # inputs in the fixed shape of the padded zone
         self.spans: Spans | None = None
+        self.fed: dict[str, Variable] = {}  # the device's inputs, by what they are
         self.sequences = find_sequences(model)
         if shape is not None:
             self.shape = replace(shape, mask=self.sequences.mask.name)
@@ -303,7 +304,7 @@ class Packer:
             feed("sequence_firsts", self.spans.firsts, ["sequences", 2])
             feed("sequence_lasts", self.spans.lasts, ["sequences", 2])
         inputs = list(graph.inputs)
-        to_host(self.model, values, self.context, rule="packing")
+        self.fed = to_host(self.model, values, self.context, rule="packing")
         drop_inputs(self.model, inputs)
         self._infer()
         self.model.metadata[WAY] = "segments" if self.segmented else "loop" if self.looped else "gather"

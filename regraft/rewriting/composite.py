@@ -7,21 +7,18 @@ operator's attributes; the body is written for their values, which its name tell
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
-from onnx import helper
 
 from regraft.errors import PassError
 from regraft.ir import schema
-from regraft.ir.graph import Constant, Function, Node, Tensor, Variable
+from regraft.ir.graph import Variable
 from regraft.ir.model import Model
 from regraft.rewriting import formula
-from regraft.rewriting.build import Builder
+from regraft.rewriting.local_function import add_function
 from regraft.rewriting.term import Given, Term, op
 
-_IR_VERSION = 8  # the first with local functions
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "Attention": {"q_num_heads": 0, "kv_num_heads": 0, "scale": 1.0, "masked": 0},
     "Gelu": {"approximate": "none"},
@@ -42,9 +39,7 @@ def provide(model: Model, op: str, attrs: dict[str, Any], dtype: np.dtype[Any] |
         )
     attrs = {**_DEFAULTS[op], **attrs}
     name = _name(op, attrs, dtype)
-    if not any(f.domain == schema.STAND_IN and f.name == name for f in model.functions):
-        model.functions.append(_function(name, op, attrs, dtype, model))
-        model.graph.ir_version = max(model.graph.ir_version or 0, _IR_VERSION)
+    add_function(model, schema.STAND_IN, name, *_meaning(op, **attrs), attrs, dtype)
     return name, attrs
 
 
@@ -53,25 +48,6 @@ def _name(op: str, attrs: dict[str, Any], dtype: np.dtype[Any] | None) -> str:
     parts = [f"{name}_{value:g}" if isinstance(value, float) else f"{name}_{value}" for name, value in special.items()]
     parts += [] if dtype in (None, np.float32) else [str(dtype)]
     return "_".join([op, *parts]).replace("-", "m").replace(".", "p")
-
-
-def _function(name: str, op: str, attrs: dict[str, Any], dtype: np.dtype[Any] | None, model: Model) -> Function:
-    names = map("v{}".format, itertools.count())
-    nodes: list[Node] = []
-
-    def emit(op: str, inputs: list[Tensor], attrs: dict[str, Any], domain: str | None) -> Tensor:
-        output = Variable(next(names))
-        nodes.append(Node(op, f"n{len(nodes)}", attrs, inputs, [output], domain))
-        return output
-
-    inputs, meaning = _meaning(op, **attrs)
-    build = Builder(emit, lambda values, hint: Constant(next(names), values), model.opset, dtype)
-    function = Function(name, schema.STAND_IN, attrs=dict.fromkeys(attrs), opset=model.opset)
-    function.inputs, function.outputs = inputs, [build(meaning)]
-    function.nodes += nodes
-    function.import_domains = [helper.make_opsetid("", model.opset)]
-    function._functions = model.functions
-    return function
 
 
 def _meaning(op: str, **attrs: Any) -> tuple[list[Variable], Term]:

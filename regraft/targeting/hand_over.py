@@ -43,6 +43,7 @@ def hand_over(
     target: Target,
     folder: str | os.PathLike[str],
     *,
+    first: str | Pipeline | None = None,
     pipeline: str | Pipeline | None = None,
     check: bool = True,
     given: Given | None = None,
@@ -56,6 +57,7 @@ def hand_over(
     """Prepare `model`, which is changed, for `target`, check it, and write the bundle that the target finishes.
 
     Args:
+        first: what runs ahead of the target's sizes and pipeline.
         pipeline: in place of the target's own; the sizes come first all the same.
         check: refuse a model that the target's profile does not take.
         given: inputs for the golden vectors; the rest is made.
@@ -72,7 +74,8 @@ def hand_over(
     folder = Path(folder)
     check_destination(folder)
     original = clone(model)
-    passes = target.passes(model, pipeline)
+    ahead = first if isinstance(first, Pipeline) else Pipeline.read(first or "")
+    passes = Pipeline(ahead, target.passes(model, pipeline))
     report = manager.run(model, passes, inputs=given, progress=progress, seed=seed)
     if check and (violations := target.check(model)):
         more = f" (and {len(violations) - 1} more; see 'regraft check')" if len(violations) > 1 else ""

@@ -62,15 +62,20 @@ class Target(Configured):
         """What `prepare` runs: the sizes first, then the target's pipeline, or the one given.
 
         Where the target takes no local functions, its own pipeline begins and ends without: those of the model are
-        written out first, and last what stands for operators that the opset lacks.
+        written out first, and last what stands for operators that the opset lacks; not those that stand for operators
+        of its own.
         """
         sizes = {name: show_dims(dims) for name, dims in self.sizes.items()}
         chosen = self.pipeline_for(model) if pipeline is None else pipeline
         rest = chosen if isinstance(chosen, Pipeline) else Pipeline.read(chosen)
-        inline = "inline-functions" if pipeline is None and not self.takes_functions else ""
+        inline = "" if pipeline is not None or self.takes_functions else self._inline()
         return Pipeline(
             write_pass("set-shapes", sizes) if sizes else [], inline if model.functions else [], rest, inline
         )
+
+    def _inline(self) -> str:
+        own = [name for name in self.profile.listed.names if "::" in name] if self.profile.listed else []
+        return write_pass("inline-functions", {"keep": own} if own else {})
 
     def prepare(self, model: Model, **options: Any) -> Report:
         """Run the target's pipeline on `model`; options are those of `regraft.pipelines.manager.run`."""

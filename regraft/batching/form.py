@@ -16,6 +16,7 @@ from regraft.errors import RegraftError
 from regraft.ir.model import Model
 from regraft.ir.weights import Array
 from regraft.packing.fits import PackedShape, Way, read_shape, read_way
+from regraft.packing.shown import shown_tokens
 from regraft.verification.inputs import reader
 from regraft.verification.meaning import meaning
 from regraft.verification.signature import Port
@@ -50,8 +51,8 @@ class Form:
         inputs, outputs: what it takes and gives.
         batch: what the axis of sequences is called, or its size where that is fixed.
         sequence: the same of tokens; None where there is no such axis.
-        mask: the input that says which tokens are there, [B, S], or how many, [B]; None where none does: then rows of
-            unlike lengths are not put into one batch.
+        mask: the input that says which tokens are there; see `shown_tokens`. None where none does: then rows of unlike
+            lengths are not put into one batch.
         packed: the fixed shape of a packed model.
         packing: how attention keeps sequences apart in a packed model.
         together: whether several requests may share a batch.
@@ -80,7 +81,7 @@ class Form:
         wide = [p for p in inputs if p.shape and len(p.shape) == 2]
         second = {p.shape[1] for p in wide if p.shape and (packing or _is_of_tokens(p, kinds[p.name]))}
         sequence = next(iter(second)) if len(second) == 1 else None
-        masks = [p.name for p in inputs if kinds.get(p.name) == ("mask" if len(p.shape or ()) == 2 else "length")]
+        masks = [p.name for p in inputs if kinds.get(p.name) == ("mask" if len(p.shape or ()) >= 2 else "length")]
         mask = masks[0] if len(masks) == 1 and isinstance(sequence, str) else None
         packed = read_shape(model.metadata)
         return cls(inputs, outputs, batch, sequence, mask, packed, packing, together)
@@ -228,8 +229,7 @@ class Form:
         """Where each sequence ends, and how many tokens it has; those that show none have one."""
         if self.mask is None:
             return np.full(count, width), np.full(count, width)
-        mask = arrays[self.mask]
-        shown = mask != 0 if mask.ndim == 2 else np.arange(width) < mask[:, None]
+        shown = shown_tokens(arrays[self.mask], width)
         ends = (shown * np.arange(1, width + 1)).max(axis=1)
         return np.maximum(ends, 1), np.maximum(ends - np.where(shown.any(axis=1), shown.argmax(axis=1), 0), 1)
 

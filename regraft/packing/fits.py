@@ -12,6 +12,7 @@ import numpy as np
 from regraft.errors import ModelError
 from regraft.packing.arrival import next_fit
 from regraft.packing.limits import Limits
+from regraft.packing.shown import shown_tokens
 
 KEY = "regraft.packed"
 """Metadata of a model: the fixed shape."""
@@ -32,7 +33,8 @@ class PackedShape:
         sequences: that it holds at the most.
         longest: tokens of a sequence at the most.
         across_rows: whether a sequence may begin in one row and end in the next.
-        mask: the caller's input that says which tokens are there.
+        mask: the caller's input that says which tokens are there; see `shown_tokens`.
+        is_added: whether it is added to scores.
         aligned: whether each sequence begins at the first token and has no holes.
     """
 
@@ -42,6 +44,7 @@ class PackedShape:
     longest: int
     across_rows: bool
     mask: str = ""
+    is_added: bool = False
     aligned: bool = False
 
     @property
@@ -58,8 +61,7 @@ class PackedShape:
         """Why a padded batch does not fit; empty where it does."""
         if self.mask not in inputs:
             return ""
-        given = np.asarray(inputs[self.mask])
-        shown = given != 0 if given.ndim == 2 else np.arange(int(given.max(initial=0))) < given[:, None]
+        shown = shown_tokens(inputs[self.mask], is_added=self.is_added)
         rows, longest = len(shown), _last(shown)
         if int(longest.max(initial=0)) > self.longest:
             return f"a sequence ends at token {int(longest.max())}, the longest may have {self.longest}"
@@ -108,7 +110,7 @@ def read_shape(metadata: Mapping[str, str]) -> PackedShape | None:
     return shape
 
 
-_COUNTS, _FLAGS = ("rows", "tokens", "sequences", "longest"), ("across_rows", "aligned")
+_COUNTS, _FLAGS = ("rows", "tokens", "sequences", "longest"), ("across_rows", "is_added", "aligned")
 _KINDS = {**dict.fromkeys(_COUNTS, int), **dict.fromkeys(_FLAGS, bool), "mask": str}
 
 

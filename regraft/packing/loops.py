@@ -34,7 +34,7 @@ FIRST_OPSET = 13
 """The first in which a Loop carries a sequence."""
 
 _MOVES = frozenset({"Cast", "Expand", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
-_ALONG = frozenset({"Concat", "Gather", "GatherElements", "Slice", "Split"})
+_ALONG = {**dict.fromkeys(("Concat", "Gather", "GatherElements", "Split"), "axis"), "Slice": "axes"}
 
 
 class Loops:
@@ -286,5 +286,6 @@ def _is_sequencewise(node: Node, one: Attention, tokens: Tokens, opset: int) -> 
         return True
     if node.op == "MatMul":
         return not tokens.counts_at(node.inputs[0], -1)
-    axis = schema.attribute(node, "axis", opset) if node.op in _ALONG and node.op != "Slice" else None
-    return isinstance(axis, int) and not tokens.counts_at(node.inputs[0], axis)
+    found = schema.attribute(node, _ALONG[node.op], opset) if node.op in _ALONG else None
+    axes = [found] if isinstance(found, int) else found
+    return axes is not None and not any(tokens.counts_at(node.inputs[0], axis) for axis in axes)

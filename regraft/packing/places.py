@@ -15,6 +15,7 @@ from onnx import TensorProto
 
 from regraft.ir.graph import Constant, Graph, Node, Tensor, Variable
 from regraft.packing.fits import PackedShape
+from regraft.packing.shown import HIDING
 from regraft.rewriting.term import Given, Term, op
 
 _INT64, _BOOL = TensorProto.INT64, TensorProto.BOOL
@@ -62,24 +63,31 @@ class Placing:
     """Makes the values that say where tokens lie.
 
     Args:
-        mask: [B, S], not 0 where a token is; or [B], how many there are of each sequence.
+        mask, is_added: say which tokens there are, as `shown_tokens` takes them.
         ids: [B, S], read for its shape where the mask has not both.
         build: makes a value of a term; numbers are int64.
         insert: makes a node of an operator, inputs, attributes and outputs.
     """
 
     def __init__(
-        self, mask: Tensor, ids: Tensor, build: Callable[[Term], Tensor], insert: Callable[..., None], opset: int
+        self,
+        mask: Tensor,
+        ids: Tensor,
+        build: Callable[[Term], Tensor],
+        insert: Callable[..., None],
+        opset: int,
+        is_added: bool,
     ):
-        self.build, self._insert, self._opset = build, insert, opset
-        is_mask = len(mask.shape or ()) == 2
-        self.size = op.Shape(Given(mask if is_mask else ids))
-        if is_mask:
-            shown: Term = op.Cast(Given(mask), to=_BOOL)
-        else:
+        self.build, self.is_added, self._insert, self._opset = build, is_added, insert, opset
+        rank = len(mask.shape or ())
+        self.size = op.Shape(Given(mask if rank == 2 else ids))
+        if rank == 1:
             steps = op.Unsqueeze(op.Range(0, op.Gather(self.size, 1, axis=0), 1), axes=[0])
-            shown = op.Less(steps, op.Unsqueeze(op.Cast(Given(mask), to=_INT64), axes=[1]))
-        self.shown = op.Cast(shown, to=_INT64)
+            self.shown = op.Cast(op.Less(steps, op.Unsqueeze(op.Cast(Given(mask), to=_INT64), axes=[1])), to=_INT64)
+        else:
+            hiding = np.full((), HIDING, mask.dtype)
+            seen = op.Cast(op.Greater(Given(mask), hiding) if is_added else op.Cast(Given(mask), to=_BOOL), to=_INT64)
+            self.shown = seen if rank == 2 else op.ReduceMax(seen, axes=list(range(1, rank - 1)), keepdims=0)
 
     def spans(self) -> Term:
         """1 from the first token of a sequence that is shown to the last, so that distances stay."""
@@ -112,6 +120,25 @@ class Placing:
         lasts = op.Concat(_counted(lengths, 0), first + lengths, axis=1)
         filled = op.Gather(op.NonZero(lengths), 0, axis=0)
         return Spans(*(self.build(op.Gather(t, filled, axis=0)) for t in (ends - lengths, ends, firsts, lasts)))
+
+    def said(self, mask: Tensor, places: Places) -> Tensor:
+        """What a mask says of the tokens of each row: of each pair, of each key; and of no token that it is there."""
+        rank, dtype = len(mask.shape or ()), np.dtype(mask.dtype)
+        is_pairwise = rank > 2 and list(mask.shape or [])[-2] != 1
+        numbers: Term = Given(places.segments)
+        unseen = op.Equal(op.Unsqueeze(numbers, axes=[2]) if is_pairwise else numbers, 0)
+        flat = op.Reshape(Given(mask), _ALL)
+        where: Term = Given(places.source)
+        if is_pairwise:
+            length = op.Gather(self.size, 1, axis=0)
+            row = op.Div(where, length)
+            query, key = op.Unsqueeze(where, axes=[2]), op.Unsqueeze(where - row * length, axes=[1])
+            where = query * length + key
+        value = op.Where(unseen, np.full((), not self.is_added, dtype), op.Gather(flat, where, axis=0))
+        between = list(range(1, rank - (2 if is_pairwise else 1)))
+        made = self.build(op.Unsqueeze(value, axes=between) if between else value)
+        made.dtype = dtype
+        return made
 
     def fixed(self, shape: PackedShape) -> Places:
         """Rows of some tokens."""

@@ -20,7 +20,7 @@ from regraft.packing.fits import WAY, PackedShape, write_shape
 from regraft.packing.loops import Loops, is_cut
 from regraft.packing.padding import find_idle
 from regraft.packing.places import Places, Placing, Spans
-from regraft.packing.segments import Segments
+from regraft.packing.segments import HIDDEN_SCORE, Segments
 from regraft.packing.tokens import BATCH, SEQUENCE, Tokens
 from regraft.packing.zones import Ways, Zones
 from regraft.pipelines.pass_ import Context, label
@@ -33,6 +33,9 @@ from regraft.rewriting.node_pass import builder
 from regraft.rewriting.term import Given
 from regraft.shapes.dims import symbol
 from regraft.splitting import cone, drop_inputs, to_host
+from regraft.verification.inputs import reader
+from regraft.verification.meaning import meaning
+from regraft.verification.signature import Port
 
 MIXING = frozenset({"Conv", "ConvTranspose", "CumSum", "DFT", "GRU", "LSTM", "RNN", "STFT", "Scan", "Loop", "If"})
 """What an attention is not made of: behind these every token has something of others."""
@@ -43,14 +46,18 @@ class Sequences:
     """The inputs of an encoder that have an element, or a row of them, for each token.
 
     Attributes:
-        mask: says which tokens are there, [B, S]; or how many, [B].
+        mask: says which tokens are there, as `shown_tokens` takes it.
         given: the others.
-        dims: what their first two dimensions are called.
+        dims: what sequences and tokens are called.
+        is_added: whether the mask is added to scores.
+        is_pairwise: whether it says of each query which keys it sees.
     """
 
     mask: Variable
     given: list[Variable]
     dims: tuple[str, str]
+    is_added: bool
+    is_pairwise: bool
 
 
 def find_sequences(model: Model) -> Sequences:
@@ -60,16 +67,19 @@ def find_sequences(model: Model) -> Sequences:
         raise PassError("no input says which tokens are padding: attention has no mask that is computed of one")
     if len(masks) > 1:
         raise PassError(f"attention is masked by several inputs: {', '.join(t.name for t in masks)}")
-    mask = masks[0]
-    rank = len(mask.shape or ())
+    mask, known = masks[0], masks[0].shape or []
     given = [t for t in model.graph.inputs if t is not mask and t.default is None and _has_tokens(t)]
-    like = mask if rank == 2 else given[0] if given else None
-    if rank not in (1, 2) or like is None:
-        raise PassError(f"mask '{mask.name}' is no [batch, sequence] and no [batch], but {mask.shape}")
+    like = mask if len(known) == 2 else given[0] if given else None
+    if like is None:
+        raise PassError(f"mask '{mask.name}' is {known}, and no input has a shape [batch, sequence]")
     batch, sequence = (like.shape or [None, None])[:2]
-    if any(isinstance(dim, int) for dim in (*(mask.shape or ()), batch, sequence)):
-        raise PassError(f"mask '{mask.name}' has fixed dimensions {mask.shape}: export the model with open ones")
-    return Sequences(mask, given, (str(batch or "batch"), str(sequence or "sequence")))
+    if any(isinstance(dim, int) for dim in (*known[:1], *known[1:][-1:], batch, sequence)):
+        raise PassError(f"mask '{mask.name}' has fixed dimensions {known}: export the model with open ones")
+    if len(known) > 2 and not (known[0] == batch and known[-1] == sequence and set(known[1:-1]) <= {1, sequence}):
+        raise PassError(f"mask '{mask.name}' is {known}, and '{like.name}' {like.shape}: not of the same names")
+    is_added = meaning(reader(mask, model), Port.of_variable(mask)).kind == "bias"
+    dims = str(batch or "batch"), str(sequence or "sequence")
+    return Sequences(mask, given, dims, is_added, is_pairwise=sequence in known[1:-1])
 
 
 def _masks(model: Model) -> list[Variable]:
@@ -127,16 +137,19 @@ class Packer:
         self.fitted: dict[Tensor, Tensor] = {}  # inputs in the fixed shape of the padded zone
         self.spans: Spans | None = None
         self.fed: dict[str, Variable] = {}  # the device's inputs, by what they are
+        self.said: Tensor | None = None  # what the packed zone reads of a mask that says more
         self.sequences = find_sequences(model)
         if shape is not None:
-            self.shape = replace(shape, mask=self.sequences.mask.name)
+            self.shape = replace(shape, mask=self.sequences.mask.name, is_added=self.sequences.is_added)
         tokens = self.sequences.mask, *self.sequences.given
         self.others = [t for t in model.graph.inputs if t not in tokens and _is_of(t, self.sequences.dims[0])]
         self.named = {t: list(t.shape or ()) for t in (*tokens, *self.others)}
         for tensor, known in self.named.items():
-            is_mask = tensor is self.sequences.mask
-            lead = [BATCH, SEQUENCE] if tensor in tokens and not (is_mask and len(known) == 1) else [BATCH]
-            tensor.shape = [*lead, *known[len(lead) :]]
+            if len(known) > 2 and tensor is self.sequences.mask:
+                tensor.shape = [BATCH, *(SEQUENCE if dim == self.sequences.dims[1] else dim for dim in known[1:])]
+            else:
+                lead = [BATCH, SEQUENCE][: len(known) if tensor in tokens else 1]
+                tensor.shape = [*lead, *known[len(lead) :]]
         self.facts = shapes.analyse(model)
         self.tokens = Tokens(self.facts)
 
@@ -147,7 +160,15 @@ class Packer:
         if not every:
             reasons = [f"; at '{label(node)}' {one}" for node, one in found.items() if isinstance(one, str)]
             raise PassError(f"no attention is recognised{reasons[0] if reasons else ''}")
+        for one in every:
+            if not self._hides_padding(one):
+                raise PassError(f"'{label(one.softmax)}' sees padding: '{self.sequences.mask.name}' does not reach it")
         return every
+
+    def _hides_padding(self, one: Attention) -> bool:
+        """Whether what the mask says meets the scores, or the weights."""
+        met = [*(part.tensor for part in one.parts), *one.score_gates, *one.gates]
+        return any(self.sequences.mask in origin(tensor).inputs for tensor in met)
 
     def run(self) -> None:
         """Rewrite the model.
@@ -210,7 +231,8 @@ class Packer:
     def _idle(self, attentions: list[Attention]) -> set[Tensor]:
         """What attention leaves out where it sees no padding; nothing where it reads more that differs by place."""
         mask, graph = self.sequences.mask, self.model.graph
-        found = find_idle(attentions, graph, mask, self.tokens) if len(mask.shape or ()) == 2 else set()
+        says_more = self.sequences.is_pairwise or len(mask.shape or ()) == 1
+        found = set() if says_more or self.sequences.is_added else find_idle(attentions, graph, mask, self.tokens)
         layered = computed_by_layers(graph)
         nodes = [node for node in _inside(attentions, self.tokens) if not layered.isdisjoint(node.outputs)]
         is_more = any(one.causal for one in attentions) or any(is_cut(n, self.tokens, layered, found) for n in nodes)
@@ -228,7 +250,7 @@ class Packer:
 
         mask, given = self.sequences.mask, self.sequences.given
         ids = next((t for t in given if len(t.shape or ()) == 2), mask)
-        return Placing(mask, ids, self._builder(edit, self.added), insert, self.model.opset)
+        return Placing(mask, ids, self._builder(edit, self.added), insert, self.model.opset, self.sequences.is_added)
 
     def _zoned(
         self, edit: Editor, placing: Placing, places: Places, attentions: list[Attention], results: list[Tensor]
@@ -237,6 +259,8 @@ class Packer:
         mask, on_device = self.sequences.mask, list[Node]()
         segments = Segments(places.segments, self._builder(edit, on_device)) if self.segmented else None
         ones = segments.ones(mask) if segments else None
+        if segments and (self.sequences.is_pairwise or self.sequences.is_added):
+            ones = self.said = placing.said(mask, places)
         ways = Ways(places, mask, ones, lambda tensor: self._fit(tensor, placing), self.segmented)
         given, inside = [*self.sequences.given, *self.others], _inside(attentions, self.tokens)
         zones = Zones(self.model, edit, self.tokens, ways, given, results, inside, _body(attentions))
@@ -254,7 +278,8 @@ class Packer:
             return tensor
         if tensor not in self.fitted:
             axes = [{BATCH: 0, SEQUENCE: 1}.get(str(dim)) for dim in tensor.shape or ()]
-            fill = Given(np.zeros((), tensor.dtype))
+            hides = tensor is self.sequences.mask and self.sequences.is_added
+            fill = Given(np.full((), HIDDEN_SCORE if hides else 0, tensor.dtype))
             made = self.fitted[tensor] = placing.build(placing.fitted(Given(tensor), self.shape, axes, fill))
             made.dtype, made.shape = tensor.dtype, tensor.shape
         return self.fitted[tensor]
@@ -295,6 +320,10 @@ class Packer:
         for tensor, value in self.fitted.items():
             sizes = {BATCH: padded[0], SEQUENCE: padded[1]}
             feed(tensor.name, value, [sizes.get(str(dim), dim) for dim in value.shape or ()])
+        if self.said is not None:
+            names = {batch: packed[0], sequence: packed[1]}
+            known = self.sequences.mask.shape or []
+            feed(self.sequences.mask.name, self.said, [names.get(dim, dim) for dim in known])
         feed("unpack_index", places.slots, padded)
         feed("segment_ids", places.segments, packed)
         feed("repack_index", places.places, packed)

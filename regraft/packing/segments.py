@@ -36,10 +36,12 @@ class Segments:
         self._biases: dict[tuple[Any, ...], Tensor] = {}
 
     def ones(self, mask: Tensor) -> Tensor:
-        """What hides nothing: a mask [rows, tokens], or the lengths [rows]."""
+        """What hides nothing: a mask [rows, tokens] or [rows, 1, 1, tokens], or the lengths [rows]."""
         ones: Term = op.Cast(op.Equal(self.numbers, self.numbers), to=TensorProto.INT64)
         if len(mask.shape or ()) == 1:
             ones = op.ReduceSum(ones, axes=[1], keepdims=0)
+        elif len(mask.shape or ()) > 2:
+            ones = op.Unsqueeze(ones, axes=list(range(1, len(mask.shape or ()) - 1)))
         return self._build(op.Cast(ones, to=code_of(mask.dtype)))
 
     def keep_apart(self, one: Attention, facts: Facts, edit: Editor) -> None:

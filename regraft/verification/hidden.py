@@ -15,6 +15,7 @@ import numpy as np
 
 from regraft.ir.model import Model
 from regraft.ir.weights import Array
+from regraft.packing.shown import shown_tokens
 from regraft.verification.inputs import reader
 from regraft.verification.meaning import Meaning, meaning
 from regraft.verification.signature import Port
@@ -79,11 +80,12 @@ def with_hidden(value: Any, there: Any, hidden: Array) -> Any:
 
 def _shown(meanings: Mapping[str, Meaning], inputs: Mapping[str, Any]) -> Array | None:
     """Which tokens there are, [B, S], by the mask or the lengths among inputs; None where they do not say."""
-    masks = [inputs[n] for n, what in meanings.items() if what.kind == "mask" and np.ndim(inputs[n]) == 2]
+    masks = [n for n, what in meanings.items() if what.kind in ("mask", "bias") and np.ndim(inputs[n]) >= 2]
     if masks:
-        return np.asarray(masks[0]) != 0 if len(masks) == 1 else None
+        is_added = meanings[masks[0]].kind == "bias"
+        return shown_tokens(inputs[masks[0]], is_added=is_added) if len(masks) == 1 else None
     lengths = [inputs[n] for n, what in meanings.items() if what.kind == "length" and np.ndim(inputs[n]) == 1]
     tokens = [inputs[n] for n, what in meanings.items() if what.kind in _TOKENS and np.ndim(inputs[n]) == 2]
     if len(lengths) != 1 or not tokens or len(tokens[0]) != len(lengths[0]):
         return None
-    return np.asarray(np.arange(tokens[0].shape[1]) < np.asarray(lengths[0])[:, None])
+    return shown_tokens(lengths[0], tokens[0].shape[1])

@@ -25,6 +25,7 @@ from tests.benchmarks import table
 from tests.benchmarks.clock import processor_seconds
 
 BATCH, WORDS = 16, (1000, 20000)
+LOOP = "simplify-gather,simplify-mask,unpack-attention{form=loop}"
 PADDED = "padded to the most"
 
 
@@ -34,14 +35,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("benchmarks-out"))
     options = parser.parse_args()
-    model, packed = regraft.load(model_path()), regraft.load(model_path())
+    model, packed, looped = (regraft.load(model_path()) for _ in range(3))
     regraft.run(packed, "unpack-attention")
-    sessions = [Session(one, optimize=True, threads=1) for one in (model, packed)]
+    regraft.run(looped, LOOP)
+    sessions = [Session(one, optimize=True, threads=1) for one in (model, packed, looped)]
     rows = [_row(name, model, *sessions, options) for name in ("seed004", "squad", "short")]
     table.write(options.out, "packing", "Packing on a CPU", rows, {"model": model_path().name})
 
 
-def _row(name: str, model: Model, padded: Session, packed: Session, options: Any) -> dict[str, Any]:
+def _row(name: str, model: Model, padded: Session, packed: Session, looped: Session, options: Any) -> dict[str, Any]:
     """How many times as fast as padding each way is."""
     lengths, most = read_lengths(name)
     lengths = lengths[: options.sequences]
@@ -53,6 +55,7 @@ def _row(name: str, model: Model, padded: Session, packed: Session, options: Any
         "one by one": (padded, [_feeds(model, [length], length) for length in lengths]),
         "unpack-attention": (packed, [_feeds(model, some, some.max()) for some in come]),
         "sorted, unpack-attention": (packed, [_feeds(model, some, some.max()) for some in ordered]),
+        "form=loop": (looped, [_feeds(model, some, some.max()) for some in come]),
     }
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(options.rounds):

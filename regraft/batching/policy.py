@@ -121,7 +121,9 @@ class Fixed:
         return self.algorithm(np.asarray(lengths, np.int64), self.shape.limits).groups()
 
     def is_full(self, lengths: Sequence[int]) -> bool:
-        return len(self.groups(lengths)) > 1
+        shape = self.shape
+        whole = sum(lengths) >= shape.rows * shape.tokens or len(lengths) >= shape.sequences
+        return whole or len(self.groups(lengths)) > 1
 
 
 def check_policy(policy: Policy, form: Form) -> None:

@@ -71,4 +71,5 @@ def find_ways(model: str, form: Form, run: Run, *, batch: int, longest: int) -> 
         return [Way(model, form, run, policy) for policy in batches]
     ordered = form.packing == "gather"  # what it pads attention to is the longest of a call
     sizes = [tokens for tokens in CALLS if tokens >= longest] or [longest]
-    return [Way(model, form, run, ByTokens(tokens, ordered=ordered)) for tokens in sizes]
+    policies: list[Policy] = [*(ByTokens(tokens, ordered=ordered) for tokens in sizes), Padded(1)]
+    return [Way(model, form, run, policy) for policy in policies]

@@ -35,6 +35,7 @@ _COUNT = click.IntRange(min=1)
 )
 @click.option("--batch", type=_COUNT, metavar="N", help="Sequences of a call.  [default: what suits the model]")
 @click.option("--tokens", type=_COUNT, metavar="N", help="Tokens of a call, in place of --batch.")
+@click.option("--lengths", metavar="FILE|SET", help="Measure what is fastest for such lengths, and use it.")
 @click.option(
     "--max-queued", type=_COUNT, default=1024, show_default=True, help="Sequences that may wait; more get 429."
 )
@@ -69,6 +70,7 @@ def serve(
     timeout_ms: float,
     batch: int | None,
     tokens: int | None,
+    lengths: str | None,
     max_queued: int,
     max_body_mb: int,
     token: str | None,
@@ -85,8 +87,8 @@ def serve(
     once its golden vectors were run again and its outputs agree. SIGTERM and SIGINT end the server when what it has
     accepted is answered.
     """
-    if batch is not None and tokens is not None:
-        raise click.UsageError("--batch and --tokens exclude each other")
+    if [batch, tokens, lengths].count(None) < 2:
+        raise click.UsageError("--batch, --tokens and --lengths exclude each other")
     if token is not None and not (token and token.isascii() and token.isprintable() and " " not in token):
         raise click.UsageError("--token, or REGRAFT_TOKEN, must be printable ASCII without spaces")
     if engine != "ray" and (replicas, max_replicas) != (None, None):
@@ -102,7 +104,7 @@ def serve(
         extra = "ray" if (error.name or "").startswith("ray") else "serve"
         raise RegraftError(f"{error.name} is not installed: pip install 'regraft[{extra}]'") from error
     deadline = None if deadline_ms is None else deadline_ms / 1e3
-    options = model.Options(instances, threads or 0, timeout_ms / 1e3, batch, tokens, max_queued, tokenizer)
+    options = model.Options(instances, threads or 0, timeout_ms / 1e3, batch, tokens, lengths, max_queued, tokenizer)
     access = app.Access(max_body_mb * _MIB, token, deadline)
     place = server.Place(host, port, drain_seconds)
     if engine == "ray":

@@ -5,20 +5,28 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
+from regraft.batching.choose import choose
 from regraft.batching.form import Form
 from regraft.batching.policy import ByTokens, Padded, Policy, check_policy, default_policy
 from regraft.batching.queue import Call, Queue
+from regraft.batching.ways import find_ways
 from regraft.errors import RegraftError
 from regraft.files.bundle import check_sums, is_bundle
 from regraft.files.loading import load
 from regraft.ir.model import Model
+from regraft.packing.lengths import read_lengths
 from regraft.serving.rehearsal import hold_golden, rehearse
+from regraft.serving.requests import Inputs
 from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import Session
 from regraft.verification.signature import Port
 from regraft.verification.text import Tokenizer
+
+BATCH, MEASURED = 16, 64
+"""Sequences of a padded call, and of those that are measured."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,7 @@ class Options:
         threads: of one call; 0: the cores, shared among the instances.
         timeout: seconds that a row waits for others.
         batch, tokens: rows of a call, or its tokens; without either what suits the model.
+        lengths: of sequences such as are to come: what is fastest for them is measured, and used.
         most_queued: rows that may wait.
         tokenizer: of texts; see `Tokenizer`.
     """
@@ -39,6 +48,7 @@ class Options:
     timeout: float = 0.002
     batch: int | None = None
     tokens: int | None = None
+    lengths: str | None = None
     most_queued: int = 1024
     tokenizer: Path | None = None
 
@@ -94,6 +104,8 @@ def open_model(
     if inputs is None:
         say(f"{path} has no golden vectors: what it gives was not checked")
         inputs = make_inputs(model)
+    if options.lengths is not None:
+        policy = _fastest(path, form, session, options.lengths, say)
     if why := rehearse(session.run, form, policy, inputs):
         say(f"sequences get something else in company than alone: {why}")
     queue = Queue(
@@ -106,6 +118,18 @@ def open_model(
         listener=listener,
     )
     return ServedModel(_served(form, form.inputs), _served(form, form.outputs), queue, options.instances, tokenizer)
+
+
+def _fastest(path: Path, form: Form, session: Session, lengths: str, say: Callable[[str], None]) -> Policy:
+    """The policy that a short measurement finds fastest for sequences of these lengths."""
+    values = read_lengths(lengths).values[:MEASURED]
+    batches = Inputs.of_model(path).batches(values.tolist(), 1, seed=0)
+    rows = [form.rows(batch.inputs)[0] for batch in islice(batches, len(values))]
+    ways = find_ways("", form, session.run, batch=BATCH, longest=max(row.length for row in rows))
+    best = choose(ways, rows)[0]
+    assert best.measured is not None  # the best one was measured
+    say(f"{best.way.name}: {len(rows) / best.measured:,.0f} sequences a second of {lengths}, one call at a time")
+    return best.way.policy
 
 
 def _served(form: Form, ports: tuple[Port, ...]) -> tuple[Port, ...]:

@@ -49,6 +49,8 @@ def failed(result: Result) -> str:
     ("arguments", "why"),
     [
         (("--batch", 2, "--tokens", 64), "exclude each other"),
+        (("--lengths", "short", "--tokens", 64), "exclude each other"),
+        (("--lengths", "shorts"), "no file or set of lengths named 'shorts'"),
         (("--token", "two words"), "printable ASCII"),
         (("--token", ""), "printable ASCII"),
         (("--instances", 0), "--instances"),
@@ -98,6 +100,17 @@ def test_a_signal_ends_it(model: Path, number: int) -> None:
         assert "warning" not in said
         assert address.startswith("http://127.0.0.1:")
         running.send_signal(number)
+        assert running.wait(20) == 0
+
+
+def test_what_is_fastest_is_measured(model: Path, tmp_path: Path) -> None:
+    packed = regraft.load(model)
+    regraft.run(packed, "unpack-attention")
+    regraft.write_bundle(packed, tmp_path / "packed")
+    (tmp_path / "lengths.txt").write_text("3 5 9 2 7 12 4 4")
+    with process(tmp_path / "packed", "--lengths", tmp_path / "lengths.txt") as (running, _, said):
+        assert "sequences a second of" in said
+        running.send_signal(signal.SIGTERM)
         assert running.wait(20) == 0
 
 

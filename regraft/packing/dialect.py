@@ -24,7 +24,7 @@ from regraft.errors import PassError
 from regraft.ir.graph import Node, Tensor, Variable
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
-from regraft.ir.weights import code_of, is_float
+from regraft.ir.weights import code_of
 from regraft.packing.fits import PackedShape, write_shape
 from regraft.packing.segments import HIDDEN_SCORE
 from regraft.pipelines.pass_ import Context, label
@@ -53,10 +53,10 @@ def use_unpack(model: Model, shape: PackedShape, fed: Mapping[str, Tensor], cont
     """
     mask, slots, places = fed[shape.mask], fed["unpack_index"], fed.get("repack_index")
     rank, graph, added = len(mask.shape or ()), model.graph, list[Node]()
-    if rank > 2 or is_float(mask.dtype):
+    if rank > 2 or shape.is_added:
         raise PassError(
-            f"mask '{shape.mask}' is {mask.dtype}{mask.shape}: PopRT's Unpack is told lengths, by a mask of whole "
-            "numbers [batch, sequence] or by lengths [batch]; leave dialect=poprt out"
+            f"mask '{shape.mask}' is {mask.dtype}{mask.shape}: PopRT's Unpack is told lengths, by a mask [batch, "
+            "sequence] that is not 0 where a token is, or by lengths [batch]; leave dialect=poprt out"
         )
     with Editor(model) as edit:
         masked, unpacking = list(edit.readers(mask)), list(edit.readers(slots))

@@ -19,7 +19,7 @@ from regraft.errors import PassError
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Graph, Node, Tensor, Variable, subgraphs
 from regraft.ir.surgery import Editor
-from regraft.ir.weights import Value, code_of
+from regraft.ir.weights import Value
 from regraft.packing.places import Spans
 from regraft.packing.tokens import BATCH, PER_ELEMENT, SEQUENCE, SIZING, Tokens, counts
 from regraft.packing.zones import Zones
@@ -72,7 +72,7 @@ class Loops:
         packed = self.zones.packed_result(result)
         region = [node for node in nodes if self.zones.state(node.outputs[0]) in ("padded", "result")]
         self._expect_alone(one, region, packed)
-        turn = _Turn(self, one)
+        turn = _Turn(self, one, result)
         for node in region:
             turn.run(node)
         made = self._loop(region[0], turn, result)
@@ -92,7 +92,7 @@ class Loops:
         """The loop, and its pieces one behind the other."""
         edit, dims = self.edit, self.zones.tokens.facts[result].dims or ()
         axis = turn.token_axis(result)
-        elem = code_of(result.dtype)
+        elem = turn.elem
         empty = _sequence(edit.name("packing/none"), elem)
         grown, pieces = (_sequence(edit.name(f"packing/{name}"), elem) for name in ("grown", "pieces"))
         turn.emit("SequenceInsert", [turn.pieces, turn.value_of(result)], {}, [grown])
@@ -115,16 +115,20 @@ class _Turn:
     """The body of a loop, as it is written.
 
     Attributes:
+        elem: ONNX's number of the type of what a turn gives.
         number, condition, pieces: what a turn is given: which one it is, true, and what turns before it gave.
     """
 
-    def __init__(self, loops: Loops, one: Attention):
+    def __init__(self, loops: Loops, one: Attention, result: Tensor):
         self.edit, self.zones, self.read, self.idle = loops.edit, loops.zones, loops.read, loops.idle
         self.tokens = self.zones.tokens
+        self.elem = self.tokens.facts[result].code
+        if self.elem is None:
+            raise PassError(f"the type of '{result.name}' is not known; run infer-shapes before")
         self.nodes: list[Node] = []
         self.number = Variable(self.edit.name("packing/turn"), np.int64, [])
         self.condition = Variable(self.edit.name("packing/condition"), np.bool_, [])
-        self.pieces = _sequence(self.edit.name("packing/before"), code_of(one.output.dtype or one.query.dtype))
+        self.pieces = _sequence(self.edit.name("packing/before"), self.elem)
         self._values: dict[Tensor, Tensor] = {}
         self._build = Builder(self._emit, self._store, self.edit.model.opset, np.dtype(np.int64))
         self._heads_inside = one.q.layouts[-1].split()[0] == "bn"  # what meets scores has them as these have
@@ -183,7 +187,10 @@ class _Turn:
         if tensor.is_empty() or before in self._values:
             return self._values.get(before, tensor)
         if place in SIZING.get(node.op, ()):
-            return tensor if self.zones.state(before) == "fixed" else self._size(node)
+            if self.zones.state(before) == "fixed":
+                return tensor
+            numbers = self.tokens.facts[before].numbers
+            return self._size(node) if numbers is None else self._build(Given(numbers.astype(before.dtype)))
         if not self.tokens.has(before):
             return tensor
         if before not in self._values:

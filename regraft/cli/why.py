@@ -10,14 +10,21 @@ from regraft.cli.parameters import as_json, command, load, model_argument
 from regraft.cli.terminal import block, echo
 
 
-@command("regraft why model.onnx --pass fuse-gelu", "regraft why model.onnx --pass my-pass --load my_passes.py")
+@command(
+    "regraft why model.onnx --pass fuse-gelu",
+    "regraft why model.onnx --pass pack-sequences",
+    "regraft why model.onnx --pass my-pass --load my_passes.py",
+)
 @model_argument()
-@click.option("--pass", "text", required=True, metavar="PASS", help="A pass made of rules, as in a pipeline.")
+@click.option("--pass", "text", required=True, metavar="PASS", help="A pass, as in a pipeline.")
 @click.option("--limit", type=click.IntRange(min=1), default=10, show_default=True, help="How many places to show.")
 @as_json
 @load
 def why(model: Path, text: str, limit: int, as_json: bool) -> None:
-    """Say why the rules of a pass did not match: the places that come nearest, and what is wrong there."""
+    """Say why the rules of a pass did not match: the places that come nearest, and what is wrong there.
+
+    Of a pass that is not made of rules: why it refuses the model, or what it says of it.
+    """
     from regraft.errors import PipelineError
     from regraft.files.loading import load
     from regraft.pipelines.pipeline import Pipeline
@@ -37,4 +44,5 @@ def why(model: Path, text: str, limit: int, as_json: bool) -> None:
         echo(f"no place in {model} comes near; every place that looks like one matches")
     for miss in misses:
         echo(miss.node, bold=True)
-        echo(f"  {miss.rule}: {miss.matched} of {miss.total} operators match; at {miss.where}: {miss.reason}")
+        found = f"{miss.rule}: {miss.matched} of {miss.total} operators match; at {miss.where}: " if miss.rule else ""
+        echo(f"  {found}{miss.reason}")

@@ -10,7 +10,7 @@ from regraft.files.convert import clone
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
-from regraft.pipelines.pass_ import Pass, label
+from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.rewriting.matcher import Miss
 from regraft.rewriting.rule import candidates, first_match, index_of
 from regraft.rewriting.rule_pass import RulePass, ensure_types, rewritten
@@ -21,8 +21,8 @@ class NearMiss:
     """A place where a rule came near.
 
     Attributes:
-        node: the node at which the pattern would have ended.
-        rule: the rule's name.
+        node: the node at which the pattern would have ended; of a pass that is not made of rules its name.
+        rule: the rule's name; empty where there is none.
         matched, total: how many of the pattern's operators were found.
         where: the node or value that did not fit.
         reason: why it did not.
@@ -39,12 +39,14 @@ class NearMiss:
 def why(model: Model, rule_pass: Pass, limit: int = 10) -> list[NearMiss]:
     """The nearest misses of a pass's rules in `model`, the nearest first; what is part of a match is not among them.
 
+    Of a pass that is not made of rules: why it refuses the model, or what it says of it.
+
     Raises:
-        PassError: the pass is not made of rules.
+        PassError: such a pass neither refuses nor says anything.
     """
-    if not isinstance(rule_pass, RulePass):
-        raise PassError(f"{rule_pass.name} is not made of rules: it has no near misses to show")
     model = clone(model)
+    if not isinstance(rule_pass, RulePass):
+        return [NearMiss(rule_pass.name, "", 0, 0, "", reason) for reason in _said(model, rule_pass)]
     shapes.confirm(model)
     ensure_types(model)
     nearest: dict[Node, NearMiss] = {}
@@ -69,3 +71,17 @@ def why(model: Model, rule_pass: Pass, limit: int = 10) -> list[NearMiss]:
             nearest.pop(root, None)
     ranked = sorted(nearest.values(), key=lambda near: (-near.matched / near.total, near.node))
     return [near for near in ranked if near.matched > 1 or near.matched == near.total][:limit]
+
+
+def _said(model: Model, one: Pass) -> list[str]:
+    """Why a pass refuses `model`, or what it says of it."""
+    context = Context(one.name)
+    try:
+        one.run(model, context)
+    except PassError as error:
+        return [str(error)]
+    if not context.notes:
+        raise PassError(
+            f"{one.name} is not made of rules, and says nothing of this model: it has no near misses to show"
+        )
+    return context.notes

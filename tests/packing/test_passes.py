@@ -14,6 +14,7 @@ from regraft.files.convert import clone
 from regraft.ir.model import Model
 from regraft.packing.fits import KEY, PackedShape, read_shape
 from regraft.pipelines.frontend import ImportOptions
+from regraft.pipelines.pipeline import Pipeline
 from regraft.runtime import Session
 from regraft.runtime.packing import read_lengths
 from regraft.verification.runtime import RuntimeFailure
@@ -255,3 +256,9 @@ def test_what_fits() -> None:
         assert (shape.misfit({"mask": mask}) == "") == fits, lengths
         assert (shape.misfit({"mask": np.array(lengths)}) == "") == fits, lengths
     assert shape.misfit({}) == ""
+
+
+def test_why_says_what_kept_a_model_from_being_packed(artifacts: Path) -> None:
+    for form in ("pack-sequences", "unpack-attention"):
+        (miss,) = regraft.why(_model(artifacts, "vit-ts"), Pipeline.parse(form).passes[0])
+        assert "no input says which tokens are padding" in miss.reason

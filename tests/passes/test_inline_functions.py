@@ -35,6 +35,20 @@ def test_a_call(apply):
     assert found.changes[0].rule == "f"
 
 
+def test_one_that_is_kept_and_what_is_called_beside_it_and_around_it(apply):
+    found = apply(
+        model(
+            "(float[3] x) => (float[3] y) { z = my.outer(x) y = my.own(z) }",
+            "own (a) => (b) { b = Neg(a) }",
+            "outer (a) => (b) { c = Exp(a) b = my.own(c) }",
+        ),
+        InlineFunctions(keep=("my::own",)),
+        inputs=X,
+    )
+    assert found.ops == ["Exp", "own", "own"]
+    assert [function.name for function in found.model.functions] == ["own"]
+
+
 def test_two_calls_of_one_that_calls_another_and_takes_attributes(apply):
     found = apply(
         model(

@@ -71,6 +71,22 @@ def test_script_finds_a_wrong_answer(bert):
     assert done.stderr == "the IPU computes something else\n"
 
 
+def test_online_is_for_a_packed_model(bert):
+    done = call(bert, "convert.py", "--online", PYTHONPATH=str(FAKES))
+    assert done.returncode == 2
+    assert done.stderr == "--online is for a model that unpack-attention{form=static,dialect=poprt} has packed\n"
+
+
+def test_online_compares_what_the_pack_runner_gives(artifacts, tmp_path):
+    """A runner that mixes up two sequences gives what is wrong, though the model is right."""
+    packing = "unpack-attention{form=static,rows=2,tokens=16,max-valid-num=4,segment-max-size=16,dialect=poprt}"
+    handed_over(artifacts / BERT, "poprt", tmp_path / "b", first=packing)
+    assert call(tmp_path / "b", "convert.py", "--online", PYTHONPATH=str(FAKES)).returncode == 0
+    done = call(tmp_path / "b", "convert.py", "--online", PYTHONPATH=str(FAKES), FAKE_POPRT_SWAP="1")
+    assert done.returncode == 1
+    assert done.stderr == "the PackRunner gives something else\n"
+
+
 @pytest.mark.parametrize("package", ["numpy", "onnx"])
 def test_script_says_what_else_is_missing(bert, tmp_path, package):
     (tmp_path / f"{package}.py").write_text("raise ImportError('hidden\\nand more')\n")

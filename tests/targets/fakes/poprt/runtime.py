@@ -1,4 +1,4 @@
-"""`poprt.runtime`; FAKE_POPRT_ERROR is added to every output."""
+"""`poprt.runtime`; FAKE_POPRT_ERROR is added to every output, FAKE_POPRT_SWAP gives sequences those of others."""
 
 import os
 from types import SimpleNamespace
@@ -97,7 +97,8 @@ class Runner:
                 fed[port.name] = np.concatenate([flat, padding]).reshape(port.shape)
         made = {port.name: np.zeros(port.shape, port.numpy_data_type()) for port in self.get_execute_outputs()}
         self.execute(fed, made)
-        for row, (_, outputs) in enumerate(self.pending):
+        rows = [outputs for _, outputs in self.pending]
+        for row, outputs in enumerate(rows[::-1] if os.environ.get("FAKE_POPRT_SWAP") else rows):
             for name, value in outputs.items():
                 value[...] = made[name][row]
         self.pending = []

@@ -259,7 +259,7 @@ def test_why_tells_who_else_reads_a_value():
     assert "Add" in nearest.reason
 
 
-def test_why_is_silent_where_all_matches_and_refuses_a_pass_without_rules():
+def test_why_is_silent_where_all_matches():
     class Swish(RulePass):
         name = "swish"
 
@@ -268,9 +268,19 @@ def test_why_is_silent_where_all_matches_and_refuses_a_pass_without_rules():
 
     assert why(model_of("s = Sigmoid(x) out = Mul(s, x)"), Swish()) == []
 
+
+def test_why_of_a_pass_without_rules_is_what_it_says():
     class Plain(Pass):
         name = "plain"
 
+        def run(self, model, context):
+            if model.graph.nodes[0].op == "Div":
+                raise PassError("no Div, please")
+            if model.graph.nodes[0].op == "Add":
+                context.note("an Add")
+
+    assert [miss.reason for miss in why(model_of("out = Div(x, y)"), Plain())] == ["no Div, please"]
+    assert [miss.reason for miss in why(model_of("out = Add(x, y)"), Plain())] == ["an Add"]
     with pytest.raises(PassError, match="not made of rules"):
         why(model_of("out = Mul(x, y)"), Plain())
 

@@ -27,7 +27,8 @@ class PackSequences(Pass):
     row; what else is added to scores, a distance or a window, stays. Positions begin anew with each sequence. What
     works across tokens elsewhere, a pooling, meets sequences in rows of their own again. The host packs what the caller
     gives, each sequence behind the last one or in the next row, and outputs have the shape that they had; what they
-    hold where the mask hides a token means nothing.
+    hold where the mask hides a token means nothing. dialect=poprt hides segments by PopRT's operator, as a function
+    that means the same.
     """
 
     name = "pack-sequences"

@@ -28,7 +28,8 @@ class UnpackAttention(Pass):
 
     form=gather runs attention on [B, S, ..] as it was. form=loop runs it in a Loop, one sequence a turn, on exactly its
     tokens: the fastest on a CPU, and no accelerator takes it; a mask of padding alone goes, once simplify-gather and
-    simplify-mask have shown that it is one. form=static has fixed shapes, as PopRT's own packing.
+    simplify-mask have shown that it is one. form=static has fixed shapes, as PopRT's own packing; with dialect=poprt
+    it unpacks by PopRT's operator, as a function that means the same.
     """
 
     name = "unpack-attention"

@@ -60,7 +60,8 @@ class PopRt(Handoff):
         """Shapes, precision, options, and the command line that does the same.
 
         Raises:
-            TargetError: the name of an input cannot be written in `--input_shape`; or pack-args without a value.
+            TargetError: the name of an input cannot be written in `--input_shape`; or pack-args without a value, or of
+                a model that is packed.
         """
         for tensor in model.graph.inputs:
             if "=" in tensor.name or any(character.isspace() for character in tensor.name):
@@ -69,6 +70,8 @@ class PopRt(Handoff):
                 )
         shapes = {name: list(np.shape(value)) for name, value in golden.device_inputs.items()}
         pack = dict(map(_read_pair, self.pack_args))
+        if pack and read_shape(model.metadata) is not None:
+            raise TargetError("poprt: pack-args are for PopRT's own packing, and this model is packed; leave them out")
         given = WITH_OPERATORS if any(function.domain == DOMAIN for function in model.functions) else DEVICE
         precision: Precision = self.precision
         return {

@@ -26,7 +26,8 @@ class Listed:
     """A published list of operators.
 
     Attributes:
-        names: the operators; `domain::name` where they are not ONNX's own.
+        names: the operators; `domain::name` where they are not ONNX's own. A local function of such a name is taken
+            for the operator.
         mend: by operator that is not listed, pipelines that may take it out.
     """
 

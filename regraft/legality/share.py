@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from regraft.inspection.macs import macs_of
+from regraft.ir import schema
+from regraft.ir.graph import walk
+from regraft.legality.site import Site
 from regraft.legality.verdict import Verdict
+from regraft.legality.view import View
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Share:
 def share(verdict: Verdict) -> Share:
     """How much of the model the target takes that `verdict` speaks for."""
     view, refused = verdict.view, verdict.refused
-    counts = [(s.node in refused, 0 if view.is_call(s) else macs_of(s.node, view.facts)) for s in view.sites]
+    counts = [(site.node in refused, _macs(site, view)) for site in view.sites]
     host = view.model.host
     return Share(
         nodes=len(counts),
@@ -61,3 +65,14 @@ def share(verdict: Verdict) -> Share:
         macs_taken=sum(macs or 0 for bad, macs in counts if not bad),
         macs_unknown=sum(macs is None for _, macs in counts),
     )
+
+
+def _macs(site: Site, view: View) -> int | None:
+    """Multiply-accumulates of a node; what is in a function that it calls counts where the view does not list it."""
+    function = view.body(site)
+    if function is None or site.node.domain == schema.STAND_IN:
+        return macs_of(site.node, view.facts)
+    if view.is_call(site):
+        return 0
+    inner = [macs_of(node, view.facts) for graph in walk(function) for node in graph.nodes]
+    return None if None in inner else sum(macs or 0 for macs in inner)

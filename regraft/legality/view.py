@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from regraft.ir import schema
-from regraft.ir.graph import AnyGraph, Variable, walk
+from regraft.ir.graph import AnyGraph, Function, Variable, walk
 from regraft.ir.model import Model
 from regraft.legality.among import dtype_name
 from regraft.legality.site import Site
@@ -33,7 +33,11 @@ class View:
 
     def is_function(self, site: Site) -> bool:
         """Whether the node calls a local function that stands for no operator of the compiler's own."""
-        return self._key(site) in self._functions and site.operator not in self._own
+        return self.body(site) is not None and site.operator not in self._own
+
+    def body(self, site: Site) -> Function | None:
+        """The local function that the node calls; None where it calls none."""
+        return self._functions.get(self._key(site))
 
     def _key(self, site: Site) -> tuple[str, str, str]:
         return (site.node.domain or "", site.node.op, site.node.overload)

@@ -9,6 +9,7 @@ import pytest
 
 import regraft
 from regraft.errors import PassError, RegraftError
+from regraft.legality.share import share
 from regraft.runtime import Session
 from regraft.targeting.target import read_target
 
@@ -57,6 +58,7 @@ def test_verified_and_taken_by_poprt(name, pipeline, operators, artifacts):
     target.prepare(model, verify="final")
     assert _calls(model) == operators
     assert target.check(model) == []
+    assert share(target.judge(model)).of_macs == 1.0
 
 
 def test_the_device_takes_what_pack_data_of_the_example_makes(artifacts):

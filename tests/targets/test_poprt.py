@@ -71,6 +71,13 @@ def test_script_finds_a_wrong_answer(bert):
     assert done.stderr == "the IPU computes something else\n"
 
 
+def test_a_packed_model_is_not_packed_again(artifacts, tmp_path):
+    packing = "pack-sequences{rows=2,tokens=16}"
+    with pytest.raises(TargetError, match="pack-args are for PopRT's own packing, and this model is packed"):
+        handed_over(artifacts / BERT, "poprt{pack-args=max_valid_num:4}", tmp_path / "b", first=packing)
+    assert not (tmp_path / "b").exists()
+
+
 def test_online_is_for_a_packed_model(bert):
     done = call(bert, "convert.py", "--online", PYTHONPATH=str(FAKES))
     assert done.returncode == 2

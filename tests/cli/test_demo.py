@@ -18,16 +18,23 @@ def few_runs(monkeypatch):
     except ModelError as error:
         pytest.skip(str(error))
     monkeypatch.setattr("regraft.cli.demo.RUNS", 1)
+    monkeypatch.setattr("regraft.cli.demo.ROUNDS", 1)
 
 
 def test_the_demo_rewrites_verifies_and_compares(run, tmp_path):
     out = tmp_path / "folder" / "encoder"
     result = run("demo", "-o", out)
     assert result.exit_code == 0, result.stderr
-    assert re.findall(r"^\d\.(?= )", result.stdout, re.M) == [f"{number}." for number in range(1, 7)]
+    assert re.findall(r"^\d\.(?= )", result.stdout, re.M) == [f"{number}." for number in range(1, 8)]
     assert "7 × LayerNormalization -> " in result.stdout
     assert result.stdout.count("times as fast") == 2
     assert float(re.search(r"largest difference of all 16 pairs: (\S+)", result.stdout)[1]) < 1e-3
+    assert "7. What pays: 217 questions of 7 to 101 tokens" in result.stdout
+    ways = re.findall(
+        r"^(padded|one by one|packed).*?([\d,]+) +(\d+) +([\d.]+) +(\d\.\de[+-]\d+)$", result.stdout, re.M
+    )
+    assert [(name, int(calls)) for name, calls, *_ in ways] == [("padded", 14), ("one by one", 217), ("packed", 15)]
+    assert all(float(difference) < 1e-5 for *_, difference in ways)
     assert max(len(line) for line in result.stdout.splitlines() if str(tmp_path) not in line) <= 150
     model = regraft.load(out)
     assert [t.name for t in model.graph.inputs] == ["attention_mask", "hidden_states", "attention_bias"]

@@ -29,6 +29,14 @@ def test_a_package_without_the_file_is_said_in_one_line(monkeypatch):
         minilm.tokenizer()
 
 
+def test_a_package_without_questions_is_said_in_one_line(monkeypatch, tmp_path):
+    path = tmp_path / "training_queries.json"
+    path.write_text('{"benchmarks": {"MMLU": {}}}')
+    monkeypatch.setattr(minilm, "_package_file", lambda package, ending: path)
+    with pytest.raises(ModelError, match=r"pip install 'regraft\[demo\]': \.benchmarks\.MMLU .*'queries'"):
+        minilm.questions()
+
+
 @pytest.fixture(scope="module")
 def session():
     try:
@@ -52,6 +60,13 @@ def test_encoding_is_bert_uncased_wordpiece():
 @pytest.mark.usefixtures("session")
 def test_a_long_text_is_cut():
     assert minilm.encode(["word " * 500])["input_ids"].shape == (1, minilm.MAX_TOKENS)
+
+
+@pytest.mark.usefixtures("session")
+def test_questions_are_many_unlike_each_other_and_always_the_same():
+    lengths = minilm.encode(minilm.questions())["attention_mask"].sum(1)
+    assert (len(set(minilm.questions())), lengths.min(), lengths.max()) == (217, 7, 101)
+    assert minilm.questions() == minilm.questions()
 
 
 def test_the_sentence_embedding_is_the_mean_of_the_tokens(session):

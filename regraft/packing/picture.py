@@ -61,7 +61,7 @@ def draw(packing: Packing, name: str) -> str:
     """
     shown = few_batches(packing)
     padded = _padded(shown)
-    rows = shown.limits.rows or shown.rows
+    rows = shown.limits.rows or max(shown.rows, 1)
     colours = np.zeros(len(shown.lengths), np.int64)
     for group in shown.groups():
         colours[group] = np.arange(len(group)) % len(_COLOURS)

@@ -93,6 +93,13 @@ def test_any_number_of_rows_is_one_batch() -> None:
     ]
 
 
+@pytest.mark.parametrize("limits", [Limits(4), Limits(4, 2)])
+def test_no_sequences_leave_the_picture_empty(limits: Limits) -> None:
+    picture = draw(first_fit(np.zeros(0, int), limits), "first_fit")
+    assert _parts(picture) == [[], []]
+    assert _captions(picture)[1] == "first_fit: 0 rows of 4 tokens, 0.0% filled, in 0 of 0 batches"
+
+
 def test_the_batches_drawn_are_evenly_spread() -> None:
     """Those who know all lengths put the longest first."""
     packing = ALGORITHMS["spfhp"](read_lengths("squad").values, Limits(384, 16))

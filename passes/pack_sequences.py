@@ -52,7 +52,7 @@ class PackSequences(Pass):
         if self.rows:
             most, longest = self.max_valid_num or SHORT * self.rows, self.segment_max_size or self.tokens
             shape = PackedShape(self.rows, self.tokens, most, longest, across_rows=False)
-        packer = Packer(model, context, shape, segmented=True)
+        packer = Packer(model, context, shape, "segments")
         packer.run()
         if self.dialect == "poprt":
             use_attention_mask(model, packer.fed, context)

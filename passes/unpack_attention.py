@@ -26,23 +26,25 @@ class UnpackAttention(Pass):
     work is, compute nothing else. The host packs what the caller gives, by the mask, and says where each token lies;
     outputs have the shape that they had. What they hold where the mask hides a token means nothing.
 
-    form=gather runs attention on [B, S, ..] as it was. form=loop runs it in a Loop, one sequence a turn, on exactly its
-    tokens: the fastest on a CPU, and no accelerator takes it; a mask of padding alone goes, once simplify-gather and
-    simplify-mask have shown that it is one. form=static has fixed shapes, as PopRT's own packing; with dialect=poprt
-    it unpacks by PopRT's operator, as a function that means the same.
+    form=gather runs attention on [B, S, ..] as it was. form=bucket has a batch for sequences of like lengths each: no
+    control flow, and little padding. form=loop runs it in a Loop, one sequence a turn, on exactly its tokens: the
+    fastest on a CPU, and no accelerator takes it; a mask of padding alone goes, once simplify-gather and simplify-mask
+    have shown that it is one. form=static has fixed shapes, as PopRT's own packing; with dialect=poprt it unpacks by
+    PopRT's operator, as a function that means the same.
     """
 
     name = "unpack-attention"
     removes = frozenset()
     introduces = EVERY
     contract = interface.assuming(HIDDEN)
-    form: Literal["static", "gather", "loop"] = option(
-        "gather", "fixed shapes; as many tokens as there are, attention on a padded batch; or sequence by sequence"
+    form: Literal["static", "gather", "bucket", "loop"] = option(
+        "gather", "fixed shapes; or as many tokens as there are, and attention on a batch, on some, or on each sequence"
     )
     rows: int = option(0, "rows of a packed batch; static")
     tokens: int = option(0, "tokens in a row; static")
     max_valid_num: int = option(0, "sequences in a batch at the most; static")
     segment_max_size: int = option(0, "tokens of a sequence at the most; static")
+    bucket_sizes: tuple[int, ...] = option((16, 32, 64, 128, 256), "tokens of the sequences of each bucket; bucket")
     dialect: Literal["onnx", "poprt"] = option("onnx", "whose operators unpack; poprt: PopRT's Unpack, static")
 
     def run(self, model: Model, context: Context) -> None:
@@ -51,6 +53,8 @@ class UnpackAttention(Pass):
             raise PassError(f"{self.name}: form=static needs rows, tokens, max-valid-num and segment-max-size")
         if self.form != "static" and any(sizes):
             raise PassError(f"{self.name}: rows, tokens, max-valid-num and segment-max-size are for form=static")
+        if list(self.bucket_sizes) != sorted({size for size in self.bucket_sizes if size > 0}):
+            raise PassError(f"{self.name}: bucket-sizes must rise, from 1 on: {self.bucket_sizes}")
         if self.dialect == "poprt" and self.form != "static":
             raise PassError(f"{self.name}: PopRT's shapes are fixed: dialect=poprt goes with form=static")
         if self.form == "loop" and model.opset < FIRST_OPSET:
@@ -60,7 +64,7 @@ class UnpackAttention(Pass):
             )
         ExposePositionIds().run(model, context)
         shape = PackedShape(*sizes, across_rows=True) if self.form == "static" else None
-        packer = Packer(model, context, shape, looped=self.form == "loop")
+        packer = Packer(model, context, shape, "gather" if self.form == "static" else self.form, self.bucket_sizes)
         packer.run()
         if self.dialect == "poprt" and packer.shape is not None:
             use_unpack(model, packer.shape, packer.fed, context)

@@ -37,7 +37,7 @@ DOMAIN = "ai.graphcore"
 UNPACK_INFO = "unpack_info"
 """What PopRT's examples, and its runner, call the lengths."""
 
-_INT64, _BOOL = TensorProto.INT64, TensorProto.BOOL
+_INT32, _INT64, _BOOL = TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL
 _SCORES = {np.dtype(np.float32): "FLOAT", np.dtype(np.float16): "FLOAT16"}
 
 
@@ -60,16 +60,16 @@ def use_unpack(model: Model, shape: PackedShape, fed: Mapping[str, Tensor], cont
         )
     with Editor(model) as edit:
         masked, unpacking = list(edit.readers(mask)), list(edit.readers(slots))
-        build = builder(graph.nodes[0], graph, edit, added, np.dtype(np.int64))
-        info = build(op.Cast(_lengths(mask), to=TensorProto.INT32))
+        build = builder(graph.nodes[0], graph, edit, added, np.dtype(np.int32))
+        info = build(op.Cast(_lengths(mask), to=_INT32))
         info.shape = [shape.sequences, 1]
-        lengths = op.Cast(Given(info), to=_INT64)
-        steps = np.arange(shape.longest)[None]
+        lengths, steps = Given(info), np.arange(shape.longest, dtype=np.int32)[None]
         shown = op.Less(steps, lengths) if rank == 2 else op.Reshape(lengths, np.array([-1]))
         seen = build(op.Cast(shown, to=code_of(mask.dtype)))
         for node in masked:
             edit.touch(node)
-            node.inputs[list(node.inputs).index(mask)] = seen
+            for place in [place for place, tensor in enumerate(node.inputs) if tensor is mask]:
+                node.inputs[place] = seen
         _add_unpack(model, shape)
         for node in unpacking:
             context.replaced([node], put(node, [_unpacked(node, info, shape)], graph, edit), rule="Unpack")
@@ -103,9 +103,9 @@ def _unpacked(node: Node, info: Tensor, shape: PackedShape) -> Term:
 
 
 def _places(lengths: Term, shape: PackedShape) -> Term:
-    """int64[rows, tokens], where in what was unpacked the token of each place lies; 0 where there is none."""
-    ends, places = op.CumSum(lengths, 0), np.arange(shape.rows * shape.tokens)
-    ended = op.Cast(op.Not(op.Less(places[None], ends)), to=_INT64)
+    """int32[rows, tokens], where in what was unpacked the token of each place lies; 0 where there is none."""
+    ends, places = op.CumSum(lengths, 0), np.arange(shape.rows * shape.tokens, dtype=np.int32)
+    ended = op.Cast(op.Not(op.Less(places[None], ends)), to=_INT32)
     number = op.ReduceSum(ended, axes=[0], keepdims=0)
     start = op.ReduceMax(ended * ends, axes=[0], keepdims=0)
     found = op.Where(op.Less(number, shape.sequences), number * shape.longest + (Given(places) - start), 0)
@@ -151,7 +151,7 @@ def use_attention_mask(model: Model, fed: Mapping[str, Tensor], context: Context
             scores = next(tensor for tensor in sums[0].inputs if tensor is not bias)
             added: list[Node] = []
             _add_attention_mask(model, np.dtype(bias.dtype))
-            numbers = op.Cast(Given(ids), to=TensorProto.INT32)
+            numbers = op.Cast(Given(ids), to=_INT32)
             term = op[DOMAIN].AttentionMask(numbers, Given(scores), dataType=kind)
             made = builder(sums[0], model.graph, edit, added)(term)
             made.dtype, made.shape = bias.dtype, bias.shape

@@ -20,8 +20,8 @@ KEY = "regraft.packed"
 WAY = "regraft.packing"
 """Metadata of a model: how attention keeps sequences apart."""
 
-Way = Literal["segments", "gather", "loop"]
-"""Each sees its segment of a row; or one sequence a row, gathered; or one a turn of a loop."""
+Way = Literal["segments", "gather", "bucket", "loop"]
+"""Each sees its segment of a row; one sequence a row, gathered, all or those of like lengths; one a turn of a loop."""
 
 
 @dataclass(frozen=True)

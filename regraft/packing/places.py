@@ -7,6 +7,7 @@ place outside, at which the graph fails.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -57,6 +58,19 @@ class Spans:
     ends: Tensor
     firsts: Tensor
     lasts: Tensor
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Values of a graph that say what a bucket holds.
+
+    Attributes:
+        rows: int64[b], the numbers of its sequences.
+        slots: int64[b, L], the place of each of their tokens among the packed ones.
+    """
+
+    rows: Tensor
+    slots: Tensor
 
 
 class Placing:
@@ -110,6 +124,34 @@ class Placing:
         segments = op.Gather(op.Reshape(self.shown * _counted(self.shown, 0), _ALL), source, axis=0)
         made = [self.build(term) for term in (source, slots, op.Shape(slots), segments)]
         return Places(made[0], *made)
+
+    def buckets(self, sizes: Sequence[int], places: Places) -> tuple[list[Bucket], Tensor]:
+        """What buckets of these sizes hold, and one for longer sequences; and where each token is in all of them.
+
+        A sequence goes where its last token has a place: what stands before it stays in front. A bucket without any
+        has the first one, of which nothing is read: not every kernel takes a batch of none.
+
+        Args:
+            sizes: tokens of the sequences of each bucket, rising.
+        """
+        length = op.Gather(self.size, np.array([1]), axis=0)
+        steps = op.CumSum(self.shown * 0 + 1, 1)
+        last = op.ReduceMax(self.shown * steps, axes=[1], keepdims=0)
+        begins, at, buckets = op.Mul(last, 0), op.Mul(length, 0), list[Bucket]()
+        for low, high in itertools.pairwise((-1, *sizes, None)):
+            held = op.Greater(last, low) if high is None else op.And(op.Greater(last, low), op.Less(last, high + 1))
+            counted = op.Cast(held, to=_INT64)
+            first = op.Equal(_counted(counted, 0) + op.ReduceMax(counted, axes=[0], keepdims=1), 1)
+            rows = op.Reshape(op.NonZero(op.Cast(op.Or(held, first), to=_INT64)), _ALL)
+            width = length if high is None else op.Where(op.Less(length, high), length, high)
+            slots = op.Slice(op.Gather(Given(places.slots), rows, axis=0), np.array([0]), width, np.array([1]))
+            buckets.append(Bucket(self.build(rows), self.build(slots)))
+            begins = op.Add(begins, counted * (at + (op.CumSum(counted, 0) - 1) * width))
+            at = op.Add(at, op.Reshape(op.Shape(rows), np.array([1])) * width)
+        whole = op.Gather(length, 0, axis=0)
+        row = op.Div(Given(places.source), whole)
+        repack = op.Gather(begins, row, axis=0) + (Given(places.source) - row * whole)
+        return buckets, self.build(repack)
 
     def sequences(self, whole: bool) -> Spans:
         """Where each sequence that has a token lies in one row of all tokens; `whole` as in `open`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,10 +16,12 @@ from regraft.ir.graph import Node, Tensor, Variable
 from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
-from regraft.packing.fits import WAY, PackedShape, write_shape
-from regraft.packing.loops import Loops, is_cut
+from regraft.packing.buckets import Buckets
+from regraft.packing.fits import WAY, PackedShape, Way, write_shape
+from regraft.packing.loops import Loops
 from regraft.packing.padding import find_idle
-from regraft.packing.places import Places, Placing, Spans
+from regraft.packing.parts import Parting, is_cut
+from regraft.packing.places import Places, Placing
 from regraft.packing.segments import HIDDEN_SCORE, Segments
 from regraft.packing.tokens import BATCH, SEQUENCE, Tokens
 from regraft.packing.zones import Ways, Zones
@@ -118,9 +120,8 @@ class Packer:
 
     Args:
         shape: the packed one, where it is fixed.
-        segmented: whether attention gets several sequences a row, and sees the segment of each; else it gets one
-            sequence a row.
-        looped: whether attention runs one sequence a turn of a loop.
+        way: how attention keeps sequences apart.
+        sizes: tokens of the sequences of each bucket, rising.
     """
 
     def __init__(
@@ -128,14 +129,13 @@ class Packer:
         model: Model,
         context: Context,
         shape: PackedShape | None,
-        *,
-        segmented: bool = False,
-        looped: bool = False,
+        way: Way,
+        sizes: Sequence[int] = (),
     ):
-        self.model, self.context, self.shape, self.segmented, self.looped = model, context, shape, segmented, looped
+        self.model, self.context, self.shape, self.way, self.sizes = model, context, shape, way, sizes
         self.added: list[Node] = []  # what says where tokens lie
         self.fitted: dict[Tensor, Tensor] = {}  # inputs in the fixed shape of the padded zone
-        self.spans: Spans | None = None
+        self.told: dict[str, tuple[Tensor, list[Any]]] = {}  # what parts of attention are told, and its shape
         self.fed: dict[str, Variable] = {}  # the device's inputs, by what they are
         self.said: Tensor | None = None  # what the packed zone reads of a mask that says more
         self.sequences = find_sequences(model)
@@ -180,25 +180,24 @@ class Packer:
             attentions = self.attentions()
             results = [] if self.segmented else [self._result(one) for one in attentions]
             outputs = [self._declared(tensor) for tensor in self.model.graph.outputs]
-            idle = self._idle(attentions) if self.looped else set()
-            if self.looped and not idle:
+            idle = self._idle(attentions) if self.way == "loop" else set()
+            if self.way == "loop" and not idle:
                 self.context.note(
                     "attention reads more than what is padding, and cuts it for each sequence; where that is not so, "
                     "simplify-gather and simplify-mask in front show it"
                 )
             with Editor(self.model) as edit:
                 placing = self._placing(edit)
-                whole = self.segmented or (self.looped and not idle)
+                whole = self.segmented or (self.way == "loop" and not idle)
                 places = placing.open(whole) if self.shape is None else placing.fixed(self.shape)
                 read = {node: list(node.inputs) for node in self.model.graph.nodes}
                 zones = self._zoned(edit, placing, places, attentions, results)
-                if self.looped:
+                if self.way in ("loop", "bucket"):
                     edit.remove_unread([*read, *zones.added])
-                    self.spans = placing.sequences(whole)
-                    loops = Loops(edit, zones, self.spans, read, idle)
+                    parting = self._parting(edit, zones, placing, places, read, idle)
                     for one, result in zip(attentions, results, strict=True):
                         inside = _inside([one], self.tokens)
-                        loops.put(one, result, [node for node in read if node in inside])
+                        parting.put(one, result, [node for node in read if node in inside])
                 self.context.replaced([], [*self.added, *zones.added], rule="packing")
                 edit.remove_unread([*self.model.graph.nodes, *self.added, *zones.added])
             self._to_host(zones, places, outputs)
@@ -227,6 +226,33 @@ class Packer:
         if found is None:
             raise PassError(f"the heads of '{label(one.softmax)}' are not merged into tokens again")
         return found
+
+    def _parting(
+        self,
+        edit: Editor,
+        zones: Zones,
+        placing: Placing,
+        places: Places,
+        read: dict[Node, list[Tensor]],
+        idle: set[Tensor],
+    ) -> Parting:
+        """What runs attention part by part."""
+        if self.way == "bucket":
+            buckets, repack = placing.buckets(self.sizes, places)
+            for number, bucket in enumerate(buckets, 1):
+                self.told[f"bucket_{number}_rows"] = bucket.rows, [f"bucket_{number}"]
+                self.told[f"bucket_{number}_index"] = bucket.slots, [f"bucket_{number}", f"length_{number}"]
+            self.told["buckets_repack_index"] = repack, [1, "tokens"]
+            return Buckets(edit, zones, read, buckets, repack)
+        spans = placing.sequences(whole=not idle)
+        for name, width in {"starts": 1, "ends": 1, "firsts": 2, "lasts": 2}.items():
+            self.told[f"sequence_{name}"] = getattr(spans, name), ["sequences", width]
+        return Loops(edit, zones, read, idle, spans)
+
+    @property
+    def segmented(self) -> bool:
+        """Whether attention gets several sequences a row; else it gets one."""
+        return self.way == "segments"
 
     def _idle(self, attentions: list[Attention]) -> set[Tensor]:
         """What attention leaves out where it sees no padding; nothing where it reads more that differs by place."""
@@ -327,16 +353,13 @@ class Packer:
         feed("unpack_index", places.slots, padded)
         feed("segment_ids", places.segments, packed)
         feed("repack_index", places.places, packed)
-        if self.spans is not None:
-            feed("sequence_starts", self.spans.starts, ["sequences", 1])
-            feed("sequence_ends", self.spans.ends, ["sequences", 1])
-            feed("sequence_firsts", self.spans.firsts, ["sequences", 2])
-            feed("sequence_lasts", self.spans.lasts, ["sequences", 2])
+        for name, (tensor, dims) in self.told.items():
+            feed(name, tensor, dims)
         inputs = list(graph.inputs)
         self.fed = to_host(self.model, values, self.context, rule="packing")
         drop_inputs(self.model, inputs)
         self._infer()
-        self.model.metadata[WAY] = "segments" if self.segmented else "loop" if self.looped else "gather"
+        self.model.metadata[WAY] = self.way
         if self.shape is not None:
             write_shape(self.model.metadata, self.shape)
 

@@ -259,19 +259,29 @@ class Zones:
         if state != "packed" or not self.tokens.has(tensor):
             return tensor
         if tensor not in self._padded:
-            self._padded[tensor] = self._made(self._unpacked(tensor), tensor)
+            self._padded[tensor] = self._made(self.unpacked(tensor, self.ways.places.slots), tensor)
         return self._padded[tensor]
 
-    def _unpacked(self, tensor: Tensor) -> Term:
+    def unpacked(self, tensor: Tensor, slots: Tensor) -> Term:
+        """A value of the packed zone with the tokens at `slots`, int64[sequences, tokens], in its former layout."""
         layout, dims = self.tokens.layout(tensor), list(self.tokens.facts[tensor].dims or ())
         if layout is None:
             raise PassError(f"'{tensor.name}' has its tokens among other things on an axis: it cannot be unpacked")
-        slots = Given(self.ways.places.slots)
         if layout == "flat":
-            return op.Reshape(op.Gather(Given(tensor), slots, axis=0), self._rest(tensor, dims[1:]))
+            return op.Reshape(op.Gather(Given(tensor), Given(slots), axis=0), self._rest(tensor, dims[1:]))
         order = _lead(layout, len(dims))
         value = op.Reshape(_turned(Given(tensor), order), self._rest(tensor, [dims[i] for i in order[2:]]))
-        return _turned(op.Gather(value, slots, axis=0), _inverse(order))
+        return _turned(op.Gather(value, Given(slots), axis=0), _inverse(order))
+
+    def packed_of(self, pieces: Sequence[Term], like: Tensor, places: Tensor) -> Term:
+        """What lies at `places` of all tokens of `pieces`, which have the layout of `like`."""
+        layout, dims = self.tokens.layout(like), list(self.tokens.facts[like].dims or ())
+        if layout is None or layout == "flat":
+            return op.Gather(op.Concat(*pieces, axis=0), op.Reshape(Given(places), _ALL), axis=0)
+        order = _lead(layout, len(dims))
+        rest = self._rest(like, [dims[i] for i in order[2:]])
+        flat = [op.Reshape(_turned(piece, order), rest) for piece in pieces]
+        return _turned(op.Gather(op.Concat(*flat, axis=0), Given(places), axis=0), _inverse(order))
 
     def _rest(self, tensor: Tensor, rest: Sequence[Any]) -> Any:
         """The shape of all tokens one behind the other."""

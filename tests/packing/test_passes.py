@@ -26,6 +26,7 @@ PIPELINES = {
     "unpacked": "unpack-attention",
     "unpacked static": "unpack-attention{form=static,"
     f"rows={ROWS},tokens={TOKENS},max-valid-num={MOST},segment-max-size={LONGEST}}}",
+    "bucket": "unpack-attention{form=bucket,bucket-sizes={4,8,16}}",
     "loop": "convert-opset{version=13,only=older},unpack-attention{form=loop}",
     "loop simplified": "convert-opset{version=13,only=older},simplify-gather,simplify-mask,unpack-attention{form=loop}",
 }

@@ -50,6 +50,7 @@ class PopRt(Handoff):
         "that it fits into the memory of one IPU",
         "packing: pack-args go to PopRT unread",
         "that PopRT's converter keeps Unpack and AttentionMask, which PopRT's example puts into a model behind it",
+        "that PopRT's PackRunner fills unpack_info of a model that PopRT did not pack",
     )
     precision: Literal["fp32", "fp16"] = option("fp16", "what PopRT converts the model to")
     ipu_version: Literal["ipu2", "ipu21"] = option("ipu2", "ipu2: IPU-M2000 and Bow-2000; ipu21: C600")

@@ -64,5 +64,6 @@ def work(form: Form, lengths: Sequence[int], width: int = 0) -> Array:
         return np.array([1, rows * tokens, rows * tokens**2 if form.packing == "segments" else apart, rows])
     if form.packing is None:
         return np.array([1, count * longest, count * longest**2, count])
-    squares = {"segments": total**2, "gather": count * longest**2, "loop": sum(n * n for n in lengths)}
+    apart = sum(n * n for n in lengths)  # what buckets pad is not known here
+    squares = {"segments": total**2, "gather": count * longest**2, "bucket": apart, "loop": apart}
     return np.array([1, total, squares[form.packing], count])

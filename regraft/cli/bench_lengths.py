@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PACKED = {
     "segments": "pack-sequences",
     "gather": "unpack-attention",
+    "bucket": "unpack-attention{form=bucket}",
     "loop": "convert-opset{version=13,only=older},simplify-gather,simplify-mask,unpack-attention{form=loop}",
 }
 """How a model that is not packed is, by what a way is called."""

@@ -172,7 +172,7 @@ def test_bench_of_lengths(artifacts: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     said = json.loads(result.stdout)
     models = {way["way"].split(":")[0] for way in said["ways"]}
-    assert models == {"original", "segments", "gather", "loop", "segments, fixed", "static"}
+    assert models == {"original", "segments", "gather", "bucket", "loop", "segments, fixed", "static"}
     assert said["refused"] == {}
     assert (said["sequences"], said["tokens"]) == (8, 105)
     assert all(way["worst"]["difference"] <= 1e-5 for way in said["ways"])

@@ -1,23 +1,30 @@
-"""What packing gains on the demo's encoder: processor seconds of batches of 16, by how they are padded or packed.
+"""What packing gains on a CPU: processor seconds of sequences of unlike lengths, by how they are padded or packed.
 
-    python -m tests.benchmarks.packing [--sequences 128] [--rounds 3] [--out benchmarks-out]
+    python -m tests.benchmarks.packing [--model minilm|bert-base] [--sequences 128] [--rounds 3] [--out benchmarks-out]
 
-All ways run in turns in one process, in ONNX Runtime on one thread; the peer is the batch that is padded to the most
-that there may be.
+All ways run in turns in one process, in ONNX Runtime on one thread; the peer is the batch of 16 that is padded to the
+most tokens that there may be. Of each packed form the best number of tokens a call is shown, and what the chooser took,
+which has seen other sequences of the same lengths.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 
 import regraft
+from regraft.batching.choose import choose
+from regraft.batching.form import Form, Row
+from regraft.batching.policy import Padded
+from regraft.batching.ways import Way, find_ways
+from regraft.cli.bench_lengths import PACKED
 from regraft.ir.model import Model
+from regraft.models import bert
 from regraft.models.minilm import model_path
 from regraft.runtime import Session
 from regraft.runtime.packing import read_lengths
@@ -25,56 +32,67 @@ from tests.benchmarks import table
 from tests.benchmarks.clock import processor_seconds
 
 BATCH, WORDS = 16, (1000, 20000)
-LOOP = "simplify-gather,simplify-mask,unpack-attention{form=loop}"
-PADDED = "padded to the most"
+SEEN = 48  # sequences that the chooser sees
+PADDED, CHOSEN = "padded to the most", "chosen"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=["minilm", "bert-base"], default="minilm")
+    parser.add_argument("--lengths", nargs="+", default=["seed004", "squad", "short"])
     parser.add_argument("--sequences", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("benchmarks-out"))
     options = parser.parse_args()
-    model, packed, looped = (regraft.load(model_path()) for _ in range(3))
-    regraft.run(packed, "unpack-attention")
-    regraft.run(looped, LOOP)
-    sessions = [Session(one, optimize=True, threads=1) for one in (model, packed, looped)]
-    rows = [_row(name, model, *sessions, options) for name in ("seed004", "squad", "short")]
-    table.write(options.out, "packing", "Packing on a CPU", rows, {"model": model_path().name})
+    opened = {"": _opened(options.model, "")} | {name: _opened(options.model, text) for name, text in PACKED.items()}
+    rows = [_row(name, opened, options) for name in options.lengths]
+    table.write(options.out, f"packing-{options.model}", f"Packing {options.model} on a CPU", rows, {})
 
 
-def _row(name: str, model: Model, padded: Session, packed: Session, looped: Session, options: Any) -> dict[str, Any]:
+def _opened(name: str, pipeline: str) -> tuple[Form, Any]:
+    model: Model = regraft.load(model_path()) if name == "minilm" else bert.build(bert.BASE)
+    if pipeline:
+        regraft.run(model, pipeline)
+    return Form.of(model), Session(model, optimize=True, threads=1).run
+
+
+def _row(name: str, opened: dict[str, tuple[Form, Any]], options: Any) -> dict[str, Any]:
     """How many times as fast as padding each way is."""
     lengths, most = read_lengths(name)
-    lengths = lengths[: options.sequences]
-    come, ordered = ([some[i : i + BATCH] for i in range(0, len(some), BATCH)] for some in (lengths, np.sort(lengths)))
-    ways = {
-        PADDED: (padded, [_feeds(model, some, most) for some in come]),
-        "padded to the longest": (padded, [_feeds(model, some, some.max()) for some in come]),
-        "sorted": (padded, [_feeds(model, some, some.max()) for some in ordered]),
-        "one by one": (padded, [_feeds(model, [length], length) for length in lengths]),
-        "unpack-attention": (packed, [_feeds(model, some, some.max()) for some in come]),
-        "sorted, unpack-attention": (packed, [_feeds(model, some, some.max()) for some in ordered]),
-        "form=loop": (looped, [_feeds(model, some, some.max()) for some in come]),
-    }
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    form, run = opened[""]
+    longest = int(lengths.max())
+    every = {kind: find_ways(kind, *one, batch=BATCH, longest=longest) for kind, one in opened.items()}
+    every[PADDED] = [Way("", form, run, Padded(BATCH), most)]
+    seen, rows = _rows(form, lengths[-SEEN:]), _rows(form, lengths[: options.sequences])
+    best = choose([way for ways in every.values() for way in ways], seen)[0].way
+    seconds: dict[Way, list[float]] = {way: [] for ways in every.values() for way in ways}
     for _ in range(options.rounds):
-        for way, (session, batches) in ways.items():
-            seconds[way].append(processor_seconds(partial(_run, session, batches)))
-    middle = {way: statistics.median(spent) for way, spent in seconds.items()}
-    return {"lengths": name, **{way: f"{middle[PADDED] / spent:.2f}" for way, spent in middle.items()}}
+        for way, spent in seconds.items():
+            spent.append(processor_seconds(partial(_run, way, rows)))
+    base = median(seconds[every[PADDED][0]])
+    gains = {way: base / median(spent) for way, spent in seconds.items()}
+    shown: dict[str, Any] = {"lengths": name}
+    for kind, ways in every.items():
+        if kind in PACKED:
+            shown[kind] = f"{max(gains[way] for way in ways):.2f}"
+        else:
+            shown |= {way.name: f"{gains[way]:.2f}" for way in ways}
+    return shown | {CHOSEN: f"{gains[best]:.2f} ({best.name})"}
 
 
-def _feeds(model: Model, lengths: Any, size: int) -> dict[str, np.ndarray]:
-    shown = (np.arange(size) < np.asarray(lengths)[:, None]).astype(np.int64)
-    ids = np.random.default_rng(0).integers(*WORDS, shown.shape) * shown
-    made = {"input_ids": ids, "attention_mask": shown, "token_type_ids": np.zeros_like(ids)}
-    return {tensor.name: made[tensor.name] for tensor in model.inputs}
+def _rows(form: Form, lengths: Any) -> list[Row]:
+    random = np.random.default_rng(0)
+    made = []
+    for length in lengths.tolist():
+        ids = random.integers(*WORDS, (1, length))
+        values = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        made += form.rows({port.name: values[port.name] for port in form.inputs})
+    return made
 
 
-def _run(session: Session, batches: list[dict[str, np.ndarray]]) -> None:
-    for feeds in batches:
-        session.run(feeds)
+def _run(way: Way, rows: list[Row]) -> None:
+    for group in way.groups(rows):
+        way.call([rows[i] for i in group])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 # Python 3.11 or newer, pip and make are all that is needed; everything else goes into .venv.
 
 PYTHON ?= python3
-FRAMEWORKS ?=  # ,compilers,tensorflow,torch: the tests that need them run too
+FRAMEWORKS ?=  # ,compilers,ray,tensorflow,torch: the tests that need them run too
 SHARE ?= 1#  of the slow tests one in so many is run, others with every commit
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
@@ -31,6 +31,7 @@ bench: .venv/bench
 	$(BIN)/python -m tests.benchmarks.saved_model --out benchmarks-out
 	$(BIN)/python -m tests.benchmarks.verification --out benchmarks-out
 	$(BIN)/python -m tests.benchmarks.packing --out benchmarks-out
+	$(BIN)/python -m tests.benchmarks.serving --out benchmarks-out
 
 # All compilers that run here: five beside regraft, two that need other packages in environments of their own.
 compilers: .venv/compilers compiler-litert compiler-rknn
@@ -54,7 +55,7 @@ clean:
 .venv/demo: EXTRAS = demo
 .venv/test: EXTRAS = demo,test$(FRAMEWORKS)
 .venv/lint: EXTRAS = demo,test,lint
-.venv/bench: EXTRAS = demo,bench,tensorflow
+.venv/bench: EXTRAS = demo,bench,tensorflow,test
 
 .venv/compilers: EXTRAS = demo,test,compilers
 

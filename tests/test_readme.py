@@ -25,6 +25,7 @@ COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.split
 OF_TORCH = [command for command in COMMANDS if "huggingface" in command]
 OF_TVM = [command for command in COMMANDS if "tvm" in command]
 OF_TENSORFLOW = [command for command in COMMANDS if "tensorflow" in command]
+OF_SERVING = [command for command in COMMANDS if re.match("regraft (serve|load-test|export-triton)", command)]
 OWN_PASS, API = (text for kind, text in BLOCKS if kind == "python")
 
 
@@ -42,7 +43,7 @@ def folder(tmp_path, monkeypatch, artifacts) -> Path:
 def test_every_command_runs(folder):
     assert len(COMMANDS) > 8
     for command in COMMANDS:
-        if command not in (*OF_TORCH, *OF_TENSORFLOW, *OF_TVM):
+        if command not in (*OF_TORCH, *OF_TENSORFLOW, *OF_TVM, *OF_SERVING):
             check(command)
 
 
@@ -61,6 +62,20 @@ def test_commands_of_tensorflow_run(folder, artifacts):
     assert OF_TENSORFLOW
     for command in OF_TENSORFLOW:
         check(command)
+
+
+def test_commands_of_serving_run(folder):
+    pytest.importorskip("uvicorn", reason="the extra serve is not installed")
+    served = importlib.import_module("tests.serving.served")
+    first, *others = OF_SERVING
+    bundle = shlex.split(first)[2]
+    check(next(command for command in COMMANDS if f"-o {bundle} " in command))
+    with served.process(*shlex.split(first)[2:], "--port", "8000") as (running, address, _):
+        assert address.startswith("http://127.0.0.1:8000/")
+        for command in others:
+            check(command)
+        running.terminate()
+        assert running.wait(20) == 0
 
 
 def test_commands_of_tvm_run(folder):

@@ -79,8 +79,12 @@ def over_http(service: Service, access: Access | None = None) -> Iterator[int]:
 
 @contextlib.contextmanager
 def process(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
-    """`regraft serve` with arguments, on a free port: the process, the address of the model, and what it said."""
-    command = [*COMMAND, "serve", *map(str, arguments), "--port", "0"]
+    """`regraft serve` with arguments: the process, the address of the model, and what it said.
+
+    It listens on a free port unless they say on which.
+    """
+    port = [] if "--port" in arguments else ["--port", "0"]
+    command = [*COMMAND, "serve", *map(str, arguments), *port]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as running:
         try:

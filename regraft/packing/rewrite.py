@@ -135,6 +135,8 @@ class Packer:
         self.model, self.context, self.shape, self.way, self.sizes = model, context, shape, way, sizes
         self.added: list[Node] = []  # what says where tokens lie
         self.fitted: dict[Tensor, Tensor] = {}  # inputs in the fixed shape of the padded zone
+        self.idle: set[Tensor] = set()  # what hides padding and does nothing else
+        self.read: dict[Node, list[Tensor]] = {}  # what each node read before it was put into a zone
         self.told: dict[str, tuple[Tensor, list[Any]]] = {}  # what parts of attention are told, and its shape
         self.fed: dict[str, Variable] = {}  # the device's inputs, by what they are
         self.said: Tensor | None = None  # what the packed zone reads of a mask that says more
@@ -180,24 +182,24 @@ class Packer:
             attentions = self.attentions()
             results = [] if self.segmented else [self._result(one) for one in attentions]
             outputs = [self._declared(tensor) for tensor in self.model.graph.outputs]
-            idle = self._idle(attentions) if self.way == "loop" else set()
-            if self.way == "loop" and not idle:
+            self.idle = self._idle(attentions) if self.way in ("loop", "segments") else set()
+            if self.way == "loop" and not self.idle:
                 self.context.note(
                     "attention reads more than what is padding, and cuts it for each sequence; where that is not so, "
                     "simplify-gather and simplify-mask in front show it"
                 )
             with Editor(self.model) as edit:
                 placing = self._placing(edit)
-                whole = self.segmented or (self.way == "loop" and not idle)
+                whole = self.segmented or (self.way == "loop" and not self.idle)
                 places = placing.open(whole) if self.shape is None else placing.fixed(self.shape)
-                read = {node: list(node.inputs) for node in self.model.graph.nodes}
+                self.read = {node: list(node.inputs) for node in self.model.graph.nodes}
                 zones = self._zoned(edit, placing, places, attentions, results)
                 if self.way in ("loop", "bucket"):
-                    edit.remove_unread([*read, *zones.added])
-                    parting = self._parting(edit, zones, placing, places, read, idle)
+                    edit.remove_unread([*self.read, *zones.added])
+                    parting = self._parting(edit, zones, placing, places)
                     for one, result in zip(attentions, results, strict=True):
                         inside = _inside([one], self.tokens)
-                        parting.put(one, result, [node for node in read if node in inside])
+                        parting.put(one, result, [node for node in self.read if node in inside])
                 self.context.replaced([], [*self.added, *zones.added], rule="packing")
                 edit.remove_unread([*self.model.graph.nodes, *self.added, *zones.added])
             self._to_host(zones, places, outputs)
@@ -227,15 +229,7 @@ class Packer:
             raise PassError(f"the heads of '{label(one.softmax)}' are not merged into tokens again")
         return found
 
-    def _parting(
-        self,
-        edit: Editor,
-        zones: Zones,
-        placing: Placing,
-        places: Places,
-        read: dict[Node, list[Tensor]],
-        idle: set[Tensor],
-    ) -> Parting:
+    def _parting(self, edit: Editor, zones: Zones, placing: Placing, places: Places) -> Parting:
         """What runs attention part by part."""
         if self.way == "bucket":
             buckets, repack = placing.buckets(self.sizes, places)
@@ -243,11 +237,11 @@ class Packer:
                 self.told[f"bucket_{number}_rows"] = bucket.rows, [f"bucket_{number}"]
                 self.told[f"bucket_{number}_index"] = bucket.slots, [f"bucket_{number}", f"length_{number}"]
             self.told["buckets_repack_index"] = repack, [1, "tokens"]
-            return Buckets(edit, zones, read, buckets, repack)
-        spans = placing.sequences(whole=not idle)
+            return Buckets(edit, zones, self.read, buckets, repack)
+        spans = placing.sequences(whole=not self.idle)
         for name, width in {"starts": 1, "ends": 1, "firsts": 2, "lasts": 2}.items():
             self.told[f"sequence_{name}"] = getattr(spans, name), ["sequences", width]
-        return Loops(edit, zones, read, idle, spans)
+        return Loops(edit, zones, self.read, self.idle, spans)
 
     @property
     def segmented(self) -> bool:
@@ -255,10 +249,12 @@ class Packer:
         return self.way == "segments"
 
     def _idle(self, attentions: list[Attention]) -> set[Tensor]:
-        """What attention leaves out where it sees no padding; nothing where it reads more that differs by place."""
+        """What attention can do without where it sees no padding; in a loop nothing, if it reads more by place."""
         mask, graph = self.sequences.mask, self.model.graph
         says_more = self.sequences.is_pairwise or len(mask.shape or ()) == 1
         found = set() if says_more or self.sequences.is_added else find_idle(attentions, graph, mask, self.tokens)
+        if self.segmented:
+            return found
         layered = computed_by_layers(graph)
         nodes = [node for node in _inside(attentions, self.tokens) if not layered.isdisjoint(node.outputs)]
         is_more = any(one.causal for one in attentions) or any(is_cut(n, self.tokens, layered, found) for n in nodes)
@@ -294,7 +290,7 @@ class Packer:
         for one in attentions:
             self._expect_packed(one, zones)
             if segments:
-                segments.keep_apart(one, self.facts, edit)
+                segments.keep_apart(one, self.facts, edit, self.read, self.idle)
         zones.added += on_device
         return zones
 

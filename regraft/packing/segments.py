@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from onnx import TensorProto
 
 from regraft.errors import PassError
 from regraft.ir import schema
-from regraft.ir.graph import Tensor, Variable
+from regraft.ir.graph import Node, Tensor, Variable
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of
 from regraft.pipelines.pass_ import label
@@ -44,21 +44,38 @@ class Segments:
             ones = op.Unsqueeze(ones, axes=list(range(1, len(mask.shape or ()) - 1)))
         return self._build(op.Cast(ones, to=code_of(mask.dtype)))
 
-    def keep_apart(self, one: Attention, facts: Facts, edit: Editor) -> None:
-        """Let each token see those of its own segment alone."""
+    def keep_apart(
+        self,
+        one: Attention,
+        facts: Facts,
+        edit: Editor,
+        read: Mapping[Node, Sequence[Tensor]],
+        idle: Set[Tensor],
+    ) -> None:
+        """Let each token see those of its own segment alone.
+
+        Args:
+            read: what each node read before it was put into a zone.
+            idle: what hides padding and does nothing else: what hides other segments takes the place of one.
+        """
         node, place = one.softmax, 0
         if schema.kind(node) == "Attention":
             if node.domain:
                 raise PassError(f"'{label(node)}' is fused already; run pack-sequences before fuse-attention")
             place = 3
+        elif spot := next(((n, i) for n in one.inner if n.op == "Add" for i in (0, 1) if read[n][i] in idle), None):
+            edit.touch(spot[0])
+            spot[0].inputs[spot[1]] = self._bias(one, place, np.dtype(one.query.dtype), facts)
+            return
         edit.touch(node)
         given = node.inputs[place] if len(node.inputs) > place and not node.inputs[place].is_empty() else None
-        if given is not None and facts[given].code == TensorProto.BOOL:
-            made = self._build(op.And(Given(given), self.same))
+        is_idle = len(read[node]) > place and read[node][place] in idle
+        if given is not None and facts[read[node][place]].code == TensorProto.BOOL:
+            made = self._build(self.same if is_idle else op.And(Given(given), self.same))
         else:
             dtype = np.dtype((one.query if given is None else given).dtype)
             bias = self._bias(one, place, dtype, facts)
-            made = bias if given is None else self._build(op.Add(Given(given), Given(bias)))
+            made = bias if given is None or is_idle else self._build(op.Add(Given(given), Given(bias)))
             made.dtype = dtype
         while len(node.inputs) <= place:
             node.inputs.append(Variable(""))

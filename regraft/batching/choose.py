@@ -13,6 +13,8 @@ from regraft.batching.form import Row
 from regraft.batching.ways import Way
 
 FEW, ROUNDS = 4, 3
+ENOUGH = 6144
+"""Tokens that are run in each way, so that those with the largest calls make several."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,11 @@ def choose(ways: Sequence[Way], rows: Sequence[Row], *, few: int = FEW, rounds: 
     """The ways, the best one first, those that were measured before those that were not.
 
     Args:
-        rows: sequences such as are to come, as they come; they are run `rounds` times in each way that is measured.
+        rows: sequences such as are to come, as they come; they are run `rounds` times in each way that is measured,
+            over and over until they are `ENOUGH`.
         few: ways that are measured.
     """
+    rows = [*rows] * -(-ENOUGH // max(sum(row.length for row in rows), 1))
     costs = {id(way.run): calibrate(way, rows) for way in {id(way.run): way for way in ways}.values()}
     expected = [Choice(way, predict(way, costs[id(way.run)], rows)) for way in ways]
     expected.sort(key=lambda choice: choice.predicted)

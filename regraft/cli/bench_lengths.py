@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from regraft.batching.ways import Way
 
 PACKED = {
-    "segments": "pack-sequences",
+    "segments": "simplify-gather,simplify-mask,pack-sequences",
     "gather": "unpack-attention",
     "bucket": "unpack-attention{form=bucket}",
     "loop": "convert-opset{version=13,only=older},simplify-gather,simplify-mask,unpack-attention{form=loop}",

@@ -23,7 +23,7 @@ from regraft.packing.padding import find_idle
 from regraft.packing.parts import Parting, is_cut
 from regraft.packing.places import Places, Placing
 from regraft.packing.segments import HIDDEN_SCORE, Segments
-from regraft.packing.tokens import BATCH, SEQUENCE, Tokens
+from regraft.packing.tokens import BATCH, SEQUENCE, Tokens, counts
 from regraft.packing.zones import Ways, Zones
 from regraft.pipelines.pass_ import Context, label
 from regraft.regions.attention import Attention, look_at
@@ -214,10 +214,16 @@ class Packer:
                 tensor.shape = shape
 
     def _declared(self, output: Tensor) -> list[Any]:
-        """The shape of an output, with the callers' names for sequences and tokens."""
+        """The shape of an output, with the callers' names for sequences and tokens.
+
+        Raises:
+            PassError: it is of pairs of tokens, and what it says of those that are hidden would be judged.
+        """
         names = dict(zip(map(symbol, (BATCH, SEQUENCE)), self.sequences.dims, strict=True))
         declared = list(output.shape or ())
         known = self.facts[output].dims
+        if known is not None and sum(map(counts, known)) > 2:
+            raise PassError(f"output '{output.name}' is of pairs of tokens: leave it out, with select-outputs in front")
         if known is None or len(known) != len(declared):
             return declared
         return [names.get(dim, old) for dim, old in zip(known, declared, strict=True)]

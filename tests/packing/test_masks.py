@@ -28,8 +28,9 @@ AXES: dict[str, dict[int, str]] = {
 class Encoder(nn.Module):
     """Layers of attention, masked as `biases` says of each."""
 
-    def __init__(self, biases: list[Callable[[Any], Any]]):
+    def __init__(self, biases: list[Callable[[Any], Any]], maps: bool = False):
         super().__init__()
+        self.maps = maps
         self.words, self.biases = nn.Embedding(100, HIDDEN), biases
         self.layers = nn.ModuleList(nn.ModuleList(nn.Linear(HIDDEN, HIDDEN) for _ in range(4)) for _ in biases)
 
@@ -38,23 +39,23 @@ class Encoder(nn.Module):
         for (q, k, v, out), bias in zip(self.layers, self.biases, strict=True):
             q, k, v = (one(x).view(*x.shape[:2], HEADS, HIDDEN // HEADS).transpose(1, 2) for one in (q, k, v))
             scores = q @ k.transpose(-1, -2) / (HIDDEN // HEADS) ** 0.5 + bias(attention_mask)
-            x = x + out((scores.softmax(-1) @ v).transpose(1, 2).reshape(x.shape))
-        return x
+            weights = scores.softmax(-1)
+            x = x + out((weights @ v).transpose(1, 2).reshape(x.shape))
+        return (x, weights) if self.maps else x
 
 
 def _hiding(mask: Any) -> Any:
     return (1 - (mask if mask.dim() == 4 else mask[:, None]).float()) * -10000.0
 
 
-def _export(path: Path, biases: list[Callable[[Any], Any]], shape: tuple[int, ...], axes: dict[int, str]) -> Path:
-    torch.manual_seed(0)
+def _export(path: Path, encoder: Encoder, shape: tuple[int, ...], axes: dict[int, str]) -> Path:
     given = torch.ones(2, 7, dtype=torch.long), torch.ones(*shape, dtype=torch.long)
     torch.onnx.export(
-        Encoder(biases).eval(),
+        encoder.eval(),
         given,
         path,
         input_names=["input_ids", "attention_mask"],
-        output_names=["hidden"],
+        output_names=["hidden", "maps"][: 1 + encoder.maps],
         dynamic_axes={"input_ids": {0: "batch", 1: "seq"}, "attention_mask": axes},
         opset_version=17,
         dynamo=False,
@@ -69,7 +70,7 @@ def test_masks_of_other_shapes(kind: str, tmp_path: Path) -> None:
     shape = [1] * (4 if "1" in kind else 3)
     for axis, name in axes.items():
         shape[axis] = {"batch": 2, "seq": 7}[name]
-    path = _export(tmp_path / "model.onnx", [_hiding] * LAYERS, tuple(shape), axes)
+    path = _export(tmp_path / "model.onnx", Encoder([_hiding] * LAYERS), tuple(shape), axes)
     random = np.random.default_rng(0)
     lengths = np.array([9, 3, 12])
     shown = np.arange(12) < lengths[:, None]
@@ -91,6 +92,16 @@ def test_masks_of_other_shapes(kind: str, tmp_path: Path) -> None:
 def test_an_attention_without_a_mask_is_refused(form: str, tmp_path: Path) -> None:
     """Padding counts in it: packed it would be another model."""
     biases = [lambda mask: _hiding(mask[:, None, None]), lambda mask: 0.0]
-    path = _export(tmp_path / "model.onnx", biases, (2, 7), {0: "batch", 1: "seq"})
+    path = _export(tmp_path / "model.onnx", Encoder(biases), (2, 7), {0: "batch", 1: "seq"})
     with pytest.raises(PassError, match="sees padding: 'attention_mask' does not reach it"):
         regraft.run(regraft.load(path), PIPELINES[form])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("form", PIPELINES)
+def test_attention_maps_are_left_out(form: str, tmp_path: Path) -> None:
+    encoder = Encoder([lambda mask: _hiding(mask[:, None, None])] * LAYERS, maps=True)
+    path = _export(tmp_path / "model.onnx", encoder, (2, 7), {0: "batch", 1: "seq"})
+    with pytest.raises(PassError, match="output 'maps' is of pairs of tokens"):
+        regraft.run(regraft.load(path), PIPELINES[form])
+    regraft.run(regraft.load(path), f"select-outputs{{outputs=hidden}},{PIPELINES[form]}", verify="final")

@@ -12,15 +12,22 @@ Requests that come one by one share the calls of a model through a queue; each i
     form = Form.of(model)
     with Queue(Session(model, optimize=True).run, form, default_policy(model, form), instances=2) as queue:
         outputs = queue.submit({"input_ids": ids, "attention_mask": mask}).result()
+
+Which policy is fastest here, for rows such as are to come, `choose` measures:
+
+    rows = [row for request in requests for row in form.rows(request)]
+    policy = choose(find_ways("", form, session.run, batch=16, longest=256), rows)[0].way.policy
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from regraft.batching.choose import Choice, choose
 from regraft.batching.form import Form, RequestError, Row
 from regraft.batching.policy import ByTokens, Fixed, Padded, Policy, default_policy
 from regraft.batching.queue import Call, Closed, DeadlineExceeded, Overloaded, Queue
+from regraft.batching.ways import Way, find_ways
 from regraft.packing.arrival import best_fit, first_fit, next_fit
 from regraft.packing.histogram import first_fit_decreasing, lpfhp, spfhp
 from regraft.packing.lengths import Lengths, read_lengths
@@ -35,6 +42,7 @@ __all__ = [
     "ALGORITHMS",
     "ByTokens",
     "Call",
+    "Choice",
     "Closed",
     "DeadlineExceeded",
     "Fixed",
@@ -49,8 +57,11 @@ __all__ = [
     "Queue",
     "RequestError",
     "Row",
+    "Way",
     "best_fit",
+    "choose",
     "default_policy",
+    "find_ways",
     "first_fit",
     "first_fit_decreasing",
     "lpfhp",

@@ -13,8 +13,8 @@ from regraft.batching.form import Row
 from regraft.batching.ways import Way
 
 FEW, ROUNDS = 4, 3
-ENOUGH = 6144
-"""Tokens that are run in each way, so that those with the largest calls make several."""
+ENOUGH, SECONDS = 6144, 1.5
+"""Tokens that are run in each way, so that those with the largest calls make several; but for no longer than that."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Choice:
     """A way, and what it was expected and found to take.
 
     Attributes:
-        predicted: seconds of all rows, by the formula.
+        predicted: seconds of a sequence, by the formula.
         measured: the same by the clock, the median of some rounds; None of those that the formula left out.
     """
 
@@ -36,17 +36,19 @@ def choose(ways: Sequence[Way], rows: Sequence[Row], *, few: int = FEW, rounds: 
 
     Args:
         rows: sequences such as are to come, as they come; they are run `rounds` times in each way that is measured,
-            over and over until they are `ENOUGH`.
+            over and over until they are `ENOUGH`, or take `SECONDS`.
         few: ways that are measured.
     """
     rows = [*rows] * -(-ENOUGH // max(sum(row.length for row in rows), 1))
     costs = {id(way.run): calibrate(way, rows) for way in {id(way.run): way for way in ways}.values()}
-    expected = [Choice(way, predict(way, costs[id(way.run)], rows)) for way in ways]
+    quickest = min(predict(way, costs[id(way.run)], rows) for way in ways)
+    rows = rows[: max(int(len(rows) * min(SECONDS / quickest, 1.0)), 1)]
+    expected = [Choice(way, predict(way, costs[id(way.run)], rows) / len(rows)) for way in ways]
     expected.sort(key=lambda choice: choice.predicted)
     tried, left = expected[:few], expected[few:]
     seconds = np.array([[_seconds(choice.way, rows) for choice in tried] for _ in range(rounds)])
     measured = [
-        Choice(choice.way, choice.predicted, float(spent))
+        Choice(choice.way, choice.predicted, float(spent) / len(rows))
         for choice, spent in zip(tried, np.median(seconds, axis=0), strict=True)
     ]
     return [*sorted(measured, key=lambda choice: choice.measured or 0.0), *left]

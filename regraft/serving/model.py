@@ -128,7 +128,7 @@ def _fastest(path: Path, form: Form, session: Session, lengths: str, say: Callab
     ways = find_ways("", form, session.run, batch=BATCH, longest=max(row.length for row in rows))
     best = choose(ways, rows)[0]
     assert best.measured is not None  # the best one was measured
-    say(f"{best.way.name}: {len(rows) / best.measured:,.0f} sequences a second of {lengths}, one call at a time")
+    say(f"{best.way.name}: {1 / best.measured:,.0f} sequences a second of {lengths}, one call at a time")
     return best.way.policy
 
 

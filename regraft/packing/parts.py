@@ -33,6 +33,7 @@ class Parting(ABC):
 
     def __init__(self, edit: Editor, zones: Zones, read: Mapping[Node, Sequence[Tensor]], idle: Set[Tensor]):
         self.edit, self.zones, self.read, self.idle = edit, zones, read, idle
+        self._added = set(zones.added)
 
     def put(self, one: Attention, result: Tensor, nodes: Iterable[Node]) -> None:
         """Run an attention part by part.
@@ -44,7 +45,9 @@ class Parting(ABC):
         Raises:
             PassError: a node does more than can be done sequence by sequence.
         """
+        known = len(self.zones.added)
         packed = self.zones.packed_result(result)
+        self._added.update(self.zones.added[known:])
         region = [node for node in nodes if self.zones.state(node.outputs[0]) in ("padded", "result")]
         self._expect_alone(one, region, packed)
         self.edit.replace(packed, self._parted(one, result, region))
@@ -55,7 +58,7 @@ class Parting(ABC):
 
     def _expect_alone(self, one: Attention, region: Sequence[Node], packed: Tensor) -> None:
         """Nothing else may read what the region gives, nor mix its tokens."""
-        own = {*region, *_chain(packed, set(self.zones.added))}
+        own = {*region, *_chain(packed, self._added)}
         for node in region:
             if not _is_sequencewise(node, one, self.zones.tokens, self.edit.model.opset):
                 raise PassError(f"'{label(node)}' ({node.op}) is not done sequence by sequence: take form=gather")

@@ -154,6 +154,7 @@ class Packer:
                 tensor.shape = [*lead, *known[len(lead) :]]
         self.facts = shapes.analyse(model)
         self.tokens = Tokens(self.facts)
+        self.layered = computed_by_layers(model.graph)
 
     def attentions(self) -> list[Attention]:
         """Raises PassError where there is none that is recognised."""
@@ -162,15 +163,20 @@ class Packer:
         if not every:
             reasons = [f"; at '{label(node)}' {one}" for node, one in found.items() if isinstance(one, str)]
             raise PassError(f"no attention is recognised{reasons[0] if reasons else ''}")
+        said = self._of_mask()
         for one in every:
-            if not self._hides_padding(one):
+            if said.isdisjoint((*(part.tensor for part in one.parts), *one.score_gates, *one.gates)):
                 raise PassError(f"'{label(one.softmax)}' sees padding: '{self.sequences.mask.name}' does not reach it")
         return every
 
-    def _hides_padding(self, one: Attention) -> bool:
-        """Whether what the mask says meets the scores, or the weights."""
-        met = [*(part.tensor for part in one.parts), *one.score_gates, *one.gates]
-        return any(self.sequences.mask in origin(tensor).inputs for tensor in met)
+    def _of_mask(self) -> set[Tensor]:
+        """The values that are computed of the mask, and of no layer."""
+        found: set[Tensor] = {self.sequences.mask}
+        for node in self.model.graph.nodes:
+            is_size = node.op in SHAPE_ONLY and not node.domain
+            if not is_size and self.layered.isdisjoint(node.outputs) and not found.isdisjoint(reads(node)):
+                found.update(node.outputs)
+        return found
 
     def run(self) -> None:
         """Rewrite the model.
@@ -193,13 +199,14 @@ class Packer:
                 whole = self.segmented or (self.way == "loop" and not self.idle)
                 places = placing.open(whole) if self.shape is None else placing.fixed(self.shape)
                 self.read = {node: list(node.inputs) for node in self.model.graph.nodes}
+                order = {node: number for number, node in enumerate(self.read)}
+                inside = [sorted(_inside([one], self.tokens), key=order.__getitem__) for one in attentions]
                 zones = self._zoned(edit, placing, places, attentions, results)
                 if self.way in ("loop", "bucket"):
                     edit.remove_unread([*self.read, *zones.added])
                     parting = self._parting(edit, zones, placing, places)
-                    for one, result in zip(attentions, results, strict=True):
-                        inside = _inside([one], self.tokens)
-                        parting.put(one, result, [node for node in self.read if node in inside])
+                    for one, result, nodes in zip(attentions, results, inside, strict=True):
+                        parting.put(one, result, nodes)
                 self.context.replaced([], [*self.added, *zones.added], rule="packing")
                 edit.remove_unread([*self.model.graph.nodes, *self.added, *zones.added])
             self._to_host(zones, places, outputs)
@@ -261,9 +268,9 @@ class Packer:
         found = set() if says_more or self.sequences.is_added else find_idle(attentions, graph, mask, self.tokens)
         if self.segmented:
             return found
-        layered = computed_by_layers(graph)
-        nodes = [node for node in _inside(attentions, self.tokens) if not layered.isdisjoint(node.outputs)]
-        is_more = any(one.causal for one in attentions) or any(is_cut(n, self.tokens, layered, found) for n in nodes)
+        nodes = [node for node in _inside(attentions, self.tokens) if not self.layered.isdisjoint(node.outputs)]
+        is_more = any(one.causal for one in attentions)
+        is_more = is_more or any(is_cut(node, self.tokens, self.layered, found) for node in nodes)
         return set() if is_more else found
 
     def _builder(self, edit: Editor, added: list[Node]) -> Builder:

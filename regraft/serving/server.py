@@ -53,6 +53,7 @@ def serve(path: Path, options: Options, access: Access, place: Place, say: Calla
         config = uvicorn.Config(
             make_app(service, access),
             lifespan="off",
+            log_config=None,  # uvicorn's own closes the handlers of other libraries, and some of these their streams
             log_level="critical",
             access_log=False,
             timeout_keep_alive=_KEEP_ALIVE,

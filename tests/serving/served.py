@@ -62,7 +62,7 @@ def asked(service: Service, method: str, path: str, access: Access | None = None
 @contextlib.contextmanager
 def over_http(service: Service, access: Access | None = None) -> Iterator[int]:
     """The application behind uvicorn; gives the port."""
-    config = uvicorn.Config(make_app(service, access or Access()), port=0, lifespan="off", log_level="critical")
+    config = uvicorn.Config(make_app(service, access or Access()), port=0, lifespan="off", log_config=None)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

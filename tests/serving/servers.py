@@ -80,7 +80,7 @@ def app(metadata: Metadata, answer: Answers, token: str = "", models: tuple[str,
 @contextmanager
 def serving(application: Starlette) -> Iterator[str]:
     """The URL of an application that runs in a thread."""
-    server = uvicorn.Server(uvicorn.Config(application, port=0, log_level="critical", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(application, port=0, log_config=None, lifespan="off"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

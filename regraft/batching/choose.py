@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from regraft.batching.cost import Cost
 from regraft.batching.form import Row
-from regraft.batching.ways import Way
+from regraft.batching.ways import Run, Way
 
 FEW, ROUNDS = 4, 3
 ENOUGH, SECONDS = 6144, 1.5
@@ -40,10 +40,10 @@ def choose(ways: Sequence[Way], rows: Sequence[Row], *, few: int = FEW, rounds: 
         few: ways that are measured.
     """
     rows = [*rows] * -(-ENOUGH // max(sum(row.length for row in rows), 1))
-    costs = {id(way.run): calibrate(way, rows) for way in {id(way.run): way for way in ways}.values()}
-    quickest = min(predict(way, costs[id(way.run)], rows) for way in ways)
+    costs = calibrate(ways, rows)
+    quickest = min(predict(ways, costs, rows).values())
     rows = rows[: max(int(len(rows) * min(SECONDS / quickest, 1.0)), 1)]
-    expected = [Choice(way, predict(way, costs[id(way.run)], rows) / len(rows)) for way in ways]
+    expected = [Choice(way, seconds / len(rows)) for way, seconds in predict(ways, costs, rows).items()]
     expected.sort(key=lambda choice: choice.predicted)
     tried, left = expected[:few], expected[few:]
     seconds = np.array([[_seconds(choice.way, rows) for choice in tried] for _ in range(rounds)])
@@ -54,8 +54,20 @@ def choose(ways: Sequence[Way], rows: Sequence[Row], *, few: int = FEW, rounds: 
     return [*sorted(measured, key=lambda choice: choice.measured or 0.0), *left]
 
 
-def calibrate(way: Way, rows: Sequence[Row]) -> Cost:
-    """What calls of a model cost, by a few calls of a few of the rows."""
+def calibrate(ways: Sequence[Way], rows: Sequence[Row]) -> dict[Run, Cost]:
+    """What calls of each model cost, by a few calls of a few of the rows."""
+    return {run: _calibrated(way, rows) for run, way in {way.run: way for way in ways}.items()}
+
+
+def predict(ways: Sequence[Way], costs: Mapping[Run, Cost], rows: Sequence[Row]) -> dict[Way, float]:
+    """Seconds of all rows in each way."""
+    return {
+        way: sum(costs[way.run].seconds(way.work([rows[i] for i in group])) for group in way.groups(rows))
+        for way in ways
+    }
+
+
+def _calibrated(way: Way, rows: Sequence[Row]) -> Cost:
     ordered = sorted(rows, key=lambda row: row.length)
     short, middle, long = ordered[0], ordered[len(ordered) // 2], ordered[-1]
     calls = [[short], [middle], [long], [short] * 8, [middle] * 4, [long] * 2, [*ordered[:: max(len(ordered) // 8, 1)]]]
@@ -64,11 +76,6 @@ def calibrate(way: Way, rows: Sequence[Row]) -> Cost:
     if way.form.packed is not None:
         calls = [[call[i] for i in way.groups(call)[0]] for call in calls]
     return Cost.fit([way.work(call) for call in calls], [_least(way, call) for call in calls])
-
-
-def predict(way: Way, cost: Cost, rows: Sequence[Row]) -> float:
-    """Seconds of all rows."""
-    return sum(cost.seconds(way.work([rows[i] for i in group])) for group in way.groups(rows))
 
 
 def _least(way: Way, call: Sequence[Row], runs: int = 3) -> float:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -112,8 +111,9 @@ class Form:
             return [Row({name: value[i] for name, value in arrays.items()}, 1, alike) for i in range(count)]
         self._check_fits(arrays, count)
         ends, lengths = self._spans(arrays, count, self._width(arrays))
+        open_ = {port.name: self._padded_axes(port) for port in self.inputs}
         return [
-            Row({n: self._cut(n, v[i], int(ends[i])) for n, v in arrays.items()}, int(lengths[i]), alike)
+            Row({n: _cut(v[i], open_[n], int(ends[i])) for n, v in arrays.items()}, int(lengths[i]), alike)
             for i in range(count)
         ]
 
@@ -146,7 +146,7 @@ class Form:
 
     def _least(self, port: Port, width: int) -> tuple[int, ...]:
         """The sizes that a row of an input has in a batch at the least."""
-        return tuple(width if dim == self.sequence and isinstance(dim, str) else 0 for dim in (port.shape or ())[1:])
+        return tuple(width if one else 0 for one in self._padded_axes(port))
 
     def parted(self, outputs: Arrays, rows: Sequence[Row]) -> list[dict[str, Array]]:
         """What a batch gave for each of its rows."""
@@ -233,12 +233,13 @@ class Form:
         ends = (shown * np.arange(1, width + 1)).max(axis=1)
         return np.maximum(ends, 1), np.maximum(ends - np.where(shown.any(axis=1), shown.argmax(axis=1), 0), 1)
 
-    def _cut(self, name: str, value: Array, end: int) -> Array:
-        port = next(port for port in self.inputs if port.name == name)
-        dims: tuple[Any, ...] = (port.shape or ())[1:]
-        if not isinstance(self.sequence, str):
-            return value
-        return value[tuple(slice(end if dim == self.sequence else None) for dim in dims)]
+    def _padded_axes(self, port: Port) -> list[bool]:
+        """Which axes of a row of an input are as long as its request's sequences."""
+        return [isinstance(dim, str) and dim == self.sequence for dim in (port.shape or ())[1:]]
+
+
+def _cut(value: Array, padded: Sequence[bool], end: int) -> Array:
+    return value[tuple(slice(end if one else None) for one in padded)]
 
 
 def _is_of_tokens(port: Port, kind: str) -> bool:

@@ -80,7 +80,7 @@ def compare_ways(path: Path, asked: Asked, dump: Path | None, as_json: bool) -> 
     if form.mask is None:
         raise RegraftError(f"{path}: no input says which tokens of a sequence are padding, so lengths say nothing")
     found = read_lengths(asked.lengths)
-    inputs = Inputs.of_model(path)
+    inputs = Inputs.of_model(model)
     made = inputs.batches(found.values.tolist(), 1, asked.seed)
     requests = [batch.inputs for batch in islice(made, min(asked.sequences, len(found.values)))]
     rows = [form.rows(request)[0] for request in requests]
@@ -89,8 +89,7 @@ def compare_ways(path: Path, asked: Asked, dump: Path | None, as_json: bool) -> 
     alone = [one_by_one.call([row])[0] for row in rows]
     most = min(found.longest, inputs.longest or found.longest)
     ways, refused = _ways(model, form, run, most, asked)
-    costs = {id(way.run): calibrate(way, rows) for way in {id(way.run): way for way in ways}.values()}
-    expected = {way: predict(way, costs[id(way.run)], rows) for way in ways}
+    expected = predict(ways, calibrate(ways, rows), rows)
     promising = _promising(expected)
     with bars((asked.rounds + 1) * len(promising), sys.stderr.isatty()) as shown:
         results = []

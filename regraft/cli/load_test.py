@@ -85,6 +85,7 @@ def load_test(
     import asyncio
     from itertools import islice, repeat
 
+    from regraft.files import loading
     from regraft.pipelines.progress import bars
     from regraft.runtime.packing import read_lengths
     from regraft.serving import load as loads
@@ -99,7 +100,7 @@ def load_test(
     values = read_lengths(lengths).values[: DISTINCT * batch].tolist()
     path, metadata = asyncio.run(server.metadata(model, timeout))
     read = bundle or check
-    inputs = Inputs.of_metadata(metadata) if read is None else Inputs.of_model(read)
+    inputs = Inputs.of_metadata(metadata) if read is None else Inputs.of_model(loading.load(read))
     batches = islice(inputs.batches(values, batch, seed), min(total, DISTINCT))
     pairs = Reference(check, tolerance).answered(batches) if check else zip(batches, repeat(None))
     made = [loads.Request.of(one, server, path, not json_tensors, expected) for one, expected in pairs]

@@ -11,13 +11,13 @@ from regraft.errors import PassError
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor, Variable, subgraphs
 from regraft.ir.surgery import Editor
-from regraft.packing.tokens import BATCH, PER_ELEMENT, SEQUENCE, SIZING, Tokens, counts
+from regraft.packing.tokens import BATCH, PER_ELEMENT, SEQUENCE, SIZING, Tokens, counts, product
 from regraft.packing.zones import Zones
 from regraft.pipelines.pass_ import label
 from regraft.regions.attention import Attention
 from regraft.rewriting.build import Builder
 from regraft.rewriting.term import Given, Term, op
-from regraft.shapes.dims import Dim, Expr
+from regraft.shapes.dims import Dim
 
 _MOVES = frozenset({"Cast", "Expand", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 _ALONG = {**dict.fromkeys(("Concat", "Gather", "GatherElements", "Split"), "axis"), "Slice": "axes"}
@@ -149,12 +149,11 @@ class Part(ABC):
 
     def _counted(self, dim: Dim, tensor: Tensor) -> tuple[str, int]:
         """What an axis counts, and how many elements there are of each."""
-        if isinstance(dim, Expr) and len(dim.terms) == 1:
-            ((names, factor),) = dim.terms.items()
-            if names == (SEQUENCE,) and factor == 1:
-                return SEQUENCE, 1
-            if names == (BATCH,) and (factor == 1 or self._heads_inside):
-                return BATCH, factor
+        names, factor = product(dim) or ((), 0)
+        if names == (SEQUENCE,) and factor == 1:
+            return SEQUENCE, 1
+        if names == (BATCH,) and (factor == 1 or self._heads_inside):
+            return BATCH, factor
         raise PassError(f"'{tensor.name}' has tokens on an axis of {dim}: take form=gather")
 
     def _size(self, node: Node) -> Tensor:
@@ -171,14 +170,13 @@ class Part(ABC):
         """A dimension of the part."""
         if isinstance(dim, int):
             return dim
-        if len(dim.terms) == 1:
-            ((names, factor),) = dim.terms.items()
-            if names == (BATCH,):
-                return factor if self._count is None else self._count * factor
-            if names == (SEQUENCE,) and factor == 1:
-                return self._length
-            if names == (BATCH, SEQUENCE) and factor == 1:
-                return self._length if self._count is None else self._count * self._length
+        names, factor = product(dim) or ((), 0)
+        if names == (BATCH,):
+            return factor if self._count is None else self._count * factor
+        if names == (SEQUENCE,) and factor == 1:
+            return self._length
+        if names == (BATCH, SEQUENCE) and factor == 1:
+            return self._length if self._count is None else self._count * self._length
         raise PassError(f"a size of {dim} is not known for some sequences: take form=gather")
 
 

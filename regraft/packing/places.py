@@ -135,8 +135,7 @@ class Placing:
             sizes: tokens of the sequences of each bucket, rising.
         """
         length = op.Gather(self.size, np.array([1]), axis=0)
-        steps = op.CumSum(self.shown * 0 + 1, 1)
-        last = op.ReduceMax(self.shown * steps, axes=[1], keepdims=0)
+        last = op.ReduceMax(self.shown * _counted(self.shown, 1), axes=[1], keepdims=0)
         begins, at, buckets = op.Mul(last, 0), op.Mul(length, 0), list[Bucket]()
         for low, high in itertools.pairwise((-1, *sizes, None)):
             held = op.Greater(last, low) if high is None else op.And(op.Greater(last, low), op.Less(last, high + 1))
@@ -148,10 +147,8 @@ class Placing:
             buckets.append(Bucket(self.build(rows), self.build(slots)))
             begins = op.Add(begins, counted * (at + (op.CumSum(counted, 0) - 1) * width))
             at = op.Add(at, op.Reshape(op.Shape(rows), np.array([1])) * width)
-        whole = op.Gather(length, 0, axis=0)
-        row = op.Div(Given(places.source), whole)
-        repack = op.Gather(begins, row, axis=0) + (Given(places.source) - row * whole)
-        return buckets, self.build(repack)
+        row, place = self._row_and_place(Given(places.source))
+        return buckets, self.build(op.Gather(begins, row, axis=0) + place)
 
     def sequences(self, whole: bool) -> Spans:
         """Where each sequence that has a token lies in one row of all tokens; `whole` as in `open`."""
@@ -172,10 +169,8 @@ class Placing:
         flat = op.Reshape(Given(mask), _ALL)
         where: Term = Given(places.source)
         if is_pairwise:
-            length = op.Gather(self.size, 1, axis=0)
-            row = op.Div(where, length)
-            query, key = op.Unsqueeze(where, axes=[2]), op.Unsqueeze(where - row * length, axes=[1])
-            where = query * length + key
+            _, place = self._row_and_place(where)
+            where = op.Unsqueeze(where, axes=[2]) * op.Gather(self.size, 1, axis=0) + op.Unsqueeze(place, axes=[1])
         value = op.Where(unseen, np.full((), not self.is_added, dtype), op.Gather(flat, where, axis=0))
         between = list(range(1, rank - (2 if is_pairwise else 1)))
         made = self.build(op.Unsqueeze(value, axes=between) if between else value)
@@ -196,9 +191,8 @@ class Placing:
         source = op.Reshape(op.ScatterElements(empty, where, taken, axis=0), packed)
         numbered = op.Gather(op.Reshape(self.shown * op.Unsqueeze(numbers, axes=[1]), _ALL), taken, axis=0)
         segments = op.Reshape(op.ScatterElements(empty, where, numbered, axis=0), packed)
-        length = op.Gather(self.size, 1, axis=0)
-        row = op.Div(source, length)
-        places = row * shape.longest + (source - row * length)
+        row, place = self._row_and_place(source)
+        places = row * shape.longest + place
         slots = self.fitted(op.Where(op.Greater(kept, 0), slot, 0), shape)
         size = np.array([shape.sequences, shape.longest])
         return Places(*(self.build(term) for term in (source, places, slots, Given(size), segments)))
@@ -210,6 +204,12 @@ class Placing:
         more = op.Sub(np.array([shape.sequences, shape.longest, 0]), op.Concat(self.size, np.array([0]), axis=0))
         added = op.Gather(more, np.array([2 if axis is None else axis for axis in axes]), axis=0)
         return op.Pad(value, op.Concat(np.zeros(len(axes), np.int64), added, axis=0), fill)
+
+    def _row_and_place(self, source: Term) -> tuple[Term, Term]:
+        """Of places in the caller's [B·S]: in which sequence, and where in it."""
+        length = op.Gather(self.size, 1, axis=0)
+        row = op.Div(source, length)
+        return row, source - row * length
 
     def _across(self, lengths: Term) -> tuple[Term, Term]:
         return op.CumSum(lengths, 0, exclusive=1), _counted(lengths, 0)

@@ -133,6 +133,11 @@ def counts(dim: Dim) -> bool:
     return isinstance(dim, Expr) and any(name in text for term in dim.terms for text in term for name in _BOTH)
 
 
+def product(dim: Dim) -> tuple[tuple[str, ...], int] | None:
+    """The names that a dimension is a multiple of, and of how many; None where it is a number, or a sum."""
+    return next(iter(dim.terms.items())) if isinstance(dim, Expr) and len(dim.terms) == 1 else None
+
+
 def _names(dim: Expr) -> list[str]:
     return [name for name in _BOTH if any(name in text for term in dim.terms for text in term)]
 

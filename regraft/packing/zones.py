@@ -22,7 +22,7 @@ from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
 from regraft.packing.places import Places
-from regraft.packing.tokens import BATCH, SEQUENCE, SIZING, Tokens
+from regraft.packing.tokens import BATCH, SEQUENCE, SIZING, Tokens, product
 from regraft.pipelines.pass_ import label
 from regraft.regions.lookups import SHAPE_ONLY
 from regraft.rewriting.node_pass import builder
@@ -392,9 +392,7 @@ def _sized(dim: Dim, size: Term) -> Term | None:
     """A dimension as int64[1], where it is a number, or one times sequences, tokens or both; else None."""
     if isinstance(dim, int):
         return Given(np.array([dim]))
-    if len(dim.terms) != 1:
-        return None
-    ((names, factor),) = dim.terms.items()
+    names, factor = product(dim) or ((), 0)
     places = {(BATCH,): [0], (SEQUENCE,): [1], (BATCH, SEQUENCE): [0, 1]}.get(names)
     if places is None:
         return None

@@ -105,7 +105,7 @@ def open_model(
         say(f"{path} has no golden vectors: what it gives was not checked")
         inputs = make_inputs(model)
     if options.lengths is not None:
-        policy = _fastest(path, form, session, options.lengths, say)
+        policy = _fastest(model, form, session, options.lengths, say)
     if why := rehearse(session.run, form, policy, inputs):
         say(f"sequences get something else in company than alone: {why}")
     queue = Queue(
@@ -120,10 +120,10 @@ def open_model(
     return ServedModel(_served(form, form.inputs), _served(form, form.outputs), queue, options.instances, tokenizer)
 
 
-def _fastest(path: Path, form: Form, session: Session, lengths: str, say: Callable[[str], None]) -> Policy:
+def _fastest(model: Model, form: Form, session: Session, lengths: str, say: Callable[[str], None]) -> Policy:
     """The policy that a short measurement finds fastest for sequences of these lengths."""
     values = read_lengths(lengths).values[:MEASURED]
-    batches = Inputs.of_model(path).batches(values.tolist(), 1, seed=0)
+    batches = Inputs.of_model(model).batches(values.tolist(), 1, seed=0)
     rows = [form.rows(batch.inputs)[0] for batch in islice(batches, len(values))]
     ways = find_ways("", form, session.run, batch=BATCH, longest=max(row.length for row in rows))
     best = choose(ways, rows)[0]

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from regraft.errors import RegraftError
-from regraft.files.loading import load
 from regraft.ir.graph import Variable
 from regraft.ir.model import Model
 from regraft.ir.weights import Array
@@ -72,9 +71,8 @@ class Inputs:
         return cls(metadata.inputs, named)
 
     @classmethod
-    def of_model(cls, path: Path) -> Inputs:
-        """What the model or the bundle at `path` takes, with meanings read off its graph. Raises ModelError."""
-        model = load(path)
+    def of_model(cls, model: Model) -> Inputs:
+        """What a model takes, with meanings read off its graph."""
         variables = [v for v in model.inputs if v.default is None]
         ports = tuple(map(Port.of_variable, variables))
         read = {p.name: meaning(reader(v, model), p) for p, v in zip(ports, variables, strict=True)}

@@ -376,7 +376,7 @@ def test_fixed_sizes_are_sent_as_they_are() -> None:
 
 
 def test_lengths_that_a_model_takes(model: Path) -> None:
-    inputs = Inputs.of_model(model)
+    inputs = Inputs.of_model(regraft.load(model))
     assert inputs.longest is not None
     batch = next(inputs.batches([10_000], 1, 0))
     assert batch.lengths == (inputs.longest,)

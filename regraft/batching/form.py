@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -111,9 +112,8 @@ class Form:
             return [Row({name: value[i] for name, value in arrays.items()}, 1, alike) for i in range(count)]
         self._check_fits(arrays, count)
         ends, lengths = self._spans(arrays, count, self._width(arrays))
-        open_ = {port.name: self._padded_axes(port) for port in self.inputs}
         return [
-            Row({n: _cut(v[i], open_[n], int(ends[i])) for n, v in arrays.items()}, int(lengths[i]), alike)
+            Row({n: _cut(v[i], self._padded[n], int(ends[i])) for n, v in arrays.items()}, int(lengths[i]), alike)
             for i in range(count)
         ]
 
@@ -135,6 +135,8 @@ class Form:
         if not self.together:
             return dict(rows[0].inputs)
         count = self.batch if isinstance(self.batch, int) else len(rows)
+        if count == 1 and not width:
+            return {name: value[None] for name, value in rows[0].inputs.items()}
         made: dict[str, Array] = {}
         for port in self.inputs:
             values = [row.inputs[port.name] for row in rows]
@@ -146,7 +148,7 @@ class Form:
 
     def _least(self, port: Port, width: int) -> tuple[int, ...]:
         """The sizes that a row of an input has in a batch at the least."""
-        return tuple(width if one else 0 for one in self._padded_axes(port))
+        return tuple(width if one else 0 for one in self._padded[port.name])
 
     def parted(self, outputs: Arrays, rows: Sequence[Row]) -> list[dict[str, Array]]:
         """What a batch gave for each of its rows."""
@@ -222,20 +224,30 @@ class Form:
 
     def _width(self, arrays: Arrays) -> int:
         """The tokens of a request's sequences, padding among them."""
-        port = next(p for p in self.inputs if p.shape and len(p.shape) > 1 and p.shape[1] == self.sequence)
-        return int(np.shape(arrays[port.name])[1])
+        return int(np.shape(arrays[self._wide])[1])
+
+    @cached_property
+    def _wide(self) -> str:
+        """An input that has an axis of tokens."""
+        return next(p.name for p in self.inputs if p.shape and len(p.shape) > 1 and p.shape[1] == self.sequence)
+
+    @cached_property
+    def _padded(self) -> dict[str, list[bool]]:
+        """Of each input, which axes of a row are as long as its request's sequences."""
+        return {
+            port.name: [isinstance(dim, str) and dim == self.sequence for dim in (port.shape or ())[1:]]
+            for port in self.inputs
+        }
 
     def _spans(self, arrays: Arrays, count: int, width: int) -> tuple[Array, Array]:
         """Where each sequence ends, and how many tokens it has; those that show none have one."""
         if self.mask is None:
             return np.full(count, width), np.full(count, width)
         shown = shown_tokens(arrays[self.mask], width)
+        if shown.all():
+            return np.full(count, width), np.full(count, width)
         ends = (shown * np.arange(1, width + 1)).max(axis=1)
         return np.maximum(ends, 1), np.maximum(ends - np.where(shown.any(axis=1), shown.argmax(axis=1), 0), 1)
-
-    def _padded_axes(self, port: Port) -> list[bool]:
-        """Which axes of a row of an input are as long as its request's sequences."""
-        return [isinstance(dim, str) and dim == self.sequence for dim in (port.shape or ())[1:]]
 
 
 def _cut(value: Array, padded: Sequence[bool], end: int) -> Array:

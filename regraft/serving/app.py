@@ -252,26 +252,22 @@ async def _inputs(model: ServedModel, asked: InferRequest) -> dict[str, Any]:
 async def _answer(request: Request, future: Future[dict[str, Array]], deadline: float) -> dict[str, Array]:
     """What the queue answers; whoever hangs up, or has no more time, gives up what was not begun."""
     answer, gone = asyncio.wrap_future(future), asyncio.create_task(_hung_up(request))
+    gone.add_done_callback(lambda _: answer.cancel())
     try:
-        left = None if math.isinf(deadline) else deadline - monotonic()
-        await asyncio.wait((answer, gone), timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        if answer.done():
-            return _result(answer)
-        if gone.done():
-            raise HungUp("the client has hung up")
-        raise DeadlineExceeded("the deadline passed before the answer was there")
-    finally:
-        gone.cancel()
-        answer.cancel()
-
-
-def _result(answer: asyncio.Future[dict[str, Array]]) -> dict[str, Array]:
-    try:
-        return answer.result()
+        async with asyncio.timeout(None if math.isinf(deadline) else deadline - monotonic()) as limit:
+            return await answer
     except RegraftError:
         raise
+    except asyncio.CancelledError:
+        if not gone.done():
+            raise  # the server itself is ended
+        raise HungUp("the client has hung up") from None
     except Exception as error:
+        if limit.expired():
+            raise DeadlineExceeded("the deadline passed before the answer was there") from None
         raise ModelFailure(f"the model failed: {type(error).__name__}: {error}") from error
+    finally:
+        gone.cancel()
 
 
 async def _hung_up(request: Request) -> None:

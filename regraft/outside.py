@@ -118,7 +118,8 @@ def _parse(parse: Callable[[Any], Any], text: str | bytes, where: str, error: Er
         raise error(f"{where}: nested more than {DEPTH} deep") from problem
     except ValueError as problem:  # of the syntax, of the encoding, or a number of more than 4300 digits
         raise error(f"{where}: {problem}") from problem
-    if _depth(content) > DEPTH:
+    openings = b"[{." if isinstance(text, bytes) else "[{."  # a level takes one of them, in TOML a dot may do
+    if sum(map(text.count, openings)) > DEPTH and _depth(content) > DEPTH:
         raise error(f"{where}: nested more than {DEPTH} deep")
     return content
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from hmac import compare_digest
 from importlib.metadata import version
 from time import monotonic
@@ -47,6 +48,7 @@ TIMEOUT = "X-Request-Timeout-Ms"
 PLATFORM, VERSION = "onnxruntime_onnx", "1"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+Answer = dict[str, Array]
 
 
 class Unauthorized(RegraftError):
@@ -218,8 +220,8 @@ class _Api:
             raise HungUp("the client has hung up") from error
         asked = decode_request(body, read_header_length(headers.get(HEADER_LENGTH)))
         deadline = arrived + self._seconds(request, asked)
-        future = model.queue.submit(await _inputs(model, asked), deadline)
-        outputs = await _answer(request, future, deadline)
+        inputs = await _inputs(model, asked)
+        outputs = await _answer(request, partial(model.queue.submit, inputs, deadline), deadline)
         made, more = encode_response(self._service.name, asked, outputs)
         if self._service.draining:
             more = {**more, "Connection": "close"}
@@ -249,25 +251,32 @@ async def _inputs(model: ServedModel, asked: InferRequest) -> dict[str, Any]:
     return {**{name: value for name, value in asked.inputs.items() if name != TEXT}, **made}
 
 
-async def _answer(request: Request, future: Future[dict[str, Array]], deadline: float) -> dict[str, Array]:
+async def _answer(request: Request, submit: Callable[[], Future[Answer]], deadline: float) -> Answer:
     """What the queue answers; whoever hangs up, or has no more time, gives up what was not begun."""
-    answer, gone = asyncio.wrap_future(future), asyncio.create_task(_hung_up(request))
-    gone.add_done_callback(lambda _: answer.cancel())
+    gone = asyncio.create_task(_hung_up(request))
+    try:
+        await asyncio.sleep(0)  # the watch stands before a worker is woken, which waits until this thread is idle
+        answer = asyncio.wrap_future(submit())
+        gone.add_done_callback(lambda _: answer.cancel())
+        return await _until(deadline, answer)
+    except asyncio.CancelledError:
+        if not gone.done():
+            raise  # the server itself is ended
+        raise HungUp("the client has hung up") from None
+    finally:
+        gone.cancel()
+
+
+async def _until(deadline: float, answer: asyncio.Future[Answer]) -> Answer:
     try:
         async with asyncio.timeout(None if math.isinf(deadline) else deadline - monotonic()) as limit:
             return await answer
     except RegraftError:
         raise
-    except asyncio.CancelledError:
-        if not gone.done():
-            raise  # the server itself is ended
-        raise HungUp("the client has hung up") from None
     except Exception as error:
         if limit.expired():
             raise DeadlineExceeded("the deadline passed before the answer was there") from None
         raise ModelFailure(f"the model failed: {type(error).__name__}: {error}") from error
-    finally:
-        gone.cancel()
 
 
 async def _hung_up(request: Request) -> None:

@@ -1,6 +1,6 @@
 """What packing gains on a CPU: processor seconds of sequences of unlike lengths, by how they are padded or packed.
 
-    python -m tests.benchmarks.packing [--model minilm-l6|minilm|bert-base] [--sequences 128] [--rounds 3] [--out benchmarks-out]
+    python -m tests.benchmarks.packing [--model minilm-l6|minilm|bert-base] [--sequences 128] [--out benchmarks-out]
 
 All ways run in turns in one process, in ONNX Runtime on one thread; the peer is the batch of 16 that is padded to the
 most tokens that there may be. Of each packed form the best number of tokens a call is shown, and what the chooser took,

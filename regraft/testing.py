@@ -1,0 +1,92 @@
+"""What tests of a pass need: a model written as text, and the pass held to what it promises.
+
+from regraft.testing import apply, parse
+
+def test_it():
+    found = apply(parse("g (float[n, 4] x) => (float[n, 4] y) { y = Erf(x) }"), MyPass())
+    assert found.ops == ["Tanh"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx.parser
+
+from regraft.files.convert import clone, from_proto
+from regraft.ir.model import Model
+from regraft.ir.structure import check
+from regraft.pipelines.pass_ import Change, Context, Pass
+from regraft.verification.inputs import make_inputs
+from regraft.verification.verify import snapshot
+
+
+class Applied(NamedTuple):
+    """A model after a pass, and what the pass said."""
+
+    model: Model
+    changes: list[Change]
+    notes: list[str]
+
+    @property
+    def ops(self) -> list[str]:
+        """The operators of the main graph, in order."""
+        return [node.op for node in self.model.graph.nodes]
+
+
+def parse(text: str, opset: int = 21) -> Model:
+    """The model of a graph in ONNX's text, as `onnx.parser` reads it, its head left out.
+
+    Operators of the domain `local` may be functions of the model.
+    """
+    domains = f'"" : {opset}, "local" : 1, "ai.onnx.preview.training" : 1'
+    return from_proto(onnx.parser.parse_model(f"<ir_version: 9, opset_import: [{domains}]>\n{text}"))
+
+
+def apply(
+    model: Model,
+    one: Pass,
+    *,
+    inputs: Mapping[str, Any] | None = None,
+    like: Model | None = None,
+    bits: bool = False,
+) -> Applied:
+    """Run a pass on `model`, and see that it keeps what a pass must.
+
+    The graph stays valid, each output stays within the pass's contract on `inputs`, and a second run changes nothing.
+
+    Args:
+        inputs: by name; what is not given is made, by what each input means.
+        like: what the outputs are held against, where that is not `model` as it was.
+        bits: hold every bit of the outputs, and their dtypes and shapes, whatever the contract allows.
+
+    Raises:
+        AssertionError: it does not.
+        GraphError: it leaves a graph that breaks ONNX's rules.
+    """
+    before, context = clone(like or model), Context(one.name)
+    one.run(model, context)
+    for side in model.sides:
+        check(side)
+    given = dict(make_inputs(before) if inputs is None else inputs)
+    old = snapshot(before, given)
+    new = snapshot(model, {tensor.name: given[tensor.name] for tensor in model.inputs if tensor.name in given})
+    assert list(new) == [name for name in old if name in new], f"outputs {list(old)} became {list(new)}"
+    if bits:
+        _same_bits(old, new)
+    else:
+        drift = one.contract.through(len(context.changes)).check(old, new)
+        assert drift.passed, str(drift)
+    again = Context(one.name)
+    one.run(clone(model), again)
+    assert not again.changes, f"a second run changes {len(again.changes)} places more"
+    return Applied(model, context.changes, context.notes)
+
+
+def _same_bits(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    for name, value in new.items():
+        expected, found = np.asarray(old[name]), np.asarray(value)
+        assert (found.dtype, found.shape) == (expected.dtype, expected.shape), f"{name}: {found.dtype}{found.shape}"
+        assert found.tobytes() == expected.tobytes(), f"{name}: its values differ"

@@ -12,9 +12,14 @@ The names below are imported when they are first used, so that the command line 
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
-from regraft.errors import RegraftError
+_SOURCES = os.path.dirname(os.path.dirname(__file__))
+if os.path.isfile(os.path.join(_SOURCES, "passes", "__init__.py")):
+    __path__.append(_SOURCES)  # in the repository passes, frontends, targets and models lie beside this folder
+
+from regraft.errors import RegraftError  # noqa: E402
 
 if TYPE_CHECKING:
     from regraft.bundling import write_bundle
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     from regraft.files.saving import save
     from regraft.ir.model import Model
     from regraft.ir.surgery import Editor
+    from regraft.pipelines.foreign import graphsurgeon_pass
     from regraft.pipelines.manager import run
     from regraft.pipelines.options import Bytes, Shapes, option
     from regraft.pipelines.pass_ import Context, Pass
@@ -38,6 +44,7 @@ _HOMES = {
     **dict.fromkeys(("approximation", "exact", "interface", "precision", "reassociation"), "verification.contract"),
     "load": "files.loading",
     "write_bundle": "bundling",
+    "graphsurgeon_pass": "pipelines.foreign",
     "run": "pipelines.manager",
     "Model": "ir.model",
     **dict.fromkeys(("Bytes", "Shapes", "option"), "pipelines.options"),
@@ -69,6 +76,7 @@ __all__ = [
     "constant",
     "either",
     "exact",
+    "graphsurgeon_pass",
     "interface",
     "load",
     "number",

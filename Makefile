@@ -32,6 +32,7 @@ bench: .venv/bench
 	$(BIN)/python -m tests.benchmarks.verification --out benchmarks-out
 	$(BIN)/python -m tests.benchmarks.packing --out benchmarks-out
 	$(BIN)/python -m tests.benchmarks.serving --out benchmarks-out
+	$(BIN)/python -m tests.benchmarks.overhead --out benchmarks-out
 
 # All compilers that run here: five beside regraft, two that need other packages in environments of their own.
 compilers: .venv/compilers compiler-litert compiler-rknn

@@ -109,6 +109,7 @@ def _fills(masking: Masking, inside: set[Node]) -> Iterator[Fill]:
     seen: set[Fill] = set()
     while pending:
         fill = pending.pop()
+        assert fill.place is not None  # a ConstantOfShape is not looked at again
         tensor = fill.node.inputs[fill.place]
         node: Node | None = tensor.inputs[0] if tensor.inputs else None
         if fill in seen or tensor.is_empty():

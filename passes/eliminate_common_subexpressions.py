@@ -6,7 +6,6 @@ from collections.abc import Hashable, Iterator
 from typing import Any
 
 import numpy as np
-import onnx_graphsurgeon as gs
 from google.protobuf.message import Message
 from onnx import defs
 
@@ -15,10 +14,10 @@ from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Constant, Node, subgraphs
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
+from regraft.ops.traits import COMMUTATIVE
 from regraft.pipelines.pass_ import EVERY, Context, Pass
 from regraft.verification.contract import exact
 
-_COMMUTATIVE = {"Add", "Mul", "And", "Or", "Xor", "Equal", "BitwiseAnd", "BitwiseOr", "BitwiseXor"}
 _FREE = {"Constant", "Identity"}  # an Identity in their place would be no gain
 
 Table = dict[Hashable, Node]
@@ -78,7 +77,7 @@ class _Merger:
     def key(self, node: Node) -> Hashable:
         """What two nodes that compute the same have in common."""
         inputs = [id(tensor) if tensor.name else 0 for tensor in node.inputs]
-        if node.op in _COMMUTATIVE and not node.attrs:
+        if node.op in COMMUTATIVE and not node.attrs:
             inputs.sort()
         outputs = tuple(bool(tensor.name) for tensor in node.outputs)
         attrs = sorted((name, self.value(value)) for name, value in node.attrs.items())
@@ -103,5 +102,5 @@ def _is_pure(node: Node, opset: int) -> bool:
 
 def _constants(value: Any) -> Iterator[Constant]:
     for item in value if isinstance(value, list) else [value]:
-        if isinstance(item, gs.Constant):
+        if isinstance(item, Constant):
             yield item

@@ -12,11 +12,11 @@ from regraft.ir.graph import Node, Variable
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import dtype_from_onnx
+from regraft.ops.traits import REGROUPS
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.verification.contract import exact
 
 _FLOATS = {"bfloat16": (8, 8), "float16": (11, 5), "float32": (24, 8), "float64": (53, 11)}  # bits: digits, exponent
-_SHAPES = ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
 
 
 class EliminateIdentity(Pass):
@@ -84,12 +84,12 @@ def _remove(node: Node, opset: int, edit: Editor, context: Context) -> bool:
 def _merge(node: Node, opset: int, edit: Editor, context: Context) -> list[Node]:
     """Let one node do the work of `node` and of those before it, or none where they cancel. Returns those before it."""
     merge = None if node.domain else _MERGES.get(node.op)
-    inner = maker(node.inputs[0], *(_SHAPES if node.op == "Reshape" else (node.op,))) if merge else None
+    inner = maker(node.inputs[0], *(REGROUPS if node.op == "Reshape" else (node.op,))) if merge else None
     attrs = merge(node, inner, opset) if merge and inner else None
     if inner is None or attrs is None:
         return []
     before = [inner]
-    while node.op == "Reshape" and (further := maker(before[-1].inputs[0], *_SHAPES)):
+    while node.op == "Reshape" and (further := maker(before[-1].inputs[0], *REGROUPS)):
         before.append(further)
     merged = edit.insert(node, node.op, [before[-1].inputs[0], *node.inputs[1:]], attrs, hint=node.name)
     merged.outputs[0].dtype, merged.outputs[0].shape = node.outputs[0].dtype, node.outputs[0].shape

@@ -11,10 +11,11 @@ from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Derived, code_of
+from regraft.ops.traits import LAYOUT
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass
 from regraft.regions.embeddings import Embeddings, find_embeddings
-from regraft.regions.lookups import LAYOUT, Lookup, cuts_rows
+from regraft.regions.lookups import Lookup, cuts_rows
 from regraft.regions.turns import index_is_turned, sum_is_turned
 from regraft.shapes import Facts, analyse
 from regraft.splitting import cone, take_sizes, to_host

@@ -10,10 +10,11 @@ import numpy as np
 from regraft.ir.graph import Node, Tensor, Variable
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
+from regraft.ops.traits import SHAPE_ONLY
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass, label
 from regraft.regions.embeddings import Embeddings, find_embeddings
-from regraft.regions.lookups import SAME_VALUES, SHAPE_ONLY
+from regraft.regions.lookups import SAME_VALUES
 from regraft.shapes import Facts, analyse, dims
 from regraft.shapes.dims import Dim
 from regraft.splitting import cone, drop_inputs, take_sizes, to_host

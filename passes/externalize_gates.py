@@ -18,7 +18,7 @@ from regraft.rewriting.term import Given, op
 from regraft.splitting import cone, drop_inputs, to_host
 from regraft.verification.contract import interface
 
-LOGIC = frozenset(
+CONDITIONS = frozenset(
     {"Add", "And", "Cast", "Concat", "Constant", "ConstantOfShape", "CumSum", "Div", "Equal", "Expand", "Flatten"}
     | {"Gather", "GatherElements", "GatherND", "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Max"}
     | {"Min", "Mul", "Neg", "Not", "Or", "Range", "ReduceMax", "ReduceMin", "ReduceSum", "Reshape", "Shape", "Slice"}
@@ -122,6 +122,6 @@ def _of_layers(model: Model) -> set[Tensor]:
     """What does not follow from inputs by logic alone."""
     found = set[Tensor]()
     for node in model.graph.nodes:
-        if node.domain or node.op not in LOGIC or any(tensor in found for tensor in reads(node)):
+        if node.domain or node.op not in CONDITIONS or any(tensor in found for tensor in reads(node)):
             found.update(node.outputs)
     return found

@@ -15,11 +15,11 @@ from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of
+from regraft.ops.traits import SHAPE_ONLY
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass, label
 from regraft.regions.bounds import Bounds
 from regraft.regions.gates import Gates
-from regraft.regions.lookups import SHAPE_ONLY
 from regraft.regions.mask import Masking, find_maskings
 from regraft.regions.origin import HIDING, Origin, origin
 from regraft.regions.ranges import largest
@@ -181,6 +181,7 @@ def _add(site: Site, bias: Tensor, gates: Gates, model: Model, edit: Editor, con
     """Let `bias` be added where `site` masks, to scores that no gate makes zero first."""
     first, added, removed = site[0], list[Node](), list[Node]()
     for masking in site[1:]:
+        assert masking.scores is not None  # Attention, the one without, is the only mask of its site
         edit.replace(masking.node.outputs[0], masking.node.inputs[masking.scores])
         removed.append(masking.node)
     node, transpose = first.node, first.transpose

@@ -10,21 +10,19 @@ import numpy as np
 from regraft.ir.graph import Tensor
 from regraft.ir.schema import constant_of
 from regraft.ir.weights import code_of
+from regraft.ops.traits import MOVES
 from regraft.pipelines.options import option
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
 from regraft.rewriting.term import Term, op, term
 from regraft.verification.contract import reassociation
 
-_MOVES = ("Expand", "Identity", "Reshape", "Squeeze", "Tile", "Transpose", "Unsqueeze")
-"""Operators whose output holds no value that their first input does not."""
-
 
 def is_finite(tensor: Tensor) -> bool:
     """Whether `tensor` is known to hold no infinity and no NaN."""
     if np.dtype(tensor.dtype).kind in "iu":
         return True
-    while len(tensor.inputs) == 1 and tensor.inputs[0].op in _MOVES and not tensor.inputs[0].domain:
+    while len(tensor.inputs) == 1 and tensor.inputs[0].op in MOVES and not tensor.inputs[0].domain:
         tensor = tensor.inputs[0].inputs[0]
     values = constant_of(tensor)
     if values is None and tensor.inputs and tensor.inputs[0].op == "ConstantOfShape":

@@ -72,7 +72,7 @@ class _Work:
 
     def inputs(self, model: Model) -> dict[str, Tensor]:
         """Let what reads a narrow input read a Cast of it; the Casts, by the names of the inputs."""
-        casts = {}
+        casts: dict[str, Tensor] = {}
         for tensor in model.graph.inputs:
             first = next(self.edit.readers(tensor), None) if tensor in self.plan.values else None
             if first is not None:

@@ -6,8 +6,8 @@ from typing import Literal
 
 from regraft.errors import PassError
 from regraft.ir.model import Model
+from regraft.packers.fits import PackedShape
 from regraft.packing.dialect import use_attention_mask
-from regraft.packing.fits import PackedShape
 from regraft.packing.rewrite import Packer
 from regraft.passes.expose_position_ids import ExposePositionIds
 from regraft.pipelines.options import option

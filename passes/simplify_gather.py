@@ -11,6 +11,7 @@ from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
+from regraft.ops.traits import VIEWS
 from regraft.pipelines.pass_ import Context
 from regraft.regions.grid import Grid, columns, grid_of, row_major
 from regraft.rewriting.node_pass import NodePass
@@ -19,8 +20,6 @@ from regraft.rewriting.term import Given, Term, op
 from regraft.shapes import Facts, analyse
 from regraft.shapes.dims import Dim, is_natural
 from regraft.verification.contract import exact
-
-_VIEWS = ("Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 
 
 class SimplifyGather(NodePass):
@@ -92,7 +91,7 @@ def _is_forward(grid: Grid) -> bool:
 def _same_elements(tensor: Tensor) -> Iterator[Tensor]:
     """`tensor`, and what it is a view of; the nearest first."""
     yield tensor
-    while len(tensor.inputs) == 1 and tensor.inputs[0].op in _VIEWS and not tensor.inputs[0].domain:
+    while len(tensor.inputs) == 1 and tensor.inputs[0].op in VIEWS and not tensor.inputs[0].domain:
         tensor = tensor.inputs[0].inputs[0]
         yield tensor
 

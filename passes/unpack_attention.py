@@ -6,8 +6,8 @@ from typing import Literal
 
 from regraft.errors import PassError
 from regraft.ir.model import Model
+from regraft.packers.fits import PackedShape
 from regraft.packing.dialect import use_unpack
-from regraft.packing.fits import PackedShape
 from regraft.packing.loops import FIRST_OPSET
 from regraft.packing.rewrite import Packer
 from regraft.passes.expose_position_ids import ExposePositionIds

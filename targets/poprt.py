@@ -10,8 +10,8 @@ import numpy as np
 from regraft.bundling.golden import Golden
 from regraft.errors import TargetError
 from regraft.ir.model import Model
+from regraft.packers.fits import read_shape
 from regraft.packing.dialect import DOMAIN, UNPACK_INFO
-from regraft.packing.fits import read_shape
 from regraft.pipelines.options import option
 from regraft.targeting.handoff import Handoff
 from regraft.targeting.tolerances import Precision, tolerances

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,7 @@ class Emitter:
             return self._store(term.value, f"{name}/value")
         return builder(term)
 
-    def graph(self, name: str, inputs: list[Variable], outputs: list[Tensor]) -> Graph:
+    def graph(self, name: str, inputs: list[Variable], outputs: Sequence[Tensor]) -> Graph:
         """The finished graph, without what nothing reads."""
         needed: set[Node] = set()
         pending = [node for tensor in outputs for node in tensor.inputs]

@@ -15,8 +15,8 @@ from regraft import shapes
 from regraft.errors import RegraftError
 from regraft.ir.model import Model
 from regraft.ir.weights import Array
-from regraft.packing.fits import PackedShape, Way, read_shape, read_way
-from regraft.packing.shown import shown_tokens
+from regraft.packers.fits import PackedShape, Way, read_shape, read_way
+from regraft.packers.shown import shown_tokens
 from regraft.verification.inputs import reader
 from regraft.verification.meaning import meaning
 from regraft.verification.signature import Port

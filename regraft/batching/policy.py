@@ -11,9 +11,9 @@ import numpy as np
 from regraft.batching.form import Form
 from regraft.errors import RegraftError
 from regraft.ir.model import Model
-from regraft.packing.arrival import best_fit, first_fit, next_fit
-from regraft.packing.fits import PackedShape
-from regraft.packing.limits import Array, Limits, Packing
+from regraft.packers.arrival import best_fit, first_fit, next_fit
+from regraft.packers.fits import PackedShape
+from regraft.packers.limits import Array, Limits, Packing
 
 
 class Policy(Protocol):

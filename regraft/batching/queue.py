@@ -17,7 +17,7 @@ from regraft.batching.form import Arrays, Form, RequestError, Row
 from regraft.batching.policy import Policy, check_policy
 from regraft.errors import RegraftError
 from regraft.ir.weights import Array
-from regraft.packing.limits import PackingError
+from regraft.packers.limits import PackingError
 
 AHEAD = 512
 """Rows that a policy is shown at a time: what it takes grows with them."""

@@ -9,8 +9,8 @@ from regraft.batching.cost import work
 from regraft.batching.form import Form, Row
 from regraft.batching.policy import ByTokens, Fixed, Padded, Policy
 from regraft.ir.weights import Array
-from regraft.packing.arrival import first_fit, next_fit
-from regraft.packing.histogram import first_fit_decreasing
+from regraft.packers.arrival import first_fit, next_fit
+from regraft.packers.histogram import first_fit_decreasing
 
 Run = Callable[[dict[str, Array]], dict[str, Array]]
 """A call: a batch's inputs by name to its outputs, as `Session.run`."""

@@ -11,8 +11,8 @@ import numpy as np
 
 from regraft.errors import VerificationError
 from regraft.ir.model import Model
-from regraft.ir.schema import RANDOM
 from regraft.ir.weights import Array
+from regraft.ops.traits import RANDOM
 from regraft.pipelines.pass_ import label
 from regraft.verification.contract import HIDDEN, Contract
 from regraft.verification.drift import Drift

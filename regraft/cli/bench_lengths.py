@@ -70,7 +70,7 @@ def compare_ways(path: Path, asked: Asked, dump: Path | None, as_json: bool) -> 
     from regraft.batching.policy import Padded
     from regraft.batching.ways import Way
     from regraft.files.loading import load
-    from regraft.packing.lengths import read_lengths
+    from regraft.packers.lengths import read_lengths
     from regraft.pipelines.progress import bars
     from regraft.serving.requests import Inputs
     from regraft.verification.runtime import Session

@@ -11,7 +11,7 @@ from regraft.cli.parameters import PATH, as_json, command
 from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
-    from regraft.packing.limits import Packing
+    from regraft.packers.limits import Packing
 
 ARRIVAL, AHEAD = ("next_fit", "first_fit", "best_fit"), ("first_fit_decreasing", "spfhp", "lpfhp")
 """Packers that take sequences as they come, and those that know all of them."""
@@ -86,7 +86,7 @@ def pack_lengths(
 
 def _draw(packing: Packing, algorithm: str, picture: Path, lengths: Path) -> None:
     from regraft.files.stream import real_path, write_file
-    from regraft.packing.picture import draw
+    from regraft.packers.picture import draw
 
     if real_path(picture) == lengths.resolve():
         raise click.UsageError(f"--picture {picture} would take the place of the lengths: name another file")

@@ -18,7 +18,8 @@ from regraft.files.fields import put_pairs
 from regraft.files.importer import import_model
 from regraft.files.sources import Sources
 from regraft.files.wire import slot
-from regraft.ir.graph import Variable, adopt
+from regraft.ir.graph import Variable
+from regraft.ir.graphsurgeon import adopt
 from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.ir.weights import Array, Value
@@ -60,8 +61,7 @@ def export(model: Model) -> Header:
 
 
 def _export(model: Model) -> Header:
-    for graph in model.graphs():
-        adopt(graph)
+    adopt(model)
     proto = onnx.ModelProto()
     proto.CopyFrom(model.header)
     writer = Exporter()

@@ -7,14 +7,23 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx_graphsurgeon as gs
 from onnx import AttributeProto, helper, numpy_helper
-from onnx_graphsurgeon.util import misc
 
 from regraft.files.fields import is_typed, opset_list, opset_versions, put_pairs, to_info, to_output
 from regraft.files.wire import LARGE, reference
 from regraft.ir import schema
-from regraft.ir.graph import AnyGraph, Constant, Function, Graph, Node, TypedList, Variable, walk
+from regraft.ir.graph import (
+    AnyGraph,
+    AttributeRef,
+    Constant,
+    Function,
+    Graph,
+    Node,
+    TypedList,
+    Variable,
+    subgraphs,
+    walk,
+)
 from regraft.ir.weights import Array, Held, Sparse, Value
 
 _STRINGS = "OUS"  # numpy's kinds of them
@@ -59,8 +68,8 @@ class Exporter:
         proto.input.extend(t.name for t in function.inputs)
         proto.output.extend(t.name for t in function.outputs)
         for constant in self.homes.get(function, ()):  # a function has no initializers
-            node = proto.node.add(op_type="Constant", output=[constant.name])
-            attribute = node.attribute.add(name="value", type=AttributeProto.TENSOR)
+            made = proto.node.add(op_type="Constant", output=[constant.name])
+            attribute = made.attribute.add(name="value", type=AttributeProto.TENSOR)
             self.tensor(constant, attribute.t)
         for node in function.nodes:
             self.node(node, proto.node.add())
@@ -96,22 +105,22 @@ class Exporter:
 
     def attribute(self, name: str, value: Any, proto: AttributeProto) -> None:
         proto.name = name
-        if isinstance(value, gs.Node.AttributeRef):
+        if isinstance(value, AttributeRef):
             proto.ref_attr_name = value.name
-            proto.type = misc.convert_to_onnx_attr_type(value.type)
-        elif isinstance(value, gs.Constant):
+            proto.type = value.type
+        elif isinstance(value, Constant):
             proto.type = AttributeProto.TENSOR
             self.tensor(value, proto.t)
-        elif isinstance(value, gs.Graph):
+        elif isinstance(value, Graph):
             proto.type = AttributeProto.GRAPH
             self._graph(value, proto.g)
         elif isinstance(value, TypedList) and not value:
             proto.type = value.type
-        elif isinstance(value, list) and value and isinstance(value[0], gs.Constant):
+        elif isinstance(value, list) and value and isinstance(value[0], Constant):
             proto.type = AttributeProto.TENSORS
             for constant in value:
                 self.tensor(constant, proto.tensors.add())
-        elif isinstance(value, list) and value and isinstance(value[0], gs.Graph):
+        elif isinstance(value, list) and value and isinstance(value[0], Graph):
             proto.type = AttributeProto.GRAPHS
             for graph in value:
                 self._graph(graph, proto.graphs.add())
@@ -121,8 +130,8 @@ class Exporter:
         else:
             proto.CopyFrom(helper.make_attribute(name, value))
 
-    def tensor(self, constant: gs.Constant, proto: onnx.TensorProto) -> None:
-        value = constant._values
+    def tensor(self, constant: Constant, proto: onnx.TensorProto) -> None:
+        value = constant.lazy
         if isinstance(value, Held) and (value.nbytes < LARGE or value.dtype.kind in _STRINGS):
             proto.CopyFrom(value.proto)
         elif isinstance(value, np.ndarray) and value.dtype.kind in _STRINGS:
@@ -151,7 +160,7 @@ def _homes(root: AnyGraph) -> dict[AnyGraph, list[Constant]]:
     homes: dict[Constant, AnyGraph] = {}
     for graph in walk(root):
         for node in graph.nodes:
-            for inner in node.subgraphs():
+            for inner in subgraphs(node):
                 parents[inner], depths[inner] = graph, depths[graph] + 1
         for constant in _read_constants(graph):
             homes[constant] = _common(homes[constant], graph, parents, depths) if constant in homes else graph

@@ -87,7 +87,7 @@ def to_output(tensor: Tensor) -> onnx.ValueInfoProto:
         return to_info(tensor)
     stated = promised if shape is None else [p if d is None else d for d, p in zip(shape, promised, strict=True)]
     declared = Variable(tensor.name, tensor.dtype, stated)
-    declared.info = tensor.info
+    declared.info = getattr(tensor, "info", None)
     return to_info(declared)
 
 

@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-import onnx_graphsurgeon as gs
 from onnx import AttributeProto, helper
-from onnx_graphsurgeon.util import misc
 
 from regraft.errors import ModelError
 from regraft.files.fields import is_typed, merge, opset_list, opset_versions, pairs, settle_dims, text, to_variable
 from regraft.ir import endless, schema
 from regraft.ir.collector import paused
-from regraft.ir.graph import Constant, Function, Graph, Node, Tensor, TypedList, Variable, walk
+from regraft.ir.graph import AttributeRef, Constant, Function, Graph, Node, Tensor, TypedList, Variable
 from regraft.ir.model import Model
 from regraft.ir.order import sort
 from regraft.ir.weights import Array, Sparse, Value
@@ -29,9 +27,6 @@ def import_model(proto: onnx.ModelProto, path: Path | None, resolve: Resolve) ->
     with paused():
         graph = reader.graph(proto.graph, None)
         graph.functions = [reader.function(f) for f in proto.functions]
-    for root in (graph, *graph.functions):
-        for inner in walk(root):
-            inner._functions = graph.functions
     graph.producer_name, graph.producer_version = text(proto.producer_name), text(proto.producer_version)
     graph.ir_version = proto.ir_version
     header = onnx.ModelProto()
@@ -111,7 +106,9 @@ class _Importer:
             sort(graph)
         used = set(graph.outputs)
         graph.unused = [
-            t for t in initializers.values() if t is scope.tensors[t.name] and not t.outputs and t not in used
+            t
+            for t in initializers.values()
+            if isinstance(t, Constant) and t is scope.tensors[t.name] and not t.outputs and t not in used
         ]
         graph.extra = onnx.GraphProto(
             quantization_annotation=proto.quantization_annotation, metadata_props=proto.metadata_props
@@ -168,7 +165,7 @@ class _Importer:
 
     def attribute(self, proto: AttributeProto, scope: _Scope | None) -> Any:
         if proto.ref_attr_name:
-            return gs.Node.AttributeRef(text(proto.ref_attr_name), misc.convert_from_onnx_attr_type(proto.type))
+            return AttributeRef(text(proto.ref_attr_name), proto.type)
         match proto.type:
             case AttributeProto.INT:
                 return proto.i

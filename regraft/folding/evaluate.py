@@ -15,14 +15,12 @@ from regraft.files.wire import LARGE
 from regraft.ir.graph import AnyGraph, Constant, Graph, Node, Tensor, Variable
 from regraft.ir.model import Model
 from regraft.ir.weights import Array, Derived, Sparse, Value, dtype_from_onnx, packed_size
+from regraft.ops.traits import REARRANGES
 from regraft.shapes.facts import Facts
 from regraft.verification.runtime import Session
 
 LAZY = 1 << 16
 """Bytes from which a result is computed while saving, not kept."""
-
-MOVES = frozenset({"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"})
-"""Operators that cannot fail on a shape that inference accepts."""
 
 Base = Array | Value | Sparse
 
@@ -135,7 +133,7 @@ class Evaluator:
     def _later(self, output: Tensor) -> dict[Tensor, Array | Derived]:
         program = self._program([output])
         try:
-            if not all(node.op in MOVES for node in self._nodes([output])):
+            if not all(node.op in REARRANGES for node in self._nodes([output])):  # these cannot fail
                 program.run()
         except RegraftError as error:
             self._blame(output, error)

@@ -10,12 +10,13 @@ import onnx
 
 from regraft.files.wire import LARGE
 from regraft.folding.budget import Budget
-from regraft.folding.evaluate import LAZY, MOVES, Base, Evaluator
+from regraft.folding.evaluate import LAZY, Base, Evaluator
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor, subgraphs, walk
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array, Sparse, dtype_from_onnx
+from regraft.ops.traits import MOVES, RANDOM
 from regraft.pipelines.pass_ import Context
 from regraft.shapes import Facts
 from regraft.shapes.facts import WHOLE
@@ -24,7 +25,7 @@ KEPT = frozenset({"DequantizeLinear"})
 """Compilers read the quantization of a weight from it."""
 
 HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
-COPIES = MOVES | {"Gather", "Slice", "Split", "Concat", "Expand", "Tile", "ConstantOfShape"}
+COPIES = MOVES | {"Concat", "ConstantOfShape"}
 """Operators that round nothing. ONNX Runtime's CPU provider computes a chain of others in float32 where the model says
 half precision, so a constant rounded in the midst of it would change the outputs."""
 
@@ -104,7 +105,7 @@ class Fold:
                 self.bases[node.outputs[0]] = held
             return False
         is_output = any(t in self.edit.ends for t in node.outputs)
-        if node.op in schema.RANDOM | KEPT or subgraphs(node) or (is_output and node.op == "Identity"):
+        if node.op in RANDOM | KEPT or subgraphs(node) or (is_output and node.op == "Identity"):
             return False
         if len(node.outputs) == 1 and (value := self._number(node.outputs[0])) is not None:
             self.bases[node.outputs[0]] = value

@@ -194,8 +194,8 @@ def _node_change(old: Node, new: Node, nodes: Alignment) -> Differing | None:
         details.append(f"{len(old.inputs)} inputs -> {len(new.inputs)}")
     if len(old.outputs) != len(new.outputs):
         details.append(f"{len(old.outputs)} outputs -> {len(new.outputs)}")
-    for (name, a), (_, b) in zip(bodies(old), bodies(new), strict=False):
-        details += [f"{name[0]}: {text}" for text in _body_change(a, b, nodes)]
+    for (body, a), (_, b) in zip(bodies(old), bodies(new), strict=False):
+        details += [f"{body[0]}: {text}" for text in _body_change(a, b, nodes)]
     return Differing(old, new, tuple(details)) if details else None
 
 

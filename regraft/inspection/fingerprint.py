@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import onnx_graphsurgeon as gs
-
 from regraft.files.wire import LARGE
 from regraft.inspection.census import operator
 from regraft.ir.graph import AnyGraph, Constant, Graph, Node, Tensor
@@ -49,11 +47,11 @@ class Fingerprints:
 
     def attribute(self, value: Any) -> int:
         """A hash of an attribute's value; bodies count as nothing."""
-        if isinstance(value, gs.Graph):
+        if isinstance(value, Graph):
             return 0
         if isinstance(value, Constant):
             return self.constant(value)
-        if isinstance(value, gs.Node.AttributeRef):
+        if isinstance(value, Node.AttributeRef):
             return hash(("reference", value.name))
         if isinstance(value, list):
             return hash((getattr(value, "type", 0) if not value else 0, *map(self.attribute, value)))

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import onnx_graphsurgeon as gs
-
 from regraft.inspection.census import operator
-from regraft.ir.graph import AnyGraph, Constant, Function, Node, Tensor, Variable, subgraphs
+from regraft.ir.graph import AnyGraph, Constant, Function, Graph, Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
 from regraft.verification.signature import Port
 
@@ -39,12 +37,12 @@ def _node(node: Node, indent: str) -> Iterator[str]:
     yield f"{indent}{outputs} = {operator(node)}({', '.join([*map(_argument, node.inputs), *plain])})"
     for name, value in node.attrs.items():
         for body in value if isinstance(value, list) else [value]:
-            if isinstance(body, gs.Graph) and body in bodies:
+            if isinstance(body, Graph) and body in bodies:
                 yield from _graph(body, name, indent + _INDENT)
 
 
 def _is_body(value: Any) -> bool:
-    return isinstance(value, gs.Graph) or (isinstance(value, list) and bool(value) and isinstance(value[0], gs.Graph))
+    return isinstance(value, Graph) or (isinstance(value, list) and bool(value) and isinstance(value[0], Graph))
 
 
 def _declared(tensor: Tensor) -> str:
@@ -67,7 +65,7 @@ def attribute_text(value: Any) -> str:
     """An attribute or a constant as it is shown: small values in full."""
     if value is None:
         return "none"
-    if isinstance(value, gs.Node.AttributeRef):
+    if isinstance(value, Node.AttributeRef):
         return f"@{value.name}"
     if isinstance(value, Constant):
         return _constant(value)

@@ -29,52 +29,65 @@ _FITS: dict[_Type, tuple[Callable[[Any], bool], str]] = {
 """What attributes of each type hold; passes may write numpy's numbers and tuples, too."""
 
 
+_SURE = frozenset({(_Type.INT, int), (_Type.FLOAT, float), (_Type.STRING, str), (_Type.TENSOR, Constant)})
+"""Types that fit, so that most attributes are passed at once."""
+
+
 def _is_list_without(value: Any, *types: type) -> bool:
     return isinstance(value, list | tuple | np.ndarray) and not any(isinstance(item, types) for item in value)
 
 
-class _Wanted(NamedTuple):
-    """What an operator asks for; `inputs` has whether each is required, the last of them may be repeated."""
+class Wanted(NamedTuple):
+    """What an operator asks for.
 
-    inputs: range
+    Attributes:
+        least, most: inputs.
+        required: places of inputs that may not be left out.
+        attributes: the type of each, by name.
+        needed: those that may not be left out.
+        gives: whether it has outputs.
+    """
+
+    least: int
+    most: int
     required: tuple[int, ...]
-    attributes: dict[str, tuple[_Type, bool]]
+    attributes: dict[str, _Type]
+    needed: frozenset[str]
     gives: bool
 
 
 @functools.cache
-def _wanted(op: str, opset: int, domain: str) -> _Wanted | None:
+def wanted(op: str, opset: int, domain: str) -> Wanted | None:
+    """What ONNX says of an operator in `opset`; None where it does not know it."""
     found = schema.find(op, opset, domain)
     if found is None:
         return None
     single = defs.OpSchema.FormalParameterOption.Single
     required = tuple(i for i, entry in enumerate(found.inputs) if entry.option == single)
-    attributes = {name: (one.type, one.required) for name, one in found.attributes.items()}
-    inputs = range(found.min_input, found.max_input + 1)
-    return _Wanted(inputs, required, attributes, found.min_output > 0)
+    attributes = {name: one.type for name, one in found.attributes.items()}
+    needed = frozenset(name for name, one in found.attributes.items() if one.required)
+    return Wanted(found.min_input, found.max_input, required, attributes, needed, found.min_output > 0)
 
 
-def misfit(node: Node, opset: int) -> str | None:
-    """What `node` lacks, or has too much of, for its operator in `opset`; None where nothing is wrong, or known."""
-    wanted = _wanted(node.op, opset, node.domain or "")
-    if wanted is None:
-        return None
-    count = len(node.inputs)
-    if count not in wanted.inputs:
-        low, high = wanted.inputs[0], wanted.inputs[-1]
+def misfit(node: Node, wanted: Wanted) -> str | None:
+    """What `node` lacks, or has too much of, for its operator; None where nothing is wrong."""
+    inputs, attrs = node.inputs, node.attrs
+    count = len(inputs)
+    if not wanted.least <= count <= wanted.most:
+        low, high = wanted.least, wanted.most
         said = str(low) if low == high else f"at least {low}" if high >= _ANY else f"{low} to {high}"
         return f"takes {said} inputs, and it has {count}"
     if not node.outputs and wanted.gives:
         return "gives nothing"
     for i in wanted.required:
-        if i < count and node.inputs[i].is_empty():
+        if i < count and not inputs[i].name:
             return f"has no input number {i}"
-    for name, (kind, is_required) in wanted.attributes.items():
-        if name not in node.attrs:
-            if is_required:
-                return f"has no attribute '{name}'"
+    if not wanted.needed <= attrs.keys():
+        return f"has no attribute '{next(name for name in wanted.attributes if name in wanted.needed - attrs.keys())}'"
+    for name, value in attrs.items():
+        kind = wanted.attributes.get(name)
+        if (kind, type(value)) in _SURE:
             continue
-        value = node.attrs[name]
         if kind in _FITS and not isinstance(value, Node.AttributeRef) and not _FITS[kind][0](value):
             return f"has an attribute '{name}' that is not {_FITS[kind][1]}"
     return None

@@ -1,203 +1,187 @@
-"""The graph that passes edit: graphsurgeon's classes, with what it drops and with identity.
+"""The graph that passes edit, in graphsurgeon's words.
 
-graphsurgeon compares nodes by content and tensors by name, so looking one up is slow and none can be in a set. Here
-equality is identity, everything is hashable, and nodes, values and functions keep the fields that graphsurgeon's import
-loses. Nodes and tensors that a user makes with `gs.Node` and `gs.Variable` are taken over by `adopt`.
+`graph.nodes` is a list; the values at a node are `node.inputs` and `node.outputs`, the nodes at a value
+`value.outputs` and `value.inputs`. What graphsurgeon itself made is taken over by `graphsurgeon.adopt`.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
-import onnx_graphsurgeon as gs
 
-from regraft.ir.weights import Absent, Array, Sparse, Value, code_of
+from regraft.ir.node import AttributeRef, Body, Node, TypedList, bodies, subgraphs, walk
+from regraft.ir.order import reads, sort
+from regraft.ir.value import Constant, Dim, Tensor, Variable
 
-Dim = int | str | None
+__all__ = [
+    "AnyGraph",
+    "AttributeRef",
+    "Constant",
+    "Dim",
+    "Function",
+    "Graph",
+    "Node",
+    "Tensor",
+    "TypedList",
+    "Variable",
+    "bodies",
+    "subgraphs",
+    "walk",
+]
+
+DEFAULT_OPSET = 11
 
 
-class Node(gs.Node):
-    """An operation. `metadata` is its `metadata_props`; `extra` holds the message's fields that have no place here."""
+class _Graph(Body):
+    """What graphs and functions have in common."""
 
-    doc_string: str = ""
-    overload: str = ""
-    extra: onnx.NodeProto | None = None
+    nodes: list[Node]
+    inputs: list[Any]  # variables; of the outputs one may be a constant
+    outputs: list[Any]
 
     def __init__(
         self,
-        op: str,
-        name: str = "",
-        attrs: dict[str, Any] | None = None,
-        inputs: Iterable[Variable | Constant] = (),
-        outputs: Iterable[Variable | Constant] = (),
-        domain: str | None = None,
+        nodes: Iterable[Node] | None,
+        inputs: Iterable[Variable] | None,
+        outputs: Iterable[Tensor] | None,
+        name: str | None,
+        doc_string: str | None,
+        opset: int | None,
+        import_domains: Sequence[onnx.OperatorSetIdProto] | None,
     ):
-        super().__init__(op, name, dict(attrs or {}), list(inputs), list(outputs), domain)
-        self.metadata: dict[str, str] = {}
+        self.nodes = nodes if isinstance(nodes, list) else list(nodes or ())
+        self.inputs, self.outputs = list(inputs or ()), list(outputs or ())
+        self.name, self.doc_string = "graph" if name is None else name, doc_string or ""
+        self.opset = opset or DEFAULT_OPSET
+        self.import_domains = import_domains
+        self.unused: list[Constant] = []
 
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A graph has lists of its own, not those of a node."""
+        super().__setattr__(name, list(value) if name in ("inputs", "outputs") else value)
 
+    def tensors(self) -> dict[str, Tensor]:
+        """The values at nodes and at the ends of the graph, by name."""
+        at_nodes = itertools.chain.from_iterable((*node.inputs, *node.outputs) for node in self.nodes)
+        return {t.name: t for t in (*self.inputs, *at_nodes, *self.outputs) if t.name}
 
-class Variable(gs.Variable):
-    """A value known when the model runs.
+    def layer(self, inputs: Iterable[Any] = (), outputs: Iterable[Any] = (), **node: Any) -> list[Tensor]:
+        """Append a node, and return what it makes.
 
-    `info` is the message it was read from: its type where it is no tensor, its doc string and metadata. `default` is
-    the value of a graph input that the caller may leave out (an initializer that is an input too). `promised` is the
-    shape that the model declares of an output: it is written where nothing more is known, and not believed.
-    """
+        Args:
+            inputs: values, arrays that become constants, or names of values to come.
+            outputs: values, or names of them.
+            node: what `Node` takes beside them: op, name, attrs, domain.
+        """
+        known = set(self.tensors())
+        read, made = ([_value(one, known) for one in ends] for ends in (inputs, outputs))
+        self.nodes.append(Node(**node, inputs=read, outputs=made))
+        return made
 
-    info: onnx.ValueInfoProto | None = None
-    default: Constant | None = None
-    promised: list[Dim] | None = None
-    type: str | None = "tensor_type"  # for a constant that graphsurgeon turned into a variable
+    def cleanup(self) -> Any:
+        """Take out the nodes that nothing needs, in bodies too."""
+        left = {id(node) for node in self.nodes}  # graphsurgeon's own nodes have no hash
+        pending: list[Tensor] = list(self.outputs)
+        while pending:
+            for node in pending.pop().inputs:
+                if id(node) in left:
+                    left.remove(id(node))
+                    pending += reads(node)
+        for node in self.nodes:
+            if id(node) in left:
+                node.inputs.clear()
+                node.outputs.clear()
+        self.nodes[:] = [node for node in self.nodes if id(node) not in left]
+        for body in bodies(self.nodes):
+            body.cleanup()
+        return self
 
-    def copy(self) -> Variable:
-        """One of the same name and type, which nothing makes and nothing reads."""
-        alone = Variable(self.name, self.dtype, None if self.shape is None else list(self.shape), self.type)
-        alone.info, alone.default, alone.promised = self.info, self.default, self.promised
-        return alone
-
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
-
-
-class Constant(gs.Constant):
-    """A value known now. `values` is read-only, and read from its file each time; assign to change it."""
-
-    order: int | None = None  # place among the initializers of the file
-
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
-
-    @property
-    def values(self) -> Array:
-        held: Array | Value | Sparse = self._values
-        return held if isinstance(held, np.ndarray) else held.load()
-
-    @values.setter
-    def values(self, values: Array | Value) -> None:
-        self._values = values
-
-    @property
-    def lazy(self) -> Array | Value | Sparse:
-        """What it holds, without reading it."""
-        held: Array | Value | Sparse = self._values
-        return held
-
-    @property
-    def is_known(self) -> bool:
-        """Whether its value can be read: its file is there."""
-        return not isinstance(self._values, Absent)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes in a file."""
-        return int(self._values.nbytes)
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+    def toposort(self) -> Any:
+        """Put every node after those that it reads from. Raises GraphError where there is a cycle."""
+        sort(self)
+        return self
 
 
-class TypedList(list[Any]):
-    """An attribute that is an empty list, and would forget of what: its ONNX attribute `type`."""
+def _value(given: Any, known: set[str]) -> Tensor:
+    """The value itself, or one made of a name or an array, of a name that is not known yet."""
+    if not isinstance(given, str | np.ndarray):
+        tensor: Tensor = given
+        return tensor
+    name = given if isinstance(given, str) else "constant"
+    name = next(n for n in (name, *(f"{name}_{i}" for i in range(1, len(known) + 2))) if n not in known)
+    known.add(name)
+    return Variable(name) if isinstance(given, str) else Constant(name, given)
 
-    def __init__(self, type: onnx.AttributeProto.AttributeType):
-        super().__init__()
-        self.type = type
 
-
-class Graph(gs.Graph):
+class Graph(_Graph):
     """A graph, or the body of an If, a Loop or a Scan.
 
-    `unused` are the initializers that nothing reads; `extra` the fields of the message that have no place here.
+    Attributes:
+        nodes, inputs, outputs: in their order.
+        opset: the version of ONNX's operators; `import_domains` has those of other domains.
+        functions: the local functions, of a model's main graph.
+        unused: the initializers that nothing reads.
+        extra: the fields of the message that have no place here.
     """
 
-    extra: onnx.GraphProto | None = None
+    def __init__(
+        self,
+        nodes: Iterable[Node] | None = None,
+        inputs: Iterable[Variable] | None = None,
+        outputs: Iterable[Tensor] | None = None,
+        name: str | None = None,
+        doc_string: str | None = None,
+        opset: int | None = None,
+        import_domains: Sequence[onnx.OperatorSetIdProto] | None = None,
+        producer_name: str = "",
+        producer_version: str = "",
+        functions: Iterable[Function] = (),
+        ir_version: int | None = None,
+    ):
+        super().__init__(nodes, inputs, outputs, name, doc_string, opset, import_domains)
+        self.producer_name, self.producer_version, self.ir_version = producer_name, producer_version, ir_version
+        self.functions = list(functions)
+        self.extra: onnx.GraphProto | None = None
 
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self.unused: list[Constant] = []
-
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
+    def __repr__(self) -> str:
+        return f"<Graph '{self.name}': {len(self.nodes)} nodes, opset {self.opset}>"
 
 
-class Function(gs.Function):
-    """A local function of the model."""
+class Function(_Graph):
+    """A local function of the model.
 
-    extra: onnx.FunctionProto | None = None
-    overload: str = ""
+    Attributes:
+        attrs: its attributes, and what each is where a caller gives none; None: it must.
+    """
 
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self.unused: list[Constant] = []
-
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
+    def __init__(
+        self,
+        name: str,
+        domain: str | None = None,
+        nodes: Iterable[Node] | None = None,
+        inputs: Iterable[Variable] | None = None,
+        outputs: Iterable[Tensor] | None = None,
+        doc_string: str | None = None,
+        opset: int | None = None,
+        import_domains: Sequence[onnx.OperatorSetIdProto] | None = None,
+        attrs: dict[str, Any] | None = None,
+    ):
+        super().__init__(nodes, inputs, outputs, name, doc_string, opset, import_domains)
+        self.domain = domain or ""
+        self.attrs = dict(attrs or {})
+        self.overload = ""
+        self.extra: onnx.FunctionProto | None = None
 
     @property
     def unique_id(self) -> tuple[str, ...]:
         return (self.domain, self.name, self.overload) if self.overload else (self.domain, self.name)
 
+    def __repr__(self) -> str:
+        return f"<Function '{self.domain}::{self.name}': {len(self.nodes)} nodes, opset {self.opset}>"
+
 
 AnyGraph = Graph | Function
-Tensor = Variable | Constant
-
-
-def subgraphs(node: Node) -> Sequence[Graph]:
-    """The graphs that are attributes of `node`, not those inside them."""
-    found: list[Graph] = []
-    for value in node.attrs.values():
-        if isinstance(value, gs.Graph):
-            found.append(value)
-        elif isinstance(value, list) and value and isinstance(value[0], gs.Graph):
-            found += value
-    return found
-
-
-def walk(graph: AnyGraph) -> Iterator[AnyGraph]:
-    """`graph` and every graph inside it, outer before inner."""
-    stack = [graph]
-    while stack:
-        current = stack.pop()
-        yield current
-        stack += [inner for node in current.nodes if node.attrs for inner in subgraphs(node)][::-1]
-
-
-def adopt(graph: AnyGraph) -> None:
-    """Make the plain graphsurgeon nodes, tensors and bodies in `graph` ours; what is inside the bodies stays.
-
-    An attribute that is a dtype, as graphsurgeon takes one, becomes ONNX's number of it.
-    """
-    for node in graph.nodes:
-        if type(node) is gs.Node:
-            node.__class__ = Node
-            node.metadata = vars(node).get("metadata", {})
-        for tensor in itertools.chain(node.inputs, node.outputs):
-            if type(tensor) in _PLAIN:
-                tensor.__class__ = _PLAIN[type(tensor)]
-        if node.attrs:
-            _adopt_attributes(node)
-    for tensor in (*graph.inputs, *graph.outputs):
-        if type(tensor) in _PLAIN:
-            tensor.__class__ = _PLAIN[type(tensor)]
-
-
-def _adopt_attributes(node: Node) -> None:
-    for name, value in node.attrs.items():
-        if isinstance(value, type | np.dtype):
-            node.attrs[name] = code_of(value)
-    for inner in subgraphs(node):
-        if type(inner) is gs.Graph:
-            inner.__class__ = Graph
-            inner.unused = []
-
-
-_PLAIN: dict[type, type] = {gs.Variable: Variable, gs.Constant: Constant}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import onnx
 
@@ -15,7 +16,7 @@ class Model:
     """An ONNX model whose weights stay in their files.
 
     Attributes:
-        graph: the main graph, edited with graphsurgeon's API.
+        graph: the main graph, which passes edit.
         header: the fields of the `ModelProto` beside graph, functions and metadata: IR version, producer, doc string.
         metadata: the model's `metadata_props`.
         path: the file it was loaded from; None for a model made in memory.
@@ -91,6 +92,19 @@ class Model:
     def device(self) -> Model:
         """The same model without its host."""
         return Model(self.graph, self.header, self.metadata, self.path) if self.host else self
+
+    def to_graphsurgeon(self) -> Any:
+        """The graph as an `onnx_graphsurgeon.Graph` of its own; a weight is read when it asks for it."""
+        from regraft.ir.graphsurgeon import to_graphsurgeon
+
+        return to_graphsurgeon(self.graph)
+
+    @classmethod
+    def from_graphsurgeon(cls, graph: Any) -> Model:
+        """The model of an `onnx_graphsurgeon.Graph`; one that `to_graphsurgeon` made has lost nothing."""
+        from regraft.ir.graphsurgeon import from_graphsurgeon
+
+        return cls(from_graphsurgeon(graph))
 
     def __repr__(self) -> str:
         where = f" {self.path}" if self.path else ""

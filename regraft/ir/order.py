@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from regraft.errors import GraphError
-from regraft.ir.graph import AnyGraph, Node, Tensor, subgraphs, walk
+from regraft.ir.node import Node, subgraphs, walk
+from regraft.ir.value import Tensor
 
 
 def reads(node: Node) -> Iterator[Tensor]:
@@ -18,14 +20,15 @@ def reads(node: Node) -> Iterator[Tensor]:
                 yield from inner.inputs
 
 
-def sort(graph: AnyGraph) -> None:
+def sort(graph: Any) -> None:
     """Put every node of `graph` after those it reads from, moving as few as possible.
 
     Raises:
         GraphError: there is a cycle.
     """
-    place = {node: i for i, node in enumerate(graph.nodes)}
-    before = [{place[n]: None for t in reads(node) if t.name for n in t.inputs if n in place} for node in graph.nodes]
+    place = {id(node): i for i, node in enumerate(graph.nodes)}  # graphsurgeon's own nodes have no hash
+    makers = ([id(n) for t in reads(node) if t.name for n in t.inputs] for node in graph.nodes)
+    before = [{place[n]: None for n in needed if n in place} for needed in makers]
     if all(p < i for i, needed in enumerate(before) for p in needed):
         return
     order: list[int] = []

@@ -14,15 +14,10 @@ from onnx import defs, helper
 
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ir.weights import Array, dtype_from_onnx
+from regraft.ops.traits import RANDOM
 
 DOMAINS = ("", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training")
 """The domains whose operators onnx defines."""
-
-
-RANDOM = frozenset(
-    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli", "Dropout"}
-)
-"""Operators whose outputs may hang on chance."""
 
 
 def draws(node: Node) -> bool:

@@ -6,7 +6,7 @@ import difflib
 
 from regraft.errors import GraphError
 from regraft.ir import schema
-from regraft.ir.conformance import misfit
+from regraft.ir.conformance import Wanted, misfit, wanted
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, subgraphs
 from regraft.ir.model import Model
 
@@ -22,7 +22,7 @@ def check(model: Model) -> None:
         most = functions.get(key := (f.domain or "", f.name), (0, 0))
         functions[key] = max(most[0], len(f.inputs)), max(most[1], len(f.outputs))
     for root in model.roots:
-        _Check(set(functions)).graph(root, None)
+        _Check(set(functions)).graph(root)
     for node in model.nodes() if functions else ():
         takes, gives = functions.get((node.domain or "", node.op), (len(node.inputs), len(node.outputs)))
         if len(node.inputs) > takes or len(node.outputs) > gives:
@@ -57,75 +57,89 @@ def _name(node: Node) -> str:
     return node.name or next((t.name for t in node.outputs), "")
 
 
-class _Scope:
-    """The names that can be seen in a graph, and the value that each means."""
-
-    def __init__(self, outer: _Scope | None):
-        self.outer = outer
-        self.named: dict[str, Tensor] = {}
-
-    def see(self, tensor: Tensor, where: str) -> None:
-        if not tensor.name:
-            raise GraphError(f"{where} has a value without a name")
-        scope: _Scope | None = self
-        while scope is not None:
-            known = scope.named.get(tensor.name)
-            if known is tensor:
-                return
-            if known is not None:
-                raise GraphError(f"two values are called '{tensor.name}', one of them at {where}")
-            scope = scope.outer
-        self.named[tensor.name] = tensor
-
-
 class _Check:
+    """A walk over a graph and what is inside it.
+
+    Attributes:
+        made: what can be read where the walk stands.
+        named: the value of each name that can be seen there.
+    """
+
     def __init__(self, functions: set[tuple[str, str]]):
         self.functions = functions
-        self.made: set[Tensor] = set()  # what can be read where the check stands
+        self.made: set[Tensor] = set()
+        self.named: dict[str, Tensor] = {}
 
-    def graph(self, graph: AnyGraph, outer: _Scope | None) -> None:
-        scope = _Scope(outer)
+    def graph(self, graph: AnyGraph) -> None:
+        own: list[Tensor] = []  # what is first seen in this graph
         for tensor in graph.inputs:
-            self.make(tensor, scope, f"the inputs of graph '{graph.name}'")
-        versions = schema.versions(graph)
+            self.make(tensor, own, graph)
+        versions, made, named = schema.versions(graph), self.made, self.named
+        operators: dict[tuple[str, str | None], Wanted | None] = {}
         for node in graph.nodes:
-            label = f"node '{_name(node)}' ({node.op})"
-            self.op(node, versions, label)
+            key = (node.op, node.domain)
+            if key not in operators:
+                operators[key] = self.operator(node, versions)
+            if (asked := operators[key]) is not None and (problem := misfit(node, asked)) is not None:
+                raise GraphError(f"{_where(node)} {problem}")
             for tensor in node.inputs:
-                self.read(tensor, scope, label)
-            for body in subgraphs(node):
-                self.graph(body, scope)
+                if tensor not in made and named.get(tensor.name) is not tensor:
+                    self.read(tensor, own, node)
+            for body in subgraphs(node) if node.attrs else ():
+                self.graph(body)
             for tensor in node.outputs:
                 if tensor.name:
-                    self.make(tensor, scope, label)
-                    if isinstance(tensor, Constant) or len(tensor.inputs) != 1 or tensor.inputs[0] is not node:
-                        raise GraphError(f"{label} is not the one maker of its output '{tensor.name}'")
+                    self.make(tensor, own, node)
+                    makers = tensor.inputs
+                    if len(makers) != 1 or makers[0] is not node or isinstance(tensor, Constant):
+                        raise GraphError(f"{_where(node)} is not the one maker of its output '{tensor.name}'")
         for tensor in graph.outputs:
-            self.read(tensor, scope, f"the outputs of graph '{graph.name}'")
-        self.made.difference_update(scope.named.values())
+            if tensor not in made:
+                self.read(tensor, own, graph, "outputs")
+        made.difference_update(own)
+        for tensor in own:
+            del self.named[tensor.name]
 
-    def make(self, tensor: Tensor, scope: _Scope, where: str) -> None:
+    def make(self, tensor: Tensor, own: list[Tensor], at: Node | AnyGraph) -> None:
         if tensor in self.made:
-            raise GraphError(f"value '{tensor.name}' is made twice, the second time by {where}")
-        scope.see(tensor, where)
+            raise GraphError(f"value '{tensor.name}' is made twice, the second time by {_where(at)}")
+        if tensor.name in self.named or not tensor.name:
+            self.see(tensor, own, at)
+        else:
+            self.named[tensor.name] = tensor
+            own.append(tensor)
         self.made.add(tensor)
 
-    def read(self, tensor: Tensor, scope: _Scope, where: str) -> None:
+    def read(self, tensor: Tensor, own: list[Tensor], at: Node | AnyGraph, ends: str = "") -> None:
         if isinstance(tensor, Constant):
-            scope.see(tensor, where)
-        elif tensor.name and tensor not in self.made:
-            raise GraphError(f"{where}: reads '{tensor.name}', which nothing before it makes")
+            self.see(tensor, own, at, ends)
+        elif tensor.name:
+            raise GraphError(f"{_where(at, ends)}: reads '{tensor.name}', which nothing before it makes")
 
-    def op(self, node: Node, versions: dict[str, int], label: str) -> None:
+    def see(self, tensor: Tensor, own: list[Tensor], at: Node | AnyGraph, ends: str = "inputs") -> None:
+        known = self.named.get(tensor.name)
+        if known is tensor:
+            return
+        if known is not None:
+            raise GraphError(f"two values are called '{tensor.name}', one of them at {_where(at, ends)}")
+        if not tensor.name:
+            raise GraphError(f"{_where(at, ends)} has a value without a name")
+        self.named[tensor.name] = tensor
+        own.append(tensor)
+
+    def operator(self, node: Node, versions: dict[str, int]) -> Wanted | None:
+        """What the operator of `node` asks for; None where only others know that."""
         domain = node.domain or ""
         if not node.op:
-            raise GraphError(f"{label} names no operator")
+            raise GraphError(f"{_where(node)} names no operator")
         if (domain, node.op) in self.functions:
-            return
-        if (problem := misfit(node, versions.get(domain, 1))) is not None:
-            raise GraphError(f"{label} {problem}")
-        if domain or schema.find(node.op, versions[""]):
-            return
-        raise GraphError(
-            f"{label}: {_unknown(node.op, versions[''])} (a runtime's own is of domain '{schema.FOREIGN}')"
-        )
+            return None
+        asked = wanted(node.op, versions.get(domain, 1), domain)
+        if asked is not None or domain:
+            return asked
+        unknown = _unknown(node.op, versions[""])
+        raise GraphError(f"{_where(node)}: {unknown} (a runtime's own is of domain '{schema.FOREIGN}')")
+
+
+def _where(at: Node | AnyGraph, ends: str = "inputs") -> str:
+    return f"node '{_name(at)}' ({at.op})" if isinstance(at, Node) else f"the {ends} of graph '{at.name}'"

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from regraft.errors import GraphError
-from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, Variable, adopt, subgraphs, walk
+from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, Variable, subgraphs, walk
+from regraft.ir.graphsurgeon import adopt
 from regraft.ir.model import Model
 from regraft.ir.order import reads, sort
 
@@ -42,8 +43,8 @@ class Editor:
         self._saved: dict[Node | Tensor | AnyGraph, dict[str, Any]] = {}  # what was changed, as it was
         self._functions = list(model.functions)
         self._starts: set[Tensor] = set()
+        adopt(model)
         for graph in model.graphs():
-            adopt(graph)
             self._starts.update(graph.inputs)
             for tensor in graph.outputs:
                 self.ends.setdefault(tensor, []).append(graph)

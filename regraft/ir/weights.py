@@ -16,7 +16,6 @@ from typing import Any, overload
 
 import numpy as np
 import onnx
-import onnx_graphsurgeon as gs
 from onnx import helper, numpy_helper
 
 from regraft.errors import ModelError
@@ -110,7 +109,7 @@ class Source:
             os.close(fd)
 
 
-class Value(gs.ir.tensor.LazyValues):
+class Value:
     """What a constant holds: `shape`, `dtype` (numpy's or ml_dtypes'), `nbytes` as stored in a file."""
 
     def __init__(self, shape: Sequence[int], dtype: np.dtype[Any], nbytes: int):
@@ -222,14 +221,12 @@ class Derived(Value):
                 value.release()
 
 
-class Sparse(gs.ir.tensor.SparseValues):
+class Sparse(Value):
     """A sparse initializer, kept as the message it came in; `load()` gives the dense array."""
 
     def __init__(self, proto: onnx.SparseTensorProto):
+        super().__init__(proto.dims, dtype_of(proto.values), stored_size(proto.values) + stored_size(proto.indices))
         self.tensor = proto
-        self.shape = tuple(proto.dims)
-        self.dtype = dtype_of(proto.values)
-        self.nbytes = stored_size(proto.values) + stored_size(proto.indices)
 
     def load(self) -> Array:
         dense = np.zeros(self.shape, self.dtype)

@@ -28,7 +28,7 @@ _LARGE = 1024  # bytes from which on a weight is converted while it is saved
 
 def convert(
     model: Model, units: Sequence[Unit], unfit: Mapping[Tensor, str], limits: Limits, context: Context
-) -> dict[str, Variable]:
+) -> dict[str, Tensor]:
     """Lower the units that are to be lowered.
 
     Args:
@@ -56,7 +56,7 @@ class _Converter:
         self.unread: dict[Tensor, None] = {}
         self.low: set[Tensor] = set()  # the values that are in half precision
 
-    def convert(self, units: Sequence[Unit]) -> dict[str, Variable]:
+    def convert(self, units: Sequence[Unit]) -> dict[str, Tensor]:
         makers: dict[Tensor, Unit] = {tensor: unit for unit in units for tensor in unit.writes}
         readers: dict[Tensor, list[Reading]] = {}
         for unit in units:
@@ -103,7 +103,7 @@ class _Converter:
         if others:
             self.give(others, border.outputs[0] if border else self.cast(tensor, self.half))
 
-    def lowered(self, tensor: Variable, reading: Sequence[Reading]) -> None:
+    def lowered(self, tensor: Tensor, reading: Sequence[Reading]) -> None:
         """In half precision: what is kept reads it through one Cast; an output of the model that is kept is it."""
         wanting = [slot for unit, slot in reading if not unit.lowered]
         if any(slot.holder is self.main for slot in wanting):
@@ -116,7 +116,7 @@ class _Converter:
         if wanting:
             self.give(wanting, self.cast(tensor, SINGLE))
 
-    def border(self, tensor: Variable, reading: Sequence[Reading]) -> None:
+    def border(self, tensor: Tensor, reading: Sequence[Reading]) -> None:
         """What a Cast made of half precision: only what is kept needs it."""
         cast, low = tensor.inputs[0], tensor.inputs[0].inputs[0]
         self.low.add(low)
@@ -128,7 +128,7 @@ class _Converter:
         else:
             self.give([slot for unit, slot in reading if unit.lowered], low)
 
-    def start(self, tensor: Variable, reading: Sequence[Reading]) -> Variable:
+    def start(self, tensor: Tensor, reading: Sequence[Reading]) -> Tensor:
         """An input of the main graph that is to be lowered."""
         low = self.cast(tensor, self.half)
         self.give([slot for unit, slot in reading if unit.lowered], low)
@@ -187,7 +187,7 @@ class _Converter:
     def home(self, tensor: Tensor) -> AnyGraph:
         return self.starts[tensor] if tensor in self.starts else self.edit.home[tensor.inputs[0]]
 
-    def cast(self, tensor: Tensor, dtype: np.dtype[Any], output: Variable | None = None) -> Variable:
+    def cast(self, tensor: Tensor, dtype: np.dtype[Any], output: Tensor | None = None) -> Tensor:
         """`tensor` as `dtype`."""
         name = output.name if output is not None else f"{tensor.name}_{dtype}"
         if output is None:
@@ -200,7 +200,7 @@ class _Converter:
         output.dtype = dtype
         return output
 
-    def stand_in(self, tensor: Variable, dtype: np.dtype[Any]) -> Variable:
+    def stand_in(self, tensor: Tensor, dtype: np.dtype[Any]) -> Variable:
         """A new value that takes the place of `tensor`, an output of the model, as what its node makes."""
         value = Variable(self.edit.name(f"{tensor.name}_{dtype}"), dtype, tensor.shape)
         maker = tensor.inputs[0]

@@ -21,10 +21,11 @@ from regraft.ir.graph import Node, Tensor
 from regraft.ir.weights import dtype_from_onnx
 from regraft.mixed_precision.extent import Limits
 from regraft.mixed_precision.losses import amplified
-from regraft.mixed_precision.sizes import NORMALIZING, SATURATING, SHRINKING, VIEWS, WEIGHTED, Sizes
+from regraft.mixed_precision.sizes import HANDING_ON, NORMALIZING, SATURATING, SHRINKING, WEIGHTED, Sizes
 from regraft.mixed_precision.solve import solve
 from regraft.mixed_precision.unit import Unit
 from regraft.mixed_precision.units import is_constant
+from regraft.ops.traits import COMPARISONS
 
 ANGLES = frozenset({"Cos", "Sin", "Tan"})
 ROUNDED = frozenset({"Ceil", "Floor", "Mod", "Round"})
@@ -37,7 +38,6 @@ COMPARING = frozenset(
 )
 """Operators for which whole numbers are numbers of things."""
 
-_TELLING = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
 
 _ANGLE, _PLACE = 4.0, 1 / 64  # errors that can be borne, in units of the rounding of 1
 _FINEST = 2.0**-60
@@ -133,7 +133,7 @@ class _Digits:
         """What a node needs whatever is needed of it."""
         for tensor, accuracy in self._places(node):
             yield tensor, _Need(accuracy, True, f"{_name(node)} needs the digits of '{tensor.name}'")
-        if schema.kind(node) in _TELLING and not any(is_constant(t) for t in node.inputs):
+        if schema.kind(node) in COMPARISONS and not any(is_constant(t) for t in node.inputs):
             for tensor in node.inputs:  # a peak is what equals the largest around it: both must be rounded alike
                 yield tensor, _Need(0.0, False, f"{_name(node)} tells '{tensor.name}' from what is near it")
         for tensor, accuracy in amplified(node, self._sizes):
@@ -170,7 +170,7 @@ class _Digits:
             return None
         if kind in SATURATING - {"Softmax", "LpNormalization"} or kind in ANGLES:
             return accuracy  # no steeper than the line through 0
-        if kind in VIEWS or kind in SHRINKING or kind in ("Add", "Sub", "Sum", "AffineGrid"):
+        if kind in HANDING_ON or kind in SHRINKING or kind in ("Add", "Sub", "Sum", "AffineGrid"):
             return accuracy
         if kind == "Mul" and len(node.inputs) == 2:
             other = node.inputs[1] if tensor is node.inputs[0] else node.inputs[0]

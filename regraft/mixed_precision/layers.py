@@ -8,13 +8,14 @@ from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.mixed_precision.unit import Unit
 from regraft.mixed_precision.units import is_constant
+from regraft.ops.traits import REARRANGES
 
 _ELEMENTWISE = frozenset(
     {"Abs", "Add", "Celu", "Clip", "Div", "Dropout", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish"}
     | {"Identity", "LeakyRelu", "Max", "Min", "Mish", "Mul", "Neg", "PRelu", "Pow", "Relu", "Selu", "Sigmoid"}
     | {"Softplus", "Softsign", "Sqrt", "Sub", "Swish", "Tanh", "ThresholdedRelu"}
 )
-_VIEWS = frozenset({"Flatten", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"})
+_VIEWS = REARRANGES | {"Slice", "Split"}
 
 
 def connected_layers(units: Iterable[Unit]) -> set[Node]:

@@ -7,10 +7,11 @@ from typing import NamedTuple
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.mixed_precision.units import is_constant
+from regraft.ops.traits import VIEWS
 
 _REDUCING = frozenset({"ReduceMax", "ReduceMean", "ReduceSum"})
 _POWER = {"ReduceL1": 1.0, "ReduceL2": 1.0, "ReduceSumSquare": 2.0, "Abs": 1.0}
-_SAME = frozenset({"Cast", "Clip", "Expand", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
+_SAME = VIEWS | {"Cast", "Clip", "Expand"}
 _WITH_CONSTANT = frozenset({"Add", "Max", "Mul"})
 
 

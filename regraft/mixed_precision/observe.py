@@ -15,7 +15,7 @@ from onnx import TensorProto
 
 from regraft.errors import PassError
 from regraft.files.convert import clone
-from regraft.ir.graph import Node, Tensor, Variable
+from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array
@@ -99,7 +99,7 @@ def _observing(model: Model, names: Sequence[str]) -> Model:
     graph = copy.graph
     values: dict[str, Tensor] = {t.name: t for node in graph.nodes for t in node.outputs}
     values |= {t.name: t for t in graph.inputs}
-    outputs: list[Variable] = []
+    outputs: list[Tensor] = []
     with Editor(copy) as edit:
         for name in names:
             value = values[name]

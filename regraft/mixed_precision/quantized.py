@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from regraft.ir import schema
 from regraft.ir.graph import Tensor
-from regraft.mixed_precision.sizes import VIEWS, WEIGHTED
+from regraft.mixed_precision.sizes import HANDING_ON, WEIGHTED
 from regraft.mixed_precision.unit import Unit
 from regraft.mixed_precision.units import is_constant
 
@@ -18,7 +18,7 @@ def find_quantized(units: Sequence[Unit]) -> dict[Unit, str]:
     why = "reads what DequantizeLinear makes, which has no half precision in this opset"
     for unit in units:
         reads = any(slot.tensor in made for slot in unit.reads)
-        if (unit.cannot and _kind(unit) == "DequantizeLinear") or (reads and _kind(unit) in VIEWS):
+        if (unit.cannot and _kind(unit) == "DequantizeLinear") or (reads and _kind(unit) in HANDING_ON):
             made.update(unit.writes)
         if reads and _kind(unit) in WEIGHTED:
             found.setdefault(unit, why)

@@ -20,6 +20,7 @@ from regraft.mixed_precision.norms import Norms
 from regraft.mixed_precision.solve import solve
 from regraft.mixed_precision.unit import Unit
 from regraft.mixed_precision.units import is_constant
+from regraft.ops.traits import MOVES
 
 WIDENING = frozenset({"Exp", "Pow", "ReduceProd", "ReduceSumSquare", "CumProd"})
 """Operators whose results have another order of magnitude than what they read."""
@@ -39,11 +40,9 @@ NARROWING = SATURATING | NORMALIZING | {"Log", "LogSoftmax", "Sqrt", "HardSwish"
 
 ARITHMETIC = frozenset({"Add", "Div", "Mean", "Mul", "Sub", "Sum"})
 
-VIEWS = frozenset(
-    {"Compress", "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Identity"}
-    | {"Pad", "Reshape", "ReverseSequence", "ScatterElements", "ScatterND", "Slice", "SpaceToDepth", "Split"}
-    | {"Squeeze", "Tile", "Transpose", "Trilu", "Unsqueeze", "Where", "CastLike", "Cast"}
-)
+HANDING_ON = MOVES | {
+    *("Cast", "CastLike", "Concat", "Pad", "ScatterElements", "ScatterND", "Trilu", "Where"),
+}
 """Operators that hand elements on."""
 
 SHRINKING = frozenset(
@@ -200,7 +199,7 @@ class Sizes:
         rule = _RULES.get(kind)
         bound, norm = rule(self, node) if rule is not None else (math.inf, math.inf)
         whole = bool(sizes) and kind in _WHOLE and all(size.whole for size in sizes)
-        raw = is_raw and (kind in ARITHMETIC or kind in VIEWS or kind in SHRINKING)
+        raw = is_raw and (kind in ARITHMETIC or kind in HANDING_ON or kind in SHRINKING)
         large = self._large(node, kind, bound, sizes)
         fixed = bool(given) and all(is_constant(t) or self[t].fixed for t in given)
         return Size(bound, norm, whole or kind in _ROUNDING, raw, large, fixed)
@@ -316,7 +315,7 @@ _MASK = 1e8
 
 def _is_result(node: Node, tensor: Tensor) -> bool:
     """Whether `tensor` is what the rules speak of: the first result, or any of those that parts are handed on as."""
-    return tensor is node.outputs[0] or node.op in VIEWS
+    return tensor is node.outputs[0] or node.op in HANDING_ON
 
 
 def _magnitude(node: Node, name: str, default: float) -> float:
@@ -339,7 +338,7 @@ def source_of(tensor: Tensor) -> Tensor | None:
     return tensor
 
 
-_VIEWS_OF_ONE = VIEWS - {
+_VIEWS_OF_ONE = HANDING_ON - {
     "Concat",
     "Gather",
     "GatherElements",
@@ -524,7 +523,7 @@ def _filled(sizes: Sizes, node: Node) -> Bounds:
 
 _ROUNDING = frozenset({"Ceil", "Floor", "Round", "Sign"})
 _WHOLE = (
-    VIEWS
+    HANDING_ON
     | {"Abs", "Add", "Clip", "CumSum", "Dropout", "Max", "Min", "Mod", "Mul", "Neg", "Range", "Relu"}
     | {
         "ReduceMax",
@@ -538,7 +537,7 @@ _WHOLE = (
 
 _RULES: Mapping[str, Callable[[Sizes, Node], Bounds]] = {
     **dict.fromkeys(SATURATING, _saturated),
-    **dict.fromkeys(VIEWS, _handed_on),
+    **dict.fromkeys(HANDING_ON, _handed_on),
     **dict.fromkeys(SHRINKING, _shrunk),
     **dict.fromkeys(WEIGHTED, _product),
     **dict.fromkeys(("Add", "Sub", "Sum"), _added),

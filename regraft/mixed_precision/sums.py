@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from regraft.ir import schema
 from regraft.ir.graph import Tensor
-from regraft.mixed_precision.sizes import ARITHMETIC, VIEWS
+from regraft.mixed_precision.sizes import ARITHMETIC, HANDING_ON
 from regraft.mixed_precision.unit import Unit
 
 _SUMMING = frozenset({"Add", "Mean", "Sub", "Sum"})
-_CARRYING = ARITHMETIC | VIEWS | {"Neg"}
+_CARRYING = ARITHMETIC | HANDING_ON | {"Neg"}
 _WHY = "a sum that a Loop or a Scan keeps in its state"
 
 

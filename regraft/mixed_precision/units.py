@@ -82,8 +82,8 @@ class _Collector:
         key = (node.domain or "", node.op, node.overload) if node.overload else (node.domain or "", node.op)
         if key in self.functions:
             self.call(node, self.functions[key])
-        elif (node.domain, node.op) in support.BEYOND_ONNX:
-            places = [i for i in support.BEYOND_ONNX[node.domain, node.op] if i < len(node.inputs)]
+        elif (node.domain or "", node.op) in support.BEYOND_ONNX:
+            places = [i for i in support.BEYOND_ONNX[node.domain or "", node.op] if i < len(node.inputs)]
             yield Unit(node, graph, None, [Slot(node, i) for i in places], list(node.outputs))
         elif node.domain and node.domain != schema.STAND_IN:
             yield from self.kept(node, graph, f"{node.domain}::{node.op} is no operator of ONNX")

@@ -11,16 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import numpy as np
-import onnx_graphsurgeon as gs
 from onnx import helper
 
 from regraft.errors import PassError
-from regraft.ir.graph import Constant, Tensor, Variable
+from regraft.ir.graph import AttributeRef, Constant, Tensor, Variable
 from regraft.ir.weights import Array
 from regraft.opset import history
 from regraft.opset.types import Types
-
-AttributeRef = gs.Node.AttributeRef
 
 
 class Inexpressible(PassError):

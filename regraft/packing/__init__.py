@@ -1,1 +1,1 @@
-"""Sequences of unlike lengths in the rows of a batch, with little or no padding."""
+"""A model that is packed: which of its values hold tokens in rows, and what brings them there and back."""

@@ -25,7 +25,7 @@ from regraft.ir.graph import Node, Tensor, Variable
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of
-from regraft.packing.fits import PackedShape, write_shape
+from regraft.packers.fits import PackedShape, write_shape
 from regraft.packing.segments import HIDDEN_SCORE
 from regraft.pipelines.pass_ import Context, label
 from regraft.rewriting.local_function import add_function

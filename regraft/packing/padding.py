@@ -8,9 +8,9 @@ import numpy as np
 
 from regraft.folding.evaluate import Base, Program
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
+from regraft.ops.traits import ELEMENTWISE
 from regraft.packing.tokens import SIZING, Tokens
 from regraft.regions.attention import Attention
-from regraft.regions.broadcast import ELEMENTWISE
 from regraft.regions.origin import origin
 from regraft.rewriting.matcher import is_constant
 from regraft.verification.runtime import RuntimeFailure

@@ -11,6 +11,7 @@ from regraft.errors import PassError
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor, Variable, subgraphs
 from regraft.ir.surgery import Editor
+from regraft.ops.traits import LAYOUT
 from regraft.packing.tokens import BATCH, PER_ELEMENT, SEQUENCE, SIZING, Tokens, counts, product
 from regraft.packing.zones import Zones
 from regraft.pipelines.pass_ import label
@@ -19,7 +20,6 @@ from regraft.rewriting.build import Builder
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes.dims import Dim
 
-_MOVES = frozenset({"Cast", "Expand", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 _ALONG = {**dict.fromkeys(("Concat", "Gather", "GatherElements", "Split"), "axis"), "Slice": "axes"}
 
 
@@ -213,7 +213,7 @@ def _is_sequencewise(node: Node, one: Attention, tokens: Tokens, opset: int) -> 
         return True
     if subgraphs(node) or node.domain:
         return False
-    if node.op in PER_ELEMENT or node.op in _MOVES:
+    if node.op in PER_ELEMENT or node.op in LAYOUT:
         return True
     if node.op == "MatMul":
         return not tokens.counts_at(node.inputs[0], -1)

@@ -15,8 +15,8 @@ import numpy as np
 from onnx import TensorProto
 
 from regraft.ir.graph import Constant, Graph, Node, Tensor, Variable
-from regraft.packing.fits import PackedShape
-from regraft.packing.shown import HIDING
+from regraft.packers.fits import PackedShape
+from regraft.packers.shown import HIDING
 from regraft.rewriting.term import Given, Term, op
 
 _INT64, _BOOL = TensorProto.INT64, TensorProto.BOOL

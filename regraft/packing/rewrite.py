@@ -16,8 +16,9 @@ from regraft.ir.graph import Node, Tensor, Variable
 from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
+from regraft.ops.traits import LAYOUT, SHAPE_ONLY
+from regraft.packers.fits import WAY, PackedShape, Way, write_shape
 from regraft.packing.buckets import Buckets
-from regraft.packing.fits import WAY, PackedShape, Way, write_shape
 from regraft.packing.loops import Loops
 from regraft.packing.padding import find_idle
 from regraft.packing.parts import Parting, is_cut
@@ -27,7 +28,6 @@ from regraft.packing.tokens import BATCH, SEQUENCE, Tokens, counts
 from regraft.packing.zones import Ways, Zones
 from regraft.pipelines.pass_ import Context, label
 from regraft.regions.attention import Attention, look_at
-from regraft.regions.lookups import LAYOUT, SHAPE_ONLY
 from regraft.regions.mask import computed_by_layers, find_maskings
 from regraft.regions.origin import origin
 from regraft.rewriting.build import Builder

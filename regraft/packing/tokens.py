@@ -7,7 +7,7 @@ from typing import Literal
 
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
-from regraft.regions.broadcast import ELEMENTWISE
+from regraft.ops.traits import ELEMENTWISE, LAYOUT
 from regraft.shapes import Facts
 from regraft.shapes.dims import Dim, Expr, symbol
 
@@ -24,13 +24,9 @@ SIZING = {
 }
 """Operands that say how large a result is, or which part of another is meant."""
 
-PER_ELEMENT = ELEMENTWISE | {
-    *("Celu", "Dropout", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu", "QuantizeLinear"),
-    *("DequantizeLinear", "Selu", "Softplus", "Softsign", "Swish", "ThresholdedRelu"),
-}
+PER_ELEMENT = ELEMENTWISE | {"DequantizeLinear", "Dropout", "PRelu", "QuantizeLinear"}
 """Operators that work element by element, or do in inference."""
 
-_MOVES = frozenset({"Reshape", "Flatten", "Transpose", "Unsqueeze", "Squeeze", "Identity", "Expand"})
 _NORMS = frozenset({"LayerNormalization", "RMSNormalization", "ai.onnx::SimplifiedLayerNormalization"})
 _ALONG = frozenset({"Softmax", "LogSoftmax", "Split", "Concat", "ArgMax", "ArgMin", "TopK"})
 
@@ -77,7 +73,7 @@ class Tokens:
             return False
         if kind in PER_ELEMENT:
             return all(self._is_aligned(t, node.outputs[0]) for t in node.inputs if not t.is_empty())
-        if kind in _MOVES:
+        if kind in LAYOUT:
             return kind == "Transpose" or self._order(node.inputs[0]) == self._order(node.outputs[0])
         if kind in ("MatMul", "Gemm"):
             transposed = kind == "Gemm" and node.attrs.get("transA", 0)

@@ -21,10 +21,10 @@ from regraft.ir.graph import Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
+from regraft.ops.traits import SHAPE_ONLY
 from regraft.packing.places import Places
 from regraft.packing.tokens import BATCH, SEQUENCE, SIZING, Tokens, product
 from regraft.pipelines.pass_ import label
-from regraft.regions.lookups import SHAPE_ONLY
 from regraft.rewriting.node_pass import builder
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes.dims import Dim

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from regraft import load, save
 from regraft.errors import RegraftError
 from regraft.files.convert import Header, export, from_proto
+from regraft.files.loading import load
+from regraft.files.saving import save
 from regraft.ir.model import Model
 from regraft.ir.weights import Array, Source, Stored, Value
 

@@ -10,14 +10,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import onnx_graphsurgeon as gs
-
 from regraft import shapes
 from regraft.errors import GraphError, PassError, PipelineError, RegraftError
 from regraft.files.convert import Header, export
 from regraft.ir import structure
 from regraft.ir.collector import paused
-from regraft.ir.graph import adopt
+from regraft.ir.graph import Node
+from regraft.ir.graphsurgeon import adopt
 from regraft.ir.model import Model
 from regraft.pipelines import record
 from regraft.pipelines.dump import Dumps
@@ -100,7 +99,7 @@ class _Run:
 
     def run(self, shown: bool) -> Report:
         with bars(len(self.pipeline), shown) as shown_bars:
-            nodes = _count(self.model)
+            nodes = list(self.model.nodes())
             for number, one in enumerate(self.pipeline, 1):
                 shown_bars.begin(one.name)
                 nodes = self.one_pass(number, one, nodes, shown_bars)
@@ -112,23 +111,24 @@ class _Run:
             promise(self.model.metadata, self.report.contract)
         return self.report
 
-    def one_pass(self, number: int, one: Pass, nodes: int, bars: Quiet) -> int:
-        """Run a pass and what belongs to it; the number of nodes after it."""
+    def one_pass(self, number: int, one: Pass, nodes: list[Node], bars: Quiet) -> list[Node]:
+        """Run a pass and what belongs to it; the nodes after it."""
         self.before = self.dumps.last if self.dumps else None
         self.verifier.prepare(one)
-        said = PassReport(one.name, str(one), str(one.contract), nodes_before=nodes)
+        said = PassReport(one.name, str(one), str(one.contract), nodes_before=len(nodes))
         self.report.passes.append(said)
-        context = Context(one.name, {id(node): node for node in self.model.nodes()}, bars.track)
+        context = Context(one.name, {id(node): node for node in nodes}, bars.track)
         peak, start = _peak_memory(), time.perf_counter()
         self.apply(one, context)
         said.seconds = time.perf_counter() - start
         self.check(one)
         said.peak_memory = _peak_memory()
         said.peak_growth = said.peak_memory - peak
-        said.nodes_after = _count(self.model)
+        nodes = list(self.model.nodes())
+        said.nodes_after = len(nodes)
         said.changes, said.effects, said.notes = context.changes, context.effects, context.notes
         self.after_pass(number, one, said)
-        return said.nodes_after
+        return nodes
 
     def apply(self, one: Pass, context: Context) -> None:
         try:
@@ -177,18 +177,13 @@ def reference_for(model: Model, pipeline: Iterable[Pass]) -> Model:
 
 
 def _check(model: Model, what: str) -> None:
-    for graph in model.graphs():
-        adopt(graph)
+    adopt(model)
     try:
         structure.check(model)
         if model.host is not None:
             structure.check(model.host.model)
     except GraphError as error:
         raise GraphError(f"{what}: {error}") from error
-
-
-def _count(model: Model) -> int:
-    return sum(len(graph.nodes) for graph in model.graphs())
 
 
 def _same(one: Header | None, other: Header | None) -> bool:
@@ -212,7 +207,7 @@ def _line(error: BaseException) -> str:
 def _place(error: BaseException, one: Pass) -> str:
     """The node at which `error` came, the last variable called `node`, and the last line of the pass's own file."""
     frames = list(traceback.walk_tb(error.__traceback__))
-    nodes = [frame.f_locals["node"] for frame, _ in frames if isinstance(frame.f_locals.get("node"), gs.Node)]
+    nodes = [frame.f_locals["node"] for frame, _ in frames if isinstance(frame.f_locals.get("node"), Node)]
     at = f" at node '{label(nodes[-1])}' ({nodes[-1].op})" if nodes else ""
     own = [(frame, line) for frame, line in frames if frame.f_globals["__name__"] == type(one).__module__]
     frame, line = (own or frames)[-1]

@@ -186,12 +186,10 @@ def _operator(node: Node, ends: Set[Tensor], facts: Facts) -> Attention | str:
     heads, kv_heads = (node.attrs.get(name) for name in ("q_num_heads", "kv_num_heads"))
     operands: list[Operand | None] = []
     for tensor, count in zip(node.inputs[:3], (heads, kv_heads, kv_heads), strict=True):
-        packed = count and len(facts[tensor].dims or ()) == 3
-        operands.append(
-            find_packed(tensor, count, facts)
-            if packed
-            else find_operand(tensor, False, facts, scaled=len(operands) < 2)
-        )
+        if count and len(facts[tensor].dims or ()) == 3:
+            operands.append(find_packed(tensor, count, facts))
+        else:
+            operands.append(find_operand(tensor, False, facts, scaled=len(operands) < 2))
     q, k, v = operands
     if q is None or k is None or v is None:
         return "the shape of an operand is not known; run infer-shapes before"

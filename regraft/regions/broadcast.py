@@ -6,16 +6,7 @@ from collections.abc import Sequence
 
 from regraft.ir.graph import Dim, Tensor
 from regraft.ir.surgery import Editor
-
-ELEMENTWISE = frozenset(
-    {
-        *("Abs", "Cast", "Ceil", "Clip", "Cos", "Erf", "Exp", "Floor", "Identity", "IsInf", "IsNaN", "Log", "Neg"),
-        *("Not", "Reciprocal", "Relu", "Sigmoid", "Sign", "Sin", "Sqrt", "Tanh"),
-        *("Add", "And", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Mean", "Min"),
-        *("Mul", "Or", "Pow", "Sub", "Sum", "Where", "Xor"),
-    }
-)
-"""Operators that compute each element from those at its place, and broadcast their inputs."""
+from regraft.ops.traits import ELEMENTWISE
 
 
 def narrowed(wide: Tensor, narrow: Sequence[Dim], edit: Editor) -> dict[Tensor, set[int]] | None:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from regraft.ir import schema
 from regraft.ir.graph import Graph, Node, Tensor, walk
 from regraft.ir.model import Model
-from regraft.regions.lookups import LAYOUT, SAME_VALUES, SHAPE_ONLY, Lookup, Lookups, Role, is_float
+from regraft.ops.traits import LAYOUT, SHAPE_ONLY
+from regraft.regions.lookups import SAME_VALUES, Lookup, Lookups, Role, is_float
 from regraft.rewriting.matcher import drops_nothing
 from regraft.rewriting.rule_pass import ensure_types
 
@@ -129,7 +130,7 @@ class _Search:
         ordered = sorted(nodes, key=self.place.__getitem__)
         ids = _token_ids(found)
         found = [lookup for lookup in found if lookup.node or _is_place_by_place(lookup, ids)]
-        return ids and Embeddings(tuple(found), ids, total, self._normalized(total), tuple(ordered))
+        return Embeddings(tuple(found), ids, total, self._normalized(total), tuple(ordered)) if ids else None
 
     def _summands(self, node: Node) -> list[Tensor]:
         """The sums that `node` adds, scales or hands on; none if it does anything else."""

@@ -13,13 +13,14 @@ import numpy as np
 
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor
+from regraft.ops.traits import VIEWS
 from regraft.regions.bounds import LARGEST
 from regraft.regions.dataflow import settle
 from regraft.rewriting.matcher import is_constant
 from regraft.shapes.dims import Dim
 from regraft.shapes.facts import Facts, of_array
 
-_ALIKE = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze")
+_ALIKE = VIEWS | {"Cast"}
 
 
 class Grid(NamedTuple):
@@ -56,7 +57,7 @@ def _operands(tensor: Tensor) -> Sequence[Tensor]:
     if is_constant(tensor) or len(tensor.inputs) != 1 or tensor.inputs[0].domain:
         return ()
     node = tensor.inputs[0]
-    if node.op in (*_ALIKE, "Expand"):
+    if node.op in _ALIKE or node.op == "Expand":
         operands = node.inputs[:1]
     else:
         operands = node.inputs if node.op in ("Add", "Sub", "Mul") and len(node.inputs) == 2 else ()

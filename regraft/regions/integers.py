@@ -19,6 +19,7 @@ from regraft.ir.model import Model
 from regraft.ir.schema import constant_of
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array
+from regraft.ops.traits import LAYOUT
 from regraft.regions.bounds import Bounds
 from regraft.regions.ranges import Range
 from regraft.rewriting.matcher import is_constant
@@ -55,7 +56,7 @@ Range is none: what its limit takes from a Shape counts as int64 in shape infere
 _MARK = 2**62
 """Numbers that are larger mean the end of an axis, and no number that is computed with."""
 
-_MOVES = ("Identity", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Transpose", "Expand", "Cast")
+_MOVES = LAYOUT | {"Cast"}
 
 
 class Group(NamedTuple):

@@ -19,18 +19,14 @@ from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Derived, Value
+from regraft.ops.traits import COMPARISONS, LAYOUT, LOGIC
 from regraft.pipelines.pass_ import Context, label
 from regraft.regions.bounds import Bounds
 from regraft.rewriting.node_pass import builder, remove_unread_makers
 from regraft.rewriting.rule_pass import ensure_types, rewritten
 from regraft.rewriting.term import Apply, Given, Term, op
 
-LOGIC = frozenset({"And", "Or", "Xor", "Not"})
-COMPARISONS = frozenset({"Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual"})
-MOVES = frozenset(
-    {"Concat", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Identity", "Reshape", "Slice", "Squeeze"}
-    | {"Tile", "Transpose", "Unsqueeze"}
-)
+_CARRYING = LAYOUT | {"Concat", "Gather", "GatherElements", "GatherND", "Slice", "Tile"}
 """Operators whose first input, of Concat every input, may be numbers as well as truths."""
 
 NUMBER = np.dtype(np.float32)
@@ -52,7 +48,7 @@ def rewrite_as_arithmetic(model: Model, context: Context) -> None:
                 context.note(f"kept the logic of opset {graph.opset}; run convert-opset before, to {OLDEST} or later")
                 continue
             for node in edit.alive(graph):
-                if node.domain or node.op not in LOGIC | COMPARISONS | MOVES | {"Cast"}:
+                if node.domain or node.op not in LOGIC | COMPARISONS | _CARRYING | {"Cast"}:
                     continue
                 if node.op in LOGIC | COMPARISONS and facts[node.outputs[0]].value is not None:
                     context.note(f"kept {label(node)}: it is arithmetic of shapes; run fold-constants before")

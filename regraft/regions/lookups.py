@@ -21,17 +21,12 @@ import numpy as np
 from regraft.ir import schema
 from regraft.ir.graph import Graph, Node, Tensor
 from regraft.ir.order import reads
+from regraft.ops.traits import LAYOUT, MOVES, SHAPE_ONLY
 from regraft.rewriting.matcher import Matcher, is_constant
 
 Role = Literal["ids", "position", "fixed"]
 
-LAYOUT = frozenset({"Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Expand", "Transpose"})
-"""Operators that give the values of their first input in another shape."""
-
-SHAPE_ONLY = frozenset({"Shape", "Size"})
-"""Operators that read of their input its shape only."""
-
-SAME_VALUES = LAYOUT | {"Cast", "Slice", "Tile", "Gather", "GatherElements"}
+SAME_VALUES = MOVES | {"Cast"}
 """Operators that give values of their first input, some or all of them, in another shape or type."""
 
 _GIVEN, _COUNTED, _COMPUTED, _SIZED = 1, 2, 4, 8

@@ -11,8 +11,8 @@ import numpy as np
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Node, Tensor
 from regraft.ir.order import reads
+from regraft.ops.traits import LAYOUT, SHAPE_ONLY
 from regraft.regions.bounds import Bounds
-from regraft.regions.lookups import LAYOUT, SHAPE_ONLY
 from regraft.regions.ranges import largest
 from regraft.rewriting.matcher import is_constant
 

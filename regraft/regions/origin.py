@@ -9,7 +9,7 @@ import numpy as np
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.order import reads
-from regraft.regions.lookups import SHAPE_ONLY
+from regraft.ops.traits import SHAPE_ONLY
 from regraft.rewriting.matcher import is_constant
 
 HIDING = -1000.0

@@ -17,6 +17,7 @@ from onnx import TensorProto
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.weights import code_of, dtype_from_onnx
+from regraft.ops.traits import MOVES
 from regraft.regions.ranges import (
     ACTIVATION,
     ANYTHING,
@@ -402,9 +403,8 @@ def _table(of: Of, operands: Callable[[Node], Sequence[Tensor]], *names: str, ev
 
 
 RULES: dict[str, Rule] = {
-    **_table(_moved, _ONE, "Identity", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Transpose", "Expand", "Tile"),
-    **_table(_moved, _ONE, "Slice", "Gather", "GatherND", "GatherElements", "DepthToSpace", "SpaceToDepth"),
-    **_table(_moved, _ONE, "Compress", "ReverseSequence", "TopK", "Unique", "GlobalMaxPool"),
+    **_table(_moved, _ONE, *(MOVES - {"Split"})),
+    **_table(_moved, _ONE, "TopK", "Unique", "GlobalMaxPool"),
     **_table(_moved, _ONE, "ReduceMax", "ReduceMin", "MaxPool"),
     **_table(_moved, _ONE, "Split", every=True),
     **_table(_moved, _at(2), "OneHot"),

@@ -6,7 +6,8 @@ from collections.abc import Hashable
 from typing import Any
 
 from regraft.ir.graph import Constant, Node, Tensor, subgraphs
-from regraft.ir.schema import DOMAINS, RANDOM, STAND_IN
+from regraft.ir.schema import DOMAINS, STAND_IN
+from regraft.ops.traits import RANDOM
 
 _KNOWN = frozenset({*DOMAINS, STAND_IN})  # of other operators nobody says that they leave nothing to chance
 _SMALL = 1 << 20  # bytes of the largest constant that is compared by value

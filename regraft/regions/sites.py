@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
+from regraft.ops.traits import LAYOUT, SHAPE_ONLY
 from regraft.regions.bounds import Bounds
-from regraft.regions.lookups import LAYOUT, SHAPE_ONLY
 from regraft.regions.mask import Masking
 from regraft.regions.origin import HIDING, origin
 from regraft.regions.uniform import Uniform

@@ -7,8 +7,8 @@ from typing import Any
 
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Dim, Node, Tensor
+from regraft.ops.traits import ELEMENTWISE
 from regraft.regions.bounds import LARGEST, Bounds
-from regraft.regions.broadcast import ELEMENTWISE
 from regraft.regions.dataflow import settle
 from regraft.rewriting.matcher import is_constant
 

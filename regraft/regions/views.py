@@ -12,14 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from regraft.ir.graph import Node, Tensor
+from regraft.ops.traits import REARRANGES, REGROUPS
 from regraft.regions.numbers import scales
 from regraft.rewriting.matcher import is_constant
 from regraft.shapes import Facts, dims
 from regraft.shapes.dims import Dim
 
-_REGROUPS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Flatten"})
 _SAME = frozenset({"Identity", "Dropout"})
-_MOVES = _REGROUPS | {"Identity", "Transpose", "Cast"}
+_MOVES = REARRANGES | {"Cast"}
 
 
 @dataclass(eq=False)
@@ -100,7 +100,7 @@ def step(tensor: Tensor, facts: Facts) -> tuple[Tensor, float] | None:
     node = tensor.inputs[0] if len(tensor.inputs) == 1 else None
     if node is None or node.domain or node.outputs[0] is not tensor:
         return None
-    if node.op in _REGROUPS or node.op in _SAME or node.op == "Transpose" or keeps_dtype(node, facts):
+    if node.op in REGROUPS or node.op in _SAME or node.op == "Transpose" or keeps_dtype(node, facts):
         return node.inputs[0], 1.0
     return scales(node, facts)
 
@@ -125,7 +125,7 @@ def move(node: Node, axes: Axes, facts: Facts) -> Axes | None:
     if node.op == "Transpose":
         perm = node.attrs.get("perm", range(len(axes))[::-1])
         return [axes[place] for place in perm]
-    if node.op not in _REGROUPS:
+    if node.op not in REGROUPS:
         return axes
     shape = _target(node, axes, facts) or facts[node.outputs[0]].dims
     return None if shape is None else regroup(axes, shape)

@@ -48,6 +48,5 @@ def add_function(
     function.inputs, function.outputs = inputs, [build(meaning)]
     function.nodes += nodes
     function.import_domains = [helper.make_opsetid("", model.opset)]
-    function._functions = model.functions
     model.functions.append(function)
     model.graph.ir_version = max(model.graph.ir_version or 0, _IR_VERSION)

@@ -18,13 +18,12 @@ from onnx import helper
 
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
+from regraft.ops.traits import SYMMETRIC
 from regraft.rewriting.pattern import Chain, Pattern, kind_of, shown
 from regraft.rewriting.term import Apply, Either, Number, Term, Var
 
 _TOLERANCE = {"float16": 1e-3, "bfloat16": 8e-3}
 _TIGHT = 1e-6  # of 1.4142 a rewrite would be off by 40 times the rounding noise: such a number is another
-
-_COMMUTATIVE = frozenset({"And", "Or", "Xor", "Max", "Min", "Equal", "Sum", "Mean", "BitwiseAnd", "BitwiseOr"})
 
 
 class Found(NamedTuple):
@@ -133,7 +132,7 @@ class Matcher:
             self._miss(found, tensor, f"{node.op} has {len(inputs)} inputs, wanted {len(term.operands)}")
             return
         yield from self._match_all(term.operands, inputs, found)
-        if node.op in _COMMUTATIVE and len(inputs) == 2:
+        if node.op in SYMMETRIC and len(inputs) == 2:
             yield from self._match_all(term.operands, inputs[::-1], found)
 
     def _operands(self, term: Apply, node: Node) -> list[Tensor]:

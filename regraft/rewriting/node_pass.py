@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from regraft.ir import schema
-from regraft.ir.graph import AnyGraph, Node, Tensor, Variable
+from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, Variable
 from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
@@ -86,7 +86,7 @@ def builder(node: Node, graph: AnyGraph, edit: Editor, added: list[Node], dtype:
         made.dtype = schema.output_dtype(added[-1], graph.opset)
         return made
 
-    def store(values: Any, hint: str) -> Tensor:
+    def store(values: Any, hint: str) -> Constant:
         if not isinstance(values, Value) and np.ndim(values) == 0:
             return edit.scalar(values.item(), values.dtype, graph)
         return edit.constant(values, hint)

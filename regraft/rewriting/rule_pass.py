@@ -9,7 +9,7 @@ import numpy as np
 
 from regraft import shapes
 from regraft.ir import schema
-from regraft.ir.graph import AnyGraph, Node, Tensor, Variable, walk
+from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, Variable, walk
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Value, is_float
@@ -107,7 +107,7 @@ def _apply(rule: Rule, match: Match, edit: Editor, context: Context) -> None:
         made.dtype = dtype if domain else schema.output_dtype(node, match.graph.opset)
         return made
 
-    def store(values: Any, hint: str) -> Tensor:
+    def store(values: Any, hint: str) -> Constant:
         if not isinstance(values, Value) and np.ndim(values) == 0:
             return edit.scalar(values.item(), values.dtype, match.graph)
         return edit.constant(values, hint)

@@ -28,10 +28,10 @@ from regraft.batching.form import Form, RequestError, Row
 from regraft.batching.policy import ByTokens, Fixed, Padded, Policy, default_policy
 from regraft.batching.queue import Call, Closed, DeadlineExceeded, Overloaded, Queue
 from regraft.batching.ways import Way, find_ways
-from regraft.packing.arrival import best_fit, first_fit, next_fit
-from regraft.packing.histogram import first_fit_decreasing, lpfhp, spfhp
-from regraft.packing.lengths import Lengths, read_lengths
-from regraft.packing.limits import Limits, Packing, PackingError
+from regraft.packers.arrival import best_fit, first_fit, next_fit
+from regraft.packers.histogram import first_fit_decreasing, lpfhp, spfhp
+from regraft.packers.lengths import Lengths, read_lengths
+from regraft.packers.limits import Limits, Packing, PackingError
 
 ALGORITHMS: dict[str, Callable[..., Packing]] = {
     one.__name__: one for one in (next_fit, first_fit, best_fit, first_fit_decreasing, spfhp, lpfhp)

@@ -17,7 +17,7 @@ from regraft.errors import RegraftError
 from regraft.files.bundle import check_sums, is_bundle
 from regraft.files.loading import load
 from regraft.ir.model import Model
-from regraft.packing.lengths import read_lengths
+from regraft.packers.lengths import read_lengths
 from regraft.serving.rehearsal import hold_golden, rehearse
 from regraft.serving.requests import Inputs
 from regraft.verification.inputs import make_inputs

@@ -14,7 +14,7 @@ from regraft.errors import RegraftError
 from regraft.ir.graph import Variable
 from regraft.ir.model import Model
 from regraft.ir.weights import Array
-from regraft.packing.fits import read_shape
+from regraft.packers.fits import read_shape
 from regraft.serving.protocol import Metadata
 from regraft.verification.inputs import reader
 from regraft.verification.meaning import Meaning, longest_sequence, meaning

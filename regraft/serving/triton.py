@@ -20,7 +20,7 @@ from regraft.errors import ModelError, TargetError
 from regraft.files.saving import save
 from regraft.files.stream import partial_folder, sync_folder, take_place
 from regraft.ir.model import Model
-from regraft.packing.fits import PackedShape
+from regraft.packers.fits import PackedShape
 from regraft.serving.protocol import ProtocolError, datatype
 from regraft.serving.ragged import by_token, device_as_promised, is_ragged, joined, lengths_of, token_inputs
 from regraft.verification.signature import Port

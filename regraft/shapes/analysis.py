@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 from regraft.ir import schema
-from regraft.ir.graph import AnyGraph, Constant, Function, Graph, Node, Tensor, adopt
+from regraft.ir.graph import AnyGraph, Constant, Function, Graph, Node, Tensor
+from regraft.ir.graphsurgeon import adopt
 from regraft.ir.model import Model
 from regraft.ir.schema import constant_node_value
 from regraft.shapes import bodies, dims, foreign, rules, values
 from regraft.shapes.call import Call
 from regraft.shapes.facts import UNKNOWN, WHOLE, Fact, Facts, declared, of_constant
 from regraft.shapes.inference import ERRORS, Schemas, problem
+from regraft.shapes.keys import Keys
 from regraft.shapes.signature import Signatures
 
 
 def analyse(model: Model) -> Facts:
     """What is known of every value, the model left as it is. What stands in a function holds for every call."""
-    for graph in model.graphs():
-        adopt(graph)
+    adopt(model)
     facts = Facts()
     walker = Walker(model, facts)
     walker.graph(model.graph, {})
@@ -57,7 +59,8 @@ class Walker:
         self.facts = facts
         self.calls: dict[Function, list[list[Fact]]] = {}
         self._functions = {f.unique_id: f for f in model.functions}
-        self._schemas = Schemas()
+        self._schemas, self._keys = Schemas(), Keys()
+        self._known: dict[Hashable, list[Fact]] = {}
         self._signatures = Signatures()
 
     def graph(self, graph: AnyGraph, attrs: dict[str, Any]) -> list[Fact]:
@@ -115,19 +118,12 @@ class Walker:
         return self._standard(call)
 
     def _standard(self, call: Call) -> list[Fact]:
-        """By the rules of the operator."""
+        """By the rules of the operator, asked once for calls that are alike."""
+        key = self._keys.of(call)
+        if key in self._known:
+            return self._known[key]
         try:
-            made = self._schemas.infer(call)
-            shape = rules.shape(call)
-            if not made:
-                return foreign.infer(call)
-            if shape is not None:
-                made[0] = made[0]._replace(dims=shape)
-            if made[0].code in WHOLE:
-                value = values.elements(call, made[0].sizes)
-                if value is not None:
-                    made[0] = made[0]._replace(dims=value.shape, value=value)
-            return made
+            made = self._infer(call, key)
         except ERRORS as error:
             typed = all(
                 fact.code or fact.other for fact, t in zip(call.inputs, call.node.inputs, strict=True) if t.name
@@ -135,6 +131,23 @@ class Walker:
             if typed:  # without types, in a function that nobody calls, inference has nothing to go by
                 self.facts.problems.append(problem(call.node, error))
             return []
+        if _unnamed(made) <= _unnamed(call.inputs):
+            self._known[key] = made
+        return made
+
+    def _infer(self, call: Call, key: Hashable) -> list[Fact]:
+        """What ONNX says, and what the rules add. Raises one of `ERRORS`."""
+        made = self._schemas.infer(call, key)
+        shape = rules.shape(call)
+        if not made:
+            return foreign.infer(call)
+        if shape is not None:
+            made[0] = made[0]._replace(dims=shape)
+        if made[0].code in WHOLE:
+            value = values.elements(call, made[0].sizes)
+            if value is not None:
+                made[0] = made[0]._replace(dims=value.shape, value=value)
+        return made
 
     def _function(self, function: Function, inputs: list[Fact], attrs: dict[str, Any]) -> list[Fact]:
         """What a call of `function` gives."""
@@ -147,6 +160,11 @@ class Walker:
             return self.graph(function, attrs)
 
         return self._signatures.result(function, given, attrs, self.facts.problems, walk)
+
+
+def _unnamed(facts: Iterable[Fact]) -> set[str]:
+    """The dimensions without a name that `facts` speak of; of each call those that it makes are others."""
+    return {name for fact in facts for name in fact.unnamed}
 
 
 def _resolved(node: Node, scope: dict[str, Any]) -> dict[str, Any] | None:

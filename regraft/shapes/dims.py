@@ -97,7 +97,14 @@ def is_natural(dim: Dim) -> bool:
 
 def is_named(dim: Dim) -> bool:
     """Whether `dim` is a number, or made of names that the model gives."""
-    return isinstance(dim, int) or not any(UNNAMED in name or FREE in name for term in dim.terms for name in term)
+    return not unnamed_in(dim)
+
+
+def unnamed_in(dim: Dim) -> set[str]:
+    """The symbols in `dim` that are, or speak of, none of the model's names."""
+    if isinstance(dim, int):
+        return set()
+    return {name for term in dim.terms for name in term if UNNAMED in name or FREE in name}
 
 
 def differ(a: Dim, b: Dim) -> bool:

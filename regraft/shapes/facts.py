@@ -69,10 +69,15 @@ class Fact(NamedTuple):
         )
 
     @property
+    def unnamed(self) -> set[str]:
+        """The dimensions without a name that it speaks of."""
+        known = [*(self.dims or ()), *([] if self.value is None else self.value.flat)]
+        return {name for dim in known for name in dims.unnamed_in(dim)}
+
+    @property
     def is_named(self) -> bool:
         """Whether it speaks of no dimension without a name."""
-        known = [*(self.dims or ()), *([] if self.value is None else self.value.flat)]
-        return all(map(dims.is_named, known))
+        return not self.unnamed
 
 
 UNKNOWN = Fact()

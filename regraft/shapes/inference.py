@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import onnx
 from onnx import numpy_helper, shape_inference
@@ -42,13 +42,16 @@ class Schemas:
     def __init__(self) -> None:
         self._known: dict[Hashable, list[_Said]] = {}
 
-    def infer(self, call: Call) -> list[Fact]:
-        """What is known of each output; empty for an operator that ONNX does not define. Raises one of `ERRORS`."""
+    def infer(self, call: Call, key: Hashable) -> list[Fact]:
+        """What is known of each output; empty for an operator that ONNX does not define. Raises one of `ERRORS`.
+
+        Args:
+            key: the same for calls that are alike.
+        """
         node = call.node
         rule = schema.find(node.op, call.opset, node.domain)
         if rule is None:
             return []
-        key = _key(call)
         if key not in self._known:
             self._known[key] = _ask(rule, call)
         return [said.fact() for said in self._known[key]]
@@ -61,37 +64,11 @@ def _ask(rule: onnx.defs.OpSchema, call: Call) -> list[_Said]:
     names: dict[str, Dim] = {}
     proto = _proto(call)
     types = {f"i{i}": _type(fact, names) for i, fact in enumerate(call.inputs) if call.node.inputs[i].name}
-    arrays = {f"i{i}": _array(t, call.inputs[i]) for i, t in enumerate(call.node.inputs)}
+    arrays = {f"i{i}": small_array(t, call.inputs[i]) for i, t in enumerate(call.node.inputs)}
     given = {name: numpy_helper.from_array(array) for name, array in arrays.items() if array is not None}
     imports = [onnx.OperatorSetIdProto(domain=call.node.domain or "", version=call.opset)]
     found = shape_inference.infer_node_outputs(rule, proto, types, given, opset_imports=imports)
     return [_said(found.get(name), names) for name in proto.output]
-
-
-def _key(call: Call) -> Hashable:
-    """The same for nodes of which ONNX says the same; much cheaper than the messages that it is asked with."""
-    node = call.node
-    attrs = tuple((name, _attribute_key(value)) for name, value in call.attrs.items())
-    inputs = tuple(_input_key(t, fact) for t, fact in zip(node.inputs, call.inputs, strict=True))
-    return node.op, node.domain or "", call.opset, attrs, inputs, tuple(bool(t.name) for t in node.outputs)
-
-
-def _attribute_key(value: Any) -> Hashable:
-    if type(value) in (int, float, str, bytes):
-        return type(value), value
-    if type(value) is list and value:
-        return tuple(map(_attribute_key, value))
-    proto = onnx.AttributeProto()
-    Exporter().attribute("", value, proto)
-    return proto.SerializeToString()
-
-
-def _input_key(tensor: Tensor, fact: Fact) -> Hashable:
-    if not tensor.name:
-        return None
-    array = _array(tensor, fact)
-    content = None if array is None else repr(array.tolist()) if array.dtype.hasobject else array.tobytes()
-    return fact.code, fact.dims, content, None if fact.other is None else fact.other.SerializeToString()
 
 
 def problem(node: Node, error: Exception) -> str:
@@ -129,7 +106,7 @@ def _type(fact: Fact, names: dict[str, Dim]) -> onnx.TypeProto:
     return proto
 
 
-def _array(tensor: Tensor, fact: Fact) -> Array | None:
+def small_array(tensor: Tensor, fact: Fact) -> Array | None:
     """The value of an input, where it is small and known."""
     if isinstance(tensor, Constant) and (tensor.nbytes >= LARGE or not tensor.is_known):
         return None

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from regraft.ir.dimensions import FAR
+from regraft.ops.traits import BROADCASTS
 from regraft.shapes import dims
 from regraft.shapes.call import Call
 from regraft.shapes.dims import Dim
@@ -19,7 +20,7 @@ Shape = tuple[Dim, ...]
 
 def shape(call: Call) -> Shape | None:
     """The shape of the first output. Raises ValueError where the inputs' shapes do not fit together."""
-    rule = _broadcast if call.node.op in BROADCASTING else RULES.get(call.node.op)
+    rule = _broadcast if call.node.op in BROADCASTS else RULES.get(call.node.op)
     return None if rule is None or call.node.domain else rule(call)
 
 
@@ -165,11 +166,6 @@ def _pad(call: Call) -> Shape | None:
     sizes = [d + before + after for d, before, after in zip(source, pads, pads[len(source) :], strict=False)]
     return tuple(d if dims.is_natural(d) else dims.unnamed() for d in sizes)
 
-
-BROADCASTING = frozenset(
-    {"Add", "Sub", "Mul", "Div", "Mod", "Pow", "Sum", "Mean", "Max", "Min", "Where", "And", "Or", "Xor", "Equal"}
-    | {"Less", "LessOrEqual", "Greater", "GreaterOrEqual", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor"}
-)
 
 RULES: dict[str, Callable[[Call], Shape | None]] = {
     "Reshape": _reshape,

@@ -55,7 +55,7 @@ def _moved(call: Call, shape: tuple[int, ...] | None) -> Array | None:
 
 
 def _cast(call: Call, shape: tuple[int, ...] | None) -> Array | None:
-    to, source = call.attrs.get("to", call.fact(1).code), call.fact(0)
+    to, source = _target(call), call.fact(0)
     if to not in WHOLE:
         return None
     if source.code not in WHOLE:
@@ -63,6 +63,17 @@ def _cast(call: Call, shape: tuple[int, ...] | None) -> Array | None:
     if to == onnx.TensorProto.BOOL and source.code != to:
         return None if source.numbers is None else of_array(source.numbers != 0)
     return source.value
+
+
+def _target(call: Call) -> int:
+    """The data type that a Cast, or a CastLike, makes."""
+    return int(call.attrs.get("to", call.fact(1).code))
+
+
+def reads_floats(call: Call) -> bool:
+    """Whether elements are told from floats, whose value no fact holds."""
+    rule = None if call.node.domain else RULES.get(call.node.op)
+    return rule is _cast and call.fact(0).code not in WHOLE and _target(call) in WHOLE
 
 
 def _cast_floats(call: Call, to: int) -> Array | None:

@@ -13,7 +13,8 @@ from regraft.errors import PassError
 from regraft.ir.graph import Constant, Graph, Node, Tensor, subgraphs
 from regraft.ir.model import Model
 from regraft.ir.order import reads
-from regraft.ir.schema import DOMAINS, RANDOM
+from regraft.ir.schema import DOMAINS
+from regraft.ops.traits import RANDOM
 from regraft.outside import check_form, parse_json
 from regraft.pipelines.pass_ import STAGE
 from regraft.regions.stream import is_about_shape

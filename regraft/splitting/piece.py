@@ -46,8 +46,6 @@ def join(model: Model, piece: Model, inputs: Mapping[str, Tensor]) -> None:
     known = {function.unique_id for function in model.functions}
     model.functions.extend(function for function in piece.functions if function.unique_id not in known)
     model.graph.nodes.extend(piece.graph.nodes)
-    for graph in model.graphs():
-        graph._functions = model.functions
     opsets = {entry.domain: entry for m in (piece, model) for entry in m.graph.import_domains or ()}
     model.graph.import_domains = list(opsets.values())
 

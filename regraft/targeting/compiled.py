@@ -12,7 +12,7 @@ from regraft.errors import ModelError, TargetError
 from regraft.files.bundle import check_sums, inside, is_bundle, read_manifest
 from regraft.files.loading import load
 from regraft.ir.model import Model
-from regraft.packing.fits import read_shape
+from regraft.packers.fits import read_shape
 from regraft.targeting.compiler import COMPILED, Compiler
 from regraft.targeting.process import Limits
 from regraft.targeting.target import Place, read_target

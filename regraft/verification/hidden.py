@@ -15,7 +15,7 @@ import numpy as np
 
 from regraft.ir.model import Model
 from regraft.ir.weights import Array
-from regraft.packing.shown import shown_tokens
+from regraft.packers.shown import shown_tokens
 from regraft.verification.inputs import reader
 from regraft.verification.meaning import Meaning, meaning
 from regraft.verification.signature import Port

@@ -13,6 +13,7 @@ from onnx import defs
 from regraft.ir.graph import Constant, Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
 from regraft.ir.schema import output_dtype
+from regraft.ops.traits import MOVES, VIEWS
 from regraft.verification.signature import Port
 
 Kind = Literal[
@@ -20,9 +21,7 @@ Kind = Literal[
 ]
 
 _CARRIED = {  # ops whose output holds the values of these inputs
-    **dict.fromkeys(("Cast", "Identity", "Unsqueeze", "Squeeze", "Reshape", "Flatten", "Transpose", "Expand"), (0,)),
-    **dict.fromkeys(("Tile", "Slice", "Split", "Gather", "GatherND", "GatherElements", "Dropout", "Pad"), (0,)),
-    **dict.fromkeys(("Clip", "Abs", "Neg"), (0,)),
+    **dict.fromkeys((*MOVES, "Abs", "Cast", "Clip", "Dropout", "Neg", "Pad"), (0,)),
     "Where": (1, 2),
     "Concat": range(1000),
     "Max": range(1000),
@@ -33,7 +32,7 @@ _ALIKE = frozenset(
     {"Abs", "Cast", "Dropout", "Erf", "Exp", "Gelu", "Identity", "LogSoftmax", "Neg", "Relu", "Sigmoid", "Softmax"}
     | {"Tanh"}
 )  # ops whose output has the shape of the first input
-_SAME_VALUES = ("Identity", "Cast", "Unsqueeze", "Squeeze", "Reshape")
+_SAME_VALUES = VIEWS | {"Cast"}
 TABLES = {  # (op, place of the index) -> place of the table
     ("Gather", 1): 0,
     ("GatherElements", 1): 0,

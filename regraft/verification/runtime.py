@@ -24,7 +24,7 @@ from regraft.ir.endless import check_size
 from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.ir.weights import Array, packed_size
-from regraft.packing.fits import PackedShape, read_shape
+from regraft.packers.fits import PackedShape, read_shape
 from regraft.verification.attach import Change, attach
 from regraft.verification.signature import Port
 from regraft.verification.vectors import received

@@ -16,7 +16,7 @@ from regraft.errors import RegraftError, VerificationError
 from regraft.files.convert import Header, export
 from regraft.ir.model import Model
 from regraft.ir.schema import draws
-from regraft.packing.fits import read_shape
+from regraft.packers.fits import read_shape
 from regraft.verification.contract import Contract, exact
 from regraft.verification.drift import Drift
 from regraft.verification.inputs import make_inputs

@@ -22,8 +22,8 @@ from regraft.batching.form import Row
 from regraft.batching.policy import ByTokens, Fixed, Padded
 from regraft.batching.ways import Way, find_ways
 from regraft.cli import cli
-from regraft.packing.fits import PackedShape
-from regraft.packing.histogram import first_fit_decreasing
+from regraft.packers.fits import PackedShape
+from regraft.packers.histogram import first_fit_decreasing
 from regraft.pipelines.progress import Quiet
 from tests.batching.toy import FORM, ask, toy
 

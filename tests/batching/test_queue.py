@@ -22,7 +22,7 @@ from regraft.batching.form import Form, RequestError
 from regraft.batching.policy import ByTokens, Fixed, Padded, Policy, default_policy
 from regraft.batching.queue import Call, Closed, DeadlineExceeded, Overloaded, Queue
 from regraft.errors import RegraftError
-from regraft.packing.fits import PackedShape
+from regraft.packers.fits import PackedShape
 from regraft.pipelines.frontend import ImportOptions
 from regraft.runtime import Session
 from tests.batching.toy import FORM, POISON, Gate, ask, is_right, toy

@@ -5,7 +5,9 @@ import onnx
 import onnx_graphsurgeon as gs
 import pytest
 
-from regraft.ir.graph import Constant, Function, Graph, Node, Variable, adopt, subgraphs, walk
+from regraft.ir.graph import Constant, Function, Graph, Node, Variable, subgraphs, walk
+from regraft.ir.graphsurgeon import adopt
+from regraft.ir.model import Model
 from regraft.ir.weights import Derived
 
 
@@ -53,16 +55,22 @@ def test_adopt_takes_over_what_graphsurgeon_made() -> None:
     weight = gs.Constant("w", np.ones(1))
     body = gs.Graph([gs.Node("Relu", "inner", outputs=[gs.Variable("z")])])
     outer = gs.Node("Op", "outer", {"g": body}, [gs.Variable("x"), weight], [gs.Variable("y")])
+    body.nodes.append(gs.Node("Neg", "captures", inputs=[outer.outputs[0]], outputs=[gs.Variable("n")]))
     graph = Graph([outer], outputs=outer.outputs)
-    for each in walk(graph):
-        adopt(each)
-    assert type(outer) is Node
-    assert outer.metadata == {}
-    assert [type(t) for t in (*outer.inputs, *outer.outputs)] == [Variable, Constant, Variable]
-    assert type(body) is Graph
-    assert body.unused == []
-    assert type(body.nodes[0]) is Node
-    assert len({outer, *outer.inputs, body}) == 4
+    adopt(Model(graph))
+    ours = graph.nodes[0]
+    assert type(ours) is Node
+    assert ours.metadata == {}
+    assert [type(t) for t in (*ours.inputs, *ours.outputs)] == [Variable, Constant, Variable]
+    assert graph.outputs == ours.outputs
+    inside = ours.attrs["g"]
+    assert type(inside) is Graph
+    assert inside.unused == []
+    assert [type(node) for node in inside.nodes] == [Node, Node]
+    assert inside.nodes[1].inputs == ours.outputs
+    assert ours.outputs[0].inputs == [ours]
+    assert ours.outputs[0].outputs == [inside.nodes[1]]
+    assert len({ours, *ours.inputs, inside}) == 4
 
 
 def test_a_function_with_an_overload_is_another_function() -> None:
@@ -74,6 +82,7 @@ def test_a_function_with_an_overload_is_another_function() -> None:
 
 def test_a_dtype_among_the_attributes_becomes_its_number() -> None:
     node = gs.Node("Cast", attrs={"to": np.float16}, inputs=[gs.Variable("x")], outputs=[gs.Variable("y")])
-    graph = Graph(nodes=[node])
-    adopt(graph)
-    assert node.attrs["to"] == onnx.TensorProto.FLOAT16
+    graph = Graph(nodes=[node, Node("Cast", attrs={"to": np.float32})])
+    adopt(Model(graph))
+    assert graph.nodes[1].attrs["to"] == onnx.TensorProto.FLOAT
+    assert graph.nodes[0].attrs["to"] == onnx.TensorProto.FLOAT16

@@ -12,7 +12,7 @@ import regraft
 from regraft.errors import RegraftError, VerificationError
 from regraft.files.convert import clone
 from regraft.ir.model import Model
-from regraft.packing.fits import KEY, PackedShape, read_shape
+from regraft.packers.fits import KEY, PackedShape, read_shape
 from regraft.pipelines.frontend import ImportOptions
 from regraft.pipelines.pipeline import Pipeline
 from regraft.runtime import Session

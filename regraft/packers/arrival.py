@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from regraft.packing.limits import Limits, Packing
+from regraft.packers.limits import Limits, Packing
 
 _NONE = 1 << 60
 _FEW = 32  # rows: so many are looked through faster than they are kept in order

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from regraft.packing.limits import Array, Limits, Packing, PackingError
+from regraft.packers.limits import Array, Limits, Packing, PackingError
 
 MOST = 800
 """Sequences, and rows, that are drawn: they take some 50 KB."""

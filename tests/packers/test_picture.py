@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from regraft.cli import cli
-from regraft.packing.picture import COLUMNS, LINES, MOST, draw, few_batches
+from regraft.packers.picture import COLUMNS, LINES, MOST, draw, few_batches
 from regraft.runtime.packing import ALGORITHMS, Limits, PackingError, first_fit, next_fit, read_lengths
 
 SVG = "{http://www.w3.org/2000/svg}"

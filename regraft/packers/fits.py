@@ -10,9 +10,9 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 
 from regraft.errors import ModelError
-from regraft.packing.arrival import next_fit
-from regraft.packing.limits import Limits
-from regraft.packing.shown import shown_tokens
+from regraft.packers.arrival import next_fit
+from regraft.packers.limits import Limits
+from regraft.packers.shown import shown_tokens
 
 KEY = "regraft.packed"
 """Metadata of a model: the fixed shape."""

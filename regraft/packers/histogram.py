@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from regraft.packing.limits import Array, Limits, Packing
+from regraft.packers.limits import Array, Limits, Packing
 
 Row = tuple[int, ...]
 Strategy = list[tuple[Row, int]]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from regraft.cli import cli
 from regraft.cli.pack_lengths import AHEAD, ARRIVAL
-from regraft.packing.histogram import longest_pack_first, shortest_pack_first
+from regraft.packers.histogram import longest_pack_first, shortest_pack_first
 from regraft.runtime.packing import ALGORITHMS, Limits, Packing, PackingError, read_lengths
 from tests.growth import calls
 
@@ -51,7 +51,7 @@ def test_the_other_published_figures() -> None:
 
 
 def _fill(name: str, find, depth: int) -> float:
-    counts = json.loads(Path(__file__).parents[2].joinpath("regraft/packing/histograms.json").read_text())[name]
+    counts = json.loads(Path(__file__).parents[2].joinpath("regraft/packers/histograms.json").read_text())[name]
     histogram = np.array([0, *counts])
     strategy = find(histogram, len(counts), depth)
     for length in np.flatnonzero(histogram):

@@ -13,7 +13,7 @@ import numpy as np
 
 from regraft.errors import UnknownNameError
 from regraft.outside import read_arrays, read_text
-from regraft.packing.limits import Array, PackingError
+from regraft.packers.limits import Array, PackingError
 
 
 class Lengths(NamedTuple):
@@ -74,7 +74,7 @@ def _short() -> Lengths:
 
 def _measured(name: str) -> Lengths:
     """What packedBERT counted, in an order drawn by chance."""
-    counts = json.loads(files("regraft.packing").joinpath("histograms.json").read_text())[name]
+    counts = json.loads(files("regraft.packers").joinpath("histograms.json").read_text())[name]
     values = np.repeat(np.arange(1, len(counts) + 1, dtype=np.int64), counts)
     np.random.RandomState(0).shuffle(values)
     return Lengths(values, len(counts))

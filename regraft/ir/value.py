@@ -1,0 +1,278 @@
+"""The values of a graph: what is known when the model runs, and what is known now.
+
+A value knows the nodes at both of its ends, and a node the values at its own: what changes at one end changes at the
+other. Equality is identity, and everything can be in a set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+import numpy as np
+import onnx
+
+from regraft.ir.weights import Absent, Array, Value
+
+if TYPE_CHECKING:
+    from regraft.ir.node import Node
+
+Dim = int | str | None
+
+
+class Links(list[Any]):
+    """The values at a node, or the nodes at a value; a change of it changes the other end of each link.
+
+    `list.append(links, item)` and the like change this end alone.
+    """
+
+    __slots__ = ("owner",)
+
+    def __init__(self, owner: Any, items: Iterable[Any] = ()):
+        super().__init__(items)
+        self.owner = owner
+        for item in self:
+            list.append(self.far(item), owner)
+
+    @staticmethod
+    def far(item: Any) -> list[Any]:
+        """The list at the other end of a link to `item`."""
+        raise NotImplementedError
+
+    def _link(self, items: Iterable[Any]) -> None:
+        for item in items:
+            list.append(self.far(item), self.owner)
+
+    def _unlink(self, items: Iterable[Any]) -> None:
+        for item in items:
+            list.remove(self.far(item), self.owner)
+
+    def append(self, item: Any) -> None:
+        super().append(item)
+        list.append(self.far(item), self.owner)
+
+    def extend(self, items: Iterable[Any]) -> None:
+        added = list(items)
+        super().extend(added)
+        self._link(added)
+
+    def insert(self, place: SupportsIndex, item: Any) -> None:
+        super().insert(place, item)
+        self._link([item])
+
+    def remove(self, item: Any) -> None:
+        super().remove(item)
+        self._unlink([item])
+
+    def pop(self, place: SupportsIndex = -1) -> Any:
+        item = super().pop(place)
+        self._unlink([item])
+        return item
+
+    def clear(self) -> None:
+        self._unlink(self)
+        super().clear()
+
+    def __setitem__(self, place: Any, item: Any) -> None:
+        old = self[place]
+        if isinstance(place, slice):
+            item = list(item)
+        super().__setitem__(place, item)
+        self._unlink(old if isinstance(place, slice) else [old])
+        self._link(item if isinstance(place, slice) else [item])
+
+    def __delitem__(self, place: Any) -> None:
+        old = self[place]
+        super().__delitem__(place)
+        self._unlink(old if isinstance(place, slice) else [old])
+
+    def __iadd__(self, items: Iterable[Any]) -> Links:  # type: ignore[misc]
+        self.extend(items)
+        return self
+
+
+class Inputs(Links):
+    """What a node reads, or the makers of a value."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def far(item: Any) -> list[Any]:
+        links: list[Any] = item.outputs
+        return links
+
+
+class Outputs(Links):
+    """What a node makes, or the readers of a value."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def far(item: Any) -> list[Any]:
+        links: list[Any] = item.inputs
+        return links
+
+
+class Linked:
+    """A node or a value, with links at both ends."""
+
+    __slots__ = ("_inputs", "_outputs")
+
+    if TYPE_CHECKING:
+        inputs: Links
+        """Of a node the values that it reads, of a value the nodes that make it."""
+        outputs: Links
+        """Of a node the values that it makes, of a value the nodes that read it."""
+    else:
+
+        def _set_inputs(self, items: Iterable[Any]) -> None:
+            if items is not self._inputs:
+                self._inputs[:] = items
+
+        def _set_outputs(self, items: Iterable[Any]) -> None:
+            if items is not self._outputs:
+                self._outputs[:] = items
+
+        inputs = property(attrgetter("_inputs"), _set_inputs)  # asked for everywhere: a getter in C
+        outputs = property(attrgetter("_outputs"), _set_outputs)
+
+    def _connect(self, inputs: Iterable[Any] = (), outputs: Iterable[Any] = ()) -> None:
+        self._inputs, self._outputs = Inputs(self, inputs), Outputs(self, outputs)
+
+
+class _Tensor(Linked):
+    """A value. Both kinds have the same fields, so that one can become the other."""
+
+    __slots__ = ("_values", "default", "dtype", "info", "name", "order", "promised", "shape", "type")
+
+    name: str
+    dtype: Any
+    shape: Any
+
+    @property
+    def producer(self) -> Node | None:
+        """The node that makes it; None where none does."""
+        return self._inputs[0] if self._inputs else None
+
+    @property
+    def users(self) -> Links:
+        """The nodes that read it, in any graph; one that reads it twice comes twice."""
+        return self._outputs
+
+    def is_empty(self) -> bool:
+        """Whether it stands for an optional input or output that is left out."""
+        return not self.name
+
+    def to_constant(self, values: Array | Value) -> Constant:
+        """The same value, known now: to those who make it and read it, it stays the one it was."""
+        same: Any = self
+        same.__class__ = Constant
+        same.order, same.values = None, values
+        constant: Constant = same
+        return constant
+
+    def to_variable(self, dtype: Any = None, shape: Sequence[Dim] | None = None) -> Variable:
+        """The same value, known when the model runs."""
+        same: Any = self
+        same.__class__ = Variable
+        same.dtype, same.shape, same.type = self.dtype if dtype is None else dtype, shape, "tensor_type"
+        same.info = same.default = same.promised = None
+        variable: Variable = same
+        return variable
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} '{self.name}', {self.dtype}{self.shape}>"
+
+
+class Variable(_Tensor):
+    """A value known when the model runs.
+
+    Attributes:
+        dtype: numpy's, or ml_dtypes'; None: unknown.
+        shape: sizes, names of sizes, None for each that is unknown; None: not even their number is known.
+        info: the message it was read from: its type where it is no tensor, its doc string and metadata.
+        default: the value of a graph input that the caller may leave out (an initializer that is an input too).
+        promised: the shape that the model declares of an output: it is written where nothing more is known, and not
+            believed.
+        inputs: the node that makes it.
+        outputs: the nodes that read it.
+    """
+
+    __slots__ = ()
+
+    type: str | None
+    info: onnx.ValueInfoProto | None
+    default: Constant | None
+    promised: list[Dim] | None
+
+    def __init__(
+        self, name: str, dtype: Any = None, shape: Sequence[Dim] | None = None, type: str | None = "tensor_type"
+    ):
+        self._connect()
+        self.name, self.dtype, self.shape, self.type = name, dtype, shape, type
+        self.info = self.default = self.promised = None
+
+    @staticmethod
+    def empty() -> Variable:
+        """What stands for an optional input or output that is left out."""
+        return Variable("")
+
+    def copy(self) -> Variable:
+        """One of the same name and type, which nothing makes and nothing reads."""
+        alone = Variable(self.name, self.dtype, None if self.shape is None else list(self.shape), self.type)
+        alone.info, alone.default, alone.promised = self.info, self.default, self.promised
+        return alone
+
+
+class Constant(_Tensor):
+    """A value known now. `values` is read-only, and read from its file each time; assign to change it.
+
+    Attributes:
+        dtype, shape: of `values`.
+        order: place among the initializers of the file.
+    """
+
+    __slots__ = ()
+
+    order: int | None
+
+    def __init__(self, name: str, values: Array | Value):
+        self._connect()
+        self.name, self.order = name, None
+        self.values = values
+
+    @property
+    def values(self) -> Array:
+        held = self._values
+        return held if isinstance(held, np.ndarray) else held.load()
+
+    @values.setter
+    def values(self, values: Array | Value) -> None:
+        if not isinstance(values, np.ndarray | Value):
+            raise TypeError(f"constant '{self.name}' takes an array, not {type(values).__name__}")
+        self._values: Array | Value = values
+        self.dtype, self.shape = values.dtype, values.shape
+
+    @property
+    def lazy(self) -> Array | Value:
+        """What it holds, without reading it."""
+        return self._values
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its value can be read: its file is there."""
+        return not isinstance(self._values, Absent)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in a file."""
+        return int(self._values.nbytes)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+Tensor = Variable | Constant

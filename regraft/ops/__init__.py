@@ -1,0 +1,1 @@
+"""What operators are and do, whatever graph they stand in."""

@@ -1,0 +1,65 @@
+"""Which calls are alike: what inference says of one holds for the other."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import onnx
+
+from regraft.files.exporter import Exporter
+from regraft.ir.graph import Constant, Tensor
+from regraft.shapes import values
+from regraft.shapes.call import Call
+from regraft.shapes.facts import Fact
+from regraft.shapes.inference import small_array
+
+_READ_FLOATS = frozenset({"Range", "Resize", "Upsample"})
+"""ONNX's operators whose shapes depend on the value of an input of floats; of other domains' nothing is known."""
+
+
+class Keys:
+    """Keys of calls. What is equal gets one number, so that a key is a few numbers, and is found without reading."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Hashable, int] = {}
+        self._seen: dict[tuple[int, int, bool], tuple[Any, int]] = {}  # by identity of what is kept there
+
+    def of(self, call: Call) -> Hashable:
+        """The key of `call`; one of its own where more is read than a key can tell."""
+        node = call.node
+        if values.reads_floats(call):
+            return object()
+        reads = bool(node.domain) or node.op in _READ_FLOATS
+        attrs = tuple([(name, _attribute_key(value)) for name, value in call.attrs.items()]) if call.attrs else ()
+        inputs = [self._input(tensor, fact, reads) for tensor, fact in zip(node.inputs, call.inputs, strict=True)]
+        made = [not tensor.name for tensor in node.outputs]
+        return node.op, node.domain or "", call.opset, attrs, tuple(inputs), len(made), any(made) and tuple(made)
+
+    def _input(self, tensor: Tensor, fact: Fact, reads: bool) -> int:
+        if not tensor.name:
+            return -1
+        constant = tensor if isinstance(tensor, Constant) else None
+        key = (id(constant), id(fact), reads)
+        if key not in self._seen:
+            number = self._numbers.setdefault(_content(tensor, fact, reads), len(self._numbers))
+            self._seen[key] = ((constant, fact), number)
+        return self._seen[key][1]
+
+
+def _attribute_key(value: Any) -> Hashable:
+    if type(value) in (int, float, str, bytes):
+        return type(value), value
+    if type(value) is list and value:
+        return tuple(map(_attribute_key, value))
+    proto = onnx.AttributeProto()
+    Exporter().attribute("", value, proto)
+    return proto.SerializeToString()
+
+
+def _content(tensor: Tensor, fact: Fact, reads: bool) -> Hashable:
+    is_number = isinstance(tensor, Constant) and tensor.dtype.kind in "fV"
+    array = None if is_number and not reads else small_array(tensor, fact)
+    content = None if array is None else repr(array.tolist()) if array.dtype.hasobject else array.tobytes()
+    value = None if fact.value is None else tuple(fact.value.flat)
+    return fact.code, fact.dims, content, value, None if fact.other is None else fact.other.SerializeToString()

@@ -24,7 +24,7 @@ from regraft.errors import RegraftError  # noqa: E402
 if TYPE_CHECKING:
     from regraft.bundling import write_bundle
     from regraft.files.loading import load
-    from regraft.files.saving import save
+    from regraft.files.saving import save, to_proto
     from regraft.ir.model import Model
     from regraft.ir.surgery import Editor
     from regraft.pipelines.foreign import graphsurgeon_pass
@@ -54,7 +54,7 @@ _HOMES = {
     "Rule": "rewriting.rule",
     "RulePass": "rewriting.rule_pass",
     "why": "rewriting.why",
-    "save": "files.saving",
+    **dict.fromkeys(("save", "to_proto"), "files.saving"),
     "Editor": "ir.surgery",
     **dict.fromkeys(("constant", "either", "number", "op"), "rewriting.term"),
     "compare": "verification.verify",
@@ -87,6 +87,7 @@ __all__ = [
     "reassociation",
     "run",
     "save",
+    "to_proto",
     "why",
     "write_bundle",
 ]

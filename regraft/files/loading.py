@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from regraft.errors import GraphError, ModelError
 from regraft.files import wire
 from regraft.files.bundle import is_bundle, read_bundle
+from regraft.files.convert import from_proto
 from regraft.files.importer import import_model
 from regraft.files.sources import Sources
 from regraft.ir.collector import paused
@@ -20,8 +21,8 @@ from regraft.ir.weights import Source
 
 
 @paused()
-def load(path: str | os.PathLike[str], *, weights: bool = True) -> Model:
-    """The model in an ONNX file of any size, weights inline or external, or in a bundle with its host.
+def load(path: str | os.PathLike[str] | onnx.ModelProto, *, weights: bool = True) -> Model:
+    """The model in an ONNX file of any size, weights inline or external, in a bundle with its host, or in a message.
 
     Only the structure is read; a weight is read when its value is asked for.
 
@@ -33,6 +34,8 @@ def load(path: str | os.PathLike[str], *, weights: bool = True) -> Model:
         ModelError: no such file, no ONNX model in it, truncated, or its external data is missing or out of bounds.
         GraphError: the graph has a cycle.
     """
+    if isinstance(path, onnx.ModelProto):
+        return from_proto(path)
     path = Path(path)
     if os.path.isdir(path):
         if is_bundle(path):

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from regraft.errors import ModelError
 from regraft.files import wire
@@ -86,6 +86,26 @@ def save_sharing(model: Model, path: Path, layout: Layout, places: Places) -> Pa
     for stale in _unused(old, path):
         stale.unlink(missing_ok=True)
     return said
+
+
+def to_proto(model: Model) -> onnx.ModelProto:
+    """The model as a message with every weight in it.
+
+    Raises:
+        ModelError: it would be larger than the 2 GiB that protobuf writes, or part of it runs on the host.
+    """
+    if model.host is not None:
+        raise ModelError("part of the model runs on the host: take its device, or write a bundle")
+    proto, values = export(model)
+    size = _inline_size(proto, values)
+    if size > INLINE_LIMIT:
+        raise ModelError(f"{size / 2**30:.1f} GiB do not fit a ModelProto (2 GiB); save the model to a file")
+    for tensor, value in large_tensors(proto, values):
+        tensor.ClearField("external_data")
+        tensor.ClearField("data_location")
+        array = value.load() if isinstance(value, Value) else value
+        tensor.raw_data = numpy_helper.from_array(array).raw_data
+    return proto
 
 
 def _inline_size(proto: onnx.ModelProto, values: list[Value | Array]) -> int:

@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -448,3 +449,20 @@ def test_memory_holds_one_weight_at_a_time(tmp_path: Path, kind: str, tensors_in
     last = regraft.load(tmp_path / "out.onnx").graph.nodes[-1].inputs[1]
     assert isinstance(last.lazy, Value)
     assert last.values[-1] == (2 if kind == "derived" else 1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64, ml_dtypes.bfloat16, ml_dtypes.int4])
+def test_a_message_has_every_weight_and_is_loaded_again(dtype: Any, tmp_path: Path) -> None:
+    weight = np.arange(4096).reshape(64, 64).astype(dtype)
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Identity", ["w"], ["y"])],
+        "g",
+        [],
+        [onnx.helper.make_tensor_value_info("y", onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), [64, 64])],
+        [onnx.numpy_helper.from_array(weight, "w")],
+    )
+    proto = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 21)], ir_version=10)
+    regraft.save(regraft.load(proto), tmp_path / "model.onnx")
+    made = regraft.to_proto(regraft.load(tmp_path / "model.onnx"))
+    assert made.graph.initializer[0] == proto.graph.initializer[0]
+    onnx.checker.check_model(made)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from regraft.files.saving import save, to_proto
     from regraft.ir.model import Model
     from regraft.ir.surgery import Editor
-    from regraft.pipelines.foreign import graphsurgeon_pass
+    from regraft.pipelines.foreign import graphsurgeon_pass, onnx_ir_pass, proto_pass
     from regraft.pipelines.manager import run
     from regraft.pipelines.options import Bytes, Shapes, option
     from regraft.pipelines.pass_ import Context, Pass
@@ -44,7 +44,7 @@ _HOMES = {
     **dict.fromkeys(("approximation", "exact", "interface", "precision", "reassociation"), "verification.contract"),
     "load": "files.loading",
     "write_bundle": "bundling",
-    "graphsurgeon_pass": "pipelines.foreign",
+    **dict.fromkeys(("graphsurgeon_pass", "onnx_ir_pass", "proto_pass"), "pipelines.foreign"),
     "run": "pipelines.manager",
     "Model": "ir.model",
     **dict.fromkeys(("Bytes", "Shapes", "option"), "pipelines.options"),
@@ -80,10 +80,12 @@ __all__ = [
     "interface",
     "load",
     "number",
+    "onnx_ir_pass",
     "op",
     "open_source",
     "option",
     "precision",
+    "proto_pass",
     "reassociation",
     "run",
     "save",

@@ -1,4 +1,4 @@
-"""Passes made of functions that users of other libraries have: of one that edits a graph of onnx-graphsurgeon."""
+"""Passes made of functions that users of other libraries have: of onnx-graphsurgeon, of messages, of onnx-ir."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import onnx
+
 from regraft.errors import PassError
+from regraft.files.convert import from_proto
+from regraft.files.saving import to_proto
 from regraft.ir.graph import Node
 from regraft.ir.graphsurgeon import from_graphsurgeon
 from regraft.ir.model import Model
-from regraft.pipelines.pass_ import EVERY, Context, Pass
+from regraft.pipelines.pass_ import EVERY, Context, Pass, label
 from regraft.verification.contract import Contract, reassociation
 
 
@@ -27,18 +31,77 @@ def graphsurgeon_pass(name: str, function: Callable[[Any], Any], contract: Contr
     """
 
     def run(self: Pass, model: Model, context: Context) -> None:
-        theirs = model.to_graphsurgeon()
-        returned = function(theirs)
-        if returned is not None and not hasattr(returned, "nodes"):
-            raise PassError(f"its function returns {type(returned).__name__}; it must return a graph, or nothing")
         before, made = list(model.nodes()), dict[Node, Node | None]()
-        model.graph = from_graphsurgeon(theirs if returned is None else returned, made)
+        theirs = model.to_graphsurgeon()
+        model.graph = from_graphsurgeon(_given(function(theirs), theirs, "nodes", "graph"), made)
         kept = set(made.values())
-        gone, new = [node for node in before if node not in kept], [node for node, was in made.items() if was is None]
-        if gone or new:
-            context.replaced(gone, new)
+        _record([n for n in before if n not in kept], [n for n, was in made.items() if was is None], context)
 
-    help = (function.__doc__ or "").strip() or "Runs a function on the graph, as onnx-graphsurgeon has it."
-    scope = {"name": name, "contract": contract, "introduces": EVERY, "run": run, "__doc__": help}
-    module = sys._getframe(1).f_globals["__name__"]  # a pass belongs to the file that makes it
-    return type(name.title().replace("-", ""), (Pass,), {**scope, "__module__": module})
+    return _pass(name, function, contract, run, "Runs a function on the graph, as onnx-graphsurgeon has it.")
+
+
+def proto_pass(name: str, function: Callable[[Any], Any], contract: Contract = reassociation) -> type[Pass]:
+    """A pass that runs `function` on the model as a `ModelProto` with every weight in it.
+
+    Args:
+        name, contract: as of `graphsurgeon_pass`.
+        function: takes an `onnx.ModelProto`, and changes it in place or returns another.
+    """
+
+    def run(self: Pass, model: Model, context: Context) -> None:
+        proto = to_proto(model)
+        _exchange(model, _given(function(proto), proto, "graph", "model"), context)
+
+    return _pass(name, function, contract, run, "Runs a function on the model as a ModelProto.")
+
+
+def onnx_ir_pass(name: str, function: Callable[[Any], Any], contract: Contract = reassociation) -> type[Pass]:
+    """A pass that runs `function` on the model as onnx-ir has it: one of its passes, or what applies onnxscript's rules.
+
+        Fused = regraft.onnx_ir_pass("fused", lambda model: onnxscript.rewriter.rewrite(model, [my_rule]))
+
+    Args:
+        name, contract: as of `graphsurgeon_pass`.
+        function: takes an `onnx_ir.Model`, and changes it in place or returns another, or a `PassResult`.
+    """
+
+    def run(self: Pass, model: Model, context: Context) -> None:
+        import onnx_ir as ir
+
+        theirs = ir.serde.deserialize_model(to_proto(model))
+        returned = function(theirs)
+        result = _given(getattr(returned, "model", returned), theirs, "graph", "model")
+        _exchange(model, ir.serde.serialize_model(result), context)
+
+    return _pass(name, function, contract, run, "Runs a function on the model, as onnx-ir has it.")
+
+
+def _given(returned: Any, changed: Any, has: str, of: str) -> Any:
+    """What a function has made: what it returns, or what it was given."""
+    if returned is not None and not hasattr(returned, has):
+        raise PassError(f"its function returns {type(returned).__name__}; it must return a {of}, or nothing")
+    return changed if returned is None else returned
+
+
+def _exchange(model: Model, proto: onnx.ModelProto, context: Context) -> None:
+    """Put the model of `proto` into the place of what `model` holds; nodes of one name are taken for the same."""
+    before = {label(node): node for node in model.nodes()}
+    made = from_proto(proto, model.path)
+    model.graph, model.metadata, model.claims = made.graph, made.metadata, made.claims
+    after = {label(node): node for node in model.nodes()}
+    gone = [node for name, node in before.items() if name not in after or after[name].op != node.op]
+    _record(gone, [n for name, n in after.items() if name not in before or before[name].op != n.op], context)
+
+
+def _record(gone: list[Node], new: list[Node], context: Context) -> None:
+    if gone or new:
+        context.replaced(gone, new)
+
+
+def _pass(
+    name: str, function: Callable[[Any], Any], contract: Contract, run: Callable[..., None], help: str
+) -> type[Pass]:
+    doc = (function.__doc__ or "").strip() or help
+    module = sys._getframe(2).f_globals["__name__"]  # a pass belongs to the file that makes it
+    scope = {"name": name, "contract": contract, "introduces": EVERY, "run": run, "__doc__": doc, "__module__": module}
+    return type(name.title().replace("-", ""), (Pass,), scope)

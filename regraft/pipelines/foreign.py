@@ -56,7 +56,7 @@ def proto_pass(name: str, function: Callable[[Any], Any], contract: Contract = r
 
 
 def onnx_ir_pass(name: str, function: Callable[[Any], Any], contract: Contract = reassociation) -> type[Pass]:
-    """A pass that runs `function` on the model as onnx-ir has it: one of its passes, or what applies onnxscript's rules.
+    """A pass that runs `function` on the model as onnx-ir has it: one of its own, or what applies onnxscript's rules.
 
         Fused = regraft.onnx_ir_pass("fused", lambda model: onnxscript.rewriter.rewrite(model, [my_rule]))
 

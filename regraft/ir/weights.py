@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -178,6 +179,9 @@ class Held(Value):
 
     @functools.cached_property
     def _array(self) -> Array:
+        raw = self.proto.raw_data
+        if len(raw) == self.nbytes and self.proto.data_type not in SUB_BYTE and raw and sys.byteorder == "little":
+            return np.frombuffer(raw, self.dtype).reshape(self.shape)  # as `to_array` does, in a tenth of the time
         try:
             return _frozen(numpy_helper.to_array(self.proto))
         except UnicodeDecodeError as error:

@@ -129,6 +129,8 @@ def whole_array(values: Any, shape: tuple[int, ...] | None = None) -> Array:
 
 def of_array(values: Array) -> Array:
     """The elements of an array of whole numbers."""
+    if values.dtype.kind in "ib":
+        return values.astype(np.int64).astype(object)
     return whole_array((int(v) for v in values.flat), values.shape)
 
 

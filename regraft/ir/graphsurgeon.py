@@ -123,8 +123,10 @@ class _Adoption:
         ours.metadata = vars(theirs).get("metadata", {})
         _restore(ours, theirs, ("metadata", "doc_string", "overload", "extra"))
         for links in (ours.inputs, ours.outputs):
-            for far in map(links.far, links):
-                list.__setitem__(far, slice(None), [node for node in far if node is not theirs])
+            for tensor in links:
+                if isinstance(tensor, Variable | Constant):  # one of theirs goes with its links
+                    far = links.far(tensor)
+                    list.__setitem__(far, slice(None), [node for node in far if node is not theirs])
         return ours
 
     def exchange(self, links: Any) -> None:
@@ -145,7 +147,10 @@ class _Adoption:
             else:
                 variable = Variable(theirs.name, theirs.dtype, theirs.shape, theirs.type)
                 self.tensors[id(theirs)] = variable
-                _restore(variable, theirs, ("info", "default", "promised"))
+                _restore(variable, theirs, ("info", "promised", "default"))
+                if (default := variable.default) is not None:
+                    variable.default = Constant(default.name, default.lazy)
+                    variable.default.order = default.order
         return self.tensors[id(theirs)]
 
     def emptied(self, theirs: Any) -> Graph:
@@ -185,7 +190,8 @@ def _restore(ours: Any, theirs: Any, fields: Iterable[str]) -> None:
     """Give `ours` what it had when `theirs` was made from it."""
     if (before := vars(theirs).get(_ORIGIN)) is not None and type(before) is type(ours):
         for field in fields:
-            setattr(ours, field, getattr(before, field))
+            held = getattr(before, field)
+            setattr(ours, field, held.copy() if isinstance(held, dict | list) else held)
 
 
 @functools.cache

@@ -80,6 +80,18 @@ def test_backend_cases_survive(name: str) -> None:
     same(model, Model.from_graphsurgeon(model.to_graphsurgeon()))
 
 
+def test_both_are_apart() -> None:
+    model = from_proto(parser.parse_model(TEXT))
+    before = to_proto(model)
+    other = Model.from_graphsurgeon(model.to_graphsurgeon())
+    other.graph.nodes[0].metadata["new"] = "1"
+    other.graph.inputs[-1].default.values = np.zeros(2, np.float32)
+    other.graph.unused.clear()
+    other.graph.nodes.pop()
+    other.graph.inputs[0].shape[0] = 7
+    assert to_proto(model) == before
+
+
 def weighted() -> Model:
     weight = np.arange(4096, dtype=np.float32).reshape(64, 64)
     nodes = [

@@ -60,7 +60,7 @@ clean:
 
 .venv/compilers: EXTRAS = demo,test,compilers
 
-.venv/demo .venv/test .venv/lint .venv/bench .venv/compilers: pyproject.toml
+.venv/demo .venv/test .venv/lint .venv/bench .venv/compilers: pyproject.toml setup.py
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(PIP) --editable '.[$(EXTRAS)]'
 	touch $@

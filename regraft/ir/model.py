@@ -97,14 +97,23 @@ class Model:
         """The graph as an `onnx_graphsurgeon.Graph` of its own; a weight is read when it asks for it."""
         from regraft.ir.graphsurgeon import to_graphsurgeon
 
-        return to_graphsurgeon(self.graph)
+        made = to_graphsurgeon(self.graph)
+        made.regraft_model = self
+        return made
 
     @classmethod
     def from_graphsurgeon(cls, graph: Any) -> Model:
         """The model of an `onnx_graphsurgeon.Graph`; one that `to_graphsurgeon` made has lost nothing."""
         from regraft.ir.graphsurgeon import from_graphsurgeon
 
-        return cls(from_graphsurgeon(graph))
+        before: Model | None = vars(graph).get("regraft_model")
+        if before is None:
+            return cls(from_graphsurgeon(graph))
+        header = onnx.ModelProto()
+        header.CopyFrom(before.header)
+        made = cls(from_graphsurgeon(graph), header, before.metadata, before.path, before.host)
+        made.claims = before.claims
+        return made
 
     def __repr__(self) -> str:
         where = f" {self.path}" if self.path else ""

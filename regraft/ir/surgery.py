@@ -1,7 +1,7 @@
 """Edits of a model's graphs, each in time linear in what it touches.
 
-A link that goes is searched for in the list at its other end, and a node in that of its graph. An `Editor` marks what is
-dead, and rebuilds the lists once, at the end.
+A link that goes is searched for in the list at its other end, and a node in that of its graph. An `Editor` marks what
+is dead, and rebuilds the lists once, at the end.
 """
 
 from __future__ import annotations

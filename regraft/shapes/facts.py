@@ -130,7 +130,7 @@ def whole_array(values: Any, shape: tuple[int, ...] | None = None) -> Array:
 def of_array(values: Array) -> Array:
     """The elements of an array of whole numbers."""
     if values.dtype.kind in "ib":
-        return values.astype(np.int64).astype(object)
+        return np.asarray(values, np.int64).astype(object)  # a comparison of arrays without axes gives no array
     return whole_array((int(v) for v in values.flat), values.shape)
 
 

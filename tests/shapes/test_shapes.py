@@ -317,3 +317,13 @@ def test_a_slice_of_all_goes(far: int) -> None:
     model = parse(f"g (float[b,n,2] a) => (float[] x) <{constants}> {{ c = Slice(a, s, e, axis) x = Relu(c) }}")
     regraft.run(model, "eliminate-identity", verify="each")
     assert [node.op for node in model.graph.nodes] == ["Relu"]
+
+
+def test_a_number_without_axes_becomes_a_truth() -> None:
+    """Comparing arrays without axes, numpy gives no array."""
+    model = parse(
+        """g (float[n, 4] x) => (bool y, bool z) <int64 one = {1}, int64 none = {0}> {
+        s = Shape(x) width = Gather(s, one) y = Cast<to=9>(width) z = Cast<to=9>(none) }"""
+    )
+    facts = shapes.analyse(model)
+    assert [facts[tensor].value.tolist() for tensor in model.graph.outputs] == [True, False]

@@ -70,12 +70,10 @@ def _is_of(mask: Tensor, tensor: Tensor, tokens: Tokens) -> bool:
 def _where_all_are_shown(tensor: Tensor, graph: AnyGraph, order: Mapping[Node, int], tokens: Tokens) -> float | None:
     """The one number that `tensor` holds for a sequence of one token; None where it cannot be told."""
     source = origin(tensor)
-    if not source.nodes:
-        return 1.0  # it is the mask itself
     read = {t for node in source.nodes for t in node.inputs if not t.is_empty()}
     made = {out for node in source.nodes for out in node.outputs}
     bases: dict[Tensor, Base] = {}
-    for start in read - made:
+    for start in ({tensor} | read) - made:
         if isinstance(start, Constant):
             bases[start] = start.lazy
         elif (known := tokens.facts[start].dims) is None or start.dtype is None:

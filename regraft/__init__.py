@@ -15,11 +15,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-_SOURCES = os.path.dirname(os.path.dirname(__file__))
-if os.path.isfile(os.path.join(_SOURCES, "passes", "__init__.py")):
-    __path__.append(_SOURCES)  # in the repository passes, frontends, targets and models lie beside this folder
-
-from regraft.errors import RegraftError  # noqa: E402
+from regraft.errors import RegraftError
 
 if TYPE_CHECKING:
     from regraft.bundling import write_bundle
@@ -39,6 +35,10 @@ if TYPE_CHECKING:
     from regraft.rewriting.why import why
     from regraft.verification.contract import approximation, exact, interface, precision, reassociation
     from regraft.verification.verify import compare
+
+_SOURCES = os.path.dirname(os.path.dirname(__file__))
+if os.path.isfile(os.path.join(_SOURCES, "passes", "__init__.py")):
+    __path__.append(_SOURCES)  # in the repository passes, frontends, targets and models lie beside this folder
 
 _HOMES = {
     **dict.fromkeys(("approximation", "exact", "interface", "precision", "reassociation"), "verification.contract"),

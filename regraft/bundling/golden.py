@@ -11,8 +11,8 @@ import numpy as np
 
 from regraft.errors import VerificationError
 from regraft.ir.model import Model
+from regraft.ir.schema import draws
 from regraft.ir.weights import Array
-from regraft.ops.traits import RANDOM
 from regraft.pipelines.pass_ import label
 from regraft.verification.contract import HIDDEN, Contract
 from regraft.verification.drift import Drift
@@ -87,7 +87,7 @@ def make_golden(original: Model, model: Model, contract: Contract, given: Given 
 
 def _check_chance(model: Model, outputs: Mapping[str, Any], again: Callable[[], Mapping[str, Any]]) -> None:
     """Raise VerificationError where `again` gives other outputs: vectors of a random model hold for one run."""
-    random = next((node for node in model.nodes() if not node.domain and node.op in RANDOM), None)
+    random = next((node for node in model.nodes() if draws(node)), None)
     if random is None:
         return
     first, second = flat(outputs), flat(again())

@@ -22,7 +22,7 @@ from regraft.verification.runtime import Session
 LAZY = 1 << 16
 """Bytes from which a result is computed while saving, not kept."""
 
-Base = Array | Value | Sparse
+Base = Array | Value
 
 
 class Program:

@@ -103,11 +103,7 @@ class _Check:
     def make(self, tensor: Tensor, own: list[Tensor], at: Node | AnyGraph) -> None:
         if tensor in self.made:
             raise GraphError(f"value '{tensor.name}' is made twice, the second time by {_where(at)}")
-        if tensor.name in self.named or not tensor.name:
-            self.see(tensor, own, at)
-        else:
-            self.named[tensor.name] = tensor
-            own.append(tensor)
+        self.see(tensor, own, at)
         self.made.add(tensor)
 
     def read(self, tensor: Tensor, own: list[Tensor], at: Node | AnyGraph, ends: str = "") -> None:

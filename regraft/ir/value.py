@@ -6,7 +6,7 @@ other. Equality is identity, and everything can be in a set.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
@@ -32,13 +32,10 @@ class Links(list[Any]):
     def __init__(self, owner: Any, items: Iterable[Any] = ()):
         super().__init__(items)
         self.owner = owner
-        for item in self:
-            list.append(self.far(item), owner)
+        self._link(self)
 
-    @staticmethod
-    def far(item: Any) -> list[Any]:
-        """The list at the other end of a link to `item`."""
-        raise NotImplementedError
+    far: Callable[[Any], list[Any]]
+    """Gives the list at the other end of a link to an item."""
 
     def _link(self, items: Iterable[Any]) -> None:
         for item in items:
@@ -97,10 +94,7 @@ class Inputs(Links):
 
     __slots__ = ()
 
-    @staticmethod
-    def far(item: Any) -> list[Any]:
-        links: list[Any] = item.outputs
-        return links
+    far = staticmethod(attrgetter("outputs"))
 
 
 class Outputs(Links):
@@ -108,10 +102,7 @@ class Outputs(Links):
 
     __slots__ = ()
 
-    @staticmethod
-    def far(item: Any) -> list[Any]:
-        links: list[Any] = item.inputs
-        return links
+    far = staticmethod(attrgetter("inputs"))
 
 
 class Linked:

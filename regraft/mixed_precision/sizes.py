@@ -40,9 +40,7 @@ NARROWING = SATURATING | NORMALIZING | {"Log", "LogSoftmax", "Sqrt", "HardSwish"
 
 ARITHMETIC = frozenset({"Add", "Div", "Mean", "Mul", "Sub", "Sum"})
 
-HANDING_ON = MOVES | {
-    *("Cast", "CastLike", "Concat", "Pad", "ScatterElements", "ScatterND", "Trilu", "Where"),
-}
+HANDING_ON = MOVES | {"Cast", "CastLike", "Concat", "Pad", "ScatterElements", "ScatterND", "Trilu", "Where"}
 """Operators that hand elements on."""
 
 SHRINKING = frozenset(

@@ -131,7 +131,7 @@ class Walker:
             if typed:  # without types, in a function that nobody calls, inference has nothing to go by
                 self.facts.problems.append(problem(call.node, error))
             return []
-        if _unnamed(made) <= _unnamed(call.inputs):
+        if not values.reads_floats(call) and _unnamed(made) <= _unnamed(call.inputs):
             self._known[key] = made
         return made
 

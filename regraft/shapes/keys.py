@@ -9,7 +9,6 @@ import onnx
 
 from regraft.files.exporter import Exporter
 from regraft.ir.graph import Constant, Tensor
-from regraft.shapes import values
 from regraft.shapes.call import Call
 from regraft.shapes.facts import Fact
 from regraft.shapes.inference import small_array
@@ -26,10 +25,8 @@ class Keys:
         self._seen: dict[tuple[int, int, bool], tuple[Any, int]] = {}  # by identity of what is kept there
 
     def of(self, call: Call) -> Hashable:
-        """The key of `call`; one of its own where more is read than a key can tell."""
+        """The key of `call`."""
         node = call.node
-        if values.reads_floats(call):
-            return object()
         reads = bool(node.domain) or node.op in _READ_FLOATS
         attrs = tuple([(name, _attribute_key(value)) for name, value in call.attrs.items()]) if call.attrs else ()
         inputs = [self._input(tensor, fact, reads) for tensor, fact in zip(node.inputs, call.inputs, strict=True)]

@@ -33,7 +33,8 @@ class Emitter:
         self.opset = opset
         self.nodes: list[Node] = []
         self.facts = Facts()
-        self._walker = Walker(Model(Graph(opset=opset)), self.facts)
+        self._walker = Walker(self.facts)
+        self._walker.start(Model(Graph(opset=opset)))
         self._taken = set(variables)
         self._promised = {n for name in operations for n in (name, output_name(name))} - self._taken
         self._next: Counter[str] = Counter()

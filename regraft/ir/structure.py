@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 import difflib
+from itertools import chain
 
 from regraft.errors import GraphError
 from regraft.ir import schema
+from regraft.ir.changes import Changes
 from regraft.ir.conformance import Wanted, misfit, wanted
-from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, subgraphs
+from regraft.ir.graph import AnyGraph, Constant, Graph, Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
 
 
 def check(model: Model) -> None:
     """Check that every value is made once, before it is read, under a name of its own, by a known operator.
 
+    Whether nodes have what their operators ask for is looked at again where they changed since the last check.
+
     Raises:
         GraphError: the first rule that is broken, with the node.
     """
+    model.facts(_Checked)
+
+
+class _Checked:
+    """That a model obeys the rules."""
+
+    def __init__(self, model: Model):
+        _check(model)
+
+    def follow(self, model: Model, changes: Changes) -> None:
+        if changes.all or model.functions or not _is_sound(model.graph, changes.nodes):
+            _check(model)
+
+
+def _check(model: Model) -> None:
     functions: dict[tuple[str, str], tuple[int, int]] = {}
     for f in model.functions:  # overloads have one name, and may take and give other numbers
         most = functions.get(key := (f.domain or "", f.name), (0, 0))
@@ -29,6 +48,35 @@ def check(model: Model) -> None:
             raise GraphError(
                 f"node '{_name(node)}' ({node.op}) takes or gives more than the function, {takes} and {gives}"
             )
+
+
+def _is_sound(graph: Graph, changed: set[Node]) -> bool:
+    """Whether all is well, seen at a glance; False too where only a closer look tells."""
+    versions = schema.versions(graph)
+    for node in changed:
+        asked = wanted(node.op, versions.get(node.domain or "", 1), node.domain or "")
+        if asked is None or misfit(node, asked) is not None:
+            return False
+    values = set(chain.from_iterable(node.inputs for node in graph.nodes))
+    values.update(graph.outputs)
+    made = {value for value in values if isinstance(value, Constant) or not value.name}.union(graph.inputs)
+    for node in graph.nodes:
+        outputs = node.outputs
+        if not made.issuperset(node.inputs) or not made.isdisjoint(outputs) or (node.attrs and subgraphs(node)):
+            return False
+        made.update(outputs)
+        for tensor in outputs:
+            makers = tensor.inputs
+            if len(makers) != 1 or makers[0] is not node or isinstance(tensor, Constant):
+                return False
+    names = {value.name for value in made if value.name}
+    left_out = sum(1 for value in made if not value.name and isinstance(value, Variable))
+    return (
+        made.issuperset(graph.outputs)
+        and len(made) == len(names) + left_out
+        and all(value.name for value in (*graph.inputs, *graph.outputs))
+        and len(set(graph.inputs)) == len(graph.inputs)
+    )
 
 
 def foreign(model: Model) -> list[str]:

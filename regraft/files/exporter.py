@@ -24,7 +24,7 @@ from regraft.ir.graph import (
     subgraphs,
     walk,
 )
-from regraft.ir.weights import Array, Held, Sparse, Value
+from regraft.ir.weights import Array, Held, Sparse, Value, code_of
 
 _STRINGS = "OUS"  # numpy's kinds of them
 
@@ -128,7 +128,8 @@ class Exporter:
             proto.type = AttributeProto.TENSOR
             self.tensor(Constant(name, value), proto.t)
         else:
-            proto.CopyFrom(helper.make_attribute(name, value))
+            is_dtype = isinstance(value, type | np.dtype)  # as numpy's users write one
+            proto.CopyFrom(helper.make_attribute(name, code_of(value) if is_dtype else value))
 
     def tensor(self, constant: Constant, proto: onnx.TensorProto) -> None:
         value = constant.lazy

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from regraft.ir.graph import AnyGraph, AttributeRef, Constant, Graph, Node, Tensor, Variable, bodies
-from regraft.ir.graphsurgeon import adopt
+from regraft.ir.graphsurgeon import adopt, number_dtypes
 
 if TYPE_CHECKING:
     from regraft.ir.model import Model
@@ -89,6 +89,7 @@ class Watch:
             if seen is None or is_other:
                 if seen is not None:
                     values.update(seen.outputs)
+                number_dtypes(node)
                 seen = nodes[node] = _Seen(node)
                 values.update(seen.outputs)
                 self._take(seen.inputs)

@@ -26,7 +26,6 @@ from regraft.ir.graph import (
     TypedList,
     Variable,
     subgraphs,
-    walk,
 )
 from regraft.ir.weights import Array, Value, code_of
 
@@ -69,28 +68,17 @@ def from_graphsurgeon(theirs: Any, made: dict[Node, Node | None] | None = None) 
 
 
 def adopt(model: Model) -> None:
-    """Put nodes, values and bodies of our own in the place of those that graphsurgeon made.
-
-    An attribute that is a dtype, as graphsurgeon takes one, becomes ONNX's number of it.
-    """
+    """Put nodes, values and bodies of our own in the place of those that graphsurgeon made."""
     gs = sys.modules.get("onnx_graphsurgeon")
-    for root in model.roots:
-        if gs is not None:
-            _Adoption(gs).graph(root)
-        for graph in walk(root):
-            _number_dtypes(graph)
+    for root in model.roots if gs is not None else ():
+        _Adoption(gs).graph(root)
 
 
-def _number_dtypes(graph: AnyGraph) -> None:
-    if set(map(type, chain.from_iterable(node.attrs.values() for node in graph.nodes if node.attrs))) <= _PLAIN:
-        return
-    for node in graph.nodes:
-        for name, value in node.attrs.items():
-            if isinstance(value, type | np.dtype):
-                node.attrs[name] = code_of(value)
-
-
-_PLAIN = _ALONE | {list}
+def number_dtypes(node: Node) -> None:
+    """Put ONNX's number in the place of each attribute that is a dtype, as graphsurgeon and numpy's users write one."""
+    for name, value in node.attrs.items():
+        if isinstance(value, type | np.dtype):
+            node.attrs[name] = code_of(value)
 
 
 class _Adoption:

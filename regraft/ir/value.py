@@ -6,6 +6,7 @@ other. Equality is identity, and everything can be in a set.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, SupportsIndex
@@ -263,7 +264,7 @@ class Constant(_Tensor):
     @property
     def size(self) -> int:
         """Number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(map(int, self.shape))
 
 
 Tensor = Variable | Constant

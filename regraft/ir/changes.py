@@ -1,7 +1,7 @@
 """What changed in a model since it was last looked at.
 
-A look compares every node with what was seen of it, in about a microsecond. So passes may edit as they like, lists and
-attributes in place too: nothing has to tell of an edit, and no edit goes unseen.
+Nodes, links, attributes and lists of nodes tell of edits as these happen; see `edits`. What tells of nothing is
+compared with what was seen of it: what no node makes, lists among attributes, what graphs have beside their nodes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from regraft.ir.graph import AnyGraph, AttributeRef, Constant, Graph, Node, Tensor, Variable, bodies
+from regraft.ir.edits import Edits
+from regraft.ir.graph import AnyGraph, AttributeRef, Constant, Graph, Node, Tensor, Variable, subgraphs, walk
 from regraft.ir.graphsurgeon import adopt, number_dtypes
 
 if TYPE_CHECKING:
@@ -28,19 +29,22 @@ class Changes:
         nodes: those of the main graph that are new, or have another operator, other attributes, inputs or outputs, or
             a body where something is other.
         values: inputs and constants that are new or other, and what nodes made that went or are other.
+        reordered: whether nodes of the main graph that were there before stand in another order.
     """
 
     all: bool = False
     nodes: set[Node] = field(default_factory=set)
     values: set[Tensor] = field(default_factory=set)
+    reordered: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.all or self.nodes or self.values)
+        return bool(self.all or self.nodes or self.values or self.reordered)
 
     def __ior__(self, other: Changes) -> Changes:
         self.all |= other.all
         self.nodes |= other.nodes
         self.values |= other.values
+        self.reordered |= other.reordered
         return self
 
 
@@ -48,60 +52,66 @@ class Watch:
     """A model as it was at the last look."""
 
     def __init__(self) -> None:
-        self._nodes: dict[Node, _Seen] = {}
-        self._sources: dict[Tensor, Any] = {}  # what no node makes, as it was
-        self._around: list[Any] = []
+        self._edits = Edits()
+        self._around: list[Any] | None = None
+        self._inside: dict[Node, list[Any]] = {}  # attributes that can change in place
+        self._bodies: dict[Node, list[Any]] = {}  # of nodes with bodies, what these had beside nodes
+        self._sources: dict[Tensor, Any] = {}  # what no node makes
 
     def look(self, model: Model) -> Changes:
         """What changed since the last look."""
         adopt(model)
-        around = [_operators(model.graph), *map(_frame, model.functions)]
+        around = [*map(_frame, model.functions), _operators(model.graph)]
         found = Changes(all=around != self._around)
         self._around = around
-        size = 0
-        for root in model.roots:
-            changed, seen = self._look_at(root, found.values)
-            size += seen
-            if root is model.graph:
-                found.nodes.update(changed)
-            elif changed:
-                found.all = True
-        if len(self._nodes) > size:
-            for node in self._nodes.keys() - set(model.nodes()):
-                found.values.update(self._nodes.pop(node).outputs)
-        self._look_at_sources(found.values)
+        holders = _holders(model)
+        for graph in (*model.roots, *holders):
+            self._follow(graph)
+        edits = self._edits
+        edits.nodes.update([node for node, seen in self._inside.items() if seen != _inside(node)])
+        graphs = (*model.roots, *holders)
+        bodies = {node: [*map(_frame, subgraphs(node))] for graph in graphs for node in graph.nodes.holders}
+        edits.nodes.update(node for node, frames in bodies.items() if self._bodies.get(node) != frames)
+        self._bodies = bodies
+        for graph in holders:
+            self._take((*graph.inputs, *graph.outputs))
+        for node in edits.nodes:
+            self._see(node)
+            outer = node if node.graph is model.graph else holders.get(node.graph)
+            if outer is not None:
+                found.nodes.add(outer)
+            elif node.graph is not None and node.graph.edits is edits:
+                found.all = True  # in a function
+        self._look_at_sources()
+        found.values, found.reordered = set(edits.values), edits.reordered
+        edits.clear()
         return found
 
-    def _look_at(self, graph: AnyGraph, values: set[Tensor]) -> tuple[list[Node], int]:
-        """The nodes of `graph` that changed, and the number of nodes there and in bodies."""
-        nodes, changed, size = self._nodes, [], len(graph.nodes)
+    def _follow(self, graph: AnyGraph) -> None:
+        """Be told of what is edited in `graph` from now on."""
+        if graph.edits is not self._edits:
+            graph.edits = self._edits
+            self._edits.nodes.update(graph.nodes)
+
+    def _see(self, node: Node) -> None:
+        """Take note of a node that is other than it was, or has gone."""
+        self._edits.values.update(node.outputs)
+        if node.graph is None or node.graph.edits is not self._edits:
+            self._inside.pop(node, None)
+            for body in subgraphs(node):
+                for graph in walk(body):
+                    self._forget(graph)
+            return
+        number_dtypes(node)
+        self._take(node.inputs)
+        if _PLAIN.issuperset(map(type, node.attrs.values())):
+            self._inside.pop(node, None)
+        else:
+            self._inside[node] = _inside(node)
+
+    def _forget(self, graph: AnyGraph) -> None:
         for node in graph.nodes:
-            seen = nodes.get(node)
-            is_other = (
-                seen is None
-                or seen.op != node.op
-                or seen.inputs != node.inputs
-                or seen.outputs != node.outputs
-                or seen.domain != node.domain
-                or seen.overload != node.overload
-                or (bool(node.attrs or seen.attrs) and seen.has_other(node.attrs))
-            )
-            if seen is None or is_other:
-                if seen is not None:
-                    values.update(seen.outputs)
-                number_dtypes(node)
-                seen = nodes[node] = _Seen(node)
-                values.update(seen.outputs)
-                self._take(seen.inputs)
-            for body in seen.bodies:
-                inner, more = self._look_at(body, values)
-                size += more
-                is_other = is_other or bool(inner)
-                self._take(body.inputs)
-                self._take(body.outputs)
-            if is_other:
-                changed.append(node)
-        return changed, size
+            self._inside.pop(node, None)
 
     def _take(self, values: Iterable[Tensor]) -> None:
         """Look, from now on, at those of `values` that no node makes."""
@@ -109,8 +119,8 @@ class Watch:
             if not tensor.inputs and tensor.name and tensor not in self._sources:
                 self._sources[tensor] = None
 
-    def _look_at_sources(self, values: set[Tensor]) -> None:
-        unread = []
+    def _look_at_sources(self) -> None:
+        unread, values = [], self._edits.values
         for tensor, before in self._sources.items():
             if isinstance(tensor, Constant):
                 if tensor.lazy is not before:
@@ -125,40 +135,14 @@ class Watch:
             del self._sources[tensor]
 
 
-_PLAIN = frozenset({int, float, str, bytes, bool, AttributeRef})
-"""Types of attributes that nobody can change in place."""
-
-
-class _Seen:
-    """A node as it was.
-
-    Attributes:
-        types: of its attributes: 1 equals 1.0, which is another attribute.
-        others: of the attributes that can change in place, what `_frozen` gives.
-        bodies: the graphs inside it.
-    """
-
-    __slots__ = ("attrs", "bodies", "domain", "inputs", "op", "others", "outputs", "overload", "types")
-
-    def __init__(self, node: Node):
-        self.op, self.domain, self.overload = node.op, node.domain, node.overload
-        self.inputs, self.outputs = node.inputs.copy(), node.outputs.copy()
-        self.attrs = dict(node.attrs) if node.attrs else None
-        self.types: list[type] | None = None
-        self.others: list[Any] | None = None
-        self.bodies: list[Graph] = []
-        if self.attrs:
-            self.types = [*map(type, self.attrs.values())]
-            if not _PLAIN.issuperset(self.types):
-                self.others, self.bodies = _others(node.attrs), bodies([node])
-
-    def has_other(self, attrs: dict[str, Any]) -> bool:
-        """Whether `attrs` are not what the node had."""
-        if not self.attrs or len(attrs) != len(self.attrs) or self.types != [*map(type, attrs.values())]:
-            return True
-        if self.others is None:
-            return attrs != self.attrs
-        return self.others != _others(attrs) or any(attrs[n] != v for n, v in self.attrs.items() if type(v) in _PLAIN)
+def _holders(model: Model) -> dict[AnyGraph, Node | None]:
+    """Each graph inside another, and the node of the main graph that it is in; None: it is in a function."""
+    found: dict[AnyGraph, Node | None] = {}
+    for root in model.roots:
+        for node in root.nodes.holders:
+            for body in subgraphs(node):
+                found.update(dict.fromkeys(walk(body), node if root is model.graph else None))
+    return found
 
 
 class _Same:
@@ -175,9 +159,13 @@ class _Same:
     __hash__ = None  # type: ignore[assignment]
 
 
-def _others(attrs: dict[str, Any]) -> list[Any]:
-    """What is equal as long as none of `attrs` was changed in place, or replaced by another of its type."""
-    return [(name, _frozen(value)) for name, value in attrs.items() if type(value) not in _PLAIN]
+_PLAIN = frozenset({int, float, str, bytes, bool, AttributeRef})
+"""Types of attributes that nobody can change in place."""
+
+
+def _inside(node: Node) -> list[Any]:
+    """What is equal as long as none of the attributes of `node` is changed in place."""
+    return [(name, _frozen(value)) for name, value in node.attrs.items() if type(value) not in _PLAIN]
 
 
 def _frozen(value: Any) -> Any:
@@ -186,7 +174,7 @@ def _frozen(value: Any) -> Any:
     if isinstance(value, Constant):
         return _Same(value), _Same(value.lazy)
     if isinstance(value, Graph):
-        return _frame(value)
+        return _Same(value)
     if isinstance(value, list | tuple):
         return [*map(_frozen, value)]
     return object()  # nobody can tell: to be on the safe side it is another

@@ -39,7 +39,9 @@ class FactStore:
         if kept is None:
             kept = analysis(model)
         else:
-            kept.follow(model, self._pending[analysis])
+            changes = self._pending[analysis]
+            changes.nodes = {node for node in changes.nodes if node.graph is model.graph}  # some have gone since
+            kept.follow(model, changes)
         self._pending[analysis] = Changes()
         self._kept[analysis] = kept
         return kept

@@ -9,7 +9,7 @@ from regraft.errors import GraphError
 from regraft.ir import schema
 from regraft.ir.changes import Changes
 from regraft.ir.conformance import Wanted, misfit, wanted
-from regraft.ir.graph import AnyGraph, Constant, Graph, Node, Tensor, Variable, subgraphs
+from regraft.ir.graph import AnyGraph, Constant, Graph, Node, Tensor, subgraphs
 from regraft.ir.model import Model
 
 
@@ -31,7 +31,7 @@ class _Checked:
         _check(model)
 
     def follow(self, model: Model, changes: Changes) -> None:
-        if changes.all or model.functions or not _is_sound(model.graph, changes.nodes):
+        if changes.all or model.functions or not _is_sound(model.graph, changes):
             _check(model)
 
 
@@ -50,33 +50,46 @@ def _check(model: Model) -> None:
             )
 
 
-def _is_sound(graph: Graph, changed: set[Node]) -> bool:
-    """Whether all is well, seen at a glance; False too where only a closer look tells."""
+def _is_sound(graph: Graph, changes: Changes) -> bool:
+    """Whether all is well where something changed; False too where only a closer look at all tells."""
+    if graph.nodes.holders or changes.reordered:
+        return False
+    place = {node: number for number, node in enumerate(graph.nodes)}
+    given = set(graph.inputs)
     versions = schema.versions(graph)
-    for node in changed:
+
+    def is_made(tensor: Tensor, before: int) -> bool:
+        """Whether `tensor` can be read by the node in this place."""
+        if tensor.inputs:
+            return len(tensor.inputs) == 1 and place.get(tensor.inputs[0], before) < before
+        return isinstance(tensor, Constant) or tensor in given or not tensor.name
+
+    for node in changes.nodes:
+        here = place[node]
         asked = wanted(node.op, versions.get(node.domain or "", 1), node.domain or "")
-        if asked is None or misfit(node, asked) is not None:
+        if asked is None or misfit(node, asked) is not None or not all(is_made(t, here) for t in node.inputs):
             return False
-    values = set(chain.from_iterable(node.inputs for node in graph.nodes))
-    values.update(graph.outputs)
-    made = {value for value in values if isinstance(value, Constant) or not value.name}.union(graph.inputs)
-    for node in graph.nodes:
-        outputs = node.outputs
-        if not made.issuperset(node.inputs) or not made.isdisjoint(outputs) or (node.attrs and subgraphs(node)):
-            return False
-        made.update(outputs)
-        for tensor in outputs:
-            makers = tensor.inputs
-            if len(makers) != 1 or makers[0] is not node or isinstance(tensor, Constant):
+        for tensor in node.outputs:
+            if isinstance(tensor, Constant) or tensor in given or tensor.inputs != [node]:
                 return False
-    names = {value.name for value in made if value.name}
-    left_out = sum(1 for value in made if not value.name and isinstance(value, Variable))
+            if not all(place.get(user, here) > here for user in tensor.outputs):
+                return False
     return (
-        made.issuperset(graph.outputs)
-        and len(made) == len(names) + left_out
-        and all(value.name for value in (*graph.inputs, *graph.outputs))
-        and len(set(graph.inputs)) == len(graph.inputs)
+        len(place) == len(graph.nodes)
+        and len(given) == len(graph.inputs)
+        and all(is_made(t, len(place)) for t in changes.values if t.outputs)
+        and all(is_made(t, len(place)) and t.name for t in graph.outputs)
+        and _are_named_apart(graph)
     )
+
+
+def _are_named_apart(graph: Graph) -> bool:
+    """Whether every value that is made or given has a name of its own."""
+    values = {value for node in graph.nodes for value in node.inputs if not value.inputs}
+    values.update(graph.inputs, graph.outputs)
+    values.update(chain.from_iterable(node.outputs for node in graph.nodes))
+    names = [value.name for value in values if value.name or isinstance(value, Constant)]
+    return len(set(names)) == len(names) and "" not in names and all(value.name for value in graph.inputs)
 
 
 def foreign(model: Model) -> list[str]:

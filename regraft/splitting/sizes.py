@@ -43,7 +43,7 @@ def _sizes(wanted: list[Dim], source: Tensor, dims: list[Dim], node: Node, edit:
         edit.replace(old, edit.constant(np.array(wanted, np.int64), old.name))
         return []
     first = next((i for i in range(len(dims)) if dims[i : i + len(wanted)] == wanted), None)
-    if first is not None and (edit.home[node].opset >= 15 or len(wanted) == len(dims)):
+    if first is not None and (edit.graph_of(node).opset >= 15 or len(wanted) == len(dims)):
         bounds = {} if len(wanted) == len(dims) else {"start": first, "end": first + len(wanted)}
         made = [edit.insert(node, "Shape", [source], bounds)]
     else:

@@ -190,7 +190,6 @@ def give_an_input_twice(model: Model) -> None:
         (unnamed_constant, "has a value without a name"),
         (unknown, "no ONNX operator named 'Mull'"),
         (too_new, "opset 21 has no RotaryEmbedding"),
-        (lost_link, "is not the one maker of its output 's'"),
         (lose_an_attribute, "takes 2 inputs, and it has 1"),
         (rename, "two values are called 'b'"),
         (forget_a_name, "reads ''|without a name"),

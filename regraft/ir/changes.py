@@ -55,6 +55,7 @@ class Watch:
         self._edits = Edits()
         self._around: list[Any] | None = None
         self._inside: dict[Node, list[Any]] = {}  # attributes that can change in place
+        self._graphs: set[AnyGraph] = set()
         self._bodies: dict[Node, list[Any]] = {}  # of nodes with bodies, what these had beside nodes
         self._sources: dict[Tensor, Any] = {}  # what no node makes
 
@@ -64,23 +65,27 @@ class Watch:
         around = [*map(_frame, model.functions), _operators(model.graph)]
         found = Changes(all=around != self._around)
         self._around = around
-        holders = _holders(model)
-        for graph in (*model.roots, *holders):
+        inner, edits = _inner(model), self._edits
+        graphs = (*model.roots, *inner)
+        for graph in graphs:
             self._follow(graph)
-        edits = self._edits
+        for graph in self._graphs - set(graphs):
+            self._forget(graph)
+        self._graphs = set(graphs)
         edits.nodes.update([node for node, seen in self._inside.items() if seen != _inside(node)])
-        graphs = (*model.roots, *holders)
         bodies = {node: [*map(_frame, subgraphs(node))] for graph in graphs for node in graph.nodes.holders}
-        edits.nodes.update(node for node, frames in bodies.items() if self._bodies.get(node) != frames)
+        edits.nodes.update(node for node, seen in bodies.items() if seen != self._bodies.get(node))
         self._bodies = bodies
-        for graph in holders:
+        for graph in inner:
             self._take((*graph.inputs, *graph.outputs))
         for node in edits.nodes:
             self._see(node)
-            outer = node if node.graph is model.graph else holders.get(node.graph)
-            if outer is not None:
-                found.nodes.add(outer)
-            elif node.graph is not None and node.graph.edits is edits:
+            if node.graph is model.graph:
+                found.nodes.add(node)
+        for graph in edits.graphs | {node.graph for node in edits.nodes}:
+            if (holder := inner.get(graph)) is not None:
+                found.nodes.add(holder)
+            elif graph is not model.graph and graph in self._graphs:
                 found.all = True  # in a function
         self._look_at_sources()
         found.values, found.reordered = set(edits.values), edits.reordered
@@ -93,25 +98,23 @@ class Watch:
             graph.edits = self._edits
             self._edits.nodes.update(graph.nodes)
 
+    def _forget(self, graph: AnyGraph) -> None:
+        """Be told no longer of a graph that has gone."""
+        if graph.edits is self._edits:
+            graph.edits = None
+        for node in graph.nodes:
+            self._inside.pop(node, None)
+            self._edits.values.update(node.outputs)
+
     def _see(self, node: Node) -> None:
         """Take note of a node that is other than it was, or has gone."""
         self._edits.values.update(node.outputs)
-        if node.graph is None or node.graph.edits is not self._edits:
-            self._inside.pop(node, None)
-            for body in subgraphs(node):
-                for graph in walk(body):
-                    self._forget(graph)
-            return
-        number_dtypes(node)
-        self._take(node.inputs)
-        if _PLAIN.issuperset(map(type, node.attrs.values())):
-            self._inside.pop(node, None)
-        else:
-            self._inside[node] = _inside(node)
-
-    def _forget(self, graph: AnyGraph) -> None:
-        for node in graph.nodes:
-            self._inside.pop(node, None)
+        self._inside.pop(node, None)
+        if node.graph is not None and node.graph.edits is self._edits:
+            number_dtypes(node)
+            self._take(node.inputs)
+            if not _PLAIN.issuperset(map(type, node.attrs.values())):
+                self._inside[node] = _inside(node)
 
     def _take(self, values: Iterable[Tensor]) -> None:
         """Look, from now on, at those of `values` that no node makes."""
@@ -135,7 +138,7 @@ class Watch:
             del self._sources[tensor]
 
 
-def _holders(model: Model) -> dict[AnyGraph, Node | None]:
+def _inner(model: Model) -> dict[AnyGraph, Node | None]:
     """Each graph inside another, and the node of the main graph that it is in; None: it is in a function."""
     found: dict[AnyGraph, Node | None] = {}
     for root in model.roots:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from regraft.ir.graph import AnyGraph
     from regraft.ir.node import Node
     from regraft.ir.value import Tensor
 
@@ -16,20 +17,23 @@ class Edits:
     Attributes:
         nodes: those that came, went, or have another operator, other attributes, inputs or outputs.
         values: those that a node made which makes them no longer.
+        graphs: those to which a node came, or from which one went.
         reordered: whether nodes stand in another order, but for those that came or went.
     """
 
-    __slots__ = ("nodes", "reordered", "values")
+    __slots__ = ("graphs", "nodes", "reordered", "values")
 
     def __init__(self) -> None:
         self.nodes: set[Node] = set()
         self.values: set[Tensor] = set()
+        self.graphs: set[AnyGraph] = set()
         self.reordered = False
 
     def clear(self) -> None:
         """Begin anew."""
         self.nodes.clear()
         self.values.clear()
+        self.graphs.clear()
         self.reordered = False
 
     def edited(self, node: Node, lost: Iterable[Any] = ()) -> None:

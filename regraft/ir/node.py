@@ -183,9 +183,16 @@ class Nodes(list[Node]):
         self.holders: set[Node] = set()
         self._take(self)
 
+    @property
+    def _edits(self) -> Any:
+        """Who is told; that something comes or goes is told at once."""
+        edits = self.graph.edits
+        if edits is not None:
+            edits.graphs.add(self.graph)
+        return edits
+
     def _take(self, nodes: Iterable[Node]) -> None:
-        graph = self.graph
-        edits = graph.edits
+        graph, edits = self.graph, self._edits
         for node in nodes:
             if type(node) is Node:  # else graphsurgeon's, which is adopted later
                 put_graph(node, graph)
@@ -195,7 +202,7 @@ class Nodes(list[Node]):
                     edits.edited(node)
 
     def _drop(self, nodes: Iterable[Node]) -> None:
-        edits = self.graph.edits
+        edits = self._edits
         for node in nodes:
             if type(node) is Node:
                 self.holders.discard(node)
@@ -213,8 +220,8 @@ class Nodes(list[Node]):
         self.holders.discard(node)
 
     def _reordered(self) -> None:
-        if self.graph.edits is not None:
-            self.graph.edits.reordered = True
+        if (edits := self._edits) is not None:
+            edits.reordered = True
 
     def append(self, node: Node) -> None:
         super().append(node)

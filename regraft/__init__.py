@@ -15,11 +15,16 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import sys
+import warnings
 from typing import Any
 
 _SOURCES = os.path.dirname(os.path.dirname(__file__))
 if os.path.isfile(os.path.join(_SOURCES, "passes", "__init__.py")):
     __path__.append(_SOURCES)  # in the repository passes, frontends, targets and models lie beside this folder
+
+_RENAMED: dict[str, str] = {}
+"""New names by old ones, which work for one more minor release."""
 
 
 @functools.cache
@@ -35,6 +40,9 @@ def _homes() -> dict[str, str]:
 def __getattr__(name: str) -> Any:
     if name == "__all__":
         return sorted(_homes())
+    if name in _RENAMED:
+        warnings.warn(f"regraft.{name} is now regraft.{_RENAMED[name]}", DeprecationWarning, stacklevel=2)
+        return getattr(sys.modules[__name__], _RENAMED[name])
     if name not in _homes():
         raise AttributeError(f"module 'regraft' has no attribute '{name}'")
     value = globals()[name] = getattr(importlib.import_module(_homes()[name]), name)

@@ -36,6 +36,19 @@ def test_no_other_name_is_there() -> None:
         exec("from regraft import lod")
 
 
+def test_an_old_name_works_and_warns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(regraft._RENAMED, "read", "load")
+    with pytest.warns(DeprecationWarning, match=r"^regraft.read is now regraft.load$") as caught:
+        assert regraft.read is regraft.load
+    assert caught[0].filename == __file__
+    assert "read" not in regraft.__all__
+
+
+def test_every_old_name_has_a_new_one() -> None:
+    assert set(regraft._RENAMED.values()) <= set(regraft.__all__)
+    assert set(regraft._RENAMED).isdisjoint(regraft.__all__)
+
+
 def test_names_are_listed_before_they_are_imported() -> None:
     code = "import regraft, sys; print(*dir(regraft)); print(*sys.modules); from regraft import *; print(*dir())"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

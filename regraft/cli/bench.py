@@ -71,8 +71,8 @@ def bench(
     threads that it was compiled for, and its host part in ONNX Runtime.
 
     With --lengths one model runs sequences of these lengths in every way there is: padded, sorted, one by one, and, in
-    each of its forms, packed. Each way's answers are held against those of a sequence alone, and requests that come by
-    chance tell how long one waits.
+    each of its forms, packed. Each way's answers are compared with those of a sequence alone, and requests that arrive
+    at random show how long one waits.
     """
     if lengths is not None:
         from regraft.cli.bench_lengths import Asked, compare_ways

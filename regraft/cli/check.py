@@ -71,7 +71,7 @@ def check(
     source: SourceOptions,
     as_json: bool,
 ) -> None:
-    """List what a target will not take: what it is, where, who says so, and which passes may help.
+    """List what a target refuses: what it is, where, who says so, and which passes may help.
 
     MODEL is an ONNX file, a bundle, of which the device's part is checked, or a model of another framework. The target
     is a name, or a profile, a .toml file; with sizes it is checked as if the model had them.
@@ -164,7 +164,7 @@ def _by_reason(violations: list[Violation]) -> dict[tuple[str, str], list[Violat
 
 
 def _lines(**texts: str) -> None:
-    """Print those that say something, each under its title."""
+    """Print the sections that have lines, each under its title."""
     for title, text in texts.items():
         if text:
             echo(f"  {title:<7} {text}")

@@ -1,4 +1,4 @@
-"""`regraft compile`: a model handed to its compiler."""
+"""`regraft compile`: compile a model for a target."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def compile(
     inputs: tuple[str, ...],
     seed: int,
 ) -> None:
-    """Make a model ready for a target, compile it, and hold what came out against the original.
+    """Make a model ready for a target, compile it, and compare the result with the original.
 
     MODEL is an ONNX file, a bundle, or a model of another framework; see 'regraft import'. The target's passes run,
     its profile is checked, its compiler compiles a copy in a process of its own, and the compiled model runs on the

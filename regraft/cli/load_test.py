@@ -1,4 +1,4 @@
-"""`regraft load-test`: how much a server takes, and how long its answers take."""
+"""`regraft load-test`: the throughput and the latency of a server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TOKEN = "REGRAFT_TOKEN"
 SERVER_SECONDS, CLIENT_SECONDS = 60.0, 600.0
 WRONG = 1  # exit code
-LATE_MS = 50.0  # that an arrival may be behind its schedule without a word
+LATE_MS = 50.0  # by which an arrival may be late without a warning
 
 _ABOVE_0 = click.FloatRange(min=0, min_open=True)
 

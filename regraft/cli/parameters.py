@@ -46,7 +46,7 @@ def _load(ctx: click.Context, parameter: click.Parameter, value: tuple[Path, ...
 
 
 def model_argument(name: str = "model") -> Callable[[F], F]:
-    """The path of a model: an ONNX file, a bundle, or what a frontend reads."""
+    """The path of a model: an ONNX file, a bundle, or a source that a frontend reads."""
     return click.argument(name, type=PATH)
 
 
@@ -182,7 +182,7 @@ def target_option(required: bool = False) -> Callable[[F], F]:
 
 
 def compiler_options(function: F) -> F:
-    """Where a compiler is and what it may take; gives `environment`, a path or None, and `limits`, its Limits."""
+    """Where a compiler is, and its limits; gives `environment`, a path or None, and `limits`, a Limits."""
 
     @functools.wraps(function)
     def call(*arguments: Any, time_limit: float, memory_limit: str, **rest: Any) -> Any:

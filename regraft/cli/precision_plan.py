@@ -1,4 +1,4 @@
-"""`regraft precision-plan`: which values can be in half precision, from what they are on real inputs."""
+"""`regraft precision-plan`: which values half precision can hold, by their range on real inputs."""
 
 from __future__ import annotations
 

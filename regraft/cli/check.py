@@ -55,7 +55,7 @@ class _Share(click.ParamType):
     "--min-share",
     type=_Share(),
     default=1.0,
-    help="The share of nodes that is enough, as in 99%.  [default: 100%]",
+    help="The least share of nodes for exit code 0, as in 99%.  [default: 100%]",
 )
 @click.option("--all", "everything", is_flag=True, help=f"Name every node, not the first {SHOWN} of a kind.")
 @source_options
@@ -196,7 +196,7 @@ def _summary(target: Target, share: Share) -> str:
     if share.of_macs is not None:
         text += f" and {_percent(share.of_macs)} of {count(share.macs, 'multiply-accumulate')}"
     elif share.macs_unknown:
-        text += f"; the multiply-accumulates of {share.macs_unknown} hang on open dimensions"
+        text += f"; the multiply-accumulates of {share.macs_unknown} depend on open dimensions"
     if share.on_host:
         text += f"; with the {count(share.on_host, 'node')} on the host that is {_percent(share.of_all)} of the model"
     return text

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @model_argument()
 @target_option(required=True)
 @click.option("-o", "--output", type=PATH, required=True, help="The folder of the bundle: new, or one to replace.")
-@click.option("--first", metavar="TEXT|FILE", help="Passes to run ahead of the target's, such as those that pack.")
+@click.option("--first", metavar="TEXT|FILE", help="Passes to run before the target's, such as those that pack.")
 @click.option("--pipeline", metavar="TEXT|FILE", help="The passes to run, in place of the target's.")
 @click.option("--rtol", type=click.FloatRange(min=0), help="Allowed difference relative to the value.")
 @click.option("--atol", type=click.FloatRange(min=0), help="Allowed difference.")

@@ -63,7 +63,7 @@ HEAD, RIGHT = ("pass", "time", "nodes", "", "changes"), (1, 2, 3)
     type=click.Choice(["auto", "inline", "external", "reference"]),
     default="auto",
     show_default=True,
-    help="Where the weights go: into the file, beside it, or (reference) they stay where they are."
+    help="Where the weights go: into the file, beside it, or (reference) they stay in their files."
     " Auto: into the file where 2 GB allow it.",
 )
 @click.option(

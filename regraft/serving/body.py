@@ -32,7 +32,7 @@ async def read_body(stream: AsyncIterable[bytes], limit: int, length: str | None
         UnknownEncoding: it is neither gzip nor deflate.
         ProtocolError: it does not decompress.
     """
-    too_large = TooLarge(f"the body has more than {limit} bytes, which is the most that is taken")
+    too_large = TooLarge(f"the body has more than {limit} bytes, which is the limit")
     if length is not None and length.isdecimal() and int(length[:20]) > limit:
         raise too_large
     if encoding in (None, "", "identity"):

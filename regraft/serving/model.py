@@ -102,12 +102,12 @@ def open_model(
     session = Session(model, optimize=True, threads=threads)
     inputs = hold_golden(session, path, model) if is_bundle(path) else None
     if inputs is None:
-        say(f"{path} has no golden vectors: what it gives was not checked")
+        say(f"{path} has no golden vectors: its outputs were not checked")
         inputs = make_inputs(model)
     if options.lengths is not None:
         policy = _fastest(model, form, session, options.lengths, say)
     if why := rehearse(session.run, form, policy, inputs):
-        say(f"sequences get something else in company than alone: {why}")
+        say(f"sequences get other outputs in a shared call than alone: {why}")
     queue = Queue(
         session.run,
         form,

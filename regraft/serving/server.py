@@ -49,7 +49,7 @@ def serve(path: Path, options: Options, access: Access, place: Place, say: Calla
     """
     with listening(place) as listener:
         if access.token is None and not _is_loopback(listener):
-            say("warning: whoever reaches this machine may ask the model: set --token, or REGRAFT_TOKEN")
+            say("warning: anyone who reaches this machine can use the model: set --token, or REGRAFT_TOKEN")
         service = Service(model_name(path))
         config = uvicorn.Config(
             make_app(service, access),

@@ -135,7 +135,7 @@ def homes(graph: Graph, names: Sequence[str]) -> list[int | None]:
 def _mark(node: Node, numbers: Mapping[str, int]) -> int | None:
     name = node.metadata.get(STAGE)
     if name is not None and name not in numbers:
-        raise PassError(f"node '{node.name}' is marked as of stage '{name}'; known: {', '.join(numbers)}")
+        raise PassError(f"node '{node.name}' has the mark of stage '{name}'; known: {', '.join(numbers)}")
     return None if name is None else numbers[name]
 
 

@@ -27,4 +27,6 @@ def forget_names(model: Model, values: Mapping[str, Any]) -> list[str]:
                 if tensor.shape is not None and not names.keys().isdisjoint(tensor.shape):
                     tensor.shape = [None if dim in names else dim for dim in tensor.shape]
         model.claims = True
-    return [f"dimension '{n}' is {' and '.join(map(str, s))} in the given inputs: forgotten" for n, s in names.items()]
+    return [
+        f"dimension '{n}' is {' and '.join(map(str, s))} in the given inputs: name dropped" for n, s in names.items()
+    ]

@@ -1,4 +1,4 @@
-"""What regraft says when it cannot go on: one line with what, where and what to do."""
+"""Errors: one line each, with what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 
 def visible(text: str) -> str:
-    """`text` with every character that would steer a terminal, or break the line, written as an escape: `\\x1b`."""
+    """`text` with every character that would control a terminal, or break the line, written as an escape: `\\x1b`."""
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class RegraftError(Exception):
-    """Base of every error that a user can mend; the command line prints it and exits with 2."""
+    """Base of every error that a user can fix; the command line prints it and exits with 2."""
 
     def __str__(self) -> str:
         return visible(" ".join(super().__str__().splitlines()))  # a name in a model can hold anything
@@ -46,7 +46,7 @@ class UnknownNameError(RegraftError):
 
     Args:
         kind: what is named, such as "pass" or "target".
-        name: what was asked for.
+        name: the unknown one.
         known: the names that exist.
     """
 

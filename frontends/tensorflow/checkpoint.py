@@ -1,4 +1,4 @@
-"""The variables of a SavedModel where they lie: TensorBundle, TensorFlow's checkpoint format.
+"""The variables of a SavedModel in their file: TensorBundle, TensorFlow's checkpoint format.
 
 `PREFIX.index` is a table of LevelDB: sorted blocks of (name, entry), and an index of the blocks.
 

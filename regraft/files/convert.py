@@ -16,6 +16,7 @@ from regraft.errors import ModelError
 from regraft.files.exporter import Exporter, opsets
 from regraft.files.fields import put_pairs
 from regraft.files.importer import import_model
+from regraft.files.parts import of_message
 from regraft.files.sources import Sources
 from regraft.files.wire import slot
 from regraft.ir.graph import Variable
@@ -45,7 +46,7 @@ def from_proto(proto: onnx.ModelProto, path: Path | None = None, values: list[Va
         index = slot(tensor) if values is not None else None
         return sources.value(tensor) if values is None or index is None else values[index]
 
-    return import_model(proto, path, resolve)
+    return import_model(proto, of_message(proto.graph), path, resolve)
 
 
 def export(model: Model) -> Header:

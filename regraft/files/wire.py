@@ -28,6 +28,7 @@ LARGE = 1024
 
 _SLOT = "regraft:slot:"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_HEAD = 3  # bytes of a tag and a length below 16,384
 _FIRST_FIELD, _IR_VERSIONS = 0x08, range(3, 64)
 
 
@@ -51,14 +52,23 @@ _DIMS, _FLOATS, _RAW, _DOUBLES, _EXTERNAL, _LOCATION = 1, 4, 9, 10, 13, 14
 _PLAIN = (_FLOATS, _RAW, _DOUBLES)  # fields whose bytes are the little-endian tensor itself
 
 
-class Buffer(Protocol):
-    """Bytes, or a file that is read like them."""
+class WireError(ModelError):
+    """Bytes that are not protobuf, or end too early."""
+
+
+class File(Protocol):
+    """A file that is read like bytes, and block by block."""
 
     def __len__(self) -> int: ...
     @overload
     def __getitem__(self, key: int, /) -> int: ...
     @overload
     def __getitem__(self, key: slice, /) -> bytes: ...
+    def block(self, at: int) -> tuple[bytes, int]:
+        """The bytes around `at`, and where they begin."""
+
+
+Buffer = bytes | File
 
 
 @dataclass(frozen=True)
@@ -87,7 +97,7 @@ def strip(buffer: Buffer) -> bytes:
         ModelError: the bytes are not protobuf, or end too early.
     """
     large = _Walk(buffer, lambda start, stop: stop - start >= LARGE, _strip_tensor)
-    return b"".join(_data(large.message(0, len(buffer), _MODEL)))
+    return b"".join(_data(large.pieces(0, len(buffer), _MODEL)))
 
 
 def splice(header: bytes, sizes: list[int]) -> list[Piece]:
@@ -109,7 +119,7 @@ def splice(header: bytes, sizes: list[int]) -> list[Piece]:
             return None  # a name that looks like a mark
         return [kept + _tag(_RAW, _BYTES) + _varint(sizes[index]), Slot(index, sizes[index])]
 
-    return _Walk(header, holds_slot, fill).message(0, len(header), _MODEL)
+    return _Walk(header, holds_slot, fill).pieces(0, len(header), _MODEL)
 
 
 def reference(index: int) -> str:
@@ -129,37 +139,60 @@ def fields(buffer: Buffer, start: int, stop: int) -> Iterator[tuple[int, int, in
     """(number, wire type, start of the field, start of its value, end) of each field of a message, in order.
 
     Raises:
-        ModelError: the bytes are not protobuf, or end too early.
+        WireError: the bytes are not protobuf, or end too early.
     """
     at = start
+    block, base, room = b"", 0, 0
     while at < stop:
         begin = at
-        tag, at = read_varint(buffer, at, stop)
-        wire = tag & 7 if tag >> 3 else None  # no field has number 0
-        value = at
-        if wire == _BYTES:
-            length, value = read_varint(buffer, at, stop)
+        if not base <= at < base + room:
+            block, base = _block(buffer, at)
+            room = len(block) - _HEAD
+        i = at - base
+        if i < room and block[i] & 0x87 == _BYTES and block[i] > 7 and block[i + 1] & block[i + 2] < 0x80:
+            # most fields by far: a tag of one byte, a length of one or two
+            tag, wire, length, value = block[i], _BYTES, block[i + 1], at + 2
+            if length > 0x7F:
+                length, value = length & 0x7F | block[i + 2] << 7, at + 3
             at = value + length
-        elif wire == _VARINT:
-            while at < stop and buffer[at] & 0x80:
-                at += 1
-            at += 1
-        elif wire == _FIXED32:
-            at += 4
-        elif wire == _FIXED64:
-            at += 8
         else:
-            raise ModelError(f"not an ONNX model: no protobuf field at byte {begin}")
+            tag, wire, value, at = _field(buffer, at, stop)
         if at > stop:
-            raise ModelError(f"truncated: the field at byte {begin} ends at byte {at}, the data at {stop}")
+            raise WireError(f"truncated: the field at byte {begin} ends at byte {at}, the data at {stop}")
         yield tag >> 3, wire, begin, value, at
+
+
+def _field(buffer: Buffer, begin: int, stop: int) -> tuple[int, int, int, int]:
+    """Tag, wire type, start of the value and end of the field at `begin`."""
+    tag, at = read_varint(buffer, begin, stop)
+    wire = tag & 7 if tag >> 3 else None  # no field has number 0
+    value = at
+    if wire == _BYTES:
+        length, value = read_varint(buffer, at, stop)
+        at = value + length
+    elif wire == _VARINT:
+        while at < stop and buffer[at] & 0x80:
+            at += 1
+        at += 1
+    elif wire == _FIXED32:
+        at += 4
+    elif wire == _FIXED64:
+        at += 8
+    else:
+        raise WireError(f"not an ONNX model: no protobuf field at byte {begin}")
+    return tag, wire, value, at
+
+
+def _block(buffer: Buffer, at: int) -> tuple[bytes, int]:
+    """Bytes around `at`, and where they begin."""
+    return (buffer, 0) if isinstance(buffer, bytes) else buffer.block(at)
 
 
 def read_varint(buffer: Buffer, at: int, stop: int) -> tuple[int, int]:
     """The number at `at`, and where it ends.
 
     Raises:
-        ModelError: none ends before `stop`.
+        WireError: none ends before `stop`.
     """
     result = shift = 0
     while at < stop and shift < 64:
@@ -169,7 +202,7 @@ def read_varint(buffer: Buffer, at: int, stop: int) -> tuple[int, int]:
         if byte < 0x80:
             return result, at
         shift += 7
-    raise ModelError(f"not an ONNX model, or truncated: no number at byte {at}")
+    raise WireError(f"not an ONNX model, or truncated: no number at byte {at}")
 
 
 @dataclass
@@ -178,7 +211,11 @@ class _Walk:
     visit: Callable[[int, int], bool]  # is there anything to change between start and stop?
     change: Callable[[_Walk, int, int], list[Piece] | None]  # new pieces of a tensor message
 
-    def message(self, start: int, stop: int, message: _Message, depth: int = 0) -> list[Piece]:
+    def pieces(self, start: int, stop: int, message: _Message) -> list[Piece]:
+        return self.message(start, stop, message) or [self.buffer[start:stop]]
+
+    def message(self, start: int, stop: int, message: _Message, depth: int = 0) -> list[Piece] | None:
+        """The new pieces of a message; None where nothing of it changes."""
         if depth > DEPTH:
             raise ModelError(f"not an ONNX model: messages nested more than {DEPTH} deep at byte {start}")
         pieces: list[Piece] = []
@@ -193,6 +230,8 @@ class _Walk:
             length = sum(p.nbytes if isinstance(p, Slot) else len(p) for p in inner)
             pieces += [self.buffer[done:begin] + _tag(number, _BYTES) + _varint(length), *inner]
             done = end
+        if not pieces:
+            return None
         pieces.append(self.buffer[done:stop])
         return pieces
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Dim = int | str | None
 
+_new, _append = list.__new__, list.append
+
 
 class Links(list[Any]):
     """The values at a node, or the nodes at a value; a change of it changes the other end of each link.
@@ -129,7 +131,17 @@ class Linked:
         outputs = property(attrgetter("_outputs"), _set_outputs)
 
     def _connect(self, inputs: Iterable[Any] = (), outputs: Iterable[Any] = ()) -> None:
-        self._inputs, self._outputs = Inputs(self, inputs), Outputs(self, outputs)
+        self._inputs = read = _new(Inputs)  # past `Links.__init__`: most values and nodes are made here
+        self._outputs = made = _new(Outputs)
+        read.owner = made.owner = self
+        if inputs:
+            list.extend(read, inputs)
+            for item in read:
+                _append(item.outputs, self)
+        if outputs:
+            list.extend(made, outputs)
+            for item in made:
+                _append(item.inputs, self)
 
 
 class _Tensor(Linked):

@@ -99,15 +99,9 @@ class NodeReader:
         except (IndexError, UnicodeDecodeError, WireError):
             return None  # damaged: the message says how
         op, domain, overload, attrs, copied = kind
-        tensors = scope.tensors
-        node = Node(
-            op,
-            name,
-            attrs,
-            [tensors.get(said) or scope.read(said) for said in inputs],
-            [scope.write(said) for said in outputs],
-            domain,
-        )
+        known = scope.tensors.get
+        read = [known(said) or scope.read(said) for said in inputs]
+        node = Node(op, name, attrs, read, [scope.write(said) for said in outputs], domain)
         for key in copied:
             node.attrs[key] = _fresh(attrs[key])
         if overload:

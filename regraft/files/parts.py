@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import onnx
@@ -17,9 +18,9 @@ _BYTES = 2  # the wire type of messages
 class Parts(NamedTuple):
     """The fields of a graph; `rest` has those that have no place of their own here."""
 
-    nodes: Sequence[bytes | onnx.NodeProto]
-    initializers: Sequence[bytes | onnx.TensorProto]
-    value_info: Sequence[bytes | onnx.ValueInfoProto]
+    nodes: Iterable[bytes | onnx.NodeProto]
+    initializers: Iterable[bytes | onnx.TensorProto]
+    value_info: Iterable[bytes | onnx.ValueInfoProto]
     rest: onnx.GraphProto
 
 
@@ -36,34 +37,51 @@ def of_bytes(data: bytes) -> tuple[onnx.ModelProto, Parts | None]:
         DecodeError: protobuf cannot parse the bytes.
     """
     rest: list[bytes] = []
-    graph: list[bytes] = []
+    graph: list[tuple[int, int]] = []  # a message that comes twice is the two joined
     for number, wire, begin, value, end in fields(data, 0, len(data)):
         if number == _GRAPH and wire == _BYTES:
-            graph.append(data[value:end])
+            graph.append((value, end))
         else:
             rest.append(data[begin:end])
-    model = onnx.ModelProto.FromString(b"".join(rest))
-    return model, _split(b"".join(graph)) if graph else None  # a message that comes twice is the two joined
+    return onnx.ModelProto.FromString(b"".join(rest)), _split(data, graph) if graph else None
 
 
-def _split(data: bytes) -> Parts:
-    parts: dict[int, list[bytes]] = {_NODE: [], _INITIALIZER: [], _VALUE_INFO: []}
+class _Slices:
+    """Parts of some bytes, each taken out when its turn comes."""
+
+    def __init__(self, data: bytes):
+        self._data = data
+        self._starts, self._ends = array("q"), array("q")
+
+    def add(self, start: int, end: int) -> None:
+        self._starts.append(start)
+        self._ends.append(end)
+
+    def __iter__(self) -> Iterator[bytes]:
+        data = self._data
+        return (data[start:end] for start, end in zip(self._starts, self._ends, strict=True))
+
+
+def _split(data: bytes, ranges: list[tuple[int, int]]) -> Parts:
+    nodes, initializers, value_info = (_Slices(data) for _ in range(3))
+    parts = {_NODE: nodes, _INITIALIZER: initializers, _VALUE_INFO: value_info}
     by_tag = {number << 3 | _BYTES: found for number, found in parts.items()}
     rest: list[bytes] = []
-    at, stop = 0, len(data)
-    while at < stop:
-        found = by_tag.get(data[at])
-        if found is None:  # another field, or one of these with a tag that is longer than it need be
-            number, wire, begin, value, end = next(fields(data, at, stop))
-            if number in parts and wire == _BYTES:
-                parts[number].append(data[value:end])
+    for start, stop in ranges:
+        at = start
+        while at < stop:
+            found = by_tag.get(data[at])
+            if found is None:  # another field, or one of these with a tag that is longer than it need be
+                number, wire, begin, value, end = next(fields(data, at, stop))
+                if number in parts and wire == _BYTES:
+                    parts[number].add(value, end)
+                else:
+                    rest.append(data[begin:end])
             else:
-                rest.append(data[begin:end])
-        else:
-            size, value = read_varint(data, at + 1, stop)
-            end = value + size
-            if end > stop:
-                raise WireError(f"truncated: the field at byte {at} ends at byte {end}, the data at {stop}")
-            found.append(data[value:end])
-        at = end
-    return Parts(parts[_NODE], parts[_INITIALIZER], parts[_VALUE_INFO], onnx.GraphProto.FromString(b"".join(rest)))
+                size, value = read_varint(data, at + 1, stop)
+                end = value + size
+                if end > stop:
+                    raise WireError(f"truncated: the field at byte {at} ends at byte {end}, the data at {stop}")
+                found.add(value, end)
+            at = end
+    return Parts(nodes, initializers, value_info, onnx.GraphProto.FromString(b"".join(rest)))

@@ -28,6 +28,7 @@ LARGE = 1024
 
 _SLOT = "regraft:slot:"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_CHECKED = 1  # depth of a graph: its fields, and those of the model, are all looked at, so that none is cut short
 _HEAD = 3  # bytes of a tag and a length below 16,384
 _FIRST_FIELD, _IR_VERSIONS = 0x08, range(3, 64)
 
@@ -194,6 +195,8 @@ def read_varint(buffer: Buffer, at: int, stop: int) -> tuple[int, int]:
     Raises:
         WireError: none ends before `stop`.
     """
+    if at < stop and (byte := buffer[at]) < 0x80:
+        return byte, at + 1
     result = shift = 0
     while at < stop and shift < 64:
         byte = buffer[at]
@@ -223,6 +226,8 @@ class _Walk:
         for number, wire, begin, value, end in fields(self.buffer, start, stop):
             child = message.fields.get(number)
             if child is None or wire != _BYTES or not self.visit(value, end):
+                if depth > _CHECKED and not self.visit(end, stop):
+                    break
                 continue
             inner = self.change(self, value, end) if child is _TENSOR else self.message(value, end, child, depth + 1)
             if inner is None:

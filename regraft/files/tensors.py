@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 
-from regraft.files.wire import WireError, read_varint
+from regraft.files.wire import LARGE, WireError, read_varint
 from regraft.ir.weights import SUB_BYTE, Raw, dtype_of, packed_size
 
 _DIMS, _DATA_TYPE, _NAME, _RAW = 1 << 3, 2 << 3, 8 << 3 | 2, 9 << 3 | 2  # tags of TensorProto
@@ -53,7 +53,7 @@ class TensorReader:
         kind = self._types.get(head)
         if kind is None:
             kind = self._types[head] = _type(head)
-        if kind is None or size != kind.nbytes or at + size != end:
+        if kind is None or size != kind.nbytes or at + size != end or size >= LARGE:
             return None
         raw = data[at:]
         value = self._values.get((head, raw))

@@ -49,7 +49,7 @@ _ATTRIBUTE.fields.update({6: _GRAPH, 11: _GRAPH})
 _FUNCTION = _Message({7: _NODE, 11: _ATTRIBUTE})
 _MODEL = _Message({7: _GRAPH, 25: _FUNCTION})
 
-_DIMS, _FLOATS, _RAW, _DOUBLES, _EXTERNAL, _LOCATION = 1, 4, 9, 10, 13, 14
+_DIMS, _FLOATS, _NAME, _RAW, _DOUBLES, _EXTERNAL, _LOCATION = 1, 4, 8, 9, 10, 13, 14
 _PLAIN = (_FLOATS, _RAW, _DOUBLES)  # fields whose bytes are the little-endian tensor itself
 
 
@@ -74,10 +74,11 @@ Buffer = bytes | File
 
 @dataclass(frozen=True)
 class Slot:
-    """The place of tensor number `index` in the pieces of an inline file; `nbytes` long."""
+    """The place of tensor number `index`, of this name, in the pieces of an inline file; `nbytes` long."""
 
     index: int
     nbytes: int
+    name: str
 
 
 Piece = bytes | Slot
@@ -110,15 +111,17 @@ def splice(header: bytes, sizes: list[int]) -> list[Piece]:
         return at < len(places) and places[at] < stop
 
     def fill(walk: _Walk, start: int, stop: int) -> list[Piece] | None:
-        kept, index = b"", None
+        kept, name, index = b"", "", None
         for number, _, begin, value, end in fields(walk.buffer, start, stop):
             if number == _EXTERNAL:
                 index = int(header[value:end].partition(_SLOT.encode())[2])
             elif number != _LOCATION:
                 kept += header[begin:end]
+            if number == _NAME:
+                name = header[value:end].decode()
         if index is None:
             return None  # a name that looks like a mark
-        return [kept + _tag(_RAW, _BYTES) + _varint(sizes[index]), Slot(index, sizes[index])]
+        return [kept + _tag(_RAW, _BYTES) + _varint(sizes[index]), Slot(index, sizes[index], name)]
 
     return _Walk(header, holds_slot, fill).pieces(0, len(header), _MODEL)
 
@@ -268,7 +271,16 @@ def _entry(key: str, value: str) -> bytes:
 
 
 def _bytes_field(number: int, payload: bytes) -> bytes:
-    return _tag(number, _BYTES) + _varint(len(payload)) + payload
+    return sized(_tag(number, _BYTES), payload)
+
+
+def sized(tag: bytes, payload: bytes) -> bytes:
+    """`tag`, and `payload` behind its length."""
+    length = len(payload)
+    return tag + (_LENGTHS[length] if length < 0x80 else _varint(length)) + payload
+
+
+_LENGTHS = [bytes([length]) for length in range(0x80)]
 
 
 def _tag(number: int, wire: int) -> bytes:

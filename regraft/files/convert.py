@@ -6,7 +6,6 @@ the field (checker, shape inference, onnx-ir, onnxscript, ONNX Runtime). `from_p
 
 from __future__ import annotations
 
-from copy import copy
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,11 +18,12 @@ from regraft.files.importer import import_model
 from regraft.files.parts import of_message
 from regraft.files.sources import Sources
 from regraft.files.wire import slot
-from regraft.ir.graph import Variable
+from regraft.ir.clone import clone
 from regraft.ir.graphsurgeon import adopt
-from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.ir.weights import Array, Value
+
+__all__ = ["Header", "clone", "export", "from_proto", "to_proto"]
 
 
 class Header(NamedTuple):
@@ -80,17 +80,3 @@ def _export(model: Model) -> Header:
 def to_proto(model: Model) -> onnx.ModelProto:
     """The header of `model`: every value of `wire.LARGE` bytes or more is left out."""
     return export(model).proto
-
-
-def clone(model: Model) -> Model:
-    """A copy that shares nothing with `model` but its weights."""
-    proto, values = export(model)
-    copied = from_proto(proto, model.path, values)
-    copied.claims = model.claims
-    for ours, theirs in zip(model.graph.outputs, copied.graph.outputs, strict=True):
-        if isinstance(ours, Variable) and isinstance(theirs, Variable):
-            theirs.shape, theirs.promised = copy(ours.shape), copy(ours.promised)
-    if model.host is not None:
-        outputs = [tensor.copy() for tensor in model.host.outputs]
-        copied.host = Host(clone(model.host.model), dict(model.host.feeds), outputs)
-    return copied

@@ -9,9 +9,9 @@ import onnx
 from onnx import AttributeProto
 
 from regraft.files.fields import to_info
-from regraft.files.wire import sized
+from regraft.files.wire import LARGE, sized
 from regraft.ir.graph import Constant, Node, Variable
-from regraft.ir.weights import Raw
+from regraft.ir.weights import Held
 
 _ATTRIBUTE, _METADATA = b"\x2a", b"\x4a"  # tags of NodeProto
 _KEPT = 4096  # entries of metadata that are remembered: neighbours share theirs
@@ -40,7 +40,7 @@ class Encoder:
             key = name, kind, value.hex()  # 0.0 is equal to -0.0
         elif kind is list and set(map(type, value)) == {int}:
             key = name, kind, *value
-        elif kind is Constant and type(value.lazy) is Raw:
+        elif kind is Constant and isinstance(value.lazy, Held) and value.nbytes < LARGE:
             key = name, value.name, value.lazy
         else:
             return None

@@ -112,18 +112,11 @@ class _Importer:
         reader = InfoReader()
         told: set[str] = set()  # what is told again is not heard
         for info in parts.value_info:
-            plain = reader.read(info) if isinstance(info, bytes) else None
-            proto = onnx.ValueInfoProto.FromString(info) if isinstance(info, bytes) else info
-            name = text(proto.name) if plain is None else plain[0]
+            name, known = reader.split(info)
             tensor = scope.tensors.get(name)
-            if not isinstance(tensor, Variable) or not tensor.inputs or name in told:
-                continue  # of an outer value, the outer graph tells the type
-            told.add(name)
-            if plain is None:
-                merge(tensor, proto)
-            else:
-                tensor.dtype, shape = plain[1]
-                tensor.shape = shape and list(shape)
+            if isinstance(tensor, Variable) and tensor.inputs and name not in told:  # else an outer graph tells it
+                told.add(name)
+                reader.give(tensor, known)
         for proto in parts.rest.output:
             tensor = scope.tensors.get(proto.name)
             if tensor is not None and tensor.inputs:

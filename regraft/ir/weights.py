@@ -75,9 +75,17 @@ class Source:
         return self._block, number * _BLOCK
 
     def _read(self, start: int, stop: int) -> bytes:
-        data = bytearray(max(stop - start, 0))
-        self.read_into(memoryview(data), start)
-        return bytes(data)
+        count = max(stop - start, 0)
+        try:
+            data = os.pread(self.fd, min(count, _MOST), start)
+        except OSError as error:
+            raise ModelError(f"cannot read {self.path}: {error.strerror}") from error
+        if len(data) == count:
+            self.check()
+            return data
+        rest = bytearray(count - len(data))
+        self.read_into(memoryview(rest), start + len(data))
+        return data + rest
 
     def read_into(self, buffer: memoryview, start: int) -> None:
         """Fill `buffer` with the bytes from `start` on.

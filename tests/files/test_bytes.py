@@ -51,7 +51,7 @@ def graph(graph: AnyGraph) -> Iterator[Any]:
 
 
 def tensor(value: Any) -> Any:
-    links = [n.name for n in value.inputs], [n.name for n in value.outputs]
+    links = sorted(n.name for n in value.inputs), sorted(n.name for n in value.outputs)
     if isinstance(value, Constant):
         return value.name, value.order, value.dtype, value.shape, isinstance(value.lazy, Sparse), elements(value), links
     default = value.default and tensor(value.default)

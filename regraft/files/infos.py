@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import onnx
 
 from regraft.files.fields import merge, text, to_variable
-from regraft.files.wire import WireError, read_varint
+from regraft.files.protobuf import WireError, read_varint
 from regraft.ir.graph import Dim, Variable
 
 _NAME, _TYPE = 1 << 3 | 2, 2 << 3 | 2  # tags of ValueInfoProto
+_NO_DOC = b"\x1a\x00"  # its doc string, empty: torch writes it
 
 
 class _Plain(NamedTuple):
@@ -68,7 +69,8 @@ def _split(data: bytes) -> tuple[str, bytes] | None:
         size, at = read_varint(data, at + 1, len(data))
     except (IndexError, UnicodeDecodeError, WireError):
         return None
-    return (name, data[at:]) if at + size == len(data) else None
+    end = at + size
+    return (name, data[at:end]) if end <= len(data) and data[end:] in (b"", _NO_DOC) else None
 
 
 def _plain(proto: onnx.TypeProto) -> _Plain | None:

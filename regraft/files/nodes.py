@@ -14,8 +14,8 @@ import onnx
 from onnx import AttributeProto
 
 from regraft.files.fields import text
+from regraft.files.protobuf import WireError, read_varint
 from regraft.files.scope import Scope
-from regraft.files.wire import WireError, read_varint
 from regraft.ir.graph import Constant, Node, TypedList
 
 _INPUT, _OUTPUT, _NAME, _OP_TYPE, _ATTRIBUTE, _DOC, _DOMAIN, _OVERLOAD, _METADATA = (n << 3 | 2 for n in range(1, 10))
@@ -143,9 +143,10 @@ class NodeReader:
 
     def _pair(self, data: bytes) -> tuple[str, str]:
         entry = onnx.StringStringEntryProto.FromString(data)
+        key, value = entry.key, entry.value
         if len(self._pairs) == _KEPT:
             self._pairs.clear()
-        found = self._pairs[data] = text(entry.key), text(entry.value)
+        found = self._pairs[data] = key if type(key) is str else text(key), value if type(value) is str else text(value)
         return found
 
     def _kind(self, data: bytes, name: str) -> _Kind | None:

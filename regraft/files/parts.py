@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import onnx
 
-from regraft.files.wire import WireError, fields, read_varint
+from regraft.files.protobuf import BYTES, WireError, fields, read_varint
 
 _NODE, _INITIALIZER, _VALUE_INFO = 1, 5, 13  # of GraphProto
 _GRAPH = 7  # of ModelProto
-_BYTES = 2  # the wire type of messages
 
 
 class Parts(NamedTuple):
@@ -39,7 +38,7 @@ def of_bytes(data: bytes) -> tuple[onnx.ModelProto, Parts | None]:
     rest: list[bytes] = []
     graph: list[tuple[int, int]] = []  # a message that comes twice is the two joined
     for number, wire, begin, value, end in fields(data, 0, len(data)):
-        if number == _GRAPH and wire == _BYTES:
+        if number == _GRAPH and wire == BYTES:
             graph.append((value, end))
         else:
             rest.append(data[begin:end])
@@ -65,7 +64,7 @@ class _Slices:
 def _split(data: bytes, ranges: list[tuple[int, int]]) -> Parts:
     nodes, initializers, value_info = (_Slices(data) for _ in range(3))
     parts = {_NODE: nodes, _INITIALIZER: initializers, _VALUE_INFO: value_info}
-    by_tag = {number << 3 | _BYTES: found for number, found in parts.items()}
+    by_tag = {number << 3 | BYTES: found for number, found in parts.items()}
     rest: list[bytes] = []
     for start, stop in ranges:
         at = start
@@ -73,7 +72,7 @@ def _split(data: bytes, ranges: list[tuple[int, int]]) -> Parts:
             found = by_tag.get(data[at])
             if found is None:  # another field, or one of these with a tag that is longer than it need be
                 number, wire, begin, value, end = next(fields(data, at, stop))
-                if number in parts and wire == _BYTES:
+                if number in parts and wire == BYTES:
                     parts[number].add(value, end)
                 else:
                     rest.append(data[begin:end])

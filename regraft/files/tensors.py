@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 
-from regraft.files.wire import LARGE, WireError, read_varint
+from regraft.files.protobuf import WireError, read_varint
+from regraft.files.wire import LARGE
 from regraft.ir.weights import SUB_BYTE, Raw, dtype_of, packed_size
 
 _DIMS, _DATA_TYPE, _NAME, _RAW = 1 << 3, 2 << 3, 8 << 3 | 2, 9 << 3 | 2  # tags of TensorProto

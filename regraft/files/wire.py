@@ -1,20 +1,21 @@
-"""Protobuf's wire format: a model without its weights, and weights put back.
+"""A serialized model without its weights, and weights put back.
 
 A large tensor's bytes never leave the file. `strip` walks an ONNX file and returns the model's header, in which such a
 tensor is an external reference into that file; `splice` is the inverse, and returns the pieces of an inline file:
-header bytes between tensors. Format: https://protobuf.dev/programming-guides/encoding; field numbers: onnx.proto.
+header bytes between tensors. Field numbers: onnx.proto.
 """
 
 from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, overload
+from typing import TYPE_CHECKING
 
 from regraft.errors import ModelError
+from regraft.files.protobuf import BYTES, VARINT, Buffer, fields
 from regraft.outside import DEPTH, first_bytes
 
 if TYPE_CHECKING:
@@ -27,9 +28,7 @@ LARGE = 1024
 """Bytes from which a tensor is left in its file."""
 
 _SLOT = "regraft:slot:"
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _CHECKED = 1  # depth of a graph: its fields, and those of the model, are all looked at, so that none is cut short
-_HEAD = 3  # bytes of a tag and a length below 16,384
 _FIRST_FIELD, _IR_VERSIONS = 0x08, range(3, 64)
 
 
@@ -51,25 +50,6 @@ _MODEL = _Message({7: _GRAPH, 25: _FUNCTION})
 
 _DIMS, _FLOATS, _NAME, _RAW, _DOUBLES, _EXTERNAL, _LOCATION = 1, 4, 8, 9, 10, 13, 14
 _PLAIN = (_FLOATS, _RAW, _DOUBLES)  # fields whose bytes are the little-endian tensor itself
-
-
-class WireError(ModelError):
-    """Bytes that are not protobuf, or end too early."""
-
-
-class File(Protocol):
-    """A file that is read like bytes, and block by block."""
-
-    def __len__(self) -> int: ...
-    @overload
-    def __getitem__(self, key: int, /) -> int: ...
-    @overload
-    def __getitem__(self, key: slice, /) -> bytes: ...
-    def block(self, at: int) -> tuple[bytes, int]:
-        """The bytes around `at`, and where they begin."""
-
-
-Buffer = bytes | File
 
 
 @dataclass(frozen=True)
@@ -121,7 +101,7 @@ def splice(header: bytes, sizes: list[int]) -> list[Piece]:
                 name = header[value:end].decode()
         if index is None:
             return None  # a name that looks like a mark
-        return [kept + _tag(_RAW, _BYTES) + _varint(sizes[index]), Slot(index, sizes[index], name)]
+        return [kept + _tag(_RAW, BYTES) + _varint(sizes[index]), Slot(index, sizes[index], name)]
 
     return _Walk(header, holds_slot, fill).pieces(0, len(header), _MODEL)
 
@@ -137,78 +117,6 @@ def slot(tensor: onnx.TensorProto) -> int | None:
         if entry.key == "location" and entry.value.startswith(_SLOT):
             return int(entry.value[len(_SLOT) :])
     return None
-
-
-def fields(buffer: Buffer, start: int, stop: int) -> Iterator[tuple[int, int, int, int, int]]:
-    """(number, wire type, start of the field, start of its value, end) of each field of a message, in order.
-
-    Raises:
-        WireError: the bytes are not protobuf, or end too early.
-    """
-    at = start
-    block, base, room = b"", 0, 0
-    while at < stop:
-        begin = at
-        if not base <= at < base + room:
-            block, base = _block(buffer, at)
-            room = len(block) - _HEAD
-        i = at - base
-        if i < room and block[i] & 0x87 == _BYTES and block[i] > 7 and block[i + 1] & block[i + 2] < 0x80:
-            # most fields by far: a tag of one byte, a length of one or two
-            tag, wire, length, value = block[i], _BYTES, block[i + 1], at + 2
-            if length > 0x7F:
-                length, value = length & 0x7F | block[i + 2] << 7, at + 3
-            at = value + length
-        else:
-            tag, wire, value, at = _field(buffer, at, stop)
-        if at > stop:
-            raise WireError(f"truncated: the field at byte {begin} ends at byte {at}, the data at {stop}")
-        yield tag >> 3, wire, begin, value, at
-
-
-def _field(buffer: Buffer, begin: int, stop: int) -> tuple[int, int, int, int]:
-    """Tag, wire type, start of the value and end of the field at `begin`."""
-    tag, at = read_varint(buffer, begin, stop)
-    wire = tag & 7 if tag >> 3 else None  # no field has number 0
-    value = at
-    if wire == _BYTES:
-        length, value = read_varint(buffer, at, stop)
-        at = value + length
-    elif wire == _VARINT:
-        while at < stop and buffer[at] & 0x80:
-            at += 1
-        at += 1
-    elif wire == _FIXED32:
-        at += 4
-    elif wire == _FIXED64:
-        at += 8
-    else:
-        raise WireError(f"not an ONNX model: no protobuf field at byte {begin}")
-    return tag, wire, value, at
-
-
-def _block(buffer: Buffer, at: int) -> tuple[bytes, int]:
-    """Bytes around `at`, and where they begin."""
-    return (buffer, 0) if isinstance(buffer, bytes) else buffer.block(at)
-
-
-def read_varint(buffer: Buffer, at: int, stop: int) -> tuple[int, int]:
-    """The number at `at`, and where it ends.
-
-    Raises:
-        WireError: none ends before `stop`.
-    """
-    if at < stop and (byte := buffer[at]) < 0x80:
-        return byte, at + 1
-    result = shift = 0
-    while at < stop and shift < 64:
-        byte = buffer[at]
-        at += 1
-        result |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return result, at
-        shift += 7
-    raise WireError(f"not an ONNX model, or truncated: no number at byte {at}")
 
 
 @dataclass
@@ -228,7 +136,7 @@ class _Walk:
         done = start
         for number, wire, begin, value, end in fields(self.buffer, start, stop):
             child = message.fields.get(number)
-            if child is None or wire != _BYTES or not self.visit(value, end):
+            if child is None or wire != BYTES or not self.visit(value, end):
                 if depth > _CHECKED and not self.visit(end, stop):
                     break
                 continue
@@ -236,7 +144,7 @@ class _Walk:
             if inner is None:
                 continue
             length = sum(p.nbytes if isinstance(p, Slot) else len(p) for p in inner)
-            pieces += [self.buffer[done:begin] + _tag(number, _BYTES) + _varint(length), *inner]
+            pieces += [self.buffer[done:begin] + _tag(number, BYTES) + _varint(length), *inner]
             done = end
         if not pieces:
             return None
@@ -248,7 +156,7 @@ def _strip_tensor(walk: _Walk, start: int, stop: int) -> list[Piece] | None:
     kept = b""
     payload: list[tuple[int, int]] = []
     for number, wire, begin, value, end in fields(walk.buffer, start, stop):
-        if number in _PLAIN and wire == _BYTES and end - value >= LARGE:
+        if number in _PLAIN and wire == BYTES and end - value >= LARGE:
             payload.append((value, end - value))
         elif number in (_FLOATS, _DOUBLES) or end - begin >= LARGE:
             return None  # values one by one, or varints: protobuf must decode them
@@ -259,7 +167,7 @@ def _strip_tensor(walk: _Walk, start: int, stop: int) -> list[Piece] | None:
     offset, length = payload[0]
     entries = (("location", INLINE), ("offset", str(offset)), ("length", str(length)))
     external = b"".join(_bytes_field(_EXTERNAL, _entry(key, value)) for key, value in entries)
-    return [kept + external + _tag(_LOCATION, _VARINT) + b"\x01"]
+    return [kept + external + _tag(_LOCATION, VARINT) + b"\x01"]
 
 
 def _data(pieces: list[Piece]) -> list[bytes]:
@@ -271,7 +179,7 @@ def _entry(key: str, value: str) -> bytes:
 
 
 def _bytes_field(number: int, payload: bytes) -> bytes:
-    return sized(_tag(number, _BYTES), payload)
+    return sized(_tag(number, BYTES), payload)
 
 
 def sized(tag: bytes, payload: bytes) -> bytes:

@@ -217,13 +217,16 @@ def graphs(draw: st.DrawFn, depth: int = 0) -> GraphProto:
         for name in draw(st.lists(st.sampled_from(NAMES[1:]), max_size=3)):
             info = field.add(name=name)
             shape = draw(st.sampled_from([None, [], ["n", 4], ["?", -1], [2**40]]))
-            match draw(st.integers(0, 4)):
+            match draw(st.integers(0, 6)):
                 case 0:
                     info.type.sequence_type.elem_type.CopyFrom(helper.make_tensor_type_proto(FLOAT, shape))
-                case 1:
+                case 1 | 2:
                     info.doc_string = draw(WORDS)
-                    info.metadata_props.add(key="k", value=draw(WORDS))
-                case 2:
+                    if draw(st.booleans()):
+                        info.type.CopyFrom(helper.make_tensor_type_proto(FLOAT, shape))
+                    if draw(st.booleans()):
+                        info.metadata_props.add(key="k", value=draw(WORDS))
+                case 3:
                     info.type.CopyFrom(helper.make_tensor_type_proto(draw(st.sampled_from([0, 1, 7, 99])), shape))
                     info.type.denotation = draw(st.sampled_from(["", "IMAGE"]))
                 case _:

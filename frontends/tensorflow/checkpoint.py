@@ -20,7 +20,7 @@ from typing import Any
 from onnx import TensorProto
 
 from regraft.errors import ModelError
-from regraft.files.wire import fields, read_varint
+from regraft.files.protobuf import fields, read_varint
 from regraft.ir.weights import Source, Stored, stored_size
 from regraft.pipelines.frontend import FrontendError
 

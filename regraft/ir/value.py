@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Dim = int | str | None
 
+_new, _append = list.__new__, list.append
+
 
 class Links(list[Any]):
     """The values at a node, or the nodes at a value; a change of it changes the other end of each link.
@@ -174,7 +176,6 @@ class Linked:
         raise NotImplementedError
 
 
-_new, _append = list.__new__, list.append
 _put_inputs, _put_outputs = (getattr(Linked, field).__set__ for field in Linked.__slots__)  # past `Node.__setattr__`
 
 

@@ -67,6 +67,13 @@ def edit(model: Model, draw: Any) -> None:
     links = draw(st.sampled_from([node.inputs, node.outputs]))
     value = draw(st.sampled_from([t for one in nodes for t in (*one.inputs, *one.outputs)] or [Variable("z")]))
     place = draw(st.integers(0, 3))
+
+    def settle(redirect: Any, *arguments: Any) -> None:
+        old = list(links)
+        redirect(*arguments)
+        for one in old:
+            (one.outputs if links is node.inputs else one.inputs).settle()
+
     edits: list[Any] = [
         lambda: setattr(node, "op", "Other"),
         lambda: setattr(node, "domain", "d"),
@@ -84,8 +91,8 @@ def edit(model: Model, draw: Any) -> None:
         lambda: links.__setitem__(slice(0, place), [value]),
         lambda: links.__delitem__(0) if links else None,
         lambda: links.__iadd__([value]),
-        lambda: links.redirect(0, value) if links else None,
-        lambda: links.reset([value]),
+        lambda: settle(links.redirect, 0, value) if links else None,
+        lambda: settle(links.reset, [value]),
         lambda: value.outputs.append(node),
         lambda: value.outputs.clear(),
         lambda: value.inputs.clear(),

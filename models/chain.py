@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -14,8 +14,10 @@ from regraft.models.builder import Builder
 
 WIDTH = 16
 
+Motif = Callable[[Builder, Tensor], Tensor]
 
-def build(nodes: int, opset: int = 17, seed: int = 0) -> Model:
+
+def build(nodes: int, opset: int = 17, seed: int = 0, parts: Sequence[Motif] | None = None) -> Model:
     """A chain of at least `nodes` nodes, made of whole motifs, that ONNX Runtime can run.
 
     Input `x` and output `y` are float32 [batch, sequence, 16]. In every other round of the motifs constants are nodes,
@@ -24,10 +26,11 @@ def build(nodes: int, opset: int = 17, seed: int = 0) -> Model:
     b = Builder(opset, seed=seed)
     inputs = [Variable("x", np.dtype(np.float32), ["batch", "sequence", WIDTH])]
     x: Tensor = inputs[0]
-    for number, motif in enumerate(itertools.cycle(MOTIFS)):
+    parts = parts or MOTIFS
+    for number, motif in enumerate(itertools.cycle(parts)):
         if len(b.nodes) >= nodes:
             break
-        b.constant_nodes = number // len(MOTIFS) % 2 == 0
+        b.constant_nodes = number // len(parts) % 2 == 0
         with b.scope(f"{number}.{motif.__name__}"):
             x = motif(b, x)
     y = Variable("y", np.dtype(np.float32), ["batch", "sequence", WIDTH])
@@ -82,7 +85,12 @@ def dead_branch(b: Builder, x: Tensor) -> Tensor:
     return b("Abs", x)
 
 
-MOTIFS: tuple[Callable[[Builder, Tensor], Tensor], ...] = (
+def transposes(b: Builder, x: Tensor) -> Tensor:
+    """For merging: a pair of Transposes that cancel."""
+    return b("Transpose", b("Transpose", x, perm=[0, 2, 1]), perm=[0, 2, 1])
+
+
+MOTIFS: tuple[Motif, ...] = (
     gelu,
     identities,
     duplicates,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Dim = int | str | None
 
+_HELD = (np.ndarray, Value)
 _new, _append = list.__new__, list.append
 
 
@@ -294,7 +295,7 @@ class Constant(_Tensor):
 
     @values.setter
     def values(self, values: Array | Value) -> None:
-        if not isinstance(values, np.ndarray | Value):
+        if not isinstance(values, _HELD):
             raise TypeError(f"constant '{self.name}' takes an array, not {type(values).__name__}")
         self._values: Array | Value = values
         self.dtype, self.shape = values.dtype, values.shape

@@ -275,7 +275,8 @@ def test_odd_models(
     proto = ModelProto(ir_version=version, graph=graph)
     if opset:
         proto.opset_import.add(version=opset)
-    path = tmp_path_factory.getbasetemp() / "odd.onnx"
+    path = tmp_path_factory.getbasetemp() / "odd" / "m.onnx"
+    path.parent.mkdir(exist_ok=True)
     compare(proto.SerializeToString(), path)
     compare(rewritten(proto.SerializeToString(), random.Random(seed)), path)
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from regraft.pipelines.pass_ import Context, Pass
     from regraft.pipelines.pipeline import Pipeline
     from regraft.pipelines.source import open_source
+    from regraft.refusal import PassRef, Refusal
     from regraft.rewriting.rule import Rule
     from regraft.rewriting.rule_pass import RulePass
     from regraft.rewriting.term import constant, either, number, op
@@ -51,6 +52,7 @@ _HOMES = {
     **dict.fromkeys(("Context", "Pass"), "pipelines.pass_"),
     "Pipeline": "pipelines.pipeline",
     "open_source": "pipelines.source",
+    **dict.fromkeys(("PassRef", "Refusal"), "refusal"),
     "Rule": "rewriting.rule",
     "RulePass": "rewriting.rule_pass",
     "why": "rewriting.why",
@@ -66,7 +68,9 @@ __all__ = [
     "Editor",
     "Model",
     "Pass",
+    "PassRef",
     "Pipeline",
+    "Refusal",
     "RegraftError",
     "Rule",
     "RulePass",

@@ -6,8 +6,10 @@ SHARE ?= 1#  of the slow tests one in so many is run, others with every commit
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 ROOMS := regraft passes frontends targets models tests
+REFERENCE ?= docs-out
+CORE = $(subst /,.,$(patsubst %/__init__,%,$(basename $(wildcard regraft/*.py regraft/*/__init__.py)))) regraft.runtime.packing
 
-.PHONY: demo test test-slow lint bench compilers compiler-litert compiler-onnx2torch compiler-rknn real-models clean
+.PHONY: demo test test-slow lint docs bench compilers compiler-litert compiler-onnx2torch compiler-rknn real-models clean
 
 demo: .venv/demo
 	$(BIN)/regraft demo
@@ -22,6 +24,11 @@ lint: .venv/lint
 	$(BIN)/ruff check $(ROOMS)
 	$(BIN)/ruff format --check $(ROOMS)
 	$(BIN)/mypy
+
+# The reference, from the docstrings; regraft.html has the public names.
+docs: .venv/docs
+	$(BIN)/python -W 'ignore:Error parsing type annotation' -m pdoc --docformat google --no-show-source \
+		--output-directory $(REFERENCE) $(CORE) regraft.passes regraft.frontends regraft.targets
 
 bench: .venv/bench
 	$(BIN)/python -m tests.benchmarks.large --out benchmarks-out
@@ -50,17 +57,18 @@ real-models: .real/done
 	touch $@
 
 clean:
-	rm -rf .venv .compilers .real .demo benchmarks-out build *.egg-info
+	rm -rf .venv .compilers .real .demo benchmarks-out docs-out build *.egg-info
 
 # Installed again when the dependencies may have changed; the sources are used where they lie.
 .venv/demo: EXTRAS = demo
 .venv/test: EXTRAS = demo,test$(FRAMEWORKS)
 .venv/lint: EXTRAS = demo,test,lint
+.venv/docs: EXTRAS = docs,serve
 .venv/bench: EXTRAS = demo,bench,tensorflow,test
 
 .venv/compilers: EXTRAS = demo,test,compilers
 
-.venv/demo .venv/test .venv/lint .venv/bench .venv/compilers: pyproject.toml setup.py
+.venv/demo .venv/test .venv/lint .venv/docs .venv/bench .venv/compilers: pyproject.toml setup.py
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(PIP) --editable '.[$(EXTRAS)]'
 	touch $@

@@ -16,13 +16,13 @@ from regraft.pipelines.frontend import Frontend, FrontendError, ImportOptions
 class Onnx(Frontend):
     """ONNX files, folders with one, and bundles.
 
-    A model whose IR version or operator set the installed onnx does not know is refused: nothing could be said of what
-    its operators mean.
+    A model whose IR version or operator set is unknown to the installed onnx is refused: its operators might mean
+    anything.
     """
 
     name = "onnx"
     formats = "an .onnx file, a folder with one, a bundle"
-    options = frozenset({"trust"})  # of what a bundle's compiler made; to read needs none
+    options = frozenset({"trust"})  # for running a bundle's compiled model; reading needs none
 
     def accepts(self, source: Path) -> bool:
         if source.is_dir():
@@ -52,7 +52,7 @@ def _only(folder: Path) -> Path:
 
 
 def _check_versions(model: Model, source: Path) -> None:
-    """Refuse what the installed onnx is too old for."""
+    """Refuse a model that is too new for the installed onnx."""
     known = f"onnx {onnx.__version__}, which is installed, reads up to"
     if model.header.ir_version > onnx.IR_VERSION:
         raise FrontendError(f"{source} has IR version {model.header.ir_version}; {known} {onnx.IR_VERSION}")

@@ -36,7 +36,8 @@ class Case:
     atol: float
 
     def outputs(self, model: Runnable) -> list[dict[str, Any]]:
-        """What `model`, this case's or a rewritten one, gives in each run; inputs that it has lost are left out."""
+        """The outputs in each run of `model`, this case's or a rewritten one; inputs that it no longer has are left
+        out."""
         session = Session(model, threads=1)
         taken = {port.name for port in (*session.inputs, *session.defaults)}
         names = [info.name for info in _given(self.model)]
@@ -99,7 +100,7 @@ def _value(value: Any) -> Any:
 
 
 def _ramp(info: onnx.ValueInfoProto) -> np.ndarray:
-    """0, 1/n, 2/n ... in the shape of an input: what the expected outputs of the real models were made from."""
+    """0, 1/n, 2/n ... in the shape of an input: the inputs of the real models' expected outputs."""
     shape = [dim.dim_value or 1 for dim in info.type.tensor_type.shape.dim]
     size = int(np.prod(shape))
     return (np.arange(size).reshape(shape) / size).astype(np.float32)

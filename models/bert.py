@@ -1,6 +1,6 @@
 """BERT encoders of any size with generated weights, in the styles of several exporters.
 
-Weights are computed one after the other while the model is saved: no more than one is in memory.
+Weights are computed one after the other while the model is saved, so memory holds only one at a time.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LARGE = Size(24, 1024, 16, 4096, 30_522, 512)
 
 @dataclass(frozen=True)
 class Style:
-    """How the exporter writes it.
+    """The style of an exporter.
 
     Attributes:
         opset: 11 to 23; the ops Gelu and LayerNormalization need 20 and 17.
@@ -121,7 +121,7 @@ class _Encoder:
         return b("Gather", b.weight("position_embeddings.weight", [size.positions, size.hidden], 0.02), used)
 
     def attention_bias(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """What is added to the scores: 0 where attention may go."""
+        """The mask that is added to the scores: 0 where attention is allowed."""
         b = self.b
         mask = b.unsqueeze(b.unsqueeze(mask, 1), 2)
         if self.style.mask == "additive":

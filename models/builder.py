@@ -32,7 +32,7 @@ class Builder:
 
     @contextlib.contextmanager
     def scope(self, name: str) -> Iterator[None]:
-        """What is made inside is named `.../name/...`."""
+        """Names of nodes that are made inside are `.../name/...`."""
         outer = self._scope
         self._scope = (*outer, name)
         yield
@@ -40,7 +40,7 @@ class Builder:
 
     @property
     def path(self) -> str:
-        """The scopes that are open, joined by dots."""
+        """The open scopes, joined by dots."""
         return ".".join(self._scope)
 
     def __call__(self, op: str, *inputs: Tensor, **attributes: Any) -> Variable:
@@ -51,7 +51,7 @@ class Builder:
         return output
 
     def constant(self, value: Any, dtype: Any = np.float32) -> Tensor:
-        """A small constant, in the way of this builder."""
+        """A small constant, in the style of this builder."""
         array = np.asarray(value, dtype)
         if self.constant_nodes:
             return self("Constant", value=Constant("value", array))
@@ -68,7 +68,7 @@ class Builder:
         return Constant(f"{self.path}.{name}", value)
 
     def unsqueeze(self, x: Tensor, axis: int) -> Variable:
-        """Insert a dimension of 1."""
+        """Insert a dimension of size 1."""
         if self.opset < 13:
             return self("Unsqueeze", x, axes=[axis])
         return self("Unsqueeze", x, self.ints(axis))

@@ -1,4 +1,4 @@
-"""Graphs of any number of nodes, made of what clean-up passes and rules look for: to measure scaling."""
+"""Graphs of any number of nodes, for measuring scaling: they consist of motifs that clean-up passes and rules match."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WIDTH = 16
 
 
 def build(nodes: int, opset: int = 17, seed: int = 0) -> Model:
-    """A chain of at least `nodes` nodes, whole motifs one behind the other, that ONNX Runtime can run.
+    """A chain of at least `nodes` nodes, made of whole motifs, that ONNX Runtime can run.
 
     Input `x` and output `y` are float32 [batch, sequence, 16]. In every other round of the motifs constants are nodes,
     else initializers.

@@ -1,8 +1,8 @@
-"""The real model of the demo: paraphrase-MiniLM-L3-v2, a sentence encoder that somebody else exported.
+"""The real model of the demo: paraphrase-MiniLM-L3-v2, a sentence encoder, exported by others.
 
-Both parts install from PyPI and nothing is downloaded at run time: the model (three layers, opset 17,
-PyTorch 2.3) is a file of one package, its BERT-uncased WordPiece vocabulary of another, which has questions to encode,
-too. Neither is imported.
+Both parts install from PyPI and nothing is downloaded at run time: the model (three layers, opset 17, PyTorch 2.3) is a
+file of one package; its BERT-uncased WordPiece vocabulary, and questions to encode, are in another. Neither is
+imported.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SENTENCE_EMBEDDING = "461"
 
 
 class Runner(Protocol):
-    """What `embed` needs; `regraft.runtime.Session` has it."""
+    """The protocol that `embed` needs, such as `regraft.runtime.Session`."""
 
     def run(self, inputs: Mapping[str, np.ndarray], /) -> Mapping[str, Any]:
         """The outputs by name."""
@@ -63,7 +63,8 @@ def encode(texts: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def questions() -> list[str]:
-    """217 texts of 7 to 101 tokens, as people and benchmarks ask them of language models, mixed as requests are.
+    """217 texts of 7 to 101 tokens: questions to language models by people and benchmarks, in mixed order like
+    requests.
 
     Raises ModelError when their package is absent, or has none.
     """

@@ -1,4 +1,4 @@
-"""The parts that transformers are made of, in the forms that exporters give them."""
+"""The parts of transformers, in the forms that exporters write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generated weights of any size: the same for the same seed, and computed only when they are needed."""
+"""Generated weights of any size: the same for the same seed, and computed on first use."""
 
 from __future__ import annotations
 

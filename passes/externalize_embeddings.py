@@ -96,7 +96,7 @@ def _move(moves: Mapping[str, _Move], facts: Facts, model: Model, context: Conte
             laid_out = _readers(values, edit)
             take_sizes(laid_out, made[name], move.dims, facts, edit, context)
             nodes |= dict.fromkeys(laid_out)
-        left = edit.remove_unread(node for node in reversed(nodes) if node in edit.home)
+        left = edit.remove_unread(node for node in reversed(nodes) if node.graph is model.graph)
     if left:
         context.replaced(left, rule="unread")
     drop_inputs(model, inputs)

@@ -6,101 +6,48 @@ ask for (`regions`), half precision (`mixed_precision`), the work of host and de
 `runtime`), `verification`, `inspection` and the command line (`cli`). The core knows no pass, frontend or target by
 name: it finds them through `pipelines.registry`.
 
-The names below are imported when they are first used, so that the command line starts without onnx and numpy.
+The public names stand in `__init__.pyi`, which type checkers read as it is. Each is imported when it is first used, so
+that the command line starts without onnx and numpy.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
-from typing import TYPE_CHECKING, Any
-
-from regraft.errors import RegraftError
-
-if TYPE_CHECKING:
-    from regraft.bundling import write_bundle
-    from regraft.files.loading import load
-    from regraft.files.saving import save, to_proto
-    from regraft.ir.model import Model
-    from regraft.ir.surgery import Editor
-    from regraft.pipelines.foreign import graphsurgeon_pass, onnx_ir_pass, proto_pass
-    from regraft.pipelines.manager import run
-    from regraft.pipelines.options import Bytes, Shapes, option
-    from regraft.pipelines.pass_ import Context, Pass
-    from regraft.pipelines.pipeline import Pipeline
-    from regraft.pipelines.source import open_source
-    from regraft.refusal import PassRef, Refusal
-    from regraft.rewriting.rule import Rule
-    from regraft.rewriting.rule_pass import RulePass
-    from regraft.rewriting.term import constant, either, number, op
-    from regraft.rewriting.why import why
-    from regraft.verification.contract import approximation, exact, interface, precision, reassociation
-    from regraft.verification.verify import compare
+import sys
+import warnings
+from typing import Any
 
 _SOURCES = os.path.dirname(os.path.dirname(__file__))
 if os.path.isfile(os.path.join(_SOURCES, "passes", "__init__.py")):
     __path__.append(_SOURCES)  # in the repository passes, frontends, targets and models lie beside this folder
 
-_HOMES = {
-    **dict.fromkeys(("approximation", "exact", "interface", "precision", "reassociation"), "verification.contract"),
-    "load": "files.loading",
-    "write_bundle": "bundling",
-    **dict.fromkeys(("graphsurgeon_pass", "onnx_ir_pass", "proto_pass"), "pipelines.foreign"),
-    "run": "pipelines.manager",
-    "Model": "ir.model",
-    **dict.fromkeys(("Bytes", "Shapes", "option"), "pipelines.options"),
-    **dict.fromkeys(("Context", "Pass"), "pipelines.pass_"),
-    "Pipeline": "pipelines.pipeline",
-    "open_source": "pipelines.source",
-    **dict.fromkeys(("PassRef", "Refusal"), "refusal"),
-    "Rule": "rewriting.rule",
-    "RulePass": "rewriting.rule_pass",
-    "why": "rewriting.why",
-    **dict.fromkeys(("save", "to_proto"), "files.saving"),
-    "Editor": "ir.surgery",
-    **dict.fromkeys(("constant", "either", "number", "op"), "rewriting.term"),
-    "compare": "verification.verify",
-}
+_RENAMED: dict[str, str] = {}
+"""New names by old ones, which work for one more minor release."""
 
-__all__ = [
-    "Bytes",
-    "Context",
-    "Editor",
-    "Model",
-    "Pass",
-    "PassRef",
-    "Pipeline",
-    "Refusal",
-    "RegraftError",
-    "Rule",
-    "RulePass",
-    "Shapes",
-    "approximation",
-    "compare",
-    "constant",
-    "either",
-    "exact",
-    "graphsurgeon_pass",
-    "interface",
-    "load",
-    "number",
-    "onnx_ir_pass",
-    "op",
-    "open_source",
-    "option",
-    "precision",
-    "proto_pass",
-    "reassociation",
-    "run",
-    "save",
-    "to_proto",
-    "why",
-    "write_bundle",
-]
+
+@functools.cache
+def _homes() -> dict[str, str]:
+    """The module that defines each public name."""
+    import ast  # takes as long to import as all the rest
+
+    with open(os.path.join(os.path.dirname(__file__), "__init__.pyi"), encoding="utf-8") as stub:
+        imports = [node for node in ast.parse(stub.read()).body if isinstance(node, ast.ImportFrom)]
+    return {alias.name: node.module for node in imports for alias in node.names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name == "__all__":
+        return sorted(_homes())
+    if name in _RENAMED:
+        warnings.warn(f"regraft.{name} is now regraft.{_RENAMED[name]}", DeprecationWarning, stacklevel=2)
+        return getattr(sys.modules[__name__], _RENAMED[name])
+    if name not in _homes():
         raise AttributeError(f"module 'regraft' has no attribute '{name}'")
-    value = globals()[name] = getattr(importlib.import_module(f"regraft.{_HOMES[name]}"), name)
+    value = globals()[name] = getattr(importlib.import_module(_homes()[name]), name)
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_homes()})

@@ -1,4 +1,4 @@
-"""What regraft says when it cannot go on: one line with what, where and what to do."""
+"""Errors: one line each, with what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from regraft.refusal import PassRef, Refusal, as_refusal
 
 
 def visible(text: str) -> str:
-    """`text` with every character that would steer a terminal, or break the line, written as an escape: `\\x1b`."""
+    """`text` with every character that would control a terminal, or break the line, written as an escape: `\\x1b`."""
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class RegraftError(Exception):
-    """Base of every error that a user can mend; the command line prints it and exits with 2.
+    """Base of every error that a user can fix; the command line prints it and exits with 2.
 
     Attributes:
-        needs: passes that may mend it, if they run before.
+        needs: passes that may help, if they run before.
     """
 
     needs: tuple[PassRef, ...] = ()
@@ -63,7 +63,7 @@ class UnknownNameError(RegraftError):
 
     Args:
         kind: what is named, such as "pass" or "target".
-        name: what was asked for.
+        name: the unknown one.
         known: the names that exist.
     """
 

@@ -1,4 +1,4 @@
-"""How a process ends that a signal asks to end: what it has begun to write is removed."""
+"""Ends a process on a signal, after removing files that it has begun to write."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 ENDED = 128
-"""What is added to the number of the signal, to make the exit code."""
+"""The exit code is this plus the number of the signal."""
 
 MESSAGE = "regraft: interrupted"
 
@@ -24,16 +24,15 @@ class Ended(SystemExit):
 
 @contextmanager
 def cleaning() -> Iterator[None]:
-    """Inside, SIGTERM and SIGHUP raise `Ended`, so that what has been begun is cleaned up, as on an interrupt.
-
-    Outside they end the process at once, even in the middle of native code. Handlers that somebody has set stay.
+    """Inside, SIGTERM and SIGHUP raise `Ended`, so that unfinished files are removed, as on an interrupt. Outside they
+    end the process at once, even in the middle of native code. Handlers that were set before stay.
     """
     in_main = threading.current_thread() is threading.main_thread()
     ours = [number for number in _SIGNALS if in_main and signal.getsignal(number) == signal.SIG_DFL]
 
     def end(number: int, frame: object) -> None:
         for other in ours:
-            signal.signal(other, signal.SIG_IGN)  # once is enough: what is left to do is to clean up
+            signal.signal(other, signal.SIG_IGN)  # once is enough: only the clean-up remains
         raise Ended(number)
 
     for number in ours:

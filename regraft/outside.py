@@ -1,7 +1,6 @@
-"""What comes from outside: files, JSON, TOML and numbers that others wrote, each read within limits.
-
-Whatever is wrong with them becomes one error of the reader's own kind, which says what and where. Nothing else in
-regraft opens a file or parses a text that it did not write itself.
+"""Reads files, JSON, TOML and numbers from outside, each within limits. Every fault in them becomes one error of the
+reader's own kind, which says what is wrong and where. Nothing else in regraft opens a file or parses a text that it did
+not write itself.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ DEPTH = 100
 """Levels of the deepest nesting in JSON, TOML, and the subgraphs and types of a model; protobuf parses no deeper."""
 
 LARGEST = 2**63 - 1
-"""The largest size, offset or version: what ONNX's own integers hold."""
+"""The largest size, offset or version: the range of ONNX's own integers."""
 
 Error = type[RegraftError]
 
@@ -38,7 +37,7 @@ _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 
 
 def kind_of_file(path: str | os.PathLike[str]) -> str:
-    """What stands at `path` where that is no plain file: "a pipe"; empty for a plain file, and where nothing is.
+    """What is at `path` if that is no plain file: "a pipe"; empty for a plain file, and if nothing is there.
 
     Raises:
         OSError, ValueError: `path` is no path.
@@ -64,7 +63,7 @@ def open_file(path: str | os.PathLike[str], error: Error = ModelError) -> int:
 
 
 def read_bytes(path: str | os.PathLike[str], error: Error = ModelError, *, limit: int = TEXT_LIMIT) -> bytes:
-    """What the file at `path` holds, up to `limit` bytes."""
+    """The bytes of the file at `path`, up to `limit`."""
     with open(open_file(path, error), "rb") as file:
         try:
             size = os.fstat(file.fileno()).st_size
@@ -77,7 +76,7 @@ def read_bytes(path: str | os.PathLike[str], error: Error = ModelError, *, limit
 
 
 def first_bytes(path: str | os.PathLike[str], count: int, error: Error = ModelError) -> bytes:
-    """The first `count` bytes of the file at `path`, or all that there are."""
+    """The first `count` bytes of the file at `path`, or all of a shorter one."""
     with open(open_file(path, error), "rb") as file:
         return file.read(count)
 
@@ -91,22 +90,22 @@ def read_text(path: str | os.PathLike[str], error: Error = ModelError) -> str:
 
 
 def read_json(path: str | os.PathLike[str], error: Error = ModelError) -> Any:
-    """What the JSON file at `path` says."""
+    """The value in the JSON file at `path`."""
     return parse_json(read_text(path, error), f"cannot read {path}", error)
 
 
 def read_toml(path: str | os.PathLike[str], error: Error = ModelError) -> dict[str, Any]:
-    """What the TOML file at `path` says."""
+    """The tables in the TOML file at `path`."""
     return parse_toml(read_text(path, error), f"{path}: bad TOML", error)
 
 
 def parse_json(text: str | bytes, where: str, error: Error = ModelError) -> Any:
-    """What a JSON text says; an error begins with `where`."""
+    """The value of a JSON text; an error begins with `where`."""
     return _parse(json.loads, text, where, error)
 
 
 def parse_toml(text: str, where: str, error: Error = ModelError) -> dict[str, Any]:
-    """What a TOML text says; an error begins with `where`."""
+    """The tables of a TOML text; an error begins with `where`."""
     table: dict[str, Any] = _parse(tomllib.loads, text, where, error)
     return table
 
@@ -124,7 +123,7 @@ def _parse(parse: Callable[[Any], Any], text: str | bytes, where: str, error: Er
 
 
 def _levels(text: str | bytes) -> int:
-    """Levels of nesting at the most, quickly: each takes a bracket, or in TOML a dot."""
+    """An upper bound of the nesting, quickly: each level takes a bracket, or in TOML a dot."""
     if isinstance(text, bytes):
         return sum(text.count(one) for one in b"[{.")
     return sum(text.count(one) for one in "[{.")
@@ -149,27 +148,27 @@ def whole(text: str, what: str, error: Error = ModelError) -> int:
 
 
 Form = Any
-"""What a value must look like: a type; None; a tuple of forms, one of which holds; `[form]`, a list of such; `Row(form,
-...)`, a list of exactly these; `{str: form}`, an object with any keys; `{"key": form, "other?": form}`, an object with
-these, of which the last may lack."""
+"""The required form of a value: a type; None; a tuple of forms, one of which holds; `[form]`, a list of such;
+`Row(form, ...)`, a list of exactly these; `{str: form}`, an object with any keys; `{"key": form, "other?": form}`, an
+object with these, of which the last may lack."""
 
 
 class Row:
-    """The form of a list that has a form of its own at each place."""
+    """The form of a list with a form of its own at each index."""
 
     def __init__(self, *forms: Form):
         self.forms = forms
 
 
 def check_form(value: Any, form: Form, where: str, error: Error = ModelError) -> None:
-    """Raise `error` where `value`, which was read from JSON or TOML, does not look like `form`."""
+    """Raise `error` if `value`, which was read from JSON or TOML, does not have the form `form`."""
     if (problem := _misfit(value, form)) is not None:
         path, wanted = problem
         raise error(f"{where}: {path or 'the whole'} is not {wanted}")
 
 
 def _misfit(value: Any, form: Form) -> tuple[str, str] | None:
-    """Where `value` is not like `form`, and what was wanted there."""
+    """Where `value` differs from `form`, and what is required there."""
     if isinstance(form, tuple):
         found = [_misfit(value, one) for one in form]
         return None if None in found else ("", " or ".join(map(_name, form)))

@@ -1,10 +1,12 @@
-"""What tests of a pass need: a model written as text, and the pass held to what it promises.
+"""Tools for tests of passes: models written as text, and a check of a pass against its contract.
 
-from regraft.testing import apply, parse
+    from regraft.testing import apply, parse
 
-def test_it():
-    found = apply(parse("g (float[n, 4] x) => (float[n, 4] y) { y = Erf(x) }"), MyPass())
-    assert found.ops == ["Tanh"]
+    def test_it():
+        found = apply(parse("g (float[n, 4] x) => (float[n, 4] y) { y = Erf(x) }"), MyPass())
+        assert found.ops == ["Tanh"]
+
+`apply` fails where the pass breaks its contract, or changes anything in a second run.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from regraft.verification.verify import snapshot
 
 
 class Applied(NamedTuple):
-    """A model after a pass, and what the pass said."""
+    """A model after a pass, with the changes and the notes of the pass."""
 
     model: Model
     changes: list[Change]
@@ -39,7 +41,7 @@ class Applied(NamedTuple):
 
 
 def parse(text: str, opset: int = 21) -> Model:
-    """The model of a graph in ONNX's text, as `onnx.parser` reads it, its head left out.
+    """The model of a graph in ONNX's text, as `onnx.parser` reads it, without the head of the model.
 
     Operators of the domain `local` may be functions of the model.
     """
@@ -55,17 +57,16 @@ def apply(
     like: Model | None = None,
     bits: bool = False,
 ) -> Applied:
-    """Run a pass on `model`, and see that it keeps what a pass must.
-
-    The graph stays valid, each output stays within the pass's contract on `inputs`, and a second run changes nothing.
+    """Run a pass on `model`, and check what every pass must keep: the graph stays valid, each output stays within the
+    pass's contract on `inputs`, and a second run changes nothing.
 
     Args:
-        inputs: by name; what is not given is made, by what each input means.
-        like: what the outputs are held against, where that is not `model` as it was.
-        bits: hold every bit of the outputs, and their dtypes and shapes, whatever the contract allows.
+        inputs: by name; by default generated, by the meaning of each input.
+        like: the model to compare the outputs with; by default `model` before the pass.
+        bits: require equal bits, dtypes and shapes of the outputs, whatever the contract allows.
 
     Raises:
-        AssertionError: it does not.
+        AssertionError: an output, or the second run, differs.
         GraphError: it leaves a graph that breaks ONNX's rules.
     """
     before, context = clone(like or model), Context(one.name)

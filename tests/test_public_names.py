@@ -29,6 +29,47 @@ def test_no_public_name_becomes_a_module() -> None:
     assert not any(isinstance(getattr(regraft, name), ModuleType) for name in regraft.__all__)
 
 
+def test_no_other_name_is_there() -> None:
+    with pytest.raises(AttributeError, match="module 'regraft' has no attribute 'lod'"):
+        regraft.lod  # noqa: B018
+    with pytest.raises(ImportError, match="lod"):
+        exec("from regraft import lod")
+
+
+def test_an_old_name_works_and_warns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(regraft._RENAMED, "read", "load")
+    with pytest.warns(DeprecationWarning, match=r"^regraft.read is now regraft.load$") as caught:
+        assert regraft.read is regraft.load
+    assert caught[0].filename == __file__
+    assert "read" not in regraft.__all__
+
+
+def test_every_old_name_has_a_new_one() -> None:
+    assert set(regraft._RENAMED.values()) <= set(regraft.__all__)
+    assert set(regraft._RENAMED).isdisjoint(regraft.__all__)
+
+
+def test_names_are_listed_before_they_are_imported() -> None:
+    code = "import regraft, sys; print(*dir(regraft)); print(*sys.modules); from regraft import *; print(*dir())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed, modules, imported = (set(line.split()) for line in done.stdout.splitlines())
+    assert set(regraft.__all__) <= listed & imported
+    assert modules.isdisjoint({"numpy", "onnx", "regraft.ir"})
+
+
+@pytest.mark.slow
+def test_type_checkers_know_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mypy = pytest.importorskip("mypy.api", reason="mypy is not installed")
+    monkeypatch.setenv("MYPYPATH", str(ROOT))
+    program = tmp_path / "program.py"
+    program.write_text("import regraft\nreveal_type(regraft.load('a.onnx'))\nregraft.load(3)\nregraft.lod\n")
+    found, _, _ = mypy.run([f"--config-file={ROOT / 'pyproject.toml'}", f"--cache-dir={tmp_path}", str(program)])
+    reveal, argument, unknown = found.splitlines()[:3]
+    assert 'Revealed type is "regraft.ir.model.Model"' in reveal
+    assert 'Argument 1 to "load" has incompatible type "int"' in argument
+    assert "Module has no attribute" in unknown
+
+
 def test_the_repository_is_whole_without_being_installed(tmp_path: Path) -> None:
     """Where another regraft is installed, or none, its root is enough."""
     code = (

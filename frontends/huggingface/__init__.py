@@ -28,10 +28,10 @@ ATTENTION = ("eager", "sdpa")
 class HuggingFace(Frontend):
     """Hugging Face models: a folder with config.json and weights; an instance from Python, by `from_model`.
 
-    Torch's exporter does the work. Inputs are called as the tokenizer calls what it gives, their dimensions `batch` and
-    `sequence`; a shape that is given fixes one for all inputs. The task is what the config's architecture is for, if
-    none is given. The style `accelerator` computes the mask once, as (1 - mask) * -10000, and takes `position_ids`.
-    Everything is computed in float32, the dtype of the file aside.
+    Torch's exporter does the work. Inputs have the names of the tokenizer's outputs, and the dimensions `batch` and
+    `sequence`; a given shape fixes a dimension for all inputs. The default task is that of the config's architecture.
+    The style `accelerator` computes the mask once, as (1 - mask) * -10000, and takes `position_ids`. Everything is
+    computed in float32, whatever dtype the file has.
     """
 
     name = "huggingface"
@@ -68,14 +68,14 @@ def from_model(
 ) -> Model:
     """The ONNX model of an instance of a class of transformers, checked in ONNX Runtime against the instance.
 
-    The instance is left as it was.
+    The instance is not changed.
 
     Args:
         shapes: by input; a number fixes that dimension of all inputs.
         style: "faithful", or "accelerator": an explicit mask and positions, eager attention.
         exporter: "dynamo" (the default) or "torchscript".
-        attention: "eager" or "sdpa"; what the instance has, where not given.
-        opset: of the result, as near as the exporter writes.
+        attention: "eager" or "sdpa"; by default the instance's.
+        opset: of the result; the nearest one that the exporter writes.
 
     Raises:
         FrontendError: the exporter refuses the model, or ONNX Runtime gives other numbers than torch.
@@ -116,7 +116,7 @@ def _attention(model: Any, implementation: str | None) -> Iterator[None]:
 
 @contextmanager
 def _without_cache(model: Any) -> Iterator[None]:
-    """The model giving no keys and values of the past."""
+    """The model, without past keys and values in its outputs."""
     before = getattr(model.config, "use_cache", None)
     model.config.use_cache = False
     try:

@@ -1,4 +1,4 @@
-"""The style `accelerator`: an attention mask that is arithmetic and made once, positions that are given."""
+"""The style `accelerator`: an attention mask by arithmetic, made once, and positions as an input."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 from regraft.pipelines.frontend import FrontendError
 
 HIDDEN = -10_000.0
-"""What is added to the scores of padding: its exponential is 0, and half precision holds it."""
+"""The mask that is added to scores of padding: its exponential is 0, and half precision can represent it."""
 
 
 def forward_of(model: Any) -> Callable[..., Any]:
-    """What computes the same as the model, whose attention takes the bias [batch, 1, 1 or sequence, sequence].
-
-    It is the model's own `forward`, called with the bias for a mask: transformers hands four dimensions on as they are.
+    """A function that computes the same as the model, whose attention takes the bias [batch, 1, 1 or sequence,
+    sequence]. It calls the model's own `forward` with the bias as its mask: transformers passes four dimensions on
+    unchanged.
 
     Raises:
         FrontendError: some layers see a window of the sequence, which shows in long sequences only.
@@ -36,7 +36,7 @@ def forward_of(model: Any) -> Callable[..., Any]:
 
 
 def _windows(config: Any) -> str:
-    """What layers see less than the whole sequence by, in words; empty where none does."""
+    """The reasons why layers see less than the whole sequence; empty if they see all of it."""
     kinds = {*(getattr(config, "layer_types", None) or ())} - {"full_attention"}
     sizes = [name for name in ("sliding_window", "attention_chunk_size") if getattr(config, name, None)]
     return ", ".join([*sorted(kinds), *sizes])

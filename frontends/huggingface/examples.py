@@ -1,4 +1,4 @@
-"""Inputs to export and to check a model with: as its tokenizer gives them, rows of several lengths."""
+"""Inputs for exporting and checking a model: like those of its tokenizer, with rows of several lengths."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from regraft.pipelines.options import Dims
 
 BATCH, SEQUENCE = "batch", "sequence"
 SIZES = ({BATCH: 2, SEQUENCE: 9}, {BATCH: 3, SEQUENCE: 12})
-"""Of the inputs that are exported, and of those that the result is checked on besides."""
+"""Sizes of the inputs for the export, and of the other inputs that the result is checked on."""
 
 TEXT_AXES, IMAGE_AXES = {0: BATCH, 1: SEQUENCE}, {0: BATCH}
 _CHANNELS, _IMAGE = 3, 224
 
 
 def input_axes(model: Any, style: str) -> dict[str, dict[int, str]]:
-    """The inputs of the model by name, each with its dynamic axes."""
+    """The dynamic axes of each input of the model, by name."""
     main = model.main_input_name
     if main == "pixel_values":
         return {main: IMAGE_AXES}
@@ -34,7 +34,7 @@ def input_axes(model: Any, style: str) -> dict[str, dict[int, str]]:
 
 
 def parameters(model: Any) -> set[str]:
-    """The names that the model's `forward` takes."""
+    """The parameters of the model's `forward`."""
     return set(inspect.signature(type(model).forward).parameters)
 
 
@@ -58,13 +58,13 @@ def fixed_sizes(axes: Mapping[str, Mapping[int, str]], shapes: Mapping[str, Dims
 
 
 def example_sizes(model: Any, fixed: Mapping[str, int]) -> list[dict[str, int]]:
-    """Sizes to export and to check with, no longer than the model has positions for."""
+    """Sizes for the export and the checks, no longer than the model has positions."""
     longest = getattr(model.config, "max_position_embeddings", None) or max(sizes[SEQUENCE] for sizes in SIZES)
     return [{**sizes, SEQUENCE: min(sizes[SEQUENCE], longest), **fixed} for sizes in SIZES]
 
 
 def make_example(model: Any, names: Mapping[str, Any], sizes: Mapping[str, int], seed: int) -> dict[str, Any]:
-    """Inputs of the given sizes: ids inside the vocabulary, the first row full, the others ended by padding."""
+    """Inputs of the given sizes: ids inside the vocabulary, the first row full, the others with padding at the end."""
     import torch
 
     random = torch.Generator().manual_seed(seed)
@@ -89,7 +89,7 @@ def make_example(model: Any, names: Mapping[str, Any], sizes: Mapping[str, int],
 
 
 def _positions(model: Any, mask: Any) -> Any:
-    """The positions that the model gives to words by itself; RoBERTa's start behind that of padding."""
+    """The positions that the model itself computes; RoBERTa's start after the one of padding."""
     import torch
 
     tables = (part for name, part in model.named_modules() if name.endswith("position_embeddings"))

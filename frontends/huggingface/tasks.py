@@ -1,4 +1,4 @@
-"""Tasks: what a model is for, and the class of transformers that loads it so."""
+"""Tasks: what a model is for, and the class of transformers that loads it for that."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from regraft.pipelines.frontend import FrontendError
 
 
 class Task(NamedTuple):
-    """The class that loads a model for the task, and how the names end of the architectures that are for it."""
+    """The class that loads a model for the task, and the endings of the names of its architectures."""
 
     loader: str
     endings: tuple[str, ...]
@@ -29,7 +29,7 @@ TASKS = {
 
 
 def load_model(folder: Path, task: str | None, trust: bool) -> Any:
-    """The model in `folder`, in float32; no hub is asked, and no code that comes with it is run.
+    """The model in `folder`, in float32. It asks no hub, and runs no code from the folder.
 
     Raises:
         FrontendError: transformers cannot load it, there are no weights for the task, or the only weights are a pickle
@@ -41,11 +41,11 @@ def load_model(folder: Path, task: str | None, trust: bool) -> Any:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # transformers raises whatever its parsers do
         raise FrontendError(f"{folder}: {reason(error)}") from error
-    config._attn_implementation = None  # the class's default: one that a file names may be fetched from a hub
+    config._attn_implementation = None  # the class's default: one that a file names might come from a hub
     loader = loader_of(config, task, folder)
     arguments = {**_weights(folder, trust), "config": config}
     model, lacking = _from_pretrained(loader, folder, arguments)
-    if lacking and all(name.startswith("pooler.") for name in lacking):  # the head that was trained had no use for it
+    if lacking and all(name.startswith("pooler.") for name in lacking):  # the trained head did not use it
         model, lacking = _from_pretrained(loader, folder, arguments | {"add_pooling_layer": False})
     if lacking:
         shown = ", ".join(sorted(lacking)[:4]) + (f" and {len(lacking) - 4} more" if len(lacking) > 4 else "")
@@ -76,7 +76,7 @@ def loader_of(config: Any, task: str | None, folder: Path) -> Any:
 
 
 def task_of(architecture: str) -> str | None:
-    """The task that the name of a class such as `BertForMaskedLM` says."""
+    """The task of a class such as `BertForMaskedLM`, by its name."""
     endings = [(ending, task) for task, (_, all_endings) in TASKS.items() for ending in all_endings]
     return next(
         (task for ending, task in sorted(endings, key=lambda e: -len(e[0])) if architecture.endswith(ending)), None
@@ -84,7 +84,7 @@ def task_of(architecture: str) -> str | None:
 
 
 def _weights(folder: Path, trust: bool) -> dict[str, Any]:
-    """How to read the weights that are there."""
+    """How to read the weights in the folder."""
     if any(folder.glob("*.safetensors")):
         return {"use_safetensors": True}
     pickles = sorted(path.name for path in folder.glob("pytorch_model*.bin"))

@@ -20,7 +20,7 @@ from .symbol import read_symbol
 from .translate import translate
 
 OPSETS = range(17, 21)
-"""What is written as it is: LayerNormalization came with the first, Gelu with the last."""
+"""The opsets that the frontend writes: LayerNormalization came with the first, Gelu with the last."""
 
 _START = 256
 
@@ -28,9 +28,9 @@ _START = 256
 class Mxnet(Frontend):
     """MXNet models: NAME-symbol.json with NAME-0000.params, as Gluon and Module export them.
 
-    Inputs take their shapes from the options, or from the graph where it says them; a dimension may have a name. Nodes
-    keep MXNet's names, and their metadata `mxnet.op` and `mxnet.node` say what they were. Weights stay in their file.
-    A file `.embeddings` beside the .params is read for parameters too.
+    Inputs take their shapes from the options, or from the graph if it states them; a dimension may have a name. Nodes
+    keep MXNet's names, and their metadata `mxnet.op` and `mxnet.node` name the original. Weights stay in their file.
+    Parameters may also be in a file `.embeddings` beside the .params.
     """
 
     name = "mxnet"

@@ -19,7 +19,7 @@ from regraft.shapes.facts import Facts
 from .symbol import Node
 
 REQUIRED: Any = object()
-"""As a default: the attribute must be there."""
+"""As a default: the attribute is required."""
 
 _DTYPES = ("float32", "float64", "float16", "bfloat16", "uint8", "int8", "int32", "int64", "bool")
 
@@ -28,7 +28,7 @@ class Call:
     """A node, its operands as terms (`call[0]`), and its attributes.
 
     Attributes:
-        opset: the opset that is written.
+        opset: the opset of the result.
     """
 
     def __init__(self, node: Node, operands: Sequence[Tensor], facts: Facts, opset: int):
@@ -79,7 +79,7 @@ class Call:
         return term if np.dtype(to) == self.dtype(place) else op.Cast(term, to=code_of(to))
 
     def error(self, problem: str) -> FrontendError:
-        """What to raise about this node."""
+        """The error to raise about this node."""
         return FrontendError(f"{self.node}: {problem}")
 
     # ------------------------------------------------------------------------------------------------ attributes

@@ -1,4 +1,4 @@
-"""Grows the ONNX graph; what is known of the shape of a value is known as soon as it is made."""
+"""Grows the ONNX graph; the shape of each value is inferred when it is made."""
 
 from __future__ import annotations
 
@@ -26,23 +26,24 @@ class Emitter:
 
     Args:
         variables: the names of inputs and parameters.
-        operations: the names that terms will have.
+        operations: the names reserved for terms.
     """
 
     def __init__(self, opset: int, variables: Iterable[str], operations: Iterable[str]):
         self.opset = opset
         self.nodes: list[Node] = []
         self.facts = Facts()
-        self._walker = Walker(Model(Graph(opset=opset)), self.facts)
+        self._walker = Walker(self.facts)
+        self._walker.start(Model(Graph(opset=opset)))
         self._taken = set(variables)
         self._promised = {n for name in operations for n in (name, output_name(name))} - self._taken
         self._next: Counter[str] = Counter()
         self._constants: dict[tuple[Any, ...], Constant] = {}
         self._made: dict[tuple[Any, ...], Tensor] = {}
-        self._own = False  # whether the node to come is the term's own
+        self._own = False  # whether the next node is the term's own
 
     def name(self, hint: str, own: bool = False) -> str:
-        """`hint`, or near it where that is taken, or promised to a term and this is no term's own name."""
+        """`hint`, or a similar name if that is taken, or reserved for a term and this is not the term's own."""
         name = hint
         if own:
             self._promised.discard(name)
@@ -55,8 +56,7 @@ class Emitter:
     def build(self, term: Term, name: str, dtype: np.dtype[Any], metadata: dict[str, str]) -> Tensor:
         """The value of `term`, whose numbers are of `dtype`.
 
-        The node that makes it is called `name`, those before it `name/Op`; these are made once where several terms
-        need the same.
+        The node that produces it is named `name`, those before it `name/Op`; equal ones are made once.
         """
         builder = Builder(functools.partial(self._emit, name, metadata), self._store, self.opset, dtype)
         if isinstance(term, Apply):
@@ -71,7 +71,7 @@ class Emitter:
         return builder(term)
 
     def graph(self, name: str, inputs: list[Variable], outputs: Sequence[Tensor]) -> Graph:
-        """The finished graph, without what nothing reads."""
+        """The finished graph, without dead nodes."""
         needed: set[Node] = set()
         pending = [node for tensor in outputs for node in tensor.inputs]
         while pending:
@@ -121,5 +121,5 @@ class Emitter:
 
 
 def output_name(node: str) -> str:
-    """What MXNet calls the output of a node."""
+    """MXNet's name of the output of a node."""
     return f"{node}_output"

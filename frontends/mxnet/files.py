@@ -25,7 +25,7 @@ def find_files(source: Path) -> Files:
     Of several epochs the highest is taken, unless `source` is the .params of one.
 
     Raises:
-        FrontendError: one is missing, or there are several and nothing says which is meant.
+        FrontendError: one is missing, or there are several candidates.
     """
     if source.is_dir():
         source = _one(sorted(source.glob(f"*{SYMBOL}")), f"{source}: *{SYMBOL}")

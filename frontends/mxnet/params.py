@@ -6,7 +6,7 @@
 
 The magic says how old the form is: V3 and V2 are as above, V1 has no storage type, and in the oldest form the magic is
 the rank, and dimensions have 32 bits. An array of rank 0 (before V3; in V3 of rank -1) has no value and ends there.
-Only headers are read: an array is a `Stored` value, which lies in the file until it is asked for.
+Only headers are read: an array is a `Stored` value, which stays in the file until its first use.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def read_params(path: Path) -> dict[str, Stored]:
     """The arrays of the file at `path`, by name without `arg:` and `aux:`. Arrays without a value are left out.
 
     Raises:
-        FrontendError: the file is truncated, or holds what cannot be read: sparse arrays, unknown dtypes.
+        FrontendError: the file is truncated, or has sparse arrays or unknown dtypes, which cannot be read.
     """
     reader = _Reader(path)
     if not is_params(reader.source[:8]):
@@ -71,7 +71,7 @@ class _Reader:
         return struct.unpack(form, self.source[self.skip(struct.calcsize(form)) : self.at])
 
     def skip(self, size: int) -> int:
-        """Go on by `size` bytes; where they start."""
+        """Skip `size` bytes. Returns where they start."""
         start, self.at = self.at, self.at + size
         if self.at > len(self.source):
             raise FrontendError(

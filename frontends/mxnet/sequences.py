@@ -1,4 +1,4 @@
-"""What depends on positions and lengths: ranges, filled tensors, masks, lookups."""
+"""Operators on positions and lengths: ranges, filled tensors, masks, lookups."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def positions(call: Call, place: int, axis: int, dtype: np.dtype[Any] | type) ->
 
 @converts("_arange")
 def arange(call: Call) -> Term:
-    """Where the length is inferred, the operand is what has it; see `translate`."""
+    """Where the length is inferred, the operand is a value of that length; see `translate`."""
     if call.int("repeat", 1) != 1:
         raise call.error("only repeat=1 is mapped")
     dtype = call.dtype_named()
@@ -71,7 +71,7 @@ def embedding(call: Call) -> Term:
 
 @converts("SequenceMask")
 def sequence_mask(call: Call) -> Term:
-    """Of `[T, B, ...]` or `[B, T, ...]`; what is beyond the lengths `[B]` becomes `value`."""
+    """On `[T, B, ...]` or `[B, T, ...]`: elements beyond the lengths `[B]` become `value`."""
     if not call.flag("use_sequence_length"):
         return call[0]
     axis, rank = call.axis("axis", 0, len(call.dims(0))), len(call.dims(0))

@@ -23,7 +23,7 @@ def size(call: Call, place: int, axis: int) -> Term:
 
 
 def lengths(call: Call, wanted: Sequence[Dim]) -> Term:
-    """`wanted` as int64 values, for a Reshape or an Expand; what is no number is read off the operands."""
+    """`wanted` as int64 values, for a Reshape or an Expand; names become sizes of operands."""
     if all(isinstance(dim, int) for dim in wanted):
         return _ints(*wanted)
     parts = []
@@ -38,7 +38,7 @@ def lengths(call: Call, wanted: Sequence[Dim]) -> Term:
 def reshape(call: Call, wanted: Sequence[Dim]) -> Term:
     """The first operand in another shape.
 
-    A dimension that stays in its place is 0, one other that is no number -1; more of these are read off the operands.
+    A dimension that stays at its index is 0, and one other named dimension -1; further ones are sizes of operands.
     """
     source = call.dims(0)
     target: list[Dim] = [0 if _stays(dim, source[i : i + 1]) else dim for i, dim in enumerate(wanted)]
@@ -136,7 +136,8 @@ def slice_axis(call: Call) -> Term:
 
 
 def _sliced(x: Term, dim: Dim, axis: int, places: slice) -> Term:
-    """Some places of an axis of `x`. No axis is empty in MXNet: one place is one, whatever the length is called."""
+    """Some elements along an axis of `x`. No axis is empty in MXNet, so one index gives one element, even if the length
+    is only a name."""
     first, by = places.start or 0, places.step or 1
     if (first, places.stop, by) == (0, None, 1):
         return x

@@ -38,7 +38,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Symbol:
-    """The graph; `version` is that of the MXNet which wrote it, empty where it is not said."""
+    """The graph; `version` is that of the MXNet which wrote it, empty if not stated."""
 
     nodes: tuple[Node, ...]
     heads: tuple[Edge, ...]
@@ -46,7 +46,7 @@ class Symbol:
 
 
 def read_symbol(path: Path) -> Symbol:
-    """The graph in the file at `path`. Raises FrontendError where that is no symbol.json."""
+    """The graph in the file at `path`. Raises FrontendError if it is no symbol.json."""
     try:
         content = parse_json(read_text(path, FrontendError), f"{path} is no symbol.json of MXNet", FrontendError)
         nodes = tuple(_node(entry) for entry in content["nodes"])

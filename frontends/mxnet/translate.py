@@ -27,10 +27,10 @@ FAMILIES = (elementwise, linear, sequences, shaping)
 """The modules of the converters: importing them fills the table."""
 
 _PARAMETERS = {"Embedding": (1,), "FullyConnected": (1, 2), "LayerNorm": (1, 2)}
-"""The operands that are parameters always."""
+"""The operands that are always parameters."""
 
 _SAME_SHAPE = "elemwise_"
-"""How the operators begin whose operands have one shape, from which MXNet infers the length of a range."""
+"""Prefixes of operators whose operands have one shape, from which MXNet infers the length of a range."""
 
 _SHOWN = 8
 
@@ -62,7 +62,7 @@ class _Translation:
             variables=(node.name for node in symbol.nodes if node.op == VARIABLE),
             operations=(node.name for node in symbol.nodes if node.op != VARIABLE),
         )
-        self.values: list[Tensor | None] = []  # by node; None for a range whose length its reader says
+        self.values: list[Tensor | None] = []  # by node; None for a range whose length its user determines
         self.inputs: list[Variable] = []
         self.heads: set[Tensor] = set()
 
@@ -77,7 +77,7 @@ class _Translation:
         return Model(graph)
 
     def check_variables(self) -> None:
-        """See that every variable has a value or a shape, and that every shape is that of an input."""
+        """Check that every variable has a value or a shape, and that every given shape is of an input."""
         free = {node.name: node for node in self.symbol.nodes if node.op == VARIABLE and node.name not in self.arrays}
         operands = {edge[0] for node in self.symbol.nodes for edge in _parameters(node)}
         parameters = {self.symbol.nodes[index].name for index in operands}
@@ -99,7 +99,7 @@ class _Translation:
             )
 
     def shape(self, node: Node) -> Dims | None:
-        """The shape of an input, as it is given or as the graph says; None where neither does."""
+        """The shape of an input, from the options or the graph; None if neither has it."""
         if node.name in self.shapes:
             return self.shapes[node.name]
         if "__shape__" not in node.attrs:
@@ -125,7 +125,7 @@ class _Translation:
         return self.convert(node, operands)
 
     def operand(self, node: Node, edge: Edge) -> Tensor:
-        """What `node` reads there."""
+        """The operand of `node` at an index."""
         index, output = edge
         if output:
             raise FrontendError(
@@ -149,7 +149,7 @@ class _Translation:
         return self.emitter.build(CONVERTERS[node.op](call), node.name, call.dtype(), origin)
 
     def output(self, edge: Edge) -> Variable:
-        """The output that a head names; it is called as MXNet calls it."""
+        """The output that a head names, with MXNet's name."""
         node = self.symbol.nodes[edge[0]]
         tensor = self.operand(node, edge)
         if tensor in self.heads or tensor.name != output_name(node.name):

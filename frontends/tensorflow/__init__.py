@@ -1,4 +1,4 @@
-"""The frontend `tensorflow`: SavedModels of TensorFlow 1 and 2, by tf2onnx, their weights left where they lie.
+"""The frontend `tensorflow`: SavedModels of TensorFlow 1 and 2, by tf2onnx; the weights stay in their checkpoint.
 
 signature      what goes in and out             graph       calls put in place of functions
 variables      weights out of the graph         checkpoint  where they lie
@@ -24,7 +24,7 @@ class TensorFlow(Frontend):
 
     The graph is converted without its weights; these stay in the checkpoint until the model is saved, and are never in
     memory together. Inputs and outputs have the names of the signature. An unknown first dimension is called `batch`.
-    Nodes keep TensorFlow's names, and their metadata `tensorflow.op` and `tensorflow.node` say what they were.
+    Nodes keep TensorFlow's names, and their metadata `tensorflow.op` and `tensorflow.node` name the original.
     """
 
     name = "tensorflow"

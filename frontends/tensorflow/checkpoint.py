@@ -1,4 +1,4 @@
-"""The variables of a SavedModel where they lie: TensorBundle, TensorFlow's checkpoint format.
+"""The variables of a SavedModel in their file: TensorBundle, TensorFlow's checkpoint format.
 
 `PREFIX.index` is a table of LevelDB: sorted blocks of (name, entry), and an index of the blocks.
 
@@ -20,7 +20,7 @@ from typing import Any
 from onnx import TensorProto
 
 from regraft.errors import ModelError
-from regraft.files.wire import fields, read_varint
+from regraft.files.protobuf import fields, read_varint
 from regraft.ir.weights import Source, Stored, stored_size
 from regraft.pipelines.frontend import FrontendError
 

@@ -1,6 +1,6 @@
 """A signature as an ONNX model: tf2onnx converts the graph, whose variables are inputs, and these become weights.
 
-What tf2onnx leaves of TensorFlow's operators is an error; it only logs them, and calls the conversion a success.
+An operator of TensorFlow that tf2onnx leaves is an error here; tf2onnx only logs it, and reports success.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from .signature import FILE, Port, Signature, read_signature
 from .variables import restored, take_out
 
 OPSET = 18
-"""The newest that tf2onnx writes. In an older one it makes GlobalAveragePool of ReduceMean."""
+"""The newest opset that tf2onnx writes. In older ones it turns ReduceMean into GlobalAveragePool."""
 
 _ADDED = re.compile(r"((_[A-Z]\w*?)?__\d+)+$")
-"""What tf2onnx puts after the name of a node of TensorFlow, for one more node."""
+"""The suffixes of tf2onnx for further nodes of one TensorFlow node."""
 
 
 def convert(folder: Path, values: Mapping[str, Stored], options: ImportOptions) -> Model:
-    """The model of the signature that is asked for.
+    """The model of a signature.
 
     Args:
         values: the variables of the checkpoint by name.
@@ -89,7 +89,7 @@ def _checkpoint_names(restore: str, everything: Nodes, functions: dict[str, Any]
 
 
 def _cut(signature: Signature, everything: Nodes, functions: dict[str, Any]) -> tuple[Nodes, dict[str, str]]:
-    """The nodes between inputs and outputs, and by output the node that gives it: an Identity of its own."""
+    """The nodes between inputs and outputs, and for each output its own Identity node."""
     starts = [port.place.node for port in signature.inputs.values()]
     for key, port in signature.inputs.items():
         if port.place.output or starts.count(port.place.node) > 1:
@@ -108,7 +108,7 @@ def _cut(signature: Signature, everything: Nodes, functions: dict[str, Any]) -> 
 def _to_onnx(
     graph: Any, starts: Mapping[str, str], ends: Mapping[str, str], weights: Mapping[str, str]
 ) -> onnx.ModelProto:
-    """What tf2onnx makes of the graph; weights are inputs, whose names `weights` has by variable."""
+    """The model that tf2onnx makes of the graph; weights are inputs, named in `weights` by variable."""
     renamed = {f"{node}:0": name for node, name in weights.items()}
     renamed.update((f"{node}:0", key) for key, node in starts.items())
     renamed.update((f"{node}:0", key if key not in starts else f"{key}_output") for key, node in ends.items())
@@ -118,7 +118,7 @@ def _to_onnx(
             tf.import_graph_def(graph, name="")
             graph = tf_loader.tf_optimize(inputs, outputs, graph)
         for node in graph.node:
-            if node.op == "VariableV2":  # not before: TensorFlow would allocate what a placeholder can be fed
+            if node.op == "VariableV2":  # only now: TensorFlow would allocate the value of a placeholder
                 node.op = "Placeholder"
                 for name in set(node.attr) - {"dtype", "shape"}:
                     del node.attr[name]
@@ -133,7 +133,7 @@ def _to_onnx(
 
 
 def _check(proto: onnx.ModelProto) -> None:
-    """Raise a FrontendError where tf2onnx left what is not ONNX."""
+    """Raise a FrontendError if tf2onnx left operators that are not ONNX's."""
     graphs = [proto.graph]
     foreign: dict[str, str] = {}
     for graph in graphs:
@@ -151,7 +151,7 @@ def _check(proto: onnx.ModelProto) -> None:
 
 
 def _with_weights(proto: onnx.ModelProto, weights: Mapping[str, Stored], path: Path) -> Model:
-    """The model of `proto`, in which the inputs named like weights become these."""
+    """The model of `proto`, with weights in place of the inputs of their names."""
     large: list[Value | Array] = []
     for info in list(proto.graph.input):
         if info.name in weights:
@@ -166,7 +166,7 @@ def _with_weights(proto: onnx.ModelProto, weights: Mapping[str, Stored], path: P
 
 
 def _describe(model: Model, inputs: Mapping[str, Port], origins: Mapping[str, str]) -> None:
-    """Give inputs their shapes, all values what follows, and nodes the names of TensorFlow's they come from."""
+    """Give inputs their shapes, infer all other shapes, and write the names of TensorFlow's nodes into the metadata."""
     for tensor in model.inputs:
         shape = inputs[tensor.name].shape
         tensor.shape = None if shape is None else list(shape)

@@ -1,4 +1,4 @@
-"""The graph of a signature: calls of functions put in place of their bodies, and nothing but what the outputs need.
+"""The graph of a signature, with function calls inlined and dead nodes removed.
 
 A TF2 model is a graph of calls; TF1's has none. Order that is not data (control inputs) is dropped: the operators of a
 frozen model have no side effects.
@@ -23,7 +23,7 @@ class Place(NamedTuple):
 
     @classmethod
     def of(cls, text: str) -> Place:
-        """What a node names as its input: `name` or `name:output`."""
+        """An input of a node: `name` or `name:output`."""
         node, _, output = text.partition(":")
         return cls(node, int(output or 0))
 
@@ -32,9 +32,8 @@ class Place(NamedTuple):
 
 
 def needed(nodes: Nodes, names: Iterable[str], control: bool = False) -> Nodes:
-    """The named ones of `nodes` and all that they read, in the order of `nodes`.
-
-    With `control` also what has to run before them.
+    """The named nodes among `nodes` and all nodes that they read, in the order of `nodes`. With `control`, also nodes
+    that must run before them.
     """
     pending, found = list(names), set()
     while pending:
@@ -48,13 +47,11 @@ def needed(nodes: Nodes, names: Iterable[str], control: bool = False) -> Nodes:
 
 
 def inline(nodes: Nodes, functions: dict[str, Any]) -> dict[Place, Place]:
-    """Put the bodies of functions in place of their calls in `nodes`, at any depth.
-
-    A node keeps the name that it has in its function, or gets that of the call before it where that name is taken.
-    Returns what stands for the outputs of the calls.
+    """Replace calls in `nodes` by the bodies of their functions, at any depth. A node keeps its name in the function,
+    with the name of the call in front if that is taken. Returns the replacements of the calls' outputs.
     """
     instead: dict[Place, Place] = {}
-    used = set(nodes)  # also by calls that are gone: `instead` knows them by name
+    used = set(nodes)  # also by removed calls: `instead` has them by name
     while calls := [node for node in nodes.values() if node.op in CALLS]:
         for call in calls:
             del nodes[call.name]
@@ -67,7 +64,7 @@ def inline(nodes: Nodes, functions: dict[str, Any]) -> dict[Place, Place]:
 
 
 def resolve(place: Place, instead: dict[Place, Place]) -> Place:
-    """What stands for `place` in the end."""
+    """The final replacement of `place`."""
     while place in instead:
         place = instead[place]
     return place

@@ -1,4 +1,4 @@
-"""Nodes of TensorFlow that conversion puts into the graph."""
+"""Nodes of TensorFlow that the conversion adds to the graph."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ def _of_shape(op: str, port: Port) -> Node:
 
 
 def identity(name: str, source: Place, dtype: int) -> Node:
-    """A node that hands `source` on."""
+    """An Identity of `source`."""
     node = node_def_pb2.NodeDef(name=name, op="Identity", input=[str(source)])
     node.attr["T"].type = dtype
     return node
 
 
 def mend(nodes: Nodes, inputs: Collection[str]) -> None:
-    """Write what tf2onnx does not convert as what it does.
+    """Replace operators that tf2onnx does not convert by ones that it does.
 
         Erfc(x)                                  →  1 − Erf(x)
         PlaceholderWithDefault(x), no input      →  Identity(x)
 
-    Devices and private attributes, which name nodes that may be gone, are dropped.
+    Devices and private attributes, which may name removed nodes, are dropped.
     """
     for node in list(nodes.values()):
         node.device = ""

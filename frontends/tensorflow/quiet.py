@@ -1,4 +1,4 @@
-"""Silence for libraries that write to the terminal from C++, from `logging` and by `print`."""
+"""Silences libraries that write to the terminal from C++, by `logging` and by `print`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LOGGERS = ("tensorflow", "tf2onnx", "absl")
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Nothing that is written to standard output and error inside the block is seen, nor what these libraries log."""
+    """Discard everything written to standard output and error inside the block, and the logs of these libraries."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]

@@ -1,4 +1,4 @@
-"""Which graph of a SavedModel is meant, and what goes in and out of it by name."""
+"""Signatures: the graphs of a SavedModel, with their inputs and outputs by name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Port(NamedTuple):
 
 
 class Signature(NamedTuple):
-    """What a SavedModel offers under one name; inputs in the order of the graph's nodes."""
+    """A signature of a SavedModel; inputs in the order of the graph's nodes."""
 
     name: str
     graph: Any
@@ -34,7 +34,7 @@ class Signature(NamedTuple):
 
 
 def read_signature(folder: Path, options: ImportOptions) -> Signature:
-    """The signature that is asked for: by default `serving_default`, or the only one.
+    """The signature of a name: by default `serving_default`, or the only one.
 
     Raises:
         FrontendError: no SavedModel, no such tag, or no such signature.
@@ -84,7 +84,7 @@ def _port(info: Any) -> Port:
 
 
 def _given(inputs: dict[str, Port], shapes: Mapping[str, Dims], path: Path) -> dict[str, Port]:
-    """The inputs, with the shapes that were asked for; dimensions that nobody knows get names."""
+    """The inputs, with the user's shapes; unknown dimensions get names."""
     for name, dims in shapes.items():
         if name not in inputs:
             raise FrontendError(f"{path}: {UnknownNameError('input', name, inputs)}")

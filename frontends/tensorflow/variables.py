@@ -1,11 +1,11 @@
-"""Variables by value: every one a VariableV2 that is read as a tensor, and the name in the checkpoint of each.
+"""Variables by value: each becomes a VariableV2 that is read as a tensor; and their names in the checkpoint.
 
     Variable, VarHandleOp                 →  VariableV2
     ReadVariableOp                        →  Identity
     ResourceGather, ResourceGatherNd      →  GatherV2, GatherNd
 
-Which variable is which in the checkpoint, the graph that restores them says: RestoreV2 gives values by name, and Assign
-puts them into variables.
+The graph that restores variables maps them to names in the checkpoint: RestoreV2 reads values by name, and Assign puts
+them into variables.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ VARIABLES = ("Variable", "VariableV2", "VarHandleOp")
 _ASSIGN = ("Assign", "AssignVariableOp")
 _GATHERS = {"ResourceGather": "GatherV2", "ResourceGatherNd": "GatherNd"}
 _DECIDING = (3, 4, 5, 6, 9, 10)
-"""Data types of variables that may say shapes or choose branches: integers and truths. Large ones do not."""
+"""Data types of variables that may determine shapes or choose branches: integers and booleans. Large ones do not."""
 
 
 def restored(nodes: Nodes) -> dict[str, str]:
@@ -50,7 +50,7 @@ def take_out(nodes: Nodes, names: Mapping[str, str], values: Mapping[str, Stored
         values: what the checkpoint holds.
 
     Raises:
-        FrontendError: a variable has no value in the checkpoint, or is used in a way that is not known.
+        FrontendError: a variable has no value in the checkpoint, or is used in an unknown way.
     """
     variables = [name for name, node in nodes.items() if node.op in VARIABLES]
     missing = sorted(name for name in variables if names.get(name, name) not in values)
@@ -72,7 +72,7 @@ def take_out(nodes: Nodes, names: Mapping[str, str], values: Mapping[str, Stored
 
 
 def _source(text: str, nodes: Nodes) -> Place:
-    """What an input is, through nodes that hand it on."""
+    """The source of an input, through nodes that forward it."""
     place = Place.of(text)
     while nodes[place.node].op == "Identity":
         place = Place.of(nodes[place.node].input[0])
@@ -109,7 +109,7 @@ def _gather(node: Node, nodes: Nodes) -> None:
 
 
 def _fill(node: Node, value: Stored) -> bool:
-    """Make a variable a VariableV2, or a constant where its value may decide; whether the former."""
+    """Make a variable a VariableV2, or a constant if its value may decide something. Returns whether the former."""
     dtype = next(code for code, onnx in DTYPES.items() if onnx == value.header.data_type)
     if dtype in _DECIDING and value.nbytes < LARGE:
         node.CopyFrom(constant(node.name, value.load(), dtype))

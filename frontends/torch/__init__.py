@@ -70,13 +70,13 @@ def from_module(
 ) -> Model:
     """The ONNX model of an `nn.Module`, checked in ONNX Runtime against the module itself.
 
-    The weights keep the module's names; each node's metadata says where it came from. The module is left as it was.
+    The weights keep the module's names; each node's metadata says where it came from. The module is not changed.
 
     Args:
         example_inputs: tensors by the names of the parameters of `forward`, or in their order.
         axes: names of the dynamic dimensions by input, `{"x": {0: "batch"}}`; others are fixed.
         exporter: "dynamo" or "torchscript".
-        opset: of the result, as near as the exporter writes; converted by `convert-opset` from there.
+        opset: of the result; the exporter writes the nearest one that it can, and `convert-opset` converts that.
         more_examples: inputs of other sizes that the result is checked on too.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a file of torch is, read off its first bytes and its list of contents; nothing is unpickled."""
+"""The kind of a file of torch, by its first bytes and its list of contents; nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 
 
 def kind_of(path: Path) -> Kind | None:
-    """What the file is; None where torch wrote nothing like it."""
+    """The kind of the file; None if torch did not write it."""
     start = first_bytes(path, 4)
     if start[:1] == _PICKLE:
         return "pickle" if path.suffix in SUFFIXES else None

@@ -1,4 +1,4 @@
-"""The way through torch's exporters: export, hold against torch's own output, load."""
+"""Runs torch's exporters: export, compare with torch's own output, load."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Tensors = Mapping[str, Any]
 Axes = Mapping[str, Mapping[int, str]]
 
 OPSETS = {"dynamo": range(18, 24), "torchscript": range(11, 21)}
-"""What each exporter writes."""
+"""The opsets that each exporter writes."""
 
 OPSET = 20
 TOLERANCE = precision(rtol=1e-4, atol=1e-4)
@@ -40,7 +40,7 @@ def export_module(
     Args:
         examples: inputs by the names of the module's parameters; the first is exported, the result is checked on all.
         axes: the names of dynamic dimensions, by input.
-        forward: what is exported in place of the module's own `forward`, and must compute the same.
+        forward: exported in place of the module's own `forward`; must compute the same.
 
     Raises:
         FrontendError: the module does not take the examples, the exporter refuses it, or ONNX Runtime gives other
@@ -95,7 +95,7 @@ def export_module(
 
 
 def export_program(program: Any, opset: int | None = None) -> Model:
-    """The ONNX model of a `torch.export.ExportedProgram`, its inputs called what the program calls them.
+    """The ONNX model of a `torch.export.ExportedProgram`, with the program's names for its inputs.
 
     Raises:
         FrontendError: it has no example inputs, or as for `export_module`.
@@ -126,7 +126,7 @@ def export_program(program: Any, opset: int | None = None) -> Model:
 
 
 def named_outputs(value: Any, name: str = "output") -> dict[str, Any]:
-    """The tensors in what a module gives, by name: keys of a mapping, numbers of a sequence; None is left out."""
+    """The tensors in a module's result, by name: keys of a mapping, indices of a sequence; None is left out."""
     import torch
 
     if value is None:
@@ -145,7 +145,7 @@ def named_outputs(value: Any, name: str = "output") -> dict[str, Any]:
 def _checked(
     write: Callable[[Path], None], examples: Sequence[Tensors], expected: Sequence[Tensors], what: str
 ) -> Model:
-    """Export to a file that is gone when this returns: the model holds it open."""
+    """Export to a temporary file, which is unlinked when this returns; the model keeps it open."""
     import torch
 
     with TemporaryDirectory(prefix="regraft-torch-") as folder:
@@ -154,7 +154,7 @@ def _checked(
             write(path)
         except ModuleNotFoundError:
             raise
-        except Exception as error:  # the exporters pass on whatever the module's code raises
+        except Exception as error:  # the exporters let any exception of the module's code through
             raise FrontendError(f"torch's exporter refuses {what}: {reason(error)}") from error
         session = Session(path)
         for example, outputs in zip(examples, expected, strict=True):
@@ -184,7 +184,7 @@ def _check_precision(what: str, *tensors: Any) -> None:
 
 
 def _output_axes(examples: Sequence[Tensors], expected: Sequence[Tensors], axes: Axes) -> dict[str, dict[int, str]]:
-    """The names of the outputs' dimensions: each is that of the inputs which grows as it does."""
+    """The names of the outputs' dimensions: each has the name of the input dimension that grows like it."""
     sizes = {
         tuple(example[name].shape[axis] for example in examples): dim
         for name, dims in axes.items()
@@ -220,7 +220,7 @@ def _inference(module: Any) -> Iterator[None]:
 
 @contextmanager
 def _calling(module: Any, function: Callable[..., Any]) -> Iterator[None]:
-    """The module with another `forward`: a module around it would put its name before those of the weights."""
+    """The module with another `forward`: a wrapper module would add a prefix to the names of the weights."""
     own = vars(module).get("forward")
     module.forward = function
     try:

@@ -1,4 +1,4 @@
-"""Calls into torch: without what it prints, and what went wrong in a line."""
+"""Calls into torch: silenced, and with errors in one line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from io import StringIO
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without what torch and the modules that are traced warn of and print: what counts is the check."""
+    """Discard warnings and prints of torch and the traced modules: the check of the result decides."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     printed = StringIO()
@@ -24,7 +24,7 @@ def quiet() -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """The first line of what was wrong at first."""
+    """The first line of the first error in a chain."""
     while error.__cause__ is not None:
         error = error.__cause__
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

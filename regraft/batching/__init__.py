@@ -1,1 +1,1 @@
-"""Requests of any size, run together: what a batch is made of, which requests share one, and a queue of them."""
+"""Requests of any size, run together: making batches of them, choosing which share one, and a queue."""

@@ -1,4 +1,5 @@
-"""Which way is the fastest for these lengths on this machine: the formula leaves a few, a short measurement decides."""
+"""Which way is the fastest for these lengths on this machine: a formula leaves a few, and a short measurement
+decides."""
 
 from __future__ import annotations
 
@@ -19,11 +20,11 @@ ENOUGH, SECONDS = 6144, 1.5
 
 @dataclass(frozen=True)
 class Choice:
-    """A way, and what it was expected and found to take.
+    """A way, with its predicted and its measured time.
 
     Attributes:
         predicted: seconds of a sequence, by the formula.
-        measured: the same by the clock, the median of some rounds; None of those that the formula left out.
+        measured: the same by the clock, the median of some rounds; None for ways that the formula left out.
     """
 
     way: Way
@@ -35,9 +36,9 @@ def choose(ways: Sequence[Way], rows: Sequence[Row], *, few: int = FEW, rounds: 
     """The ways, the best one first, those that were measured before those that were not.
 
     Args:
-        rows: sequences such as are to come, as they come; they are run `rounds` times in each way that is measured,
-            over and over until they are `ENOUGH`, or take `SECONDS`.
-        few: ways that are measured.
+        rows: sequences like those to expect, in their order. Each measured way runs them `rounds` times, repeated until
+            they make `ENOUGH` tokens or take `SECONDS`.
+        few: how many ways are measured.
     """
     rows = [*rows] * -(-ENOUGH // max(sum(row.length for row in rows), 1))
     costs = calibrate(ways, rows)
@@ -55,12 +56,12 @@ def choose(ways: Sequence[Way], rows: Sequence[Row], *, few: int = FEW, rounds: 
 
 
 def calibrate(ways: Sequence[Way], rows: Sequence[Row]) -> dict[Run, Cost]:
-    """What calls of each model cost, by a few calls of a few of the rows."""
+    """The cost of calls of each model, by a few calls with a few of the rows."""
     return {run: _calibrated(way, rows) for run, way in {way.run: way for way in ways}.items()}
 
 
 def predict(ways: Sequence[Way], costs: Mapping[Run, Cost], rows: Sequence[Row]) -> dict[Way, float]:
-    """Seconds of all rows in each way."""
+    """Seconds that each way takes for all rows."""
     return {
         way: sum(costs[way.run].seconds(way.work([rows[i] for i in group])) for group in way.groups(rows))
         for way in ways

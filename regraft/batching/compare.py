@@ -1,4 +1,4 @@
-"""Ways held beside each other: how fast each is, how long a request waits, and how far its answers are off."""
+"""Compares ways: how fast each is, how long a request waits, and how large the errors of its answers are."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from regraft.ir.weights import Array
 from regraft.pipelines.progress import Quiet
 
 BUSY = 0.8
-"""Of the sequences a second that a way manages, the share that comes while waiting times are measured."""
+"""The load while waiting times are measured, as a share of the throughput of the way."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,16 @@ class Latency:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a way showed.
+    """The measurements of a way.
 
     Attributes:
-        calls: that it made.
+        calls: how many it made.
         seconds: of all sequences, the median of some rounds.
         throughput: sequences a second.
-        latency: where requests come by chance, and wait for company.
+        latency: of requests that arrive at random and wait for others.
         errors: by output, the mean absolute difference from a sequence run alone, over its tokens.
-        worst: the sequence that differs most, and the most that a number of it does.
-        samples: by sequence, the most that a number of it differs.
+        worst: the sequence that differs most, and its largest difference.
+        samples: by sequence, the largest difference.
     """
 
     way: Way
@@ -58,8 +58,8 @@ def compare(
     """Run all rows in each way, in turns, `rounds` times.
 
     Args:
-        alone: what each row gets when it is run alone, by the model as it was.
-        shown: is told which way is run.
+        alone: the answer to each row, run alone, by the original model.
+        shown: called with the way that runs next.
     """
     seconds: list[list[float]] = [[] for _ in ways]
     first: list[Measured] = []
@@ -76,14 +76,14 @@ def compare(
 
 
 def with_latency(one: Measured, requests: Sequence[Arrays], *, timeout: float, seconds: float, seed: int) -> Measured:
-    """The same with what requests wait: they come by chance, at `BUSY` of what the way manages.
+    """The same with latencies: requests arrive at random, at `BUSY` of the throughput of the way.
 
-    A way that has to know all sequences beforehand stays without.
+    A way that has to know all sequences beforehand gets none.
 
     Args:
         requests: of one sequence each.
-        timeout: seconds that one waits for others.
-        seconds: in which they come.
+        timeout: seconds for which one waits for others.
+        seconds: in which they arrive.
     """
     if not one.way.policy.is_online:
         return one

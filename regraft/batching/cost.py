@@ -1,11 +1,12 @@
-"""What a call costs, by a formula that a few calls calibrate.
+"""The cost of a call, by a formula that a few calls calibrate.
 
-A layer of width H takes 4nH(6H + n) operations for a row of n tokens: what works token by token grows with n, scores of
+A layer of width H takes 4nH(6H + n) operations for a row of n tokens: work on single tokens grows with n, scores of
 attention with n². A call takes
 
     seconds = fixed + token · tokens + square · squares + sequence · sequences
 
-where `squares` are the sums of squares of the rows that attention sees, and the last is what a loop takes a turn.
+where `squares` are the sums of squares of the rows that attention sees, and `sequence` is the time that a loop takes
+for one turn.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from regraft.ir.weights import Array
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of each thing that a call does."""
+    """Seconds of each part of a call."""
 
     fixed: float
     token: float
@@ -30,7 +31,7 @@ class Cost:
 
     @classmethod
     def fit(cls, works: Sequence[Array], seconds: Sequence[float]) -> Cost:
-        """What comes nearest to measured calls, in parts of what each took; nothing takes less than no time.
+        """The best fit to measured calls, by relative error; no term is negative.
 
         Args:
             works: of each call; see `work`.
@@ -46,16 +47,16 @@ class Cost:
         return cls(*found.tolist())
 
     def seconds(self, done: Array) -> float:
-        """Of a call that does this work."""
+        """The seconds of a call that does this work."""
         return float(np.array([self.fixed, self.token, self.square, self.sequence]) @ done)
 
 
 def work(form: Form, lengths: Sequence[int], width: int = 0) -> Array:
-    """What a call does: 1, tokens, squares, sequences.
+    """The work of a call: 1, tokens, squares, sequences.
 
     Args:
         lengths: of its sequences.
-        width: tokens that they are padded to at the least.
+        width: the least number of tokens that they are padded to.
     """
     count, longest, total = len(lengths), max(*lengths, width, 0), sum(lengths)
     if form.packed is not None:
@@ -64,6 +65,6 @@ def work(form: Form, lengths: Sequence[int], width: int = 0) -> Array:
         return np.array([1, rows * tokens, rows * tokens**2 if form.packing == "segments" else apart, rows])
     if form.packing is None:
         return np.array([1, count * longest, count * longest**2, count])
-    apart = sum(n * n for n in lengths)  # what buckets pad is not known here
+    apart = sum(n * n for n in lengths)  # the padding of buckets is not known here
     squares = {"segments": total**2, "gather": count * longest**2, "bucket": apart, "loop": apart}
     return np.array([1, total, squares[form.packing], count])

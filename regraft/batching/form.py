@@ -1,4 +1,4 @@
-"""What a model takes and gives, sequence by sequence: requests are taken apart, put into batches, and answered.
+"""The inputs and outputs of a model by sequence: requests are split into rows, put into batches, and answered.
 
 request [b, S, ..]  →  b rows, each without its padding  →  batch [B, longest, ..]  →  rows  →  answer [b, S, ..]
 """
@@ -25,7 +25,7 @@ Arrays = Mapping[str, Array]
 
 
 class RequestError(RegraftError):
-    """A request that the model does not take."""
+    """A request that does not fit the model's inputs."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Row:
     """One sequence of a request.
 
     Attributes:
-        inputs: by name, without the axis of sequences, and without tokens behind the last that is shown.
-        length: its tokens, from the first to the last that is shown; 1 where the model has no axis of tokens.
-        alike: what rows of a call have in common: the sizes that nothing pads.
+        inputs: by name, without the axis of sequences, and without the tokens after the last that the mask shows.
+        length: its tokens, from the first to the last that the mask shows; 1 where the model has no axis of tokens.
+        alike: the sizes that nothing pads, which the rows of a call have in common.
     """
 
     inputs: dict[str, Array]
@@ -48,11 +48,11 @@ class Form:
     """How a model's inputs and outputs hold sequences.
 
     Attributes:
-        inputs, outputs: what it takes and gives.
-        batch: what the axis of sequences is called, or its size where that is fixed.
-        sequence: the same of tokens; None where there is no such axis.
-        mask: the input that says which tokens are there; see `shown_tokens`. None where none does: then rows of unlike
-            lengths are not put into one batch.
+        inputs, outputs: of the model.
+        batch: the name of the axis of sequences, or its size where that is fixed.
+        sequence: the same for the axis of tokens; None where there is none.
+        mask: the input that says which tokens are there; see `shown_tokens`. None if there is none: then rows of
+            different lengths do not share a batch.
         packed: the fixed shape of a packed model.
         packing: how attention keeps sequences apart in a packed model.
         together: whether several requests may share a batch.
@@ -69,7 +69,7 @@ class Form:
 
     @classmethod
     def of(cls, model: Model) -> Form:
-        """Of a model, be it split or whole."""
+        """The form of a model, split or not."""
         inputs = tuple(Port.of_variable(v) for v in model.inputs if v.default is None)
         outputs = _outputs(model)
         dims = [port.shape for port in inputs]
@@ -88,12 +88,12 @@ class Form:
 
     @property
     def ragged(self) -> bool:
-        """Whether the device takes the tokens of all sequences in one row, as many as they are."""
+        """Whether the device takes the tokens of all sequences in one row, of any length."""
         return self.packing is not None and self.packed is None
 
     @property
     def most(self) -> int | None:
-        """Sequences in a batch at the most; None: any number."""
+        """The largest number of sequences in a batch; None: any number."""
         fixed = self.batch if isinstance(self.batch, int) else None
         return self.packed.sequences if self.packed is not None else fixed
 
@@ -118,7 +118,7 @@ class Form:
         ]
 
     def places(self, batch: Arrays) -> int:
-        """Tokens that are computed for a batch, padding among them; sequences where there are no tokens."""
+        """Tokens that are computed for a batch, padding included; sequences where there are no tokens."""
         if not self.together:
             return 1
         if self.packed is not None:
@@ -130,7 +130,7 @@ class Form:
         """A batch of rows, padded with zeros to the longest; to all of its sequences where their number is fixed.
 
         Args:
-            width: tokens to pad to at the least.
+            width: the least number of tokens to pad to.
         """
         if not self.together:
             return dict(rows[0].inputs)
@@ -147,17 +147,17 @@ class Form:
         return made
 
     def _least(self, port: Port, width: int) -> tuple[int, ...]:
-        """The sizes that a row of an input has in a batch at the least."""
+        """The least sizes of a row of an input in a batch."""
         return tuple(width if one else 0 for one in self._padded[port.name])
 
     def parted(self, outputs: Arrays, rows: Sequence[Row]) -> list[dict[str, Array]]:
-        """What a batch gave for each of its rows."""
+        """The part of a batch's outputs for each of its rows."""
         if not self.together:
             return [dict(outputs)]
         return [{name: value[i] for name, value in outputs.items()} for i in range(len(rows))]
 
     def answer(self, request: Arrays, parts: Sequence[Arrays]) -> dict[str, Array]:
-        """What a request gets for its rows, in its own sizes; 0 behind the tokens that were run."""
+        """The outputs of a request from those of its rows, in its own sizes; 0 after the tokens that were run."""
         if not self.together:
             return dict(parts[0])
         width = self._width(request) if isinstance(self.sequence, str) else 0
@@ -176,7 +176,7 @@ class Form:
         return made
 
     def _checked(self, request: Arrays) -> dict[str, Array]:
-        """A request's arrays; those that have an axis of sequences have as many of them."""
+        """The arrays of a request; all that have an axis of sequences have the same number of them."""
         known = {port.name: port for port in self.inputs}
         if unknown := [name for name in request if name not in known]:
             raise RequestError(f"no input named '{unknown[0]}'; known: {', '.join(known)}")
@@ -214,7 +214,7 @@ class Form:
         )
 
     def _check_fits(self, arrays: Arrays, count: int) -> None:
-        """Raise RequestError where a packed model has no place for a sequence."""
+        """Raise RequestError where a sequence is too long for a packed model."""
         shape = self.packed
         if shape is None or shape.mask not in arrays:
             return
@@ -223,7 +223,7 @@ class Form:
                 raise RequestError(f"sequence {i} of the request does not fit the packed model: {misfit}")
 
     def _width(self, arrays: Arrays) -> int:
-        """The tokens of a request's sequences, padding among them."""
+        """The tokens of a request's sequences, padding included."""
         return int(np.shape(arrays[self._wide])[1])
 
     @cached_property
@@ -233,7 +233,7 @@ class Form:
 
     @cached_property
     def _padded(self) -> dict[str, list[bool]]:
-        """Of each input, which axes of a row are as long as its request's sequences."""
+        """For each input, the axes of a row that are as long as the request's sequences."""
         return {
             port.name: [isinstance(dim, str) and dim == self.sequence for dim in (port.shape or ())[1:]]
             for port in self.inputs
@@ -260,7 +260,7 @@ def _is_of_tokens(port: Port, kind: str) -> bool:
 
 
 def _outputs(model: Model) -> tuple[Port, ...]:
-    """What a model gives, with the names of dimensions that follow from those of its inputs."""
+    """The outputs of a model, with dimensions named after those of its inputs that they follow from."""
     declared = tuple(map(Port.of_variable, model.outputs))
     if model.host is not None:
         return declared

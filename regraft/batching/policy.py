@@ -1,4 +1,4 @@
-"""Which sequences share a call: a policy makes groups of the rows that wait."""
+"""Which sequences share a call: a policy groups the waiting rows."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from regraft.packers.limits import Array, Limits, Packing
 
 
 class Policy(Protocol):
-    """Puts rows that wait into calls."""
+    """Puts waiting rows into calls."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def is_online(self) -> bool:
-        """Whether it does well with rows that come one by one."""
+        """Whether it suits rows that arrive one by one."""
 
     def groups(self, lengths: Sequence[int]) -> list[list[int]]:
-        """The numbers of the rows of each call, in the order in which calls are to be made.
+        """The indices of the rows of each call, in the order of the calls.
 
         Args:
-            lengths: tokens of each row, in the order in which they came.
+            lengths: tokens of each row, in the order of arrival.
         """
 
     def is_full(self, lengths: Sequence[int]) -> bool:
-        """Whether rows that wait fill a call, so that waiting longer gains nothing."""
+        """Whether the waiting rows fill a call, so that waiting longer gains nothing."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,11 @@ class Padded:
 
 @dataclass(frozen=True)
 class ByTokens:
-    """As many rows as have a number of tokens together; what one call of a packed model holds.
+    """Rows up to a total number of tokens, which is what one call of a packed model holds.
 
     Attributes:
         tokens: of a call; a longer row has a call of its own.
-        rows: of a call at the most; None: any number.
+        rows: the largest number in a call; None: any number.
         ordered: whether rows of like lengths are put together.
     """
 
@@ -127,14 +127,14 @@ class Fixed:
 
 
 def check_policy(policy: Policy, form: Form) -> None:
-    """Raise RegraftError where a policy puts more rows into a call than the model takes."""
+    """Raise RegraftError if a policy puts more rows into a call than the model takes."""
     most = form.most
     if most is not None and any(len(group) > most for group in policy.groups([1] * (most + 1))):
         raise RegraftError(f"the model takes {most} sequences at a time, and '{policy.name}' puts more into a call")
 
 
 def default_policy(model: Model, form: Form) -> Policy:
-    """What suits a model of which nothing has been measured."""
+    """The policy for a model without measurements."""
     if not form.together:
         return Padded(1)
     if form.packed is not None:

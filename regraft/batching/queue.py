@@ -1,6 +1,6 @@
-"""Rows of many requests share calls: a request is taken apart, its rows wait for company, and its caller gets a future.
+"""Rows of many requests share calls: a request is split into rows, these wait for others, and its caller gets a future.
 
-submit → rows wait → a worker takes a group of them → one call → what each row gets → the futures of whoever asked
+submit → rows wait → a worker takes a group of them → one call → the outputs of each row → the futures of the callers
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from regraft.ir.weights import Array
 from regraft.packers.limits import PackingError
 
 AHEAD = 512
-"""Rows that a policy is shown at a time: what it takes grows with them."""
+"""Rows that a policy sees at a time: its time grows with them."""
 
 
 class Overloaded(RegraftError):
-    """As many rows wait as may."""
+    """The queue is full."""
 
 
 class DeadlineExceeded(RegraftError):
-    """The time that a request had was over before all of it was begun."""
+    """The deadline of a request passed before all of its rows were started."""
 
 
 class Closed(RegraftError):
@@ -37,13 +37,13 @@ class Closed(RegraftError):
 
 @dataclass(frozen=True)
 class Call:
-    """What a call was.
+    """A finished call.
 
     Attributes:
-        waited: seconds that each of its rows has waited.
+        waited: seconds for which each of its rows has waited.
         tokens: of its rows.
-        places: tokens that were computed for them, padding among them.
-        seconds: that it took.
+        places: tokens that were computed for them, padding included.
+        seconds: its duration.
     """
 
     waited: list[float]
@@ -54,7 +54,7 @@ class Call:
 
 @dataclass(eq=False)
 class _Request:
-    """What a caller asked, and how much of the answer is there."""
+    """A request of a caller, and the part of the answer that is there."""
 
     arrays: Arrays
     future: Future[dict[str, Array]]
@@ -69,7 +69,7 @@ class _Request:
 
 @dataclass(eq=False)
 class _Waiting:
-    """A row that waits: since when, and until when at the most."""
+    """A row that waits, with the time of its arrival and the latest time to start it."""
 
     request: _Request
     number: int
@@ -81,18 +81,18 @@ class _Waiting:
 class Queue:
     """Puts the rows of requests into calls, and answers each request as if it were run alone.
 
-    A worker that is free begins a group of rows when the policy finds it full, or when one of them has waited long
-    enough: `timeout`, or half of the time to its deadline. Where a call fails, each of its requests is run again
-    alone, and the error goes to those that fail again. A context manager, which drains it at the end.
+    A free worker starts a group of rows when the policy finds it full, or when one of them has waited long enough:
+    `timeout`, or half of the time to its deadline. If a call fails, each of its requests runs again alone, and those
+    that fail again get the error. As a context manager it drains at the end.
 
     Args:
-        run: a call: a batch's inputs by name to its outputs, as `Session.run`; called from several threads.
+        run: computes the outputs of a batch from its inputs, by name, as `Session.run`; called from several threads.
         form: how the model's inputs and outputs hold sequences.
         policy: which rows share a call.
-        timeout: seconds that a row waits for others while a worker is free; 0: none.
-        most_queued: rows that may wait.
-        instances: calls at a time, a thread each.
-        listener: is told of every call, in the thread that made it; it must not raise.
+        timeout: seconds for which a row waits for others while a worker is free.
+        most_queued: how many rows may wait.
+        instances: calls at a time, each in a thread.
+        listener: called with every finished call, in the thread that made it; it must not raise.
 
     Raises:
         RegraftError: the policy puts more rows into a call than the model takes.
@@ -125,11 +125,11 @@ class Queue:
         return len(self._waiting)
 
     def submit(self, request: Arrays, deadline: float | None = None) -> Future[dict[str, Array]]:
-        """The answer to come; whoever cancels it gives up the rows that have not been begun.
+        """Queue a request. Cancelling the future drops the rows that have not started.
 
         Args:
             request: the model's inputs by name, of one sequence or several; they are read until the answer is there.
-            deadline: by `time.monotonic`; what has not been begun then is not begun.
+            deadline: by `time.monotonic`; rows that have not started by then never start.
 
         Returns:
             A future of the model's outputs by name, in the sizes of the request. It raises DeadlineExceeded, Closed
@@ -160,11 +160,11 @@ class Queue:
         return asked.future
 
     def close(self, drain: bool = True, timeout: float | None = None) -> None:
-        """Take no more requests, and end the threads; calls that have been begun are always finished.
+        """Take no more requests, and end the threads; calls that have started are always finished.
 
         Args:
-            drain: answer what was accepted; else it gets Closed.
-            timeout: seconds after which draining ends, and what waits still gets Closed.
+            drain: answer accepted requests; else they get Closed.
+            timeout: seconds after which draining ends, and requests that still wait get Closed.
         """
         end = math.inf if timeout is None else monotonic() + timeout
         with self._changed:
@@ -194,7 +194,7 @@ class Queue:
                 self._call(rows)
 
     def _take(self) -> tuple[list[_Waiting], list[_Request]] | None:
-        """The rows of the next call, or else requests that nobody waits for; None where no more are to come."""
+        """The rows of the next call, or requests that nobody waits for any more; None when the queue has ended."""
         with self._changed:
             while True:
                 now = monotonic()
@@ -212,7 +212,7 @@ class Queue:
                 self._changed.wait(min(one.until for one in rows) - now if rows else None)
 
     def _group(self, rows: Sequence[_Waiting], now: float) -> list[int]:
-        """The numbers of the rows to be run now; none where waiting may bring more."""
+        """The indices of the rows to run now; none if it is better to wait for more."""
         if not rows:
             return []
         first = min(range(len(rows)), key=lambda i: rows[i].until)
@@ -227,7 +227,7 @@ class Queue:
     def _call(self, rows: Sequence[_Waiting]) -> None:
         try:
             parts = self._parts([one.row for one in rows], [one.since for one in rows])
-        except Exception as error:  # whatever it is, it is the caller's to know
+        except Exception as error:  # of any kind: the caller gets it
             requests = dict.fromkeys(one.request for one in rows)
             if len(requests) == 1:
                 self._settle(rows[0].request, error)
@@ -244,7 +244,7 @@ class Queue:
             self._answer(request)
 
     def _parts(self, rows: list[Row], since: list[float]) -> list[dict[str, Array]]:
-        """What one call gives for each row."""
+        """Run one call. Returns the outputs of each row."""
         batch, started = self._form.joined(rows), monotonic()
         parts = self._form.parted(self._run(batch), rows)
         ended = monotonic()

@@ -1,4 +1,4 @@
-"""The ways in which sequences of unlike lengths can be run: which model, and which of them share a call."""
+"""The ways to run sequences of different lengths: which model, and which sequences share a call."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from regraft.packers.arrival import first_fit, next_fit
 from regraft.packers.histogram import first_fit_decreasing
 
 Run = Callable[[dict[str, Array]], dict[str, Array]]
-"""A call: a batch's inputs by name to its outputs, as `Session.run`."""
+"""Computes the outputs of a batch from its inputs, by name, as `Session.run`."""
 
 CALLS = (256, 512, 1024, 2048)
-"""Tokens of a call of a packed model, of which the best is looked for."""
+"""Candidates for the tokens of a call of a packed model."""
 
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """A model that is run, and a policy of its calls.
+    """A model, and the policy of its calls.
 
     Attributes:
-        model: what it is, as users read it; empty where there is only one.
-        width: tokens that rows are padded to at the least.
+        model: its name for users; empty where there is only one.
+        width: the least number of tokens that rows are padded to.
     """
 
     model: str
@@ -44,11 +44,11 @@ class Way:
         return self.policy.groups([row.length for row in rows])
 
     def call(self, rows: Sequence[Row]) -> list[dict[str, Array]]:
-        """What each of the rows of one call gets."""
+        """The outputs of each of the rows of one call."""
         return self.form.parted(self.run(self.form.joined(rows, self.width)), rows)
 
     def work(self, rows: Sequence[Row]) -> Array:
-        """What one call does; see `cost.work`."""
+        """The work of one call; see `cost.work`."""
         return work(self.form, [row.length for row in rows], self.width)
 
 
@@ -56,7 +56,7 @@ def find_ways(model: str, form: Form, run: Run, *, batch: int, longest: int) -> 
     """The ways of one model.
 
     Args:
-        batch: rows of a call, where nothing else says how many.
+        batch: rows of a call, where the model does not fix them.
         longest: tokens of the longest sequence.
     """
     if not form.together:
@@ -69,7 +69,7 @@ def find_ways(model: str, form: Form, run: Run, *, batch: int, longest: int) -> 
     if form.packing is None:
         batches = [Padded(batch), Padded(batch, ordered=True), Padded(1)]
         return [Way(model, form, run, policy) for policy in batches]
-    ordered = form.packing == "gather"  # what it pads attention to is the longest of a call
+    ordered = form.packing == "gather"  # attention pads to the longest row of a call
     sizes = [tokens for tokens in CALLS if tokens >= longest] or [longest]
     policies: list[Policy] = [*(ByTokens(tokens, ordered=ordered) for tokens in sizes), Padded(1)]
     return [Way(model, form, run, policy) for policy in policies]

@@ -2,8 +2,8 @@
 
 stages/01-layer.0/model.onnx     the stage, complete
 stages/01-layer.0/weights/       each weight as the graph has it, and transposed where it is a matrix
-stages/01-layer.0/inputs.npz     golden vectors: what the stage is given
-stages/01-layer.0/outputs.npz    and what it makes of that
+stages/01-layer.0/inputs.npz     golden vectors: the inputs of the stage
+stages/01-layer.0/outputs.npz    and its outputs
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def write_stages(model: Model, folder: Path, inputs: Mapping[str, Any]) -> dict[
     """Write the stages of `model`, which has been split, into `folder / "stages"`.
 
     Args:
-        inputs: for the golden vectors: what the graph takes, by name; of a model with a host, what the device is fed.
+        inputs: for the golden vectors: the graph's inputs, by name; the device's, if the model has a host.
 
     Returns:
-        What the manifest says of them, paths relative to `folder`. Of every stage its inputs and where each comes from,
+        The manifest's entries, with paths relative to `folder`: for each stage its inputs and where each comes from,
         its outputs and where each goes, multiply-accumulates and bytes at the shapes of `inputs`, operators, weights.
 
     Raises:

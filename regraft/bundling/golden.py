@@ -1,4 +1,4 @@
-"""Golden vectors: inputs, what the device is fed for them, and the outputs of the model before it was rewritten."""
+"""Golden vectors: inputs, the device's inputs for them, and the outputs of the model before it was rewritten."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ class Golden:
     """Arrays by name.
 
     Attributes:
-        inputs: the caller's.
-        device_inputs: what the host makes of them.
-        outputs: of the original model; those that the rewritten one has, and what that one gives for hidden tokens.
+        inputs: of the caller.
+        device_inputs: what the host computes from these.
+        outputs: of the original model, as far as the rewritten one has them; at hidden tokens those of the rewritten
+            one.
         contract: of the pipeline.
-        drift: of what the rewritten model gives, held against it.
+        drift: of the rewritten model's outputs against these.
     """
 
     inputs: dict[str, Any]
@@ -45,7 +46,7 @@ class Golden:
     drift: Drift
 
     def write(self, folder: Path) -> dict[str, str]:
-        """Write the arrays into `folder`; the files by what they hold. bfloat16 and its kin become float32."""
+        """Write the arrays into `folder`. Returns the files by content. bfloat16 and similar dtypes become float32."""
         (folder / "golden").mkdir()
         for what, name in FILES.items():
             save_vectors(folder / name, getattr(self, what))
@@ -79,14 +80,14 @@ def make_golden(original: Model, model: Model, contract: Contract, given: Given 
     drift = reference.hold(model, [found], contract)
     if not drift.passed:
         raise VerificationError(f"the rewritten model breaks its contract {contract}: {drift.failures[0]}")
-    if HIDDEN in contract.assumes:  # nobody is to be held to what was never meant
+    if HIDDEN in contract.assumes:  # elements without meaning are not checked later
         arrays = {name: value for name, value in outputs.items() if isinstance(value, np.ndarray)}
         outputs |= {name: with_hidden(value, found[name], reference.hides(0, name)) for name, value in arrays.items()}
     return Golden(made.inputs, session.device_inputs(made.inputs), outputs, contract, drift)
 
 
 def _check_chance(model: Model, outputs: Mapping[str, Any], again: Callable[[], Mapping[str, Any]]) -> None:
-    """Raise VerificationError where `again` gives other outputs: vectors of a random model hold for one run."""
+    """Raise VerificationError where `again` differs: vectors of a random model are true for one run only."""
     random = next((node for node in model.nodes() if draws(node)), None)
     if random is None:
         return

@@ -26,7 +26,7 @@ def write_weights(model: Model, folder: Path, place: str) -> list[dict[str, Any]
         place: the folder for them, which is there, relative to `folder`.
 
     Returns:
-        Of each its name, files, dtype, shape and bytes, and the nodes that read it.
+        For each its name, files, dtype, shape and bytes, and the nodes that read it.
     """
     said = []
     names: set[str] = set()
@@ -48,7 +48,7 @@ def write_weights(model: Model, folder: Path, place: str) -> list[dict[str, Any]
 
 
 def file_name(name: str, taken: set[str] | None = None) -> str:
-    """`name` as a file may be called, with a number where it is one of `taken`, which are in lower case."""
+    """`name` as a valid file name, with a number where it is one of `taken`, which are in lower case."""
     plain_name = re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("_.")[-_LENGTH:] or "_"
     found, number = plain_name, 1
     while taken and found.lower() in taken:
@@ -58,7 +58,7 @@ def file_name(name: str, taken: set[str] | None = None) -> str:
 
 
 def _weights(model: Model) -> Iterator[tuple[Constant, str, list[dict[str, Any]]]]:
-    """Each weight, its name, and who reads it at which place."""
+    """Each weight, its name, and its users with the operand index."""
     readers: dict[Constant, list[dict[str, Any]]] = {}
     names: dict[Constant, str] = {}
     for node in model.nodes():
@@ -73,7 +73,7 @@ def _weights(model: Model) -> Iterator[tuple[Constant, str, list[dict[str, Any]]
 
 
 def _constant(tensor: Any) -> Constant | None:
-    """The constant that `tensor` is, or that a Constant node gives as it."""
+    """`tensor` if it is a constant, or the constant of the Constant node that produces it."""
     if isinstance(tensor, Constant):
         return tensor
     node: Node | None = tensor.inputs[0] if tensor.inputs else None

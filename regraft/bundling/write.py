@@ -1,4 +1,4 @@
-"""A rewritten model into a bundle."""
+"""Writes a rewritten model as a bundle."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from regraft.verification.runtime import Session
 
 REPORT = "report.json"
 TIDY = "fold-constants,eliminate-identity,eliminate-common-subexpressions,eliminate-dead-code"
-"""What the host's graph goes through: several passes may have moved the same nodes there."""
+"""The pipeline for the host's graph: several passes may have moved the same nodes there."""
 
 
 def check_destination(folder: Path) -> None:
@@ -57,13 +57,13 @@ def write_bundle(
     The stages of a model that `split-layers` has marked are written beside it.
 
     Args:
-        original: the model before it was rewritten; golden vectors are made with it, and the result is held against
-            it. Without one there are none.
+        original: the model before it was rewritten; golden vectors are made with it, and the result is compared with
+            it. Without it there are none.
         report: of the pipeline that made `model`.
-        given: inputs for the golden vectors; the rest is made.
+        given: inputs for the golden vectors; others are generated.
         layout: of the device's weights.
-        add: writes more into the folder, from what the bundle holds and the golden vectors, for which `original` is
-            needed; gives what the manifest says of it.
+        add: writes more into the folder, from the contents of the bundle and the golden vectors, for which it needs
+            `original`; returns entries for the manifest.
 
     Returns:
         The golden vectors, with how far the result lies from the original.
@@ -111,7 +111,7 @@ def _tidied(model: Model) -> Model:
 
 @contextlib.contextmanager
 def _replacing(folder: Path) -> Iterator[Path]:
-    """A folder that takes the place of the one at `folder` when all is written, and vanishes on an error."""
+    """A folder that replaces the one at `folder` when everything is written, and is removed on an error."""
     try:
         with partial_folder(folder.resolve()) as scratch:
             new = scratch / "new"

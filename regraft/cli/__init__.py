@@ -1,6 +1,6 @@
-"""The command line: one command a file, imported when it is asked for.
+"""The command line: one command a file, imported when the user runs it.
 
-A command's module imports click only; what it works with is imported when it runs, so that `regraft --help` is quick.
+A command's module imports only click; the function imports the rest when it runs, so that `regraft --help` is quick.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ TROUBLE, BROKEN_PIPE = 2, 141
 
 @dataclass
 class State:
-    """What `--debug` sets, wherever it stands."""
+    """What `--debug` sets, in any position."""
 
     debug: bool = False
 
 
 class Commands(click.Group):
-    """A group that imports its commands late and says every error in one line."""
+    """A group that imports its commands late and prints every error in one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -110,7 +110,7 @@ class Commands(click.Group):
 
 
 def _line(error: Exception) -> str:
-    """What `error` says, in one line."""
+    """The message of `error`, in one line."""
     if isinstance(error, click.UsageError) and error.ctx:
         return f"{_one_line(error.format_message())} (see '{error.ctx.command_path} --help')"
     if isinstance(error, click.ClickException):
@@ -125,7 +125,7 @@ def _one_line(text: str) -> str:
 
 
 def _close_output() -> None:
-    """Let Python's last flush go nowhere: the reader of the pipe is gone."""
+    """Discard Python's last flush: the reader of the pipe is gone."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

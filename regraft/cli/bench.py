@@ -21,17 +21,27 @@ if TYPE_CHECKING:
 )
 @model_argument("a")
 @click.argument("b", type=click.Path(exists=True, path_type=Path), required=False)
-@click.option("--lengths", metavar="FILE|SET", help="Compare ways to run sequences of these lengths, of A alone.")
-@click.option("--sequences", type=click.IntRange(min=1), default=64, show_default=True, help="Of them that are run.")
-@click.option("--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Sequences of a padded call.")
-@click.option("--rows", type=click.IntRange(min=1), help="Of a packed batch of fixed shape, to be compared too.")
-@click.option("--tokens", type=click.IntRange(min=1), help="In one of its rows.")
+@click.option("--lengths", metavar="FILE|SET", help="Compare ways in which A alone runs sequences of these lengths.")
+@click.option(
+    "--sequences", type=click.IntRange(min=1), default=64, show_default=True, help="How many sequences to run."
+)
+@click.option("--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Sequences in a padded call.")
+@click.option("--rows", type=click.IntRange(min=1), help="Rows of a packed batch of fixed shape, to compare too.")
+@click.option("--tokens", type=click.IntRange(min=1), help="Tokens in one of its rows.")
 @click.option("--max-valid-num", type=click.IntRange(min=1), help="Sequences in it.  [default: 4 a row]")
-@click.option("--rounds", type=click.IntRange(min=1), default=2, show_default=True, help="Of all ways, in turns.")
-@click.option("--wait-ms", type=click.FloatRange(min=0), default=5.0, show_default=True, help="For other sequences.")
-@click.option("--dump", type=click.Path(dir_okay=False, path_type=Path), help="Write what each sequence got, as CSV.")
-@click.option("--runs", type=click.IntRange(min=1), default=20, show_default=True, help="Runs of each that count.")
-@click.option("--threads", type=click.IntRange(min=0), default=1, show_default=True, help="Of one operator; 0: all.")
+@click.option(
+    "--rounds", type=click.IntRange(min=1), default=2, show_default=True, help="Rounds over all ways, in turns."
+)
+@click.option(
+    "--wait-ms", type=click.FloatRange(min=0), default=5.0, show_default=True, help="Milliseconds to wait for others."
+)
+@click.option(
+    "--dump", type=click.Path(dir_okay=False, path_type=Path), help="Write the results of each sequence, as CSV."
+)
+@click.option("--runs", type=click.IntRange(min=1), default=20, show_default=True, help="Timed runs of each.")
+@click.option(
+    "--threads", type=click.IntRange(min=0), default=1, show_default=True, help="Threads of one operator; 0: all."
+)
 @click.option(
     "--optimize/--no-optimize", default=True, show_default=True, help="With or without ONNX Runtime's optimisations."
 )
@@ -71,8 +81,8 @@ def bench(
     threads that it was compiled for, and its host part in ONNX Runtime.
 
     With --lengths one model runs sequences of these lengths in every way there is: padded, sorted, one by one, and, in
-    each of its forms, packed. Each way's answers are held against those of a sequence alone, and requests that come by
-    chance tell how long one waits.
+    each of its forms, packed. Each way's answers are compared with those of a sequence alone, and requests that arrive
+    at random show how long one waits.
     """
     if lengths is not None:
         from regraft.cli.bench_lengths import Asked, compare_ways

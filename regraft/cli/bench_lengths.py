@@ -24,26 +24,26 @@ PACKED = {
     "bucket": "unpack-attention{form=bucket}",
     "loop": "convert-opset{version=13,only=older},simplify-gather,simplify-mask,unpack-attention{form=loop}",
 }
-"""How a model that is not packed is, by what a way is called."""
+"""The pipeline of each way, for a model that is not packed."""
 
 
 ONLINE = 4.0
-"""Seconds of each way in which requests come by chance."""
+"""Seconds for which requests arrive at random, for each way."""
 
 
 NEAR = 1.15
-"""Times the least seconds that the formula expects, up to which a way is measured."""
+"""Ways are measured whose expected time is at most so many times the least."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the command line asks for.
+    """The options of the command line.
 
     Attributes:
         batch: sequences of a padded call.
-        rows, tokens, most: the fixed shape of a packed batch; rows 0: none is asked for.
-        sequences: that are run.
-        timeout: seconds that a request waits for others.
+        rows, tokens, most: the fixed shape of a packed batch; rows is 0 where the user asked for none.
+        sequences: how many are run.
+        timeout: seconds for which a request waits for others.
     """
 
     lengths: str
@@ -119,7 +119,7 @@ def compare_ways(path: Path, asked: Asked, dump: Path | None, as_json: bool) -> 
 
 
 def _ways(model: Any, form: Any, run: Any, longest: int, asked: Asked) -> tuple[list[Way], dict[str, str]]:
-    """The ways of a model as it is, and packed where it is not; and why it could not be."""
+    """The ways to run a model as it is, and packed if it is not yet packed; and why packing it failed."""
     from regraft.batching.form import Form
     from regraft.batching.policy import Padded
     from regraft.batching.ways import Way, find_ways
@@ -146,7 +146,7 @@ def _ways(model: Any, form: Any, run: Any, longest: int, asked: Asked) -> tuple[
 
 
 def _promising(expected: Mapping[Way, float]) -> list[Way]:
-    """The ways to be measured: of each packed model with an open shape, those that the formula finds near its best."""
+    """The ways to measure: for a packed model with an open shape, those near its best by the formula."""
     best: dict[str, float] = {}
     for way, seconds in expected.items():
         best[way.model] = min(seconds, best.get(way.model, seconds))
@@ -210,7 +210,7 @@ def _ms(value: float | None) -> str:
 
 
 def _dump(path: Path, rows: Sequence[Any], results: Sequence[Measured]) -> None:
-    """A line for each sequence: its tokens, and how far each way's answer is off."""
+    """A line for each sequence: its number of tokens, and the error of each way's answer."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["sequence", "tokens", *(one.way.name for one in results)])

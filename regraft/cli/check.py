@@ -55,7 +55,7 @@ class _Share(click.ParamType):
     "--min-share",
     type=_Share(),
     default=1.0,
-    help="The share of nodes that is enough, as in 99%.  [default: 100%]",
+    help="The least share of nodes for exit code 0, as in 99%.  [default: 100%]",
 )
 @click.option("--all", "everything", is_flag=True, help=f"Name every node, not the first {SHOWN} of a kind.")
 @source_options
@@ -71,7 +71,7 @@ def check(
     source: SourceOptions,
     as_json: bool,
 ) -> None:
-    """List what a target will not take: what it is, where, who says so, and which passes may help.
+    """List what a target refuses: what it is, where, who says so, and which passes may help.
 
     MODEL is an ONNX file, a bundle, of which the device's part is checked, or a model of another framework. The target
     is a name, or a profile, a .toml file; with sizes it is checked as if the model had them.
@@ -164,7 +164,7 @@ def _by_reason(violations: list[Violation]) -> dict[tuple[str, str], list[Violat
 
 
 def _lines(**texts: str) -> None:
-    """Print those that say something, each under its title."""
+    """Print the sections that have lines, each under its title."""
     for title, text in texts.items():
         if text:
             echo(f"  {title:<7} {text}")
@@ -196,7 +196,7 @@ def _summary(target: Target, share: Share) -> str:
     if share.of_macs is not None:
         text += f" and {_percent(share.of_macs)} of {count(share.macs, 'multiply-accumulate')}"
     elif share.macs_unknown:
-        text += f"; the multiply-accumulates of {share.macs_unknown} hang on open dimensions"
+        text += f"; the multiply-accumulates of {share.macs_unknown} depend on open dimensions"
     if share.on_host:
         text += f"; with the {count(share.on_host, 'node')} on the host that is {_percent(share.of_all)} of the model"
     return text

@@ -1,4 +1,4 @@
-"""`regraft compile`: a model handed to its compiler."""
+"""`regraft compile`: compile a model for a target."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @model_argument()
 @target_option(required=True)
 @click.option("-o", "--output", type=PATH, required=True, help="The folder of the bundle: new, or one to replace.")
-@click.option("--first", metavar="TEXT|FILE", help="Passes to run ahead of the target's, such as those that pack.")
+@click.option("--first", metavar="TEXT|FILE", help="Passes to run before the target's, such as those that pack.")
 @click.option("--pipeline", metavar="TEXT|FILE", help="The passes to run, in place of the target's.")
 @click.option("--rtol", type=click.FloatRange(min=0), help="Allowed difference relative to the value.")
 @click.option("--atol", type=click.FloatRange(min=0), help="Allowed difference.")
@@ -62,7 +62,7 @@ def compile(
     inputs: tuple[str, ...],
     seed: int,
 ) -> None:
-    """Make a model ready for a target, compile it, and hold what came out against the original.
+    """Make a model ready for a target, compile it, and compare the result with the original.
 
     MODEL is an ONNX file, a bundle, or a model of another framework; see 'regraft import'. The target's passes run,
     its profile is checked, its compiler compiles a copy in a process of its own, and the compiled model runs on the

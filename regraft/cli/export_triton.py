@@ -19,17 +19,21 @@ if TYPE_CHECKING:
     "regraft export-triton bundle -o repository --name minilm --kind gpu --instances 2 --max-batch 64",
 )
 @model_argument()
-@click.option("-o", "--output", type=PATH, required=True, metavar="FOLDER", help="Of the repository, new or empty.")
-@click.option("--name", metavar="NAME", help="Of the model.  [default: its file's or its folder's]")
-@click.option("--max-batch", type=click.IntRange(min=1), default=16, show_default=True, help="Sequences of a batch.")
+@click.option(
+    "-o", "--output", type=PATH, required=True, metavar="FOLDER", help="The folder of the repository, new or empty."
+)
+@click.option("--name", metavar="NAME", help="Name of the model.  [default: its file's or its folder's]")
+@click.option("--max-batch", type=click.IntRange(min=1), default=16, show_default=True, help="Sequences in a batch.")
 @click.option(
     "--max-delay-ms",
     type=click.FloatRange(0, 60_000),
     default=5.0,
     show_default=True,
-    help="That a request may wait for others.",
+    help="Milliseconds for which a request may wait for others.",
 )
-@click.option("--instances", type=click.IntRange(min=1), default=1, show_default=True, help="Copies that run at once.")
+@click.option(
+    "--instances", type=click.IntRange(min=1), default=1, show_default=True, help="Copies that run at the same time."
+)
 @click.option("--kind", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True, help="Where they run.")
 def export_triton(
     model: Path, output: Path, name: str | None, max_batch: int, max_delay_ms: float, instances: int, kind: Kind

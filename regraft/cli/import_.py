@@ -42,7 +42,7 @@ def _list(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
     type=click.Choice(["auto", "inline", "external", "reference"]),
     default="auto",
     show_default=True,
-    help="Where the weights go: into the file, beside it, or (reference) they stay where they are.",
+    help="Where the weights go: into the file, beside it, or (reference) they stay in their files.",
 )
 @click.option(
     "--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="List the frontends and exit."

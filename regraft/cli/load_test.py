@@ -1,4 +1,4 @@
-"""`regraft load-test`: how much a server takes, and how long its answers take."""
+"""`regraft load-test`: the throughput and the latency of a server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TOKEN = "REGRAFT_TOKEN"
 SERVER_SECONDS, CLIENT_SECONDS = 60.0, 600.0
 WRONG = 1  # exit code
-LATE_MS = 50.0  # that an arrival may be behind its schedule without a word
+LATE_MS = 50.0  # by which an arrival may be late without a warning
 
 _ABOVE_0 = click.FloatRange(min=0, min_open=True)
 
@@ -30,25 +30,35 @@ _ABOVE_0 = click.FloatRange(min=0, min_open=True)
     "regraft load-test http://127.0.0.1:8000 --find-rate --p99 130",
 )
 @click.argument("url")
-@click.option("--model", metavar="NAME", help="Of the server's.  [default: the URL's, or the only one]")
+@click.option("--model", metavar="NAME", help="Name of the model.  [default: the URL's, or the only one]")
 @click.option("--scenario", type=click.Choice(["clients", "server"]), default="clients", show_default=True)
-@click.option("--clients", type=click.IntRange(min=1), default=96, show_default=True, help="Connections at once.")
-@click.option("--requests", type=click.IntRange(min=1), default=128, show_default=True, help="Of each client.")
-@click.option("--rate", type=_ABOVE_0, help="Arrivals a second in the mean; the first, of --find-rate.  [default: 50]")
+@click.option(
+    "--clients", type=click.IntRange(min=1), default=96, show_default=True, help="Connections at the same time."
+)
+@click.option("--requests", type=click.IntRange(min=1), default=128, show_default=True, help="Requests of each client.")
+@click.option("--rate", type=_ABOVE_0, help="Mean arrivals a second; with --find-rate the first rate.  [default: 50]")
 @click.option("--find-rate", is_flag=True, help="Search the highest rate at which P99 stays within --p99.")
 @click.option("--p99", type=_ABOVE_0, default=130.0, show_default=True, help="Milliseconds.")
-@click.option("--seconds", type=_ABOVE_0, help="After which nothing more is sent.  [default: 60 by rate, else 600]")
+@click.option("--seconds", type=_ABOVE_0, help="Seconds of sending.  [default: 60 by rate, else 600]")
 @click.option("--timeout", type=_ABOVE_0, default=30.0, show_default=True, help="Seconds that a request may take.")
-@click.option("--most", type=click.IntRange(min=1), default=1_000_000, show_default=True, help="Requests in all.")
 @click.option(
-    "--lengths", metavar="FILE|seed004|squad|wikipedia|short", default="short", show_default=True, help="Of sequences."
+    "--most", type=click.IntRange(min=1), default=1_000_000, show_default=True, help="The most requests in all."
 )
-@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Sequences of a request.")
+@click.option(
+    "--lengths",
+    metavar="FILE|seed004|squad|wikipedia|short",
+    default="short",
+    show_default=True,
+    help="Lengths of sequences.",
+)
+@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Sequences in a request.")
 @click.option("--json-tensors", is_flag=True, help="Send and ask for tensors as JSON.  [default: binary]")
 @click.option("--bundle", type=PATH, metavar="PATH", help="Read what inputs mean from a bundle, not from their names.")
-@click.option("--check", type=PATH, metavar="PATH", help="Hold every answer against what a model or a bundle gives.")
-@click.option("--tolerance", type=_ABOVE_0, default=1e-4, show_default=True, help="Of --check.")
-@click.option("--token", metavar="TEXT", help=f"Bearer token.  [default: what the environment has in {TOKEN}]")
+@click.option(
+    "--check", type=PATH, metavar="PATH", help="Compare every answer with the outputs of a model or a bundle."
+)
+@click.option("--tolerance", type=_ABOVE_0, default=1e-4, show_default=True, help="Tolerance of --check.")
+@click.option("--token", metavar="TEXT", help=f"Bearer token.  [default: the environment variable {TOKEN}]")
 @click.option("--allow-remote", is_flag=True, help="The server may be on another machine.")
 @seed
 @as_json

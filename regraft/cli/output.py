@@ -1,4 +1,4 @@
-"""How results look: the same in a terminal and in a pipe, but for bold titles; nothing is cut."""
+"""How results look: the same in a terminal and in a pipe, except for bold titles. Nothing is cut."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def table(rows: Iterable[Sequence[Any]], head: Sequence[str] = (), right: Collec
 
 
 def drifts(drift: Drift) -> None:
-    """Print how far each output lies from what it was."""
+    """Print how far each output moved."""
     rows = [
         (one.name, f"{one.max_abs:.2g}", f"{one.max_rel:.2g}", f"{one.cosine:.9f}", one.reason) for one in drift.outputs
     ]

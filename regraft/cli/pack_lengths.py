@@ -30,11 +30,11 @@ class _Algorithm(click.Choice[str]):
     "regraft pack-lengths squad --across-rows --algorithm next_fit --picture rows.svg",
 )
 @click.argument("lengths", metavar="FILE|seed004|squad|wikipedia|short")
-@click.option("--rows", type=click.IntRange(min=1), default=16, show_default=True, help="Of a batch.")
-@click.option("--tokens", type=click.IntRange(min=1), help="In a row.  [default: the longest sequence]")
+@click.option("--rows", type=click.IntRange(min=1), default=16, show_default=True, help="Rows of a batch.")
+@click.option("--tokens", type=click.IntRange(min=1), help="Tokens in a row.  [default: the longest sequence]")
 @click.option("--max-valid-num", type=click.IntRange(min=1), help="Sequences in a batch.  [default: any number]")
 @click.option("--algorithm", type=_Algorithm([*ARRIVAL, *AHEAD]), default="first_fit", show_default=True)
-@click.option("--depth", type=click.IntRange(min=1), help="Sequences in a row, where all lengths are known before.")
+@click.option("--depth", type=click.IntRange(min=1), help="Sequences in a row, for packers that know all lengths.")
 @click.option("--across-rows", is_flag=True, help="A sequence may begin in one row and end in the next.")
 @click.option("--picture", type=PATH, metavar="FILE.svg", help="Draw a few batches, beside the same sequences padded.")
 @as_json

@@ -46,7 +46,7 @@ def _load(ctx: click.Context, parameter: click.Parameter, value: tuple[Path, ...
 
 
 def model_argument(name: str = "model") -> Callable[[F], F]:
-    """The path of a model: an ONNX file, a bundle, or what a frontend reads."""
+    """The path of a model: an ONNX file, a bundle, or a source that a frontend reads."""
     return click.argument(name, type=PATH)
 
 
@@ -99,24 +99,26 @@ _shape = click.option(
     "--shape",
     metavar="INPUT=SHAPE",
     multiple=True,
-    help="The shape of an input that the source does not say, INPUT=batchx64.  [repeatable]",
+    help="The shape of an input that the source does not state, INPUT=batchx64.  [repeatable]",
 )
 _MORE = {
-    "task": click.option("--task", metavar="NAME", help="What the model is for.  [default: what the source says]"),
+    "task": click.option("--task", metavar="NAME", help="What the model is for.  [default: as the source states]"),
     "style": click.option(
         "--style",
         type=click.Choice(["faithful", "accelerator"]),
         help="As the source has it, or with an explicit mask and positions.  [default: faithful]",
     ),
     "exporter": click.option(
-        "--exporter", type=click.Choice(["dynamo", "torchscript"]), help="Of torch.  [default: dynamo]"
+        "--exporter", type=click.Choice(["dynamo", "torchscript"]), help="Which exporter of torch.  [default: dynamo]"
     ),
     "attention": click.option(
-        "--attention", type=click.Choice(["eager", "sdpa"]), help="Its form.  [default: the framework's]"
+        "--attention", type=click.Choice(["eager", "sdpa"]), help="The form of attention.  [default: the framework's]"
     ),
     "trust": click.option("--trust", is_flag=True, help="Let code of the source run: a pickle, a compiled bundle."),
-    "signature": click.option("--signature", metavar="NAME", help="Of a SavedModel.  [default: serving_default]"),
-    "tag": click.option("--tag", metavar="TAG,...", help="Of a SavedModel's graph.  [default: serve]"),
+    "signature": click.option(
+        "--signature", metavar="NAME", help="The signature of a SavedModel.  [default: serving_default]"
+    ),
+    "tag": click.option("--tag", metavar="TAG,...", help="The tags of a SavedModel's graph.  [default: serve]"),
     "drop_unused_inputs": click.option(
         "--drop-unused-inputs", is_flag=True, help="Leave out inputs that nothing reads."
     ),
@@ -138,20 +140,20 @@ load = click.option(
     help="Load the passes and targets that a Python file defines.  [repeatable]",
 )
 seed = click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the inputs that are made."
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of generated inputs."
 )
 trials = click.option(
     "--trials",
     type=click.IntRange(1, 7),
     default=7,
     show_default=True,
-    help="Sets of inputs to run on, unlike each other in size and in kind; 1 is the usual one.",
+    help="Sets of inputs to run on, of different sizes and kinds; 1 is the usual one.",
 )
 inputs = click.option(
     "--inputs",
     metavar="FILE|NAME=SHAPE",
     multiple=True,
-    help="Inputs to run on: a .npz, .npy or .json file, NAME=FILE.npy, or the shape of one to make, NAME=8x128."
+    help="Inputs to run on: a .npz, .npy or .json file, NAME=FILE.npy, or a shape to generate, NAME=8x128."
     "  [default: made from what each input means; repeatable]",
 )
 _environment = click.option(
@@ -167,7 +169,7 @@ _time_limit = click.option(
     type=click.FloatRange(min=0, min_open=True),
     default=1800.0,
     show_default=True,
-    help="Seconds that the compiler may take for one thing.",
+    help="Seconds that the compiler may take for one step.",
 )
 _memory_limit = click.option(
     "--memory-limit", metavar="BYTES", default="16GiB", show_default=True, help="Memory that the compiler may use."
@@ -182,7 +184,7 @@ def target_option(required: bool = False) -> Callable[[F], F]:
 
 
 def compiler_options(function: F) -> F:
-    """Where a compiler is and what it may take; gives `environment`, a path or None, and `limits`, its Limits."""
+    """Where a compiler is, and its limits; gives `environment`, a path or None, and `limits`, a Limits."""
 
     @functools.wraps(function)
     def call(*arguments: Any, time_limit: float, memory_limit: str, **rest: Any) -> Any:
@@ -202,7 +204,9 @@ def compiler_options(function: F) -> F:
 
 
 trust = click.option(
-    "--trust", is_flag=True, help="Run what was compiled: native code of whoever made the bundle.  [default: the model]"
+    "--trust",
+    is_flag=True,
+    help="Run the compiled model: native code from the author of the bundle.  [default: the model]",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

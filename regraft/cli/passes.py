@@ -1,4 +1,4 @@
-"""`regraft passes`: what there is, and how it is used."""
+"""`regraft passes`: list the passes, or describe one."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def options(found: type[Configured]) -> list[tuple[str, object, str]]:
 
 
 def _operators(found: type[Pass], which: Literal["removes", "introduces"]) -> str:
-    """What the pass does to operators, with the defaults of its options."""
+    """The operators that the pass removes and introduces, with the defaults of its options."""
     from regraft.pipelines.pass_ import EVERY
 
     declared = inspect.getattr_static(found, which)

@@ -1,4 +1,4 @@
-"""`regraft precision-plan`: which values can be in half precision, from what they are on real inputs."""
+"""`regraft precision-plan`: which values half precision can hold, by their range on real inputs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DTYPES = {"float16": "convert-fp16", "bfloat16": "convert-bf16"}
     multiple=True,
     help="Inputs to run on, a .npz, .npy or .json file.  [default: made from what each input means; repeatable]",
 )
-@click.option("-o", "--output", type=PATH, help="Where the plan goes, a TOML file.")
+@click.option("-o", "--output", type=PATH, help="The plan to write, a TOML file.")
 @click.option("--dtype", type=click.Choice(list(DTYPES)), default="float16", show_default=True)
 @click.option("--mode", type=click.Choice(["full", "matmul", "attention"]), default="full", show_default=True)
 @click.option(

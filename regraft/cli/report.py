@@ -1,4 +1,4 @@
-"""`regraft report`: a bundle in the figures that users of compilers look at."""
+"""`regraft report`: the figures of a bundle that users of compilers look at."""
 
 from __future__ import annotations
 

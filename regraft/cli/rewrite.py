@@ -63,7 +63,7 @@ HEAD, RIGHT = ("pass", "time", "nodes", "", "changes"), (1, 2, 3)
     type=click.Choice(["auto", "inline", "external", "reference"]),
     default="auto",
     show_default=True,
-    help="Where the weights go: into the file, beside it, or (reference) they stay where they are."
+    help="Where the weights go: into the file, beside it, or (reference) they stay in their files."
     " Auto: into the file where 2 GB allow it.",
 )
 @click.option(
@@ -165,7 +165,7 @@ def rewrite(
 
 
 def _types(look: SecondLook, result: Model, original: Callable[[], Model]) -> list[str]:
-    """See that the types of the result fit together; raise PassError where the original's did and its do not."""
+    """Check that the types of the result fit together. Raises PassError where they do not and the original's do."""
     from regraft.errors import PassError
 
     fault = look.types(result)
@@ -181,7 +181,7 @@ def _types(look: SecondLook, result: Model, original: Callable[[], Model]) -> li
 
 
 def _reopen(look: SecondLook, done: Report, output: Path, model: Path) -> list[str]:
-    """What ONNX Runtime gives for the written result with its optimisations on, where that is something else."""
+    """The outputs that ONNX Runtime computes from the written result with its optimisations on, where they differ."""
     if done.witness is None or not done.changed:
         return []
     inputs = done.witness.inputs

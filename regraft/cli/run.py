@@ -40,7 +40,11 @@ SHOWN = 6
 @click.option("--text", metavar="TEXT", multiple=True, help="A sentence of the batch to run on.  [repeatable]")
 @click.option("--tokenizer", type=PATH, help="For --text: a saved tokenizer's folder, a tokenizer.json or a vocab.txt.")
 @click.option(
-    "-o", "--output", type=PATH, metavar="FILE.npz", help="Write the outputs there, bfloat16 and its kin as float32."
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="FILE.npz",
+    help="Write the outputs there, bfloat16 and similar dtypes as float32.",
 )
 @compiler_options
 @source_options

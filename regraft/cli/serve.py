@@ -21,10 +21,14 @@ _COUNT = click.IntRange(min=1)
 )
 @model_argument("bundle")
 @click.option("--instances", type=_COUNT, default=1, show_default=True, help="Calls of the model at a time.")
-@click.option("--threads", type=_COUNT, help="Of one call.  [default: the cores, shared among the instances]")
+@click.option("--threads", type=_COUNT, help="Threads of one call.  [default: the cores, shared among the instances]")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="To listen on; 0: any that is free."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="The port to listen on; 0: any free one.",
 )
 @click.option(
     "--timeout-ms",
@@ -33,24 +37,27 @@ _COUNT = click.IntRange(min=1)
     show_default=True,
     help="Milliseconds that a sequence waits for others to share its call.",
 )
-@click.option("--batch", type=_COUNT, metavar="N", help="Sequences of a call.  [default: what suits the model]")
-@click.option("--tokens", type=_COUNT, metavar="N", help="Tokens of a call, in place of --batch.")
-@click.option("--lengths", metavar="FILE|SET", help="Measure what is fastest for such lengths, and use it.")
+@click.option("--batch", type=_COUNT, metavar="N", help="Sequences in a call.  [default: by the model]")
+@click.option("--tokens", type=_COUNT, metavar="N", help="Tokens in a call, in place of --batch.")
+@click.option("--lengths", metavar="FILE|SET", help="Measure which policy is fastest for such lengths, and use it.")
 @click.option(
     "--max-queued", type=_COUNT, default=1024, show_default=True, help="Sequences that may wait; more get 429."
 )
 @click.option("--max-body-mb", type=_COUNT, default=64, show_default=True, help="MiB of a request, decompressed.")
 @click.option(
-    "--token", envvar="REGRAFT_TOKEN", metavar="TEXT", help="That clients must show.  [default: REGRAFT_TOKEN, or none]"
+    "--token",
+    envvar="REGRAFT_TOKEN",
+    metavar="TEXT",
+    help="Token that clients must send.  [default: REGRAFT_TOKEN, or none]",
 )
 @click.option("--tokenizer", type=PATH, help="Take texts, too: a tokenizer's folder, a tokenizer.json or a vocab.txt.")
-@click.option("--deadline-ms", type=_COUNT, help="Milliseconds that a request may take at the most.  [default: any]")
+@click.option("--deadline-ms", type=_COUNT, help="The most milliseconds that a request may take.  [default: any]")
 @click.option(
     "--drain-seconds",
     type=click.FloatRange(min=0),
     default=30.0,
     show_default=True,
-    help="In which what was accepted is answered when the server is ended.",
+    help="Seconds for answering accepted requests when the server ends.",
 )
 @click.option(
     "--engine",
@@ -60,7 +67,12 @@ _COUNT = click.IntRange(min=1)
     help="One process, or Ray Serve's replicas.",
 )
 @click.option("--replicas", type=_COUNT, metavar="N", help="Processes of --engine ray.  [default: 1]")
-@click.option("--max-replicas", type=_COUNT, metavar="N", help="Up to which Ray adds some under load.  [default: none]")
+@click.option(
+    "--max-replicas",
+    type=_COUNT,
+    metavar="N",
+    help="The number up to which Ray adds replicas under load.  [default: none]",
+)
 def serve(
     bundle: Path,
     instances: int,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @source_options
 @as_json
 def show(model: Path, graph: bool, source: SourceOptions, as_json: bool) -> None:
-    """Show what is in a model: inputs, outputs, operators, weights, and what was done to it.
+    """Show what is in a model: inputs, outputs, operators, weights, and its rewrite record.
 
     Only the header is read, so a file of any size answers at once.
     """

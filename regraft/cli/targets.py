@@ -1,4 +1,4 @@
-"""`regraft targets`: what models can be made ready for."""
+"""`regraft targets`: list the targets, or describe one."""
 
 from __future__ import annotations
 

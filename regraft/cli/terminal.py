@@ -1,4 +1,4 @@
-"""The one place where text goes to the terminal: what a model calls its values cannot steer it."""
+"""The one place that writes text to the terminal: names of values in a model cannot control the terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from regraft.errors import visible
 
 
 def echo(text: object = "", *, bold: bool = False, dim: bool = False, err: bool = False) -> None:
-    """Print one line; what is no plain character in it, line breaks too, is written as an escape."""
+    """Print one line; every character that is not printable, line breaks included, becomes an escape."""
     click.secho(visible(str(text)), bold=bold, dim=dim, err=err)
 
 

@@ -1,4 +1,4 @@
-"""`regraft why`: what kept a pass from finding what it looks for."""
+"""`regraft why`: why the rules of a pass did not match."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from regraft.cli.terminal import block, echo
 def why(model: Path, text: str, limit: int, as_json: bool) -> None:
     """Say why the rules of a pass did not match: the places that come nearest, and what is wrong there.
 
-    Of a pass that is not made of rules: why it refuses the model, or what it says of it.
+    For a pass that is not made of rules: why it refuses the model, or its notes about it.
     """
     from regraft.errors import PipelineError
     from regraft.files.loading import load

@@ -6,7 +6,6 @@ the field (checker, shape inference, onnx-ir, onnxscript, ONNX Runtime). `from_p
 
 from __future__ import annotations
 
-from copy import copy
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,13 +15,15 @@ from regraft.errors import ModelError
 from regraft.files.exporter import Exporter, opsets
 from regraft.files.fields import put_pairs
 from regraft.files.importer import import_model
+from regraft.files.parts import of_message
 from regraft.files.sources import Sources
 from regraft.files.wire import slot
-from regraft.ir.graph import Variable
+from regraft.ir.clone import clone
 from regraft.ir.graphsurgeon import adopt
-from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.ir.weights import Array, Value
+
+__all__ = ["Header", "clone", "export", "from_proto", "to_proto"]
 
 
 class Header(NamedTuple):
@@ -45,7 +46,7 @@ def from_proto(proto: onnx.ModelProto, path: Path | None = None, values: list[Va
         index = slot(tensor) if values is not None else None
         return sources.value(tensor) if values is None or index is None else values[index]
 
-    return import_model(proto, path, resolve)
+    return import_model(proto, of_message(proto.graph), path, resolve)
 
 
 def export(model: Model) -> Header:
@@ -79,17 +80,3 @@ def _export(model: Model) -> Header:
 def to_proto(model: Model) -> onnx.ModelProto:
     """The header of `model`: every value of `wire.LARGE` bytes or more is left out."""
     return export(model).proto
-
-
-def clone(model: Model) -> Model:
-    """A copy that shares nothing with `model` but its weights."""
-    proto, values = export(model)
-    copied = from_proto(proto, model.path, values)
-    copied.claims = model.claims
-    for ours, theirs in zip(model.graph.outputs, copied.graph.outputs, strict=True):
-        if isinstance(ours, Variable) and isinstance(theirs, Variable):
-            theirs.shape, theirs.promised = copy(ours.shape), copy(ours.promised)
-    if model.host is not None:
-        outputs = [tensor.copy() for tensor in model.host.outputs]
-        copied.host = Host(clone(model.host.model), dict(model.host.feeds), outputs)
-    return copied

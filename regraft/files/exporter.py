@@ -9,7 +9,9 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, helper, numpy_helper
 
-from regraft.files.fields import is_typed, opset_list, opset_versions, put_pairs, to_info, to_output
+from regraft.files.encoding import Encoder
+from regraft.files.fields import is_typed, opset_list, opset_versions, to_info, to_output
+from regraft.files.homes import homes_of
 from regraft.files.wire import LARGE, reference
 from regraft.ir import schema
 from regraft.ir.graph import (
@@ -21,10 +23,9 @@ from regraft.ir.graph import (
     Node,
     TypedList,
     Variable,
-    subgraphs,
     walk,
 )
-from regraft.ir.weights import Array, Held, Sparse, Value
+from regraft.ir.weights import Array, Held, Raw, Sparse, Value, code_of
 
 _STRINGS = "OUS"  # numpy's kinds of them
 
@@ -33,9 +34,10 @@ class Exporter:
     def __init__(self) -> None:
         self.values: list[Value | Array] = []
         self.homes: dict[AnyGraph, list[Constant]] = {}
+        self.encoder = Encoder(self.made_attribute)
 
     def graph(self, graph: Graph, proto: onnx.GraphProto) -> None:
-        self.homes = _homes(graph)
+        self.homes = homes_of(graph)
         self._graph(graph, proto)
 
     def _graph(self, graph: Graph, proto: onnx.GraphProto) -> None:
@@ -56,10 +58,12 @@ class Exporter:
         proto.input.extend(to_info(t) for t in graph.inputs)
         proto.output.extend(to_output(t) for t in graph.outputs)
         ends = {*graph.inputs, *graph.outputs}
-        proto.value_info.extend(to_info(t) for t in _made(graph) if t not in ends and is_typed(t))
+        for tensor in _made(graph):
+            if is_typed(tensor) and tensor not in ends:
+                self.info(tensor, proto.value_info.add())
 
     def function(self, function: Function, proto: onnx.FunctionProto) -> None:
-        self.homes = _homes(function)
+        self.homes = homes_of(function)
         if function.extra is not None:
             proto.CopyFrom(function.extra)
         proto.name, proto.domain, proto.doc_string = function.name, function.domain, function.doc_string
@@ -97,11 +101,27 @@ class Exporter:
         proto.input.extend([t.name for t in node.inputs])
         proto.output.extend([t.name for t in node.outputs])
         for name, value in node.attrs.items():
-            self.attribute(name, value, proto.attribute.add())
+            field = self.encoder.attribute(name, value)
+            if field is None:
+                self.attribute(name, value, proto.attribute.add())
+            else:
+                proto.MergeFromString(field)
             if name in docs:
                 proto.attribute[-1].doc_string = docs[name]
         if node.metadata:
-            put_pairs(proto.metadata_props, node.metadata)
+            proto.MergeFromString(self.encoder.metadata(node))
+
+    def info(self, tensor: Variable, proto: onnx.ValueInfoProto) -> None:
+        if tensor.info is not None or tensor.type != "tensor_type":
+            proto.CopyFrom(to_info(tensor))
+        else:
+            proto.name = tensor.name
+            proto.type.MergeFromString(self.encoder.type(tensor))
+
+    def made_attribute(self, name: str, value: Any) -> AttributeProto:
+        made = AttributeProto()
+        self.attribute(name, value, made)
+        return made
 
     def attribute(self, name: str, value: Any, proto: AttributeProto) -> None:
         proto.name = name
@@ -128,11 +148,15 @@ class Exporter:
             proto.type = AttributeProto.TENSOR
             self.tensor(Constant(name, value), proto.t)
         else:
-            proto.CopyFrom(helper.make_attribute(name, value))
+            is_dtype = isinstance(value, type | np.dtype)  # as numpy's users write one
+            proto.CopyFrom(helper.make_attribute(name, code_of(value) if is_dtype else value))
 
     def tensor(self, constant: Constant, proto: onnx.TensorProto) -> None:
         value = constant.lazy
-        if isinstance(value, Held) and (value.nbytes < LARGE or value.dtype.kind in _STRINGS):
+        if type(value) is Raw:
+            proto.dims.extend(value.shape)
+            proto.data_type, proto.raw_data = value.code, value.raw
+        elif isinstance(value, Held) and (value.nbytes < LARGE or value.dtype.kind in _STRINGS):
             proto.CopyFrom(value.proto)
         elif isinstance(value, np.ndarray) and value.dtype.kind in _STRINGS:
             proto.CopyFrom(numpy_helper.from_array(value.astype(object)))
@@ -151,39 +175,6 @@ class Exporter:
             proto.external_data.add(key="location", value=reference(len(self.values)))
             self.values.append(value)
         proto.name = constant.name
-
-
-def _homes(root: AnyGraph) -> dict[AnyGraph, list[Constant]]:
-    """Which constants are initializers of which graph: the innermost one around all their uses."""
-    parents: dict[AnyGraph, AnyGraph | None] = {root: None}
-    depths = {root: 0}
-    homes: dict[Constant, AnyGraph] = {}
-    for graph in walk(root):
-        for node in graph.nodes:
-            for inner in subgraphs(node):
-                parents[inner], depths[inner] = graph, depths[graph] + 1
-        for constant in _read_constants(graph):
-            homes[constant] = _common(homes[constant], graph, parents, depths) if constant in homes else graph
-    by_graph: dict[AnyGraph, list[Constant]] = {}
-    for constant, graph in homes.items():
-        by_graph.setdefault(graph, []).append(constant)
-    return by_graph
-
-
-def _read_constants(graph: AnyGraph) -> Iterable[Constant]:
-    for node in graph.nodes:
-        yield from (t for t in node.inputs if isinstance(t, Constant))
-    yield from (t for t in graph.outputs if isinstance(t, Constant))
-
-
-def _common(
-    a: AnyGraph, b: AnyGraph, parents: dict[AnyGraph, AnyGraph | None], depths: dict[AnyGraph, int]
-) -> AnyGraph:
-    while a is not b:
-        if depths[a] < depths[b]:
-            a, b = b, a
-        a = parents[a]  # type: ignore[assignment]  # the root is common to all
-    return a
 
 
 def _made(graph: AnyGraph) -> Iterable[Variable]:

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import onnx
-from onnx import AttributeProto, helper
 
 from regraft.errors import ModelError
-from regraft.files.fields import is_typed, merge, opset_list, opset_versions, pairs, settle_dims, text, to_variable
+from regraft.files.attributes import Resolve, ToGraph, attribute, attributes, constant
+from regraft.files.fields import is_typed, merge, opset_list, opset_versions, pairs, text, to_variable
+from regraft.files.infos import InfoReader
+from regraft.files.nodes import NodeReader
+from regraft.files.parts import Parts, of_message
+from regraft.files.scope import Scope
+from regraft.files.tensors import TensorReader
 from regraft.ir import endless, schema
 from regraft.ir.collector import paused
-from regraft.ir.graph import AttributeRef, Constant, Function, Graph, Node, Tensor, TypedList, Variable
+from regraft.ir.graph import Constant, Function, Graph, Node, Variable
 from regraft.ir.model import Model
 from regraft.ir.order import sort
-from regraft.ir.weights import Array, Sparse, Value
-
-Resolve = Callable[[onnx.TensorProto], Value | Array]
+from regraft.ir.weights import Sparse
 
 
-def import_model(proto: onnx.ModelProto, path: Path | None, resolve: Resolve) -> Model:
-    """The model of `proto`, the value of each tensor given by `resolve`."""
+def import_model(proto: onnx.ModelProto, parts: Parts, path: Path | None, resolve: Resolve) -> Model:
+    """The model of `proto`, whose graph is in `parts`, the value of each tensor given by `resolve`."""
     reader = _Importer(proto, resolve)
     with paused():
-        graph = reader.graph(proto.graph, None)
+        graph = reader.graph(parts, None)
         graph.functions = [reader.function(f) for f in proto.functions]
     graph.producer_name, graph.producer_version = text(proto.producer_name), text(proto.producer_version)
     graph.ir_version = proto.ir_version
@@ -47,33 +50,6 @@ _OWN = ("", schema.FOREIGN)
 """How files write ONNX's own domain."""
 
 
-class _Scope:
-    """The values that a graph's nodes can name: its own, then those of the graphs around it."""
-
-    def __init__(self, nodes: Iterable[onnx.NodeProto], outer: _Scope | None):
-        self.outer = outer
-        self.tensors: dict[str, Tensor] = {}
-        self.coming = {name for node in nodes for name in node.output if name}
-        self.unsorted = False  # whether a node read what a later one makes
-
-    def find(self, name: str) -> Tensor | None:
-        if name in self.coming:
-            self.unsorted = True
-            return self.tensors.setdefault(name, Variable(name))
-        if name in self.tensors:
-            return self.tensors[name]
-        return self.outer.find(name) if self.outer else None
-
-    def read(self, name: str) -> Tensor:
-        if not name:
-            return Variable("")
-        return self.find(name) or self.tensors.setdefault(name, Variable(name))
-
-    def write(self, name: str) -> Tensor:
-        self.coming.discard(name)
-        return self.tensors.setdefault(name, Variable(name)) if name else Variable("")
-
-
 class _Importer:
     def __init__(self, proto: onnx.ModelProto, resolve: Resolve):
         self.resolve = resolve
@@ -81,24 +57,17 @@ class _Importer:
         self.opsets = opset_versions(proto.opset_import)
         self.functions = frozenset(f.name for f in proto.functions if f.domain in _OWN)
 
-    def graph(self, proto: onnx.GraphProto, outer: _Scope | None) -> Graph:
-        scope = _Scope(proto.node, outer)
-        _check_text(*(t.name for t in proto.initializer))
-        _check_text(*(info.name for info in (*proto.value_info, *proto.input, *proto.output)))
-        for order, tensor in enumerate(proto.initializer):
-            scope.tensors[tensor.name] = self.constant(tensor, order)
+    def graph(self, parts: Parts, outer: Scope | None) -> Graph:
+        proto, scope = parts.rest, Scope(parts.nodes, outer)
+        _check_text(*(info.name for info in (*proto.input, *proto.output)))
+        self.initializers(parts, scope)
         for sparse in proto.sparse_initializer:
             scope.tensors[sparse.values.name] = Constant(sparse.values.name, Sparse(sparse))
         initializers = dict(scope.tensors)
-        for info in proto.value_info:
-            if info.name in scope.coming:  # of an outer value, the outer graph tells the type
-                scope.tensors.setdefault(info.name, to_variable(info))
         inputs = [t for t in (self.input(info, scope) for info in proto.input) if t is not None]
-        for info in proto.output:
-            if info.name in scope.coming:
-                merge(scope.tensors.setdefault(info.name, to_variable(info)), info)
         graph = Graph(name=text(proto.name), doc_string=text(proto.doc_string), opset=self.opsets.get(""))
-        graph.nodes += [self.node(node, scope) for node in proto.node]
+        graph.nodes += self.nodes(parts.nodes, scope)
+        self.types(parts, scope)
         graph.inputs = inputs
         graph.outputs = [scope.find(info.name) or to_variable(info) for info in proto.output]
         graph.import_domains = opset_list(self.opsets)
@@ -115,7 +84,20 @@ class _Importer:
         )
         return graph
 
-    def input(self, info: onnx.ValueInfoProto, scope: _Scope) -> Variable | None:
+    def initializers(self, parts: Parts, scope: Scope) -> None:
+        reader = TensorReader()
+        for order, tensor in enumerate(parts.initializers):
+            small = reader.read(tensor) if isinstance(tensor, bytes) else None
+            if small is not None:
+                made = Constant(*small)
+                made.order = order
+            else:
+                proto = onnx.TensorProto.FromString(tensor) if isinstance(tensor, bytes) else tensor
+                _check_text(proto.name)
+                made = constant(proto, self.resolve, order)
+            scope.tensors[made.name] = made
+
+    def input(self, info: onnx.ValueInfoProto, scope: Scope) -> Variable | None:
         known = scope.tensors.get(info.name)
         if isinstance(known, Constant) and not self.defaults:
             return None
@@ -125,13 +107,32 @@ class _Importer:
         scope.tensors[info.name] = variable
         return variable
 
-    def constant(self, tensor: onnx.TensorProto, order: int | None = None) -> Constant:
-        constant = Constant(tensor.name, self.resolve(tensor))
-        constant.order = order
-        return constant
+    def types(self, parts: Parts, scope: Scope) -> None:
+        """Give the values that nodes of the graph make the types that the file declares."""
+        reader = InfoReader()
+        told: set[str] = set()  # what is told again is not heard
+        for info in parts.value_info:
+            name, known = reader.split(info)
+            tensor = scope.tensors.get(name)
+            if isinstance(tensor, Variable) and tensor.inputs and name not in told:  # else an outer graph tells it
+                told.add(name)
+                reader.give(tensor, known)
+        for proto in parts.rest.output:
+            tensor = scope.tensors.get(proto.name)
+            if tensor is not None and tensor.inputs:
+                merge(tensor, proto)
 
-    def node(self, proto: onnx.NodeProto, scope: _Scope | None) -> Node:
-        assert scope is not None
+    def nodes(self, sources: Iterable[bytes | onnx.NodeProto], scope: Scope) -> list[Node]:
+        reader = NodeReader(lambda proto: self.attributes(proto, scope), self.domain)
+        found = []
+        for source in sources:
+            node = reader.read(source, scope) if isinstance(source, bytes) else None
+            if node is None:
+                node = self.node(onnx.NodeProto.FromString(source) if isinstance(source, bytes) else source, scope)
+            found.append(node)
+        return found
+
+    def node(self, proto: onnx.NodeProto, scope: Scope) -> Node:
         _check_text(proto.op_type, proto.name, proto.domain, *proto.input, *proto.output)
         node = Node(
             proto.op_type,
@@ -146,67 +147,35 @@ class _Importer:
             node.doc_string = text(proto.doc_string)
         if proto.overload:
             node.overload = text(proto.overload)
-        docs = [AttributeProto(name=a.name, doc_string=a.doc_string) for a in proto.attribute if a.doc_string]
+        docs = [onnx.AttributeProto(name=a.name, doc_string=a.doc_string) for a in proto.attribute if a.doc_string]
         if docs or proto.device_configurations:
             node.extra = onnx.NodeProto(attribute=docs, device_configurations=proto.device_configurations)
         return node
 
     def domain(self, proto: onnx.NodeProto) -> str | None:
         if proto.domain not in _OWN:
-            return proto.domain
+            return text(proto.domain)
         known = proto.op_type in self.functions or "" not in self.opsets
         return None if known or schema.find(proto.op_type, self.opsets[""]) else schema.FOREIGN
 
-    def attributes(self, proto: onnx.NodeProto, scope: _Scope) -> dict[str, Any]:
-        try:
-            return {text(a.name): self.attribute(a, scope) for a in proto.attribute}
-        except ModelError as error:
-            raise ModelError(f"node '{proto.name}' ({proto.op_type}): {error}") from error
+    def attributes(self, proto: onnx.NodeProto, scope: Scope) -> dict[str, Any]:
+        return attributes(proto, self.resolve, self.bodies(scope))
 
-    def attribute(self, proto: AttributeProto, scope: _Scope | None) -> Any:
-        if proto.ref_attr_name:
-            return AttributeRef(text(proto.ref_attr_name), proto.type)
-        match proto.type:
-            case AttributeProto.INT:
-                return proto.i
-            case AttributeProto.FLOAT:
-                return proto.f
-            case AttributeProto.STRING:
-                return _text(proto.s)
-            case AttributeProto.TENSOR:
-                return self.constant(proto.t)
-            case AttributeProto.GRAPH:
-                return self.graph(proto.g, scope)
-            case AttributeProto.TYPE_PROTO:
-                settle_dims(proto.tp)
-                return proto.tp
-            case AttributeProto.SPARSE_TENSOR:
-                return proto.sparse_tensor
-        values = helper.get_attribute_value(proto) if proto.type else None
-        if values is None:
-            raise ModelError(f"attribute '{proto.name}' has no type that onnx {onnx.__version__} knows")
-        if not values:
-            return TypedList(proto.type)
-        match proto.type:
-            case AttributeProto.STRINGS:
-                return [_text(s) for s in values]
-            case AttributeProto.TENSORS:
-                return [self.constant(t) for t in values]
-            case AttributeProto.GRAPHS:
-                return [self.graph(g, scope) for g in values]
-        return list(values)
+    def bodies(self, scope: Scope) -> ToGraph:
+        """Gives the graph of a message inside a graph of `scope`."""
+        return lambda body: self.graph(of_message(body), scope)
 
     def function(self, proto: onnx.FunctionProto) -> Function:
-        scope = _Scope(proto.node, None)
+        scope = Scope(proto.node, None)
         _check_text(*proto.input, *proto.output, *proto.attribute, proto.overload)
         for info in proto.value_info:
             scope.tensors[info.name] = to_variable(info)
         inputs = [scope.write(name) for name in proto.input]
         own = _Importer(onnx.ModelProto(ir_version=4, opset_import=proto.opset_import), self.resolve)
         own.opsets, own.functions = own.opsets or self.opsets, self.functions
-        nodes = [own.node(node, scope) for node in proto.node]
+        nodes = own.nodes(proto.node, scope)
         attrs: dict[str, Any] = dict.fromkeys(proto.attribute)
-        attrs.update({a.name: own.attribute(a, scope) for a in proto.attribute_proto})
+        attrs.update({a.name: attribute(a, own.resolve, own.bodies(scope)) for a in proto.attribute_proto})
         names = text(proto.name), text(proto.domain)
         function = Function(*names, doc_string=text(proto.doc_string), attrs=attrs)
         function.nodes += nodes
@@ -225,10 +194,3 @@ def _check_text(*names: str) -> None:
         "".join(names)
     except TypeError as error:  # protobuf gives what is no UTF-8 as bytes
         raise ModelError(f"a name is not UTF-8: {next(n for n in names if isinstance(n, bytes))!r}") from error
-
-
-def _text(value: bytes) -> str | bytes:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value

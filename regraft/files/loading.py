@@ -14,6 +14,7 @@ from regraft.files import wire
 from regraft.files.bundle import is_bundle, read_bundle
 from regraft.files.convert import from_proto
 from regraft.files.importer import import_model
+from regraft.files.parts import of_bytes
 from regraft.files.sources import Sources
 from regraft.ir.collector import paused
 from regraft.ir.model import Model
@@ -43,10 +44,10 @@ def load(path: str | os.PathLike[str] | onnx.ModelProto, *, weights: bool = True
         raise ModelError(f"{path} is a folder; name the .onnx file in it")
     source = Source(path)
     try:
-        proto = onnx.ModelProto.FromString(wire.strip(source))
-        if not proto.HasField("graph") or not proto.ir_version:
+        proto, graph = of_bytes(wire.strip(source))
+        if graph is None or not proto.ir_version:
             raise ModelError("not an ONNX model: no graph in it")
-        return import_model(proto, path, Sources(path, source, not weights).value)
+        return import_model(proto, graph, path, Sources(path, source, not weights).value)
     except DecodeError as error:
         raise ModelError(f"{path}: not an ONNX model: {error}") from error
     except (ModelError, GraphError) as error:

@@ -74,9 +74,10 @@ def save_sharing(model: Model, path: Path, layout: Layout, places: Places) -> Pa
     try:
         old = _own_data(path)
         shares = any(id(value) in places for value in values)
-        fits = layout == "inline" or (layout == "auto" and _inline_size(proto, values) <= INLINE_LIMIT)
-        if fits and not shares:
-            _save_inline(proto, values, path)
+        header = proto.SerializeToString()
+        size = len(header) + sum(map(_size, values))
+        if not shares and (layout == "inline" or (layout == "auto" and size <= INLINE_LIMIT)):
+            _save_inline(header, values, size, path)
         else:
             _save_external(proto, values, path, layout == "reference", places)
     except OSError as error:
@@ -97,7 +98,7 @@ def to_proto(model: Model) -> onnx.ModelProto:
     if model.host is not None:
         raise ModelError("part of the model runs on the host: take its device, or write a bundle")
     proto, values = export(model)
-    size = _inline_size(proto, values)
+    size = proto.ByteSize() + sum(map(_size, values))
     if size > INLINE_LIMIT:
         raise ModelError(f"{size / 2**30:.1f} GiB do not fit a ModelProto (2 GiB); save the model to a file")
     for tensor, value in large_tensors(proto, values):
@@ -108,25 +109,19 @@ def to_proto(model: Model) -> onnx.ModelProto:
     return proto
 
 
-def _inline_size(proto: onnx.ModelProto, values: list[Value | Array]) -> int:
-    return proto.ByteSize() + sum(_size(v) for v in values)
-
-
 def _size(value: Value | Array) -> int:
     if isinstance(value, Value):
         return value.nbytes
     return packed_size(value.shape, helper.np_dtype_to_tensor_dtype(value.dtype))
 
 
-def _save_inline(proto: onnx.ModelProto, values: list[Value | Array], path: Path) -> None:
-    size = _inline_size(proto, values)
+def _save_inline(header: bytes, values: list[Value | Array], size: int, path: Path) -> None:
     if size > INLINE_LIMIT:
         raise ModelError(f"{size / 2**30:.1f} GiB do not fit an inline file (2 GiB); use layout 'external'")
-    names = {wire.slot(tensor): tensor.name for tensor in _tensors(proto)}
     with replacing(path) as file:
-        for piece in wire.splice(proto.SerializeToString(), [_size(v) for v in values]):
+        for piece in wire.splice(header, [_size(v) for v in values]):
             if isinstance(piece, wire.Slot):
-                write_value(file, values[piece.index], names[piece.index])
+                write_value(file, values[piece.index], piece.name)
             else:
                 write(file, piece)
 

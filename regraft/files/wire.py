@@ -1,20 +1,21 @@
-"""Protobuf's wire format: a model without its weights, and weights put back.
+"""A serialized model without its weights, and weights put back.
 
 A large tensor's bytes never leave the file. `strip` walks an ONNX file and returns the model's header, in which such a
 tensor is an external reference into that file; `splice` is the inverse, and returns the pieces of an inline file:
-header bytes between tensors. Format: https://protobuf.dev/programming-guides/encoding; field numbers: onnx.proto.
+header bytes between tensors. Field numbers: onnx.proto.
 """
 
 from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, overload
+from typing import TYPE_CHECKING
 
 from regraft.errors import ModelError
+from regraft.files.protobuf import BYTES, VARINT, Buffer, fields
 from regraft.outside import DEPTH, first_bytes
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ LARGE = 1024
 """Bytes from which a tensor is left in its file."""
 
 _SLOT = "regraft:slot:"
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_CHECKED = 1  # depth of a graph: its fields, and those of the model, are all looked at, so that none is cut short
 _FIRST_FIELD, _IR_VERSIONS = 0x08, range(3, 64)
 
 
@@ -47,26 +48,17 @@ _ATTRIBUTE.fields.update({6: _GRAPH, 11: _GRAPH})
 _FUNCTION = _Message({7: _NODE, 11: _ATTRIBUTE})
 _MODEL = _Message({7: _GRAPH, 25: _FUNCTION})
 
-_DIMS, _FLOATS, _RAW, _DOUBLES, _EXTERNAL, _LOCATION = 1, 4, 9, 10, 13, 14
+_DIMS, _FLOATS, _NAME, _RAW, _DOUBLES, _EXTERNAL, _LOCATION = 1, 4, 8, 9, 10, 13, 14
 _PLAIN = (_FLOATS, _RAW, _DOUBLES)  # fields whose bytes are the little-endian tensor itself
-
-
-class Buffer(Protocol):
-    """Bytes, or a file that is read like them."""
-
-    def __len__(self) -> int: ...
-    @overload
-    def __getitem__(self, key: int, /) -> int: ...
-    @overload
-    def __getitem__(self, key: slice, /) -> bytes: ...
 
 
 @dataclass(frozen=True)
 class Slot:
-    """The place of tensor number `index` in the pieces of an inline file; `nbytes` long."""
+    """The place of tensor number `index`, of this name, in the pieces of an inline file; `nbytes` long."""
 
     index: int
     nbytes: int
+    name: str
 
 
 Piece = bytes | Slot
@@ -87,7 +79,7 @@ def strip(buffer: Buffer) -> bytes:
         ModelError: the bytes are not protobuf, or end too early.
     """
     large = _Walk(buffer, lambda start, stop: stop - start >= LARGE, _strip_tensor)
-    return b"".join(_data(large.message(0, len(buffer), _MODEL)))
+    return b"".join(_data(large.pieces(0, len(buffer), _MODEL)))
 
 
 def splice(header: bytes, sizes: list[int]) -> list[Piece]:
@@ -99,17 +91,19 @@ def splice(header: bytes, sizes: list[int]) -> list[Piece]:
         return at < len(places) and places[at] < stop
 
     def fill(walk: _Walk, start: int, stop: int) -> list[Piece] | None:
-        kept, index = b"", None
+        kept, name, index = b"", "", None
         for number, _, begin, value, end in fields(walk.buffer, start, stop):
             if number == _EXTERNAL:
                 index = int(header[value:end].partition(_SLOT.encode())[2])
             elif number != _LOCATION:
                 kept += header[begin:end]
+            if number == _NAME:
+                name = header[value:end].decode()
         if index is None:
             return None  # a name that looks like a mark
-        return [kept + _tag(_RAW, _BYTES) + _varint(sizes[index]), Slot(index, sizes[index])]
+        return [kept + _tag(_RAW, BYTES) + _varint(sizes[index]), Slot(index, sizes[index], name)]
 
-    return _Walk(header, holds_slot, fill).message(0, len(header), _MODEL)
+    return _Walk(header, holds_slot, fill).pieces(0, len(header), _MODEL)
 
 
 def reference(index: int) -> str:
@@ -125,74 +119,35 @@ def slot(tensor: onnx.TensorProto) -> int | None:
     return None
 
 
-def fields(buffer: Buffer, start: int, stop: int) -> Iterator[tuple[int, int, int, int, int]]:
-    """(number, wire type, start of the field, start of its value, end) of each field of a message, in order.
-
-    Raises:
-        ModelError: the bytes are not protobuf, or end too early.
-    """
-    at = start
-    while at < stop:
-        begin = at
-        tag, at = read_varint(buffer, at, stop)
-        wire = tag & 7 if tag >> 3 else None  # no field has number 0
-        value = at
-        if wire == _BYTES:
-            length, value = read_varint(buffer, at, stop)
-            at = value + length
-        elif wire == _VARINT:
-            while at < stop and buffer[at] & 0x80:
-                at += 1
-            at += 1
-        elif wire == _FIXED32:
-            at += 4
-        elif wire == _FIXED64:
-            at += 8
-        else:
-            raise ModelError(f"not an ONNX model: no protobuf field at byte {begin}")
-        if at > stop:
-            raise ModelError(f"truncated: the field at byte {begin} ends at byte {at}, the data at {stop}")
-        yield tag >> 3, wire, begin, value, at
-
-
-def read_varint(buffer: Buffer, at: int, stop: int) -> tuple[int, int]:
-    """The number at `at`, and where it ends.
-
-    Raises:
-        ModelError: none ends before `stop`.
-    """
-    result = shift = 0
-    while at < stop and shift < 64:
-        byte = buffer[at]
-        at += 1
-        result |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return result, at
-        shift += 7
-    raise ModelError(f"not an ONNX model, or truncated: no number at byte {at}")
-
-
 @dataclass
 class _Walk:
     buffer: Buffer
     visit: Callable[[int, int], bool]  # is there anything to change between start and stop?
     change: Callable[[_Walk, int, int], list[Piece] | None]  # new pieces of a tensor message
 
-    def message(self, start: int, stop: int, message: _Message, depth: int = 0) -> list[Piece]:
+    def pieces(self, start: int, stop: int, message: _Message) -> list[Piece]:
+        return self.message(start, stop, message) or [self.buffer[start:stop]]
+
+    def message(self, start: int, stop: int, message: _Message, depth: int = 0) -> list[Piece] | None:
+        """The new pieces of a message; None where nothing of it changes."""
         if depth > DEPTH:
             raise ModelError(f"not an ONNX model: messages nested more than {DEPTH} deep at byte {start}")
         pieces: list[Piece] = []
         done = start
         for number, wire, begin, value, end in fields(self.buffer, start, stop):
             child = message.fields.get(number)
-            if child is None or wire != _BYTES or not self.visit(value, end):
+            if child is None or wire != BYTES or not self.visit(value, end):
+                if depth > _CHECKED and not self.visit(end, stop):
+                    break
                 continue
             inner = self.change(self, value, end) if child is _TENSOR else self.message(value, end, child, depth + 1)
             if inner is None:
                 continue
             length = sum(p.nbytes if isinstance(p, Slot) else len(p) for p in inner)
-            pieces += [self.buffer[done:begin] + _tag(number, _BYTES) + _varint(length), *inner]
+            pieces += [self.buffer[done:begin] + _tag(number, BYTES) + _varint(length), *inner]
             done = end
+        if not pieces:
+            return None
         pieces.append(self.buffer[done:stop])
         return pieces
 
@@ -201,7 +156,7 @@ def _strip_tensor(walk: _Walk, start: int, stop: int) -> list[Piece] | None:
     kept = b""
     payload: list[tuple[int, int]] = []
     for number, wire, begin, value, end in fields(walk.buffer, start, stop):
-        if number in _PLAIN and wire == _BYTES and end - value >= LARGE:
+        if number in _PLAIN and wire == BYTES and end - value >= LARGE:
             payload.append((value, end - value))
         elif number in (_FLOATS, _DOUBLES) or end - begin >= LARGE:
             return None  # values one by one, or varints: protobuf must decode them
@@ -212,7 +167,7 @@ def _strip_tensor(walk: _Walk, start: int, stop: int) -> list[Piece] | None:
     offset, length = payload[0]
     entries = (("location", INLINE), ("offset", str(offset)), ("length", str(length)))
     external = b"".join(_bytes_field(_EXTERNAL, _entry(key, value)) for key, value in entries)
-    return [kept + external + _tag(_LOCATION, _VARINT) + b"\x01"]
+    return [kept + external + _tag(_LOCATION, VARINT) + b"\x01"]
 
 
 def _data(pieces: list[Piece]) -> list[bytes]:
@@ -224,7 +179,16 @@ def _entry(key: str, value: str) -> bytes:
 
 
 def _bytes_field(number: int, payload: bytes) -> bytes:
-    return _tag(number, _BYTES) + _varint(len(payload)) + payload
+    return sized(_tag(number, BYTES), payload)
+
+
+def sized(tag: bytes, payload: bytes) -> bytes:
+    """`tag`, and `payload` behind its length."""
+    length = len(payload)
+    return tag + (_LENGTHS[length] if length < 0x80 else _varint(length)) + payload
+
+
+_LENGTHS = [bytes([length]) for length in range(0x80)]
 
 
 def _tag(number: int, wire: int) -> bytes:

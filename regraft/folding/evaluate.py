@@ -93,10 +93,8 @@ def cone(outputs: Sequence[Tensor], bases: Mapping[Tensor, Base], order: Mapping
 class Evaluator:
     """Computes values that depend on `bases` only; `failed` says of each node that could not run, why."""
 
-    def __init__(
-        self, bases: Mapping[Tensor, Base], order: Mapping[Node, int], homes: Mapping[Node, AnyGraph], facts: Facts
-    ):
-        self.bases, self.order, self.homes, self.facts = bases, order, homes, facts
+    def __init__(self, bases: Mapping[Tensor, Base], order: Mapping[Node, int], facts: Facts):
+        self.bases, self.order, self.facts = bases, order, facts
         self.failed: dict[Node, str] = {}
 
     def values(self, outputs: Sequence[Tensor]) -> dict[Tensor, Array | Derived]:
@@ -107,7 +105,7 @@ class Evaluator:
             if self.size(tensor) >= LAZY:
                 results |= self._later(tensor)
             else:
-                graph = self.homes[tensor.inputs[0]]
+                graph = tensor.inputs[0].graph
                 versions = tuple((e.domain, e.version) for e in graph.import_domains or ())
                 batches.setdefault((graph.opset, versions), []).append(tensor)
         for batch in batches.values():
@@ -157,7 +155,7 @@ class Evaluator:
     def _program(self, outputs: Sequence[Tensor]) -> Program:
         nodes = self._nodes(outputs)
         read = {t: self.bases[t] for n in nodes for t in n.inputs if t in self.bases}
-        return Program(nodes, outputs, read, self.homes[outputs[0].inputs[0]], self.facts)
+        return Program(nodes, outputs, read, outputs[0].inputs[0].graph, self.facts)
 
 
 def _constant(name: str, held: Base) -> Constant:

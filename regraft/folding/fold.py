@@ -56,7 +56,7 @@ class Fold:
         """Fold; the growth of the file until now, and whether another round may find more."""
         while True:
             self._find()
-            evaluator = Evaluator(self.bases, self.nodes, self.edit.home, self.facts)
+            evaluator = Evaluator(self.bases, self.nodes, self.facts)
             budget = Budget(self.edit, evaluator.size, limit, grown)
             self._choose(budget)
             computed = evaluator.values([t for t in budget.results if t not in self.bases])

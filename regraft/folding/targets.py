@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from regraft.ir.graph import Constant, Node, Tensor
@@ -41,10 +39,10 @@ def simplify_targets(model: Model, facts: Facts, context: Context, room: int) ->
                     if not _means_zero(node, facts):
                         node.attrs.pop("allowzero", None)
                     constant = edit.constant(target, f"{node.inputs[1].name}_constant")
-                    list.__setitem__(node.inputs, 1, constant)
-                    list.append(constant.outputs, node)
+                    node.inputs.redirect(1, constant)
                     context.replaced([node], [node], rule="reshape")
-        _forget_readers(dict.fromkeys(unread))
+        for tensor in dict.fromkeys(unread):
+            tensor.outputs.settle()
         _drop(edit, unread, context)
 
 
@@ -81,12 +79,6 @@ def _entry(dim: Dim, here: Dim | None, zero_is_zero: bool) -> int | None:
     if isinstance(dim, int):
         return dim
     return 0 if dim == here and not zero_is_zero else None
-
-
-def _forget_readers(tensors: Iterable[Tensor]) -> None:
-    """Take those that read `tensors` no longer out of their lists of readers."""
-    for tensor in tensors:
-        list.__setitem__(tensor.outputs, slice(None), [n for n in tensor.outputs if any(t is tensor for t in n.inputs)])
 
 
 def _drop(edit: Editor, unread: list[Tensor], context: Context) -> None:

@@ -1,7 +1,7 @@
-"""Which nodes of two models are the same, whatever they are called; linear in nodes.
+"""Which nodes of two models are the same, by whatever name; linear in nodes.
 
-A node that computes the same from the same inputs is the same node. Where something before it changed, what comes after
-it tells, then its name, then its neighbours that are known already.
+A node that computes the same from the same inputs is the same node. Where something before it changed, the nodes after
+it decide, then its name, then those of its neighbours that are paired already.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Alignment:
     Attributes:
         after, before: the other node of a pair, from the first model to the second and back.
         old, new: the fingerprints of each model.
-        ends: what stands for the inputs and outputs of the main graphs: equal where they belong together.
+        ends: keys of the inputs and outputs of the main graphs, which are equal where two belong together.
     """
 
     def __init__(self, before: Model, after: Model):
@@ -73,7 +73,7 @@ class Alignment:
         self.after[old], self.before[new] = new, old
 
     def _match(self, key: Key, balanced: bool = False) -> None:
-        """Pair what is left by `key`, in order; if `balanced`, only where both models have as many."""
+        """Pair the remaining nodes by `key`, in order; if `balanced`, only where both models have the same number."""
         added = self.added
         if not added:
             return
@@ -89,7 +89,7 @@ class Alignment:
                 self._pair(waiting[k].pop(), node)
 
     def _spread(self) -> None:
-        """Pair the neighbours of pairs where there is but one choice."""
+        """Pair the neighbours of pairs where there is only one choice."""
         work = list(self.after.items())
         while work:
             for old, new in _neighbours(*work.pop(), self):

@@ -1,4 +1,4 @@
-"""Lays the differences between two models to the passes that made them, as far as the rewrite record tells."""
+"""Attributes the differences between two models to the passes that made them, by the rewrite record."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class NodeName:
 
 @dataclass(frozen=True)
 class NodeChange:
-    """A node that both models have, and what became of its attributes and inputs."""
+    """A node that both models have, and the changes of its attributes and inputs."""
 
     name: str
     operator: str
@@ -40,7 +40,7 @@ class NodeChange:
 
 @dataclass(frozen=True)
 class Edit:
-    """Nodes that went, and those that took their place; by which rule of the pass, where it has rules."""
+    """Nodes that were removed, and those that took their place; and the rule, where the pass has rules."""
 
     rule: str
     removed: tuple[NodeName, ...]
@@ -64,7 +64,7 @@ class PassEdits:
 
 @dataclass(frozen=True)
 class Rest:
-    """What no pass accounts for."""
+    """The differences that no pass accounts for."""
 
     removed: tuple[NodeName, ...]
     added: tuple[NodeName, ...]
@@ -111,7 +111,7 @@ class _Ledger:
         return Edit(change.rule, _take(self.removed, removed), _take(self.added, added))
 
     def marked(self) -> list[PassEdits]:
-        """Edits that the marks on the nodes tell, where the model's record is lost."""
+        """Edits by the marks on the nodes, where the model's record is lost."""
         found: dict[str, list[Edit]] = {}
         for node in [node for nodes in self.added.values() for node in nodes]:
             if MADE_BY in node.metadata:

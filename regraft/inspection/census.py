@@ -11,7 +11,7 @@ from regraft.ir.weights import Absent
 
 
 def constants(model: Model) -> Iterator[Constant]:
-    """Every constant of the model once: what nodes read, tensor attributes, defaults of inputs, what nobody reads."""
+    """Every constant of the model once: operands, tensor attributes, defaults of inputs, unused initializers."""
     seen: set[Constant] = set()
     for constant in _constants(model):
         if constant not in seen:

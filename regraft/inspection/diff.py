@@ -1,4 +1,4 @@
-"""The structural difference of two models, each change laid to the pass that made it."""
+"""The structural difference of two models, each change with the pass that made it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Change:
-    """Something that is called `name`, before and after; None where it is not there."""
+    """Something named `name`, before and after; None where it is absent."""
 
     name: str
     before: Any
@@ -147,7 +147,7 @@ def _functions(model: Model) -> dict[str, str]:
 
 
 def _shared(nodes: Iterable[Node], model: Model, other: Model) -> list[Node]:
-    """Those of `nodes` that are not in a function which only `model` has: that one stands for them."""
+    """The nodes of `nodes` outside the functions that only `model` has; such a function counts as a whole."""
     both = {f.unique_id for f in other.functions}
     own = {n for f in model.functions if f.unique_id not in both for graph in walk(f) for n in graph.nodes}
     return [node for node in nodes if node not in own]
@@ -223,7 +223,7 @@ def _typed(nodes: Iterable[Node]) -> int:
 
 
 def _weights(before: Model, after: Model, nodes: Alignment) -> Iterator[WeightChange]:
-    """Weights belong together where their nodes do, the others by name."""
+    """Pair weights where their nodes are paired, the others by name."""
     pairs = dict.fromkeys(_weight_pairs(nodes))
     paired = {c for pair in pairs for c in pair}
     old = [c for c in _large(before) if c not in paired]

@@ -1,6 +1,7 @@
-"""Fingerprints of nodes: hashes of what a node computes, of what becomes of it, and of its neighbours.
+"""Fingerprints of nodes: hashes of what leads to a node, of what follows it, and of its neighbours.
 
-Names do not enter, and of large constants only dtype and shape do: no weight is read. One pass over the nodes each.
+Names do not count, and large constants count by dtype and shape only: no weight is read. Each takes one pass over the
+nodes.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ class Fingerprints:
     """The fingerprints of all nodes of a model.
 
     Args:
-        ends: what stands for each input and output of the main graph.
+        ends: the key of each input and output of the main graph.
 
     Attributes:
         forward: of the operator, its attributes and bodies, and everything before it.
         backward: of the operator, its attributes, and everything after it.
         local: of the operator, its attributes, and its neighbours.
-        scope: of the place of the graph that the node is in: which function, which attribute.
+        scope: of where the node's graph is: in which function, in which attribute.
     """
 
     def __init__(self, model: Model, ends: Mapping[Tensor, object]):
@@ -123,7 +124,7 @@ class Fingerprints:
 
 
 def bodies(node: Node) -> Iterator[tuple[tuple[str, int], Graph]]:
-    """The graphs that are attributes of `node`, each with the attribute's name and the place in its list."""
+    """The graphs that are attributes of `node`, each with the attribute's name and the index in its list."""
     for name, value in node.attrs.items():
         for i, body in enumerate(value if isinstance(value, list) else [value]):
             if isinstance(body, Graph):

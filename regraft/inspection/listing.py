@@ -62,7 +62,7 @@ def _constant(constant: Constant) -> str:
 
 
 def attribute_text(value: Any) -> str:
-    """An attribute or a constant as it is shown: small values in full."""
+    """An attribute or a constant as text: small values in full."""
     if value is None:
         return "none"
     if isinstance(value, Node.AttributeRef):

@@ -1,7 +1,7 @@
 """Multiply-accumulates of a model, from its shapes; no weight is read.
 
-Those of matrix products and convolutions are counted, which is what accelerators are measured by; what is done to each
-element beside (bias, activation, normalization, softmax) is not.
+Matrix products and convolutions count, as in the figures of accelerators; work on single elements (bias, activation,
+normalization, softmax) does not.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Macs:
     """Multiply-accumulates.
 
     Attributes:
-        operators: how many each operator makes, those that make none left out.
-        unknown: the nodes, by operator, whose number is not known: a shape is not, or nobody said how they compute.
+        operators: the number by operator, where it is not zero.
+        unknown: the number of nodes, by operator, whose count is unknown: a shape is, or the operator is not covered.
     """
 
     operators: Counter[str] = field(default_factory=Counter)
@@ -40,10 +40,10 @@ class Macs:
 
 
 def count_macs(model: Model, shapes: Mapping[str, Sequence[int]] | None = None) -> Macs:
-    """The multiply-accumulates of one run of `model`; what stands in a body counts once.
+    """The multiply-accumulates of one run of `model`; nodes in a body count once.
 
     Args:
-        shapes: of inputs, by name; for the rest the model must say them.
+        shapes: of inputs, by name; the model must state the others.
 
     Raises:
         ModelError: a shape is given for what is no input.
@@ -130,7 +130,7 @@ def _einsum(node: Node, facts: Facts) -> int:
 
 
 def _attention(node: Node, facts: Facts) -> int:
-    """Q Kᵀ and P V, each for every query and every key, those of the cache included; what a mask hides too."""
+    """Q Kᵀ and P V, for every query and every key, including those in the cache and those that a mask hides."""
     queries, keys = _sizes(node, 0, facts), _sizes(node, 1, facts)[-2]
     if len(node.inputs) > 4 and not node.inputs[4].is_empty():
         keys += _sizes(node, 4, facts)[-2]

@@ -59,7 +59,7 @@ class Summary:
         weights: by dtype, most bytes first.
         biggest: the largest tensors.
         rewrites: the passes that changed the model, and how often, as its record says.
-        host: what runs before it, of a model that is split; `feeds` are the inputs that it feeds.
+        host: the part that runs before it, for a model that is split; `feeds` are the inputs that it feeds.
     """
 
     files: dict[str, int]

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from regraft.ir.node import AttributeRef, Body, Node, TypedList, bodies, subgraphs, walk
+from regraft.ir.edits import Edits
+from regraft.ir.node import AttributeRef, Body, Node, Nodes, TypedList, bodies, subgraphs, walk
 from regraft.ir.order import reads, sort
 from regraft.ir.value import Constant, Dim, Tensor, Variable
 
@@ -39,7 +40,8 @@ DEFAULT_OPSET = 11
 class _Graph(Body):
     """What graphs and functions have in common."""
 
-    nodes: list[Node]
+    nodes: Nodes
+    edits: Edits | None = None  # is told what is edited
     inputs: list[Any]  # variables; of the outputs one may be a constant
     outputs: list[Any]
 
@@ -53,7 +55,7 @@ class _Graph(Body):
         opset: int | None,
         import_domains: Sequence[onnx.OperatorSetIdProto] | None,
     ):
-        self.nodes = nodes if isinstance(nodes, list) else list(nodes or ())
+        self.nodes = nodes or ()  # type: ignore[assignment]
         self.inputs, self.outputs = list(inputs or ()), list(outputs or ())
         self.name, self.doc_string = "graph" if name is None else name, doc_string or ""
         self.opset = opset or DEFAULT_OPSET
@@ -61,8 +63,12 @@ class _Graph(Body):
         self.unused: list[Constant] = []
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """A graph has lists of its own, not those of a node."""
-        super().__setattr__(name, list(value) if name in ("inputs", "outputs") else value)
+        """A graph has lists of its own, not those of a node or of another graph."""
+        if name == "nodes" and "nodes" in vars(self):
+            self.nodes[:] = value
+            return
+        own = Nodes(self, value) if name == "nodes" else list(value) if name in ("inputs", "outputs") else value
+        super().__setattr__(name, own)
 
     def tensors(self) -> dict[str, Tensor]:
         """The values at nodes and at the ends of the graph, by name."""

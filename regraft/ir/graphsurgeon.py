@@ -26,7 +26,6 @@ from regraft.ir.graph import (
     TypedList,
     Variable,
     subgraphs,
-    walk,
 )
 from regraft.ir.weights import Array, Value, code_of
 
@@ -63,34 +62,22 @@ def from_graphsurgeon(theirs: Any, made: dict[Node, Node | None] | None = None) 
         graph.functions.append(function)
     roots: list[AnyGraph] = [graph, *graph.functions]
     for root in roots:
-        root.nodes = list(root.nodes)
         adoption.graph(root)
     return graph
 
 
 def adopt(model: Model) -> None:
-    """Put nodes, values and bodies of our own in the place of those that graphsurgeon made.
-
-    An attribute that is a dtype, as graphsurgeon takes one, becomes ONNX's number of it.
-    """
+    """Put nodes, values and bodies of our own in the place of those that graphsurgeon made."""
     gs = sys.modules.get("onnx_graphsurgeon")
-    for root in model.roots:
-        if gs is not None:
-            _Adoption(gs).graph(root)
-        for graph in walk(root):
-            _number_dtypes(graph)
+    for root in model.roots if gs is not None else ():
+        _Adoption(gs).graph(root)
 
 
-def _number_dtypes(graph: AnyGraph) -> None:
-    if set(map(type, chain.from_iterable(node.attrs.values() for node in graph.nodes if node.attrs))) <= _PLAIN:
-        return
-    for node in graph.nodes:
-        for name, value in node.attrs.items():
-            if isinstance(value, type | np.dtype):
-                node.attrs[name] = code_of(value)
-
-
-_PLAIN = _ALONE | {list}
+def number_dtypes(node: Node) -> None:
+    """Put ONNX's number in the place of each attribute that is a dtype, as graphsurgeon and numpy's users write one."""
+    for name, value in node.attrs.items():
+        if isinstance(value, type | np.dtype):
+            dict.__setitem__(node.attrs, name, code_of(value))  # means the same: no edit
 
 
 class _Adoption:
@@ -113,7 +100,8 @@ class _Adoption:
             graph.outputs = [self.tensor(tensor) for tensor in graph.outputs]
         for node in graph.nodes:
             if node.attrs and not set(map(type, node.attrs.values())) <= _ALONE:
-                node.attrs.update((name, self.attribute(value)) for name, value in node.attrs.items())
+                ours = {name: self.attribute(value) for name, value in node.attrs.items()}
+                node.attrs.update({name: value for name, value in ours.items() if value is not node.attrs[name]})
             for body in subgraphs(node) if node.attrs else ():
                 self.graph(body)
 
@@ -135,6 +123,7 @@ class _Adoption:
                 ours = self.tensor(tensor)
                 list.__setitem__(links, place, ours)
                 list.append(links.far(ours), links.owner)
+                links.owner.edited()
 
     def tensor(self, theirs: Any) -> Tensor:
         if isinstance(theirs, Variable | Constant):
@@ -164,7 +153,8 @@ class _Adoption:
     def attribute(self, value: Any) -> Any:
         gs = self.gs
         if isinstance(value, list) and not isinstance(value, TypedList):
-            return [self.attribute(item) for item in value]
+            ours = [self.attribute(item) for item in value]
+            return ours if any(a is not b for a, b in zip(ours, value, strict=True)) else value
         if isinstance(value, gs.Node.AttributeRef):
             from onnx_graphsurgeon.util import misc
 

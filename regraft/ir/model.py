@@ -8,6 +8,7 @@ from typing import Any
 
 import onnx
 
+from regraft.ir.facts import FactStore, Kept
 from regraft.ir.graph import AnyGraph, Function, Graph, Node, Variable, walk
 from regraft.ir.host import Host
 
@@ -92,6 +93,19 @@ class Model:
     def device(self) -> Model:
         """The same model without its host."""
         return Model(self.graph, self.header, self.metadata, self.path) if self.host else self
+
+    def facts(self, analysis: type[Kept]) -> Kept:
+        """What `analysis` finds of the values, as the model is now: `model.facts(InferredTypes)[value]`.
+
+        It is found out once, and again where an edit reaches. Ask once in a pass, and hold the answer: every question
+        looks for edits at every node. Where the model is edited after that, the next question changes what is held.
+        """
+        return self._facts.of(analysis, self)
+
+    @property
+    def _facts(self) -> FactStore:
+        store: FactStore = vars(self.graph).setdefault("_facts", FactStore())
+        return store
 
     def to_graphsurgeon(self) -> Any:
         """The graph as an `onnx_graphsurgeon.Graph` of its own; a weight is read when it asks for it."""

@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 import difflib
+from itertools import chain
 
 from regraft.errors import GraphError
 from regraft.ir import schema
+from regraft.ir.changes import Changes
 from regraft.ir.conformance import Wanted, misfit, wanted
-from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, subgraphs
+from regraft.ir.graph import AnyGraph, Constant, Graph, Node, Tensor, subgraphs
 from regraft.ir.model import Model
 
 
 def check(model: Model) -> None:
     """Check that every value is made once, before it is read, under a name of its own, by a known operator.
 
+    Whether nodes have what their operators ask for is looked at again where they changed since the last check.
+
     Raises:
         GraphError: the first rule that is broken, with the node.
     """
+    model.facts(_Checked)
+
+
+class _Checked:
+    """That a model obeys the rules."""
+
+    def __init__(self, model: Model):
+        _check(model)
+
+    def follow(self, model: Model, changes: Changes) -> None:
+        if changes.all or model.functions or not _is_sound(model.graph, changes):
+            _check(model)
+
+
+def _check(model: Model) -> None:
     functions: dict[tuple[str, str], tuple[int, int]] = {}
     for f in model.functions:  # overloads have one name, and may take and give other numbers
         most = functions.get(key := (f.domain or "", f.name), (0, 0))
@@ -29,6 +48,48 @@ def check(model: Model) -> None:
             raise GraphError(
                 f"node '{_name(node)}' ({node.op}) takes or gives more than the function, {takes} and {gives}"
             )
+
+
+def _is_sound(graph: Graph, changes: Changes) -> bool:
+    """Whether all is well where something changed; False too where only a closer look at all tells."""
+    if graph.nodes.holders or changes.reordered:
+        return False
+    place = {node: number for number, node in enumerate(graph.nodes)}
+    given = set(graph.inputs)
+    versions = schema.versions(graph)
+
+    def is_made(tensor: Tensor, before: int) -> bool:
+        """Whether `tensor` can be read by the node in this place."""
+        if tensor.inputs:
+            return len(tensor.inputs) == 1 and place.get(tensor.inputs[0], before) < before
+        return isinstance(tensor, Constant) or tensor in given or not tensor.name
+
+    for node in changes.nodes:
+        here = place[node]
+        asked = wanted(node.op, versions.get(node.domain or "", 1), node.domain or "")
+        if asked is None or misfit(node, asked) is not None or not all(is_made(t, here) for t in node.inputs):
+            return False
+        for tensor in node.outputs:
+            if isinstance(tensor, Constant) or tensor in given or tensor.inputs != [node]:
+                return False
+            if not all(place.get(user, here) > here for user in tensor.outputs):
+                return False
+    return (
+        len(place) == len(graph.nodes)
+        and len(given) == len(graph.inputs)
+        and all(is_made(t, len(place)) for t in changes.values if t.outputs)
+        and all(is_made(t, len(place)) and t.name for t in graph.outputs)
+        and _are_named_apart(graph)
+    )
+
+
+def _are_named_apart(graph: Graph) -> bool:
+    """Whether every value that is made or given has a name of its own."""
+    values = {value for node in graph.nodes for value in node.inputs if not value.inputs}
+    values.update(graph.inputs, graph.outputs)
+    values.update(chain.from_iterable(node.outputs for node in graph.nodes))
+    names = [value.name for value in values if value.name or isinstance(value, Constant)]
+    return len(set(names)) == len(names) and "" not in names and all(value.name for value in graph.inputs)
 
 
 def foreign(model: Model) -> list[str]:

@@ -18,6 +18,7 @@ from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, Variable, subgrap
 from regraft.ir.graphsurgeon import adopt
 from regraft.ir.model import Model
 from regraft.ir.order import reads, sort
+from regraft.ir.value import Links
 
 
 class Editor:
@@ -34,7 +35,7 @@ class Editor:
     def __init__(self, model: Model):
         self.model = model
         self.dead: set[Node] = set()
-        self.home: dict[Node, AnyGraph] = {}
+        self._homes: dict[Node, AnyGraph] = {}  # of nodes that are new, or moved
         self.ends: dict[Tensor, list[AnyGraph]] = {}  # the graphs that a value is an output of
         self._next: dict[str, int] = {}
         self._before: dict[Node, list[Node]] = {}  # new nodes, by the old one that they stand before
@@ -48,7 +49,6 @@ class Editor:
             self._starts.update(graph.inputs)
             for tensor in graph.outputs:
                 self.ends.setdefault(tensor, []).append(graph)
-            self.home.update(dict.fromkeys(graph.nodes, graph))
 
     def __enter__(self) -> Editor:
         return self
@@ -78,6 +78,11 @@ class Editor:
     def is_read(self, tensor: Tensor) -> bool:
         """Whether a node or a graph's output needs `tensor`."""
         return tensor in self.ends or any(True for _ in self.readers(tensor))
+
+    def graph_of(self, node: Node) -> AnyGraph:
+        """The graph that `node` is in, or will be at the end."""
+        graph: AnyGraph = self._homes.get(node, node.graph)
+        return graph
 
     @cached_property
     def _names(self) -> set[str]:
@@ -142,14 +147,14 @@ class Editor:
             outputs = [Variable(self.name(f"{name}_output"))]
         self.touch(*inputs, *outputs)
         for tensor in outputs:
-            list.clear(tensor.inputs)
+            tensor.inputs.reset(())
         node = Node(op, name, attrs, inputs, outputs, domain)
         self.move(node, before)
         return node
 
     def move(self, node: Node, before: Node) -> None:
         """Take `node`, which its own graph no longer lists, into the graph of `before`, ahead of it."""
-        self.home[node] = self.home[before]
+        self._homes[node] = self.graph_of(before)
         self._anchor[node] = self._anchor.get(before, before)
         self._before.setdefault(self._anchor[node], []).append(node)
 
@@ -184,12 +189,11 @@ class Editor:
         if old is new:
             return
         self.touch(old, new, *old.outputs, *self.ends.get(old, ()))
-        list.extend(new.outputs, old.outputs)
         for node in dict.fromkeys(old.outputs):
             for position, tensor in enumerate(node.inputs):
                 if tensor is old:
-                    list.__setitem__(node.inputs, position, new)
-        list.clear(old.outputs)
+                    node.inputs.redirect(position, new)
+        old.outputs.settle()
         for graph in dict.fromkeys(self.ends.pop(old, ())):  # a body may give a value twice
             self._replace_output(graph, old, new)
 
@@ -207,8 +211,7 @@ class Editor:
         self.touch(producer)
         spare = Variable(self.name(f"{old.name}_old"), old.dtype, old.shape)
         place = next(i for i, t in enumerate(producer.outputs) if t is old)
-        list.__setitem__(producer.outputs, place, spare)
-        list.append(spare.inputs, producer)
+        producer.outputs.redirect(place, spare)
         self.insert(producer, "Identity", [new], outputs=[old])
         self.ends[old] = [graph]
 
@@ -222,42 +225,42 @@ class Editor:
         graph.outputs = [output if t is old else t for t in graph.outputs]
         self.ends[output] = [graph]
         node = Node("Identity", self.name(f"{old.name}/Identity"), None, [new], [output])
-        self.home[node] = graph
         graph.nodes.append(node)
 
     def _can_be_output(self, graph: AnyGraph, tensor: Tensor) -> bool:
         """Whether a node of `graph` makes `tensor`, which is no output yet."""
         if tensor in self._starts or tensor in self.ends or isinstance(tensor, Constant) or not tensor.inputs:
             return False
-        return self.home[tensor.inputs[0]] is graph
+        return self.graph_of(tensor.inputs[0]) is graph
 
     # ------------------------------------------------------------------------------------------------ the end
 
     def _commit(self) -> None:
         gone = self.dead
-        for graph in {self.home[node] for node in (*gone, *self._before)}:
+        for graph in {self.graph_of(node) for node in (*gone, *self._before)}:
             self.touch(graph)
-            nodes = [n for node in graph.nodes for n in self._with_inserted(node) if n not in gone]
-            graph.nodes.clear()
-            graph.nodes.extend(nodes)
+            graph.nodes[:] = [n for node in graph.nodes for n in self._with_inserted(node) if n not in gone]
             if self._before:
                 sort(graph)
-        touched = {tensor for node in gone for tensor in node.inputs}
-        for tensor in touched:
-            list.__setitem__(tensor.outputs, slice(None), [n for n in tensor.outputs if n not in gone])
+        read = {tensor for node in gone for tensor in node.inputs}
         for node in gone:
-            list.clear(node.inputs)
-            for tensor in node.outputs:
+            node.inputs.reset(())
+            for tensor in node.outputs:  # the list of nodes has told of what went
                 list.__setitem__(tensor.inputs, slice(None), [n for n in tensor.inputs if n not in gone])
+        for tensor in read:
+            tensor.outputs.settle()
 
     def _roll_back(self) -> None:
         for one, fields in self._saved.items():
             for name, value in fields.items():
                 held = getattr(one, name)
-                if isinstance(held, list) and isinstance(value, list) and name != "shape":
+                if isinstance(held, Links):
                     list.__setitem__(held, slice(None), value)  # without the other end of each link
                 else:
                     setattr(one, name, value)
+        for one in self._saved:
+            if isinstance(one, Node):
+                one.edited(one.outputs)
         self.model.functions[:] = self._functions
 
     def _with_inserted(self, node: Node) -> Iterator[Node]:

@@ -6,6 +6,7 @@ other. Equality is identity, and everything can be in a set.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, SupportsIndex
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 Dim = int | str | None
 
+_new, _append = list.__new__, list.append
+
 
 class Links(list[Any]):
     """The values at a node, or the nodes at a value; a change of it changes the other end of each link.
@@ -29,10 +32,7 @@ class Links(list[Any]):
 
     __slots__ = ("owner",)
 
-    def __init__(self, owner: Any, items: Iterable[Any] = ()):
-        super().__init__(items)
-        self.owner = owner
-        self._link(self)
+    owner: Any
 
     far: Callable[[Any], list[Any]]
     """Gives the list at the other end of a link to an item."""
@@ -40,14 +40,16 @@ class Links(list[Any]):
     def _link(self, items: Iterable[Any]) -> None:
         for item in items:
             list.append(self.far(item), self.owner)
+        self.owner.relinked(self, items)
 
     def _unlink(self, items: Iterable[Any]) -> None:
         for item in items:
             list.remove(self.far(item), self.owner)
+        self.owner.relinked(self, items)
 
     def append(self, item: Any) -> None:
         super().append(item)
-        list.append(self.far(item), self.owner)
+        self._link((item,))
 
     def extend(self, items: Iterable[Any]) -> None:
         added = list(items)
@@ -88,6 +90,31 @@ class Links(list[Any]):
         self.extend(items)
         return self
 
+    def redirect(self, place: int, item: Any) -> None:
+        """Put `item` at `place`. What stood there names the owner until it is settled.
+
+        To take a name out of a list takes as long as the list is; `settle` takes out all of them at once.
+        """
+        old = self[place]
+        super().__setitem__(place, item)
+        list.append(self.far(item), self.owner)
+        self.owner.relinked(self, (old,))
+
+    def reset(self, items: Iterable[Any]) -> None:
+        """`redirect` all of it: let `items` be what is linked to."""
+        old, new = list(self), list(items)
+        super().__setitem__(slice(None), new)
+        for item in new:
+            list.append(self.far(item), self.owner)
+        self.owner.relinked(self, old)
+
+    def settle(self) -> None:
+        """Leave in the list what links to the owner, as often as it does."""
+        near = self.far
+        owner = self.owner
+        linked = (one for one in dict.fromkeys(self) for back in near(one) if back is owner)
+        super().__setitem__(slice(None), list(linked))
+
 
 class Inputs(Links):
     """What a node reads, or the makers of a value."""
@@ -111,6 +138,8 @@ class Linked:
     __slots__ = ("_inputs", "_outputs")
 
     if TYPE_CHECKING:
+        _inputs: Links
+        _outputs: Links
         inputs: Links
         """Of a node the values that it reads, of a value the nodes that make it."""
         outputs: Links
@@ -129,7 +158,25 @@ class Linked:
         outputs = property(attrgetter("_outputs"), _set_outputs)
 
     def _connect(self, inputs: Iterable[Any] = (), outputs: Iterable[Any] = ()) -> None:
-        self._inputs, self._outputs = Inputs(self, inputs), Outputs(self, outputs)
+        read, made = _new(Inputs), _new(Outputs)
+        read.owner = made.owner = self
+        _put_inputs(self, read)
+        _put_outputs(self, made)
+        if inputs:
+            list.extend(read, inputs)
+            for item in read:
+                _append(item.outputs, self)
+        if outputs:
+            list.extend(made, outputs)
+            for item in made:
+                _append(item.inputs, self)
+
+    def relinked(self, links: list[Any], items: Iterable[Any]) -> None:
+        """Tell whoever follows the graph that `items` came into `links`, one of the two lists here, or went."""
+        raise NotImplementedError
+
+
+_put_inputs, _put_outputs = (getattr(Linked, field).__set__ for field in Linked.__slots__)  # past `Node.__setattr__`
 
 
 class _Tensor(Linked):
@@ -150,6 +197,13 @@ class _Tensor(Linked):
     def users(self) -> Links:
         """The nodes that read it, in any graph; one that reads it twice comes twice."""
         return self._outputs
+
+    def relinked(self, links: list[Any], items: Iterable[Any]) -> None:
+        lost = (self,) if links is self._inputs else ()
+        for node in items:
+            graph = getattr(node, "graph", None)  # graphsurgeon's nodes have none
+            if graph is not None and graph.edits is not None:
+                graph.edits.edited(node, lost)
 
     def is_empty(self) -> bool:
         """Whether it stands for an optional input or output that is left out."""
@@ -263,7 +317,7 @@ class Constant(_Tensor):
     @property
     def size(self) -> int:
         """Number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(map(int, self.shape))
 
 
 Tensor = Variable | Constant

@@ -62,17 +62,30 @@ class Source:
         if isinstance(key, slice):
             start, stop, _ = key.indices(self.size)
             return self._read(start, stop)
-        number, place = divmod(key, _BLOCK)
+        block, base = self.block(key)
+        return block[key - base]
+
+    def block(self, at: int) -> tuple[bytes, int]:
+        """The block of the file that has byte `at`, and where it begins."""
+        number = at // _BLOCK
         if number != self._number:
             start = number * _BLOCK
             self._block = self._read(start, min(start + _BLOCK, self.size))
             self._number = number
-        return self._block[place]
+        return self._block, number * _BLOCK
 
     def _read(self, start: int, stop: int) -> bytes:
-        data = bytearray(max(stop - start, 0))
-        self.read_into(memoryview(data), start)
-        return bytes(data)
+        count = max(stop - start, 0)
+        try:
+            data = os.pread(self.fd, min(count, _MOST), start)
+        except OSError as error:
+            raise ModelError(f"cannot read {self.path}: {error.strerror}") from error
+        if len(data) == count:
+            self.check()
+            return data
+        rest = bytearray(count - len(data))
+        self.read_into(memoryview(rest), start + len(data))
+        return data + rest
 
     def read_into(self, buffer: memoryview, start: int) -> None:
         """Fill `buffer` with the bytes from `start` on.
@@ -189,6 +202,28 @@ class Held(Value):
 
     def load(self) -> Array:
         return self._array
+
+
+class Raw(Held):
+    """A small value, kept as its little-endian bytes; it has none of the parts of a tensor beside them.
+
+    Args:
+        code: the ONNX data type, not of strings, nor of several elements to a byte.
+    """
+
+    def __init__(self, shape: Sequence[int], dtype: np.dtype[Any], code: int, raw: bytes):
+        Value.__init__(self, shape, dtype, len(raw))
+        self.code, self.raw = code, raw
+
+    @property
+    def proto(self) -> onnx.TensorProto:  # type: ignore[override]
+        return onnx.TensorProto(dims=self.shape, data_type=self.code, raw_data=self.raw)
+
+    @functools.cached_property
+    def _array(self) -> Array:
+        if self.raw and sys.byteorder == "little":
+            return np.frombuffer(self.raw, self.dtype).reshape(self.shape)
+        return _frozen(numpy_helper.to_array(self.proto))
 
 
 class Derived(Value):

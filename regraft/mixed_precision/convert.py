@@ -98,7 +98,7 @@ class _Converter:
             self.give([slot for unit, slot in reading if not unit.lowered], wide)
             return
         here = self.home(tensor)
-        border = next((u.node for u, _ in fitting if u.border and u.node and self.edit.home[u.node] is here), None)
+        border = next((u.node for u, _ in fitting if u.border and u.node and self.edit.graph_of(u.node) is here), None)
         others = [slot for _, slot in fitting if slot.holder is not border]
         if others:
             self.give(others, border.outputs[0] if border else self.cast(tensor, self.half))
@@ -175,8 +175,7 @@ class _Converter:
             old = Slot(holder, place).tensor
             self.unread[old] = None
             if isinstance(holder, Node):
-                list.__setitem__(holder.inputs, place, tensor)
-                list.append(tensor.outputs, holder)
+                holder.inputs.redirect(place, tensor)
             else:
                 holder.outputs[place] = tensor
                 self.edit.ends.setdefault(tensor, []).append(holder)
@@ -185,7 +184,7 @@ class _Converter:
                     del self.edit.ends[old]
 
     def home(self, tensor: Tensor) -> AnyGraph:
-        return self.starts[tensor] if tensor in self.starts else self.edit.home[tensor.inputs[0]]
+        return self.starts[tensor] if tensor in self.starts else self.edit.graph_of(tensor.inputs[0])
 
     def cast(self, tensor: Tensor, dtype: np.dtype[Any], output: Tensor | None = None) -> Tensor:
         """`tensor` as `dtype`."""
@@ -205,15 +204,14 @@ class _Converter:
         value = Variable(self.edit.name(f"{tensor.name}_{dtype}"), dtype, tensor.shape)
         maker = tensor.inputs[0]
         place = next(i for i, t in enumerate(maker.outputs) if t is tensor)
-        list.__setitem__(maker.outputs, place, value)
-        list.append(value.inputs, maker)
+        maker.outputs.redirect(place, value)
         self.low.update([value] if dtype == self.half else [])
         return value
 
     def clip(self, tensor: Tensor) -> Variable:
         """`tensor` within what half precision has room for."""
         anchor = self.starts[tensor].nodes[0] if tensor in self.starts else tensor.inputs[0]
-        graph, bound = self.edit.home[anchor], self.limits.bound
+        graph, bound = self.edit.graph_of(anchor), self.limits.bound
         inputs = [tensor, self.edit.scalar(-bound, SINGLE, graph), self.edit.scalar(bound, SINGLE, graph)]
         output = Variable(self.edit.name(f"{tensor.name}_clipped"), SINGLE, tensor.shape)
         node = self.edit.insert(anchor, "Clip", inputs, None, [output])
@@ -241,8 +239,7 @@ class _Converter:
     def tidy(self, units: Sequence[Unit]) -> None:
         """Remove casts between values of one precision, and what only made values that nothing reads any more."""
         for tensor in self.unread:
-            readers = [node for node in tensor.outputs if any(t is tensor for t in node.inputs)]
-            list.__setitem__(tensor.outputs, slice(None), readers)
+            tensor.outputs.settle()
         for unit in units:
             node = unit.node
             if unit.border and node is not None and unit.reads and node.inputs[0] in self.low:

@@ -209,8 +209,7 @@ def apply(model: Model, result: Plan) -> list[tuple[Node, list[Node]]]:
             shorn.update(dict.fromkeys(rewrite.node.inputs))
             done.append((rewrite.node, _rewrite(edit, rewrite, known)))
         for tensor in shorn:
-            readers = [n for n in tensor.outputs if n not in edit.dead and any(t is tensor for t in n.inputs)]
-            list.__setitem__(tensor.outputs, slice(None), readers)
+            tensor.outputs.settle()
             constants = [n for n in tensor.inputs if n.op == "Constant" and not n.domain]
             done += [(node, []) for node in edit.remove_unread(constants)]
     model.opset = result.target
@@ -223,9 +222,7 @@ def apply(model: Model, result: Plan) -> list[tuple[Node, list[Node]]]:
 
 def _rewrite(edit: Editor, rewrite: Rewrite, known: set[Tensor]) -> list[Node]:
     node, heir = rewrite.node, rewrite.heir
-    for tensor in node.outputs:
-        list.clear(tensor.inputs)
-    list.clear(node.outputs)
+    node.outputs.clear()
     for draft in (*([heir] if heir else []), *rewrite.others):
         for tensor in (*draft.inputs, *draft.outputs):
             if not tensor.is_empty() and tensor not in known:  # what an adapter called it is a hint
@@ -240,11 +237,7 @@ def _rewrite(edit: Editor, rewrite: Rewrite, known: set[Tensor]) -> list[Node]:
     if heir is None:
         edit.remove(node)
         return added
-    before = set(node.inputs)
     node.op, node.domain, node.attrs = heir.op, heir.domain, heir.attrs
-    list.__setitem__(node.inputs, slice(None), heir.inputs)
-    for tensor in dict.fromkeys(heir.inputs):
-        if tensor not in before:
-            list.append(tensor.outputs, node)
+    node.inputs.reset(heir.inputs)
     node.outputs.extend(heir.outputs)
     return [node, *added]

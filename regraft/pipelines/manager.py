@@ -16,7 +16,6 @@ from regraft.files.convert import Header, export
 from regraft.ir import structure
 from regraft.ir.collector import paused
 from regraft.ir.graph import Node
-from regraft.ir.graphsurgeon import adopt
 from regraft.ir.model import Model
 from regraft.pipelines import record
 from regraft.pipelines.dump import Dumps
@@ -179,7 +178,6 @@ def reference_for(model: Model, pipeline: Iterable[Pass]) -> Model:
 
 
 def _check(model: Model, what: str) -> None:
-    adopt(model)
     try:
         structure.check(model)
         if model.host is not None:

@@ -1,7 +1,7 @@
-"""Run a model or a bundle: it takes the inputs that the model had at first, and gives its outputs.
+"""Run a model or a bundle, with the inputs and outputs of the original model.
 
-`Session(path)` runs in ONNX Runtime; `open_bundle(folder)` runs what a compiler made where the bundle has it;
-`transformers_model(folder, config)` takes the model's place in a pipeline of Hugging Face's transformers.
+`Session(path)` runs in ONNX Runtime; `open_bundle(folder)` runs the compiled model if the bundle has one;
+`transformers_model(folder, config)` replaces the model in a pipeline of Hugging Face's transformers.
 """
 
 from __future__ import annotations

@@ -1,19 +1,19 @@
-"""Put sequences of unlike lengths into the rows of batches.
+"""Put sequences of different lengths into the rows of batches.
 
     lengths = [len(ids) for ids in texts]
     packing = first_fit(lengths, Limits(tokens=256, rows=16, max_valid_num=40))
     packing.batch, packing.row, packing.start     # of each sequence, in the caller's order
 
-`next_fit`, `first_fit` and `best_fit` take sequences as they come; `first_fit_decreasing`, `spfhp` and `lpfhp` know
-all of them beforehand, and pack a million in a tenth of a second.
+`next_fit`, `first_fit` and `best_fit` take sequences one by one; `first_fit_decreasing`, `spfhp` and `lpfhp` need all
+of them at once, and pack a million in a tenth of a second.
 
-Requests that come one by one share the calls of a model through a queue; each is answered as if it were run alone:
+Requests that arrive one by one share the calls of a model through a queue; each is answered as if it were run alone:
 
     form = Form.of(model)
     with Queue(Session(model, optimize=True).run, form, default_policy(model, form), instances=2) as queue:
         outputs = queue.submit({"input_ids": ids, "attention_mask": mask}).result()
 
-Which policy is fastest here, for rows such as are to come, `choose` measures:
+`choose` measures which policy is fastest on this machine, for rows like those to expect:
 
     rows = [row for request in requests for row in form.rows(request)]
     policy = choose(find_ways("", form, session.run, batch=16, longest=256), rows)[0].way.policy

@@ -1,1 +1,1 @@
-"""Models behind a server: the protocol that clients speak, load for one, and repositories that another server reads."""
+"""Serving models: the protocol, the server, load tests, and repositories for another server."""

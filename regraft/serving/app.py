@@ -60,11 +60,11 @@ class UnknownModel(RegraftError):
 
 
 class HungUp(RegraftError):
-    """The client waits for its answer no more."""
+    """The client no longer waits for its answer."""
 
 
 class ModelFailure(RegraftError):
-    """The model raised what is none of our errors."""
+    """The model raised an error that is not one of regraft's."""
 
 
 _STATUS: dict[type[RegraftError], int] = {
@@ -80,7 +80,7 @@ _STATUS: dict[type[RegraftError], int] = {
     Unavailable: 503,
     DeadlineExceeded: 504,
 }
-"""Of errors that have one of their own; others are the model's."""
+"""Status codes by error; other errors are the model's."""
 _MORE = {
     401: {"WWW-Authenticate": "Bearer"},
     429: {"Retry-After": "1"},
@@ -90,12 +90,12 @@ _MORE = {
 
 @dataclass(frozen=True)
 class Access:
-    """What a client may do.
+    """The limits of a client.
 
     Attributes:
         max_body: bytes of a body, as it is sent and decompressed.
-        token: that it must show; None: none.
-        deadline: seconds that a request may take at the most; None: any number.
+        token: that it must send; None: none.
+        deadline: the most seconds that a request may take; None: any number.
     """
 
     max_body: int = 64 * 2**20
@@ -104,7 +104,7 @@ class Access:
 
 
 def make_app(service: Service, access: Access) -> Starlette:
-    """The application; until the model is there it answers that it is starting."""
+    """The application; until the model is open it answers that it is starting."""
     return Starlette(
         routes=_Api(service, access).routes(),
         exception_handlers={RegraftError: _on_error, HTTPException: _on_http_error, Exception: _on_crash},
@@ -117,7 +117,7 @@ class _Api:
 
     def routes(self) -> list[Route]:
         of_model: list[tuple[str, str, Endpoint]] = [
-            ("POST", "/infer", self._infer),  # looked for first, as it comes most
+            ("POST", "/infer", self._infer),  # first, as it is the most frequent
             ("GET", "", self._metadata),
             ("GET", "/ready", self._model_ready),
             ("GET", "/config", self._config),
@@ -142,7 +142,7 @@ class _Api:
         return self._counted(call) if endpoint == self._infer else call
 
     def _admitted(self, request: Request) -> Request:
-        """The request, whose client may ask, for the model that is here."""
+        """The request, after checking its token, model and version."""
         token, shown = self._access.token, request.headers.get("Authorization", "")
         if token is not None and not compare_digest(shown.encode(), f"Bearer {token}".encode()):
             raise Unauthorized("the header Authorization must be 'Bearer' and the server's token")
@@ -228,7 +228,7 @@ class _Api:
         return Response(made, headers=more)
 
     def _seconds(self, request: Request, asked: InferRequest) -> float:
-        """That the request may take."""
+        """The seconds that the request may take."""
         given, micro = request.headers.get(TIMEOUT), asked.parameters.get("timeout", 0)
         if type(micro) is not int or micro < 0:
             raise ProtocolError("parameters: timeout must be a whole number of microseconds")
@@ -239,7 +239,7 @@ class _Api:
 
 
 async def _inputs(model: ServedModel, asked: InferRequest) -> dict[str, Any]:
-    """What the model is to be given; texts become what it takes in their place."""
+    """The inputs for the model; texts become token ids, masks and segments."""
     texts = asked.inputs.get(TEXT)
     if model.tokenizer is None or texts is None:
         return asked.inputs
@@ -252,10 +252,10 @@ async def _inputs(model: ServedModel, asked: InferRequest) -> dict[str, Any]:
 
 
 async def _answer(request: Request, submit: Callable[[], Future[Answer]], deadline: float) -> Answer:
-    """What the queue answers; whoever hangs up, or has no more time, gives up what was not begun."""
+    """The queue's answer. If the client hangs up or the deadline passes, rows that have not started are dropped."""
     gone = asyncio.create_task(_hung_up(request))
     try:
-        await asyncio.sleep(0)  # the watch stands before a worker is woken, which waits until this thread is idle
+        await asyncio.sleep(0)  # watch before waking a worker, which waits until this thread is idle
         answer = asyncio.wrap_future(submit())
         gone.add_done_callback(lambda _: answer.cancel())
         return await _until(deadline, answer)
@@ -311,6 +311,6 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_crash(request: Request, error: Exception) -> Response:
-    """A fault of ours: the log has where."""
+    """A fault of the server: the log has the traceback."""
     logging.getLogger(__name__).error("fault in the server", exc_info=error)
     return _failed(500, f"fault in the server: {type(error).__name__}")

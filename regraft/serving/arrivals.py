@@ -1,8 +1,8 @@
-"""When requests arrive in MLPerf's server scenario: LoadGen says it, in a process of its own.
+"""The arrivals of requests in MLPerf's server scenario, by LoadGen in a process of its own.
 
-LoadGen keeps global state and does not stop before its schedule is through; a process can be ended, and its clock is
-not held up by what sends requests. It writes a line for each arrival, `id place nanoseconds`, reads the id of each
-query that is answered, and at the end writes how late each arrival was, in nanoseconds, as a list.
+LoadGen keeps global state and does not stop before the end of its schedule; a process can be ended, and sending
+requests does not delay its clock. It writes a line for each arrival, `id place nanoseconds`, reads the id of each query
+that is answered, and at the end writes how late each arrival was, in nanoseconds, as a list.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _LINE = 2**26  # bytes of the last line at the most
 
 
 class Schedule(NamedTuple):
-    """What LoadGen is asked for.
+    """The schedule that LoadGen makes.
 
     Attributes:
-        rate: arrivals a second in the mean.
-        seconds: that they go on.
+        rate: mean arrivals a second.
+        seconds: the duration.
         most: arrivals at the most; 0: any number.
-        limit_ms: latency that LoadGen's own log is to judge.
+        limit_ms: the latency limit in LoadGen's own log.
         places: requests to choose from.
     """
 
@@ -51,7 +51,7 @@ class Arrival(NamedTuple):
     """A request that is due.
 
     Attributes:
-        place: of the request among those to choose from.
+        place: index of the request among those to choose from.
         due: when, by the monotonic clock, in seconds.
     """
 
@@ -61,10 +61,10 @@ class Arrival(NamedTuple):
 
 
 class Arrivals:
-    """Arrivals as they are due; `complete` must be told of each when it is done with.
+    """Arrivals as they are due; `complete` must be called for each when it is finished.
 
     Attributes:
-        delays: seconds that each was issued behind its schedule, once all are through.
+        delays: seconds by which each was issued late, once all are finished.
     """
 
     def __init__(self, schedule: Schedule):
@@ -137,7 +137,7 @@ def _issue(schedule: Schedule, folder: str) -> None:
     settings.min_query_count, settings.max_query_count = 1, schedule.most
     settings.schedule_rng_seed = settings.sample_index_rng_seed = schedule.seed
     logs = loadgen.LogSettings()
-    logs.enable_trace = True  # it alone has how late each query was issued
+    logs.enable_trace = True  # the only place that has how late each query was issued
     output = loadgen.LogOutputSettings()
     output.outdir, output.copy_summary_to_stdout = folder, False
     logs.log_output = output
@@ -148,7 +148,7 @@ def _issue(schedule: Schedule, folder: str) -> None:
         found = {int(number): int(late) for line in trace for number, late in _DELAY.findall(line)}
     with open(1, "wb") as said:
         said.write(json.dumps([found[number] for number in sorted(found)]).encode() + b"\n")
-    os._exit(0)  # the thread that reads would hold up Python's own end
+    os._exit(0)  # the reading thread would delay Python's exit
 
 
 if __name__ == "__main__":

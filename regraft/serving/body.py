@@ -1,4 +1,4 @@
-"""The body of a request, read no further than it may be long, compressed or not."""
+"""The body of a request, compressed or not, read up to its size limit."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ async def read_body(stream: AsyncIterable[bytes], limit: int, length: str | None
     """The bytes of a body, decompressed.
 
     Args:
-        limit: bytes that it may have, as it is sent and decompressed.
+        limit: the most bytes, both as sent and decompressed.
         length, encoding: the headers `Content-Length` and `Content-Encoding`.
 
     Raises:
-        TooLarge: it has more, found before more than that is held.
+        TooLarge: it has more; memory never holds more than the limit.
         UnknownEncoding: it is neither gzip nor deflate.
         ProtocolError: it does not decompress.
     """
-    too_large = TooLarge(f"the body has more than {limit} bytes, which is the most that is taken")
+    too_large = TooLarge(f"the body has more than {limit} bytes, which is the limit")
     if length is not None and length.isdecimal() and int(length[:20]) > limit:
         raise too_large
     if encoding in (None, "", "identity"):

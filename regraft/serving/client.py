@@ -1,4 +1,4 @@
-"""A connection to a server of the Open Inference Protocol that costs little beside what it asks."""
+"""A light connection to a server of the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _MOST = 2**30  # bytes of an answer
 
 
 class ServerError(RegraftError):
-    """A server that cannot be asked, or does not answer as the protocol says."""
+    """A server that cannot be reached, or does not follow the protocol."""
 
 
 class Answer(NamedTuple):
-    """What a server answers; names of headers are in lower case."""
+    """An answer of a server; names of headers are in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -40,11 +40,11 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Server:
-    """Where a server is, and which of its models is meant.
+    """The address of a server, and of one of its models.
 
     Attributes:
         address: to connect to; host: as the URL has it.
-        base: what stands before `/v2` in paths.
+        base: the part of paths before `/v2`.
         model: the path of the model, from `/v2` on; empty where the URL names none.
         token: that every request carries; empty for none.
     """
@@ -94,7 +94,7 @@ class Server:
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
     async def metadata(self, model: str | None = None, timeout: float = 30.0) -> tuple[str, Metadata]:
-        """The path of a model, and what the server says of it, once the server is ready.
+        """The path of a model and its metadata, once the server is ready.
 
         Args:
             model: its name; None for the one of the URL, or the only one there is.
@@ -133,7 +133,7 @@ class Server:
 
 
 class ConnectionFailure(ServerError):
-    """A connection that broke, or on which something else than HTTP came."""
+    """A connection that broke, or that delivered something other than HTTP."""
 
 
 class Connection:
@@ -151,7 +151,7 @@ class Connection:
             return await self._exchange(request)
         except (OSError, EOFError, ValueError, LookupError, asyncio.LimitOverrunError) as error:
             self.close()
-            if kept and isinstance(error, ConnectionError | _Closed):  # it was closed while nothing was asked
+            if kept and isinstance(error, ConnectionError | _Closed):  # the server closed it while it was idle
                 return await self.send(request)
             raise ConnectionFailure(f"no answer in HTTP: {str(error) or type(error).__name__}") from error
         except BaseException:
@@ -204,7 +204,7 @@ async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> byt
 
 
 def _size(text: str, base: int, before: int = 0) -> int:
-    """The bytes that come, by a header or in front of a chunk, behind those that came before."""
+    """The bytes that a header or a chunk's head states; with those `before`, at most `_MOST`."""
     size = int(text, base)
     if not 0 <= size <= _MOST - before:
         raise ValueError(f"an answer of {size} bytes")
@@ -212,7 +212,7 @@ def _size(text: str, base: int, before: int = 0) -> int:
 
 
 def _address(host: str, port: int, remote: bool) -> str:
-    """The first address of a host at which something answers."""
+    """The first address of a host that accepts a connection."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -231,7 +231,7 @@ def _address(host: str, port: int, remote: bool) -> str:
 
 
 def _said(body: bytes) -> str:
-    """What an answer that is an error says, where it says it as the protocol has it."""
+    """The message of an error, if the answer has the protocol's form."""
     with contextlib.suppress(ServerError):
         content = parse_json(body, "the answer", ServerError)
         if isinstance(content, dict) and isinstance(content.get("error"), str):

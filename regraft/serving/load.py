@@ -1,4 +1,4 @@
-"""A load for a server, and what became of it: throughput, latency, errors, wrong answers."""
+"""A load for a server, and its results: throughput, latency, errors, wrong answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REJECTED, TIMEOUT, CONNECTION, PROTOCOL = "rejected", "timeout", "connection", "
 """Errors beside a status: 429 with Retry-After, no answer in time, none at all, one that is not the protocol's."""
 
 _PERCENTILES = (50, 90, 99)
-_SHARE = 0.01  # of the requests may be late, or not be answered, where P99 is held
+_SHARE = 0.01  # of the requests may be late or unanswered while P99 is within the limit
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Request:
 
     Attributes:
         rows: sequences in it.
-        expected: its right answer; None where that is not asked.
+        expected: its right answer; None where answers are not checked.
     """
 
     message: bytes
@@ -47,12 +47,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Load:
-    """What is sent, and within which bounds.
+    """The requests to send, and the limits.
 
     Attributes:
-        requests: sent in turn, from the first on again after the last.
+        requests: sent in turn, and again from the first after the last.
         seconds: after which nothing more is sent.
-        most: requests sent in all.
+        most: the largest number of requests.
         timeout: seconds that one may take.
     """
 
@@ -65,7 +65,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a load; latencies are of what was answered with status 200.
+    """The results of a load; latencies are those of answers with status 200.
 
     Attributes:
         throughput: sequences answered a second.
@@ -73,8 +73,8 @@ class Result:
         errors: how many of each kind: a status, or `REJECTED` and its like.
         wrong: sequences with a wrong answer; None where answers were not compared.
         seconds: from the first request to the last answer.
-        rate: arrivals a second that were asked for; None where clients sent as fast as they were answered.
-        late_ms: by which the latest of the arrivals came behind its schedule; its latency has it.
+        rate: the requested arrivals a second; None where clients sent as fast as they got answers.
+        late_ms: the largest delay of an arrival behind its schedule, which is part of its latency.
         interrupted: whether it was ended from the keyboard.
     """
 
@@ -101,7 +101,7 @@ class Result:
         return self.requests > 0 and late <= _SHARE * self.requests
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """As values for JSON."""
         found = self.latencies_ms
         return {
             "scenario": self.scenario,
@@ -122,7 +122,7 @@ def run_clients(load: Load, clients: int, each: int, advance: Callable[[], None]
 
     Args:
         each: requests of a client.
-        advance: called for each request that is done with.
+        advance: called for each finished request.
     """
     tally = _Tally(load, "clients", advance)
     return tally.result(_run(_clients(load, clients, each, tally)))
@@ -131,11 +131,11 @@ def run_clients(load: Load, clients: int, each: int, advance: Callable[[], None]
 def run_server_scenario(
     load: Load, rate: float, connections: int, seed: int, limit_ms: float, advance: Callable[[], None]
 ) -> Result:
-    """Requests that arrive as a Poisson process, as MLPerf's LoadGen has it; latency counts from when one was due.
+    """Requests that arrive as a Poisson process, by MLPerf's LoadGen; latency counts from when one was due.
 
     Args:
         rate: arrivals a second.
-        connections: at the most; what finds none free waits.
+        connections: the largest number; a request waits for a free one.
         limit_ms: of P99, for LoadGen's own judgement.
 
     Raises:
@@ -179,7 +179,7 @@ def find_rate(measure: Callable[[float], Result], limit_ms: float, start: float,
 
 @dataclass
 class _Tally:
-    """Counts what becomes of requests."""
+    """Counts the results of requests."""
 
     load: Load
     scenario: str
@@ -194,7 +194,7 @@ class _Tally:
     ended: float = 0.0
 
     async def ask(self, number: int, request: Request, connection: Connection, due: float | None = None) -> None:
-        """Send a request, and count its answer; `due`: when it was to be sent, if not now."""
+        """Send a request, and count its answer; `due`: its scheduled time, if not now."""
         due = time.monotonic() if due is None else due
         try:
             async with asyncio.timeout_at(due + self.load.timeout):
@@ -247,7 +247,7 @@ class _Tally:
 
 
 def _run(work: Coroutine[Any, Any, None]) -> bool:
-    """Do what is to be done; whether it was ended from the keyboard."""
+    """Run a load. Returns whether the keyboard interrupted it."""
     try:
         asyncio.run(work)
     except KeyboardInterrupt:

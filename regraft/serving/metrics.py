@@ -1,4 +1,4 @@
-"""What a server counts, in the form that Prometheus asks for."""
+"""The metrics of a server, in Prometheus' format."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _SHARES = tuple(n / 10 for n in range(1, 11))
 
 
 class Metrics:
-    """Of one server.
+    """The metrics of one server.
 
     Args:
-        queued: the rows that wait, when it is asked.
+        queued: returns the number of rows that wait.
     """
 
     def __init__(self, queued: Callable[[], int]):
@@ -45,9 +45,9 @@ class Metrics:
         self._inferences.inc(len(call.waited))
 
     def answered(self, status: int) -> None:
-        """Count a request by what it was answered; 499 where its client hung up."""
+        """Count a request by its status; 499 where its client hung up."""
         self._requests.labels(str(status)).inc()
 
     def text(self) -> bytes:
-        """All of it."""
+        """All metrics as text."""
         return generate_latest(self._registry)

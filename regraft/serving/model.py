@@ -1,4 +1,4 @@
-"""A model that is opened to be served: behind a queue, and only after it has shown that it gives what it should."""
+"""Opens a model for serving: behind a queue, and only after it has reproduced its golden outputs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from regraft.verification.signature import Port
 from regraft.verification.text import Tokenizer
 
 BATCH, MEASURED = 16, 64
-"""Sequences of a padded call, and of those that are measured."""
+"""Sequences of a padded call, also while measuring."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Options:
     Attributes:
         instances: calls at a time.
         threads: of one call; 0: the cores, shared among the instances.
-        timeout: seconds that a row waits for others.
-        batch, tokens: rows of a call, or its tokens; without either what suits the model.
-        lengths: of sequences such as are to come: what is fastest for them is measured, and used.
-        most_queued: rows that may wait.
+        timeout: seconds for which a row waits for others.
+        batch, tokens: rows of a call, or its tokens; without either the default for the model.
+        lengths: of sequences like those to expect: the policy that is fastest for them is measured and used.
+        most_queued: how many rows may wait.
         tokenizer: of texts; see `Tokenizer`.
     """
 
@@ -53,7 +53,7 @@ class Options:
     tokenizer: Path | None = None
 
     def policy(self, model: Model, form: Form) -> Policy:
-        """Which rows share a call. Raises RegraftError where the model does not take what the options say."""
+        """Which rows share a call. Raises RegraftError where the options do not fit the model."""
         if form.packed is not None and (self.batch, self.tokens) != (None, None):
             raise RegraftError(
                 "the packed model has a fixed shape, which says what a call holds: set no batch or tokens"
@@ -68,7 +68,7 @@ class ServedModel:
     """A model that answers.
 
     Attributes:
-        inputs, outputs: what it takes and gives.
+        inputs, outputs: of the model.
         tokenizer: makes inputs of texts, if it takes texts.
     """
 
@@ -85,8 +85,8 @@ def open_model(
     """The ONNX file or bundle at `path`, ready to answer.
 
     Args:
-        listener: is told of every call; see `Queue`.
-        say: is told what should be known, a line at a time.
+        listener: called with every finished call; see `Queue`.
+        say: called with each line for the user.
 
     Raises:
         VerificationError: a bundle does not give its golden outputs.
@@ -102,12 +102,12 @@ def open_model(
     session = Session(model, optimize=True, threads=threads)
     inputs = hold_golden(session, path, model) if is_bundle(path) else None
     if inputs is None:
-        say(f"{path} has no golden vectors: what it gives was not checked")
+        say(f"{path} has no golden vectors: its outputs were not checked")
         inputs = make_inputs(model)
     if options.lengths is not None:
         policy = _fastest(model, form, session, options.lengths, say)
     if why := rehearse(session.run, form, policy, inputs):
-        say(f"sequences get something else in company than alone: {why}")
+        say(f"sequences get other outputs in a shared call than alone: {why}")
     queue = Queue(
         session.run,
         form,
@@ -127,11 +127,11 @@ def _fastest(model: Model, form: Form, session: Session, lengths: str, say: Call
     rows = [form.rows(batch.inputs)[0] for batch in islice(batches, len(values))]
     ways = find_ways("", form, session.run, batch=BATCH, longest=max(row.length for row in rows))
     best = choose(ways, rows)[0]
-    assert best.measured is not None  # the best one was measured
+    assert best.measured is not None  # the best one is first, and measured
     say(f"{best.way.name}: {1 / best.measured:,.0f} sequences a second of {lengths}, one call at a time")
     return best.way.policy
 
 
 def _served(form: Form, ports: tuple[Port, ...]) -> tuple[Port, ...]:
-    """Inputs or outputs as clients see them: the queue takes any number of sequences, whatever the model's batch is."""
+    """Inputs or outputs as clients see them: the queue takes any number of sequences, whatever batch the model has."""
     return tuple(replace(port, shape=(None, *(port.shape or ())[1:])) for port in ports) if form.together else ports

@@ -1,7 +1,7 @@
 """The Open Inference Protocol, version 2, over HTTP: arrays to bodies and back, as JSON or as binary tensors.
 
-A body is a JSON object, behind which the bytes of binary tensors lie, in the order in which it names them; the header
-`Inference-Header-Content-Length` then says where the JSON ends. Nothing is allocated by what a body claims.
+A body is a JSON object, followed by the bytes of binary tensors in the order in which it names them; the header
+`Inference-Header-Content-Length` then says where the JSON ends. A claim in a body never decides how much is allocated.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ _UNSUPPORTED = ("shared_memory_region", "classification")
 
 
 class ProtocolError(RegraftError):
-    """A body that breaks the protocol, or asks for what is not supported; the message names the field."""
+    """A body that breaks the protocol, or asks for something unsupported; the message names the field."""
 
 
 class Wanted(NamedTuple):
     """An output that a request asks for.
 
     Attributes:
-        binary: whether it is to be sent behind the JSON.
+        binary: whether to send it after the JSON.
     """
 
     name: str
@@ -65,11 +65,11 @@ class Wanted(NamedTuple):
 
 @dataclass(frozen=True)
 class InferRequest:
-    """What a client asks.
+    """A request of a client.
 
     Attributes:
-        id: that the answer is to carry.
-        outputs: those asked for, in order; none where all are.
+        id: repeated in the answer.
+        outputs: the requested ones, in order; empty for all.
         parameters: of the request as a whole.
     """
 
@@ -81,7 +81,7 @@ class InferRequest:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a server says of a model; a dimension of any size is None."""
+    """The metadata of a model; a dimension of any size is None."""
 
     name: str
     inputs: tuple[Port, ...]
@@ -98,7 +98,7 @@ def datatype(dtype: np.dtype[Any] | None) -> str:
 
 
 def read_header_length(text: str | None) -> int | None:
-    """What the header `Inference-Header-Content-Length` says. Raises ProtocolError where it is no number."""
+    """The value of the header `Inference-Header-Content-Length`. Raises ProtocolError where it is no number."""
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 20):
@@ -116,7 +116,7 @@ def encode_request(
         binary: send tensors, and ask for them, as binary data.
 
     Raises:
-        ProtocolError: an array has a dtype, or as JSON a value, that the protocol does not have.
+        ProtocolError: the protocol cannot express the dtype of an array, or JSON cannot express a value.
     """
     made: dict[str, Any] = {}
     if outputs is not None:
@@ -150,10 +150,10 @@ def decode_request(body: bytes, header_length: int | None = None) -> InferReques
 def encode_response(
     model_name: str, request: InferRequest, outputs: Mapping[str, Array]
 ) -> tuple[bytes, dict[str, str]]:
-    """Body and headers of the answer to a request, with what it asks for of `outputs`.
+    """Body and headers of the answer to a request, with the `outputs` that it asks for.
 
     Raises:
-        ProtocolError: it asks for an output that is not there, or one that the protocol cannot say.
+        ProtocolError: it asks for an output that does not exist, or one that the protocol cannot express.
     """
     default = bool(request.parameters.get("binary_data_output"))
     wanted = request.outputs or tuple(Wanted(name, default) for name in outputs)
@@ -181,7 +181,7 @@ def encode_metadata(metadata: Metadata, platform: str) -> bytes:
 
 
 def decode_metadata(body: bytes) -> Metadata:
-    """What a server says of a model. Raises ProtocolError where it is not that."""
+    """Read the metadata of a model. Raises ProtocolError where the body is none."""
     content, _ = _parted(body, None)
     name = content.get("name")
     if not isinstance(name, str):
@@ -240,7 +240,7 @@ def _to_list(where: str, array: Array, kind: str) -> list[Any]:
 
 
 def _parted(body: bytes, header_length: int | None) -> tuple[dict[str, Any], bytes]:
-    """The JSON object of a body, and the bytes behind it."""
+    """The JSON object of a body, and the bytes after it."""
     size = len(body) if header_length is None else header_length
     if not 0 <= size <= len(body):
         raise ProtocolError(f"{HEADER_LENGTH}: says {size} bytes, and the body has {len(body)}")
@@ -251,7 +251,7 @@ def _parted(body: bytes, header_length: int | None) -> tuple[dict[str, Any], byt
 
 
 def _tensors(content: dict[str, Any], part: str, raw: bytes) -> dict[str, Array]:
-    """The tensors of a part of the JSON, and of the bytes behind it, by name."""
+    """The tensors of a part of the JSON and of the bytes after it, by name."""
     made: dict[str, Array] = {}
     start = 0
     for where, entry in _entries(content, part):
@@ -276,7 +276,7 @@ def _tensors(content: dict[str, Any], part: str, raw: bytes) -> dict[str, Array]
 
 
 def _entries(content: dict[str, Any], part: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The tensors that a part names, and where each stands."""
+    """The tensors that a part names, and the field of each."""
     entries = content.get(part)
     if not isinstance(entries, list):
         raise ProtocolError(f"{part}: must be a list of tensors")

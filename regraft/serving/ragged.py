@@ -1,7 +1,7 @@
 """Host and device as one graph, which takes sequences of unlike lengths as Triton's ragged batches hold them.
 
 input_ids[b, S] of each request  →  input_ids[tokens], input_ids_lengths[B]  →  input_ids[B, longest]  →  the model
-outputs[B, longest, ..]          →  outputs[tokens, ..], which Triton hands out by the shapes of the requests
+outputs[B, longest, ..]          →  outputs[tokens, ..], which Triton splits by the shapes of the requests
 """
 
 from __future__ import annotations
@@ -46,21 +46,21 @@ def token_inputs(form: Form) -> list[str]:
 
 
 def lengths_of(name: str) -> str:
-    """The input that Triton makes beside one of tokens: int32[B], how many each sequence has."""
+    """The input that Triton adds for an input of tokens: int32[B], the length of each sequence."""
     return f"{name}_lengths"
 
 
 def is_ragged(form: Form) -> bool:
-    """Whether all that a model takes and gives is by token or by sequence, and a mask hides what pads a sequence."""
+    """Whether all inputs and outputs of a model are by token or by sequence, and a mask hides padding."""
     flat = all(len(port.shape or ()) <= 2 for port in form.inputs)
     return form.together and form.mask is not None and flat and all(_fits(form, p) for p in form.inputs + form.outputs)
 
 
 def joined(model: Model, form: Form, ragged: bool) -> Model:
-    """A model that is split, as one.
+    """A split model as one graph.
 
     Args:
-        ragged: whether what is by token comes and goes as one row of all tokens, with lengths beside each input.
+        ragged: whether values by token are one row of all tokens, with an input of lengths for each.
 
     Raises:
         TargetError: an input has the name of such lengths.
@@ -82,7 +82,7 @@ def joined(model: Model, form: Form, ragged: bool) -> Model:
 
 
 def device_as_promised(model: Model) -> Model:
-    """The device's part, with outputs in the dtypes that the caller was promised."""
+    """The device's part, with outputs in the dtypes of the caller's."""
     made = clone(model.device)
     outputs = tuple(map(Port.of_variable, model.outputs))
     results = {tensor.name: tensor for tensor in made.graph.outputs}
@@ -97,7 +97,7 @@ def _fits(form: Form, port: Port) -> bool:
 
 
 def _from_caller(form: Form, opset: int, ragged: bool) -> Model:
-    """From what Triton gives to what a caller gave, which has its names with `_TAKEN`."""
+    """From Triton's inputs to the caller's, whose names get `_TAKEN`."""
     inputs, nodes = [], []
     constants = [make_tensor("zero", TensorProto.INT64, [], [0]), make_tensor("one", TensorProto.INT64, [], [1])]
     constants.append(make_tensor("column", TensorProto.INT64, [2], [-1, 1]))
@@ -141,7 +141,7 @@ def _padded(name: str) -> list[NodeProto]:
 
 
 def _to_caller(ports: Sequence[Port], results: Mapping[str, Tensor], form: Form, opset: int, ragged: bool) -> Model:
-    """From what the device gives, by the names of the outputs with `_TAKEN`, to the outputs."""
+    """From the device's outputs, named like the outputs with `_TAKEN`, to the outputs."""
     inputs, nodes, outputs = [], [], []
     if ragged:
         inputs.append(make_tensor_value_info(_THERE, TensorProto.BOOL, [form.batch, form.sequence]))
@@ -194,7 +194,7 @@ def _values(model: Model) -> dict[str, Tensor]:
 
 
 def _behind(whole: Model, piece: Model, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What a piece gives, by the names that it has for it, once it stands behind the whole."""
+    """The outputs of a piece by its own names for them, after it was appended to the whole."""
     names = [tensor.name for tensor in piece.graph.outputs]
     defaults = {tensor.name: tensor.default for tensor in piece.graph.inputs if tensor.default is not None}
     join(whole, piece, {**defaults, **given})
@@ -202,7 +202,7 @@ def _behind(whole: Model, piece: Model, given: Mapping[str, Tensor]) -> dict[str
 
 
 def _give(whole: Model, results: Mapping[str, Tensor], last: Model, beside: Mapping[str, Tensor]) -> None:
-    """Let the whole have the outputs of its last piece, under their names."""
+    """Give the whole the outputs of its last piece, under their names."""
     outputs = _behind(whole, last, {**beside, **{f"{name}{_TAKEN}": tensor for name, tensor in results.items()}})
     names = Editor(whole)
     for graph in whole.graphs():

@@ -1,4 +1,4 @@
-"""The same application on Ray Serve: replicas that are replaced when they die, and as many as the load asks for."""
+"""The same application on Ray Serve: Ray replaces replicas that die, and adds some under load."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Replicas:
     """How many processes serve.
 
     Attributes:
-        most: up to which Ray adds some under load; None: there are always `least`.
+        most: the number up to which Ray adds some under load; None: there are always `least`.
     """
 
     least: int = 1
@@ -39,7 +39,7 @@ def deployment(path: Path, options: Options, access: Access, drain: float, repli
     """What Ray Serve runs: in each replica a model, opened and checked, and the application in front of it."""
     path, options = path.resolve(), replace(options, threads=options.threads or 1)
 
-    opened: list[Service] = []  # by the replica, for the application: each process gets a list of its own
+    opened: list[Service] = []  # filled by the replica, for the application: each process has a list of its own
 
     class Replica:
         """Ray makes one in each process, before the application, and asks it whether it is well."""
@@ -80,10 +80,10 @@ def serve_on_ray(
     """Serve the model at `path` on Ray, on the cluster that RAY_ADDRESS names or one of this machine's own.
 
     Args:
-        say: is told when it is ready.
+        say: called with a line when it is ready.
 
     Raises:
-        RegraftError: the replicas do not come up, or the port cannot be had.
+        RegraftError: the replicas do not come up, or the port is taken.
     """
     with listening(place) as listener:
         port, address = listener.getsockname()[1], written(listener)
@@ -118,7 +118,7 @@ def serve_on_ray(
 
 
 def _why(name: str) -> str:
-    """The last line of what made a replica fail."""
+    """The last line of the error that made a replica fail."""
     found = serve.status().applications.get(name)
     lines = [line for one in found.deployments.values() for line in one.message.splitlines()] if found else []
     return next((line.strip() for line in reversed(lines) if "Error" in line), "")

@@ -1,4 +1,4 @@
-"""What a model must show before it is served: that it gives here what it gave when it was made."""
+"""Checks before a model is served: it must reproduce its golden outputs here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from regraft.verification.vectors import flat, load_vectors, typed
 from regraft.verification.verify import coarsest_float
 
 _GOLDEN = {"golden?": {"inputs": str, "outputs": str}, "contract?": {"name": str}}
-"""What a manifest says of its golden vectors."""
+"""A manifest's entries about its golden vectors."""
 
 
 def hold_golden(session: Session, folder: Path, model: Model) -> dict[str, Any] | None:
@@ -56,17 +56,17 @@ def hold_golden(session: Session, folder: Path, model: Model) -> dict[str, Any] 
 def rehearse(
     run: Callable[[dict[str, Array]], Mapping[str, Array]], form: Form, policy: Policy, inputs: Mapping[str, Any]
 ) -> str:
-    """Make the smallest call and the fullest, so that nobody waits for what the first ones take longer.
+    """Make the smallest call and the fullest, so that no client waits for slow first calls.
 
     Returns:
-        Why sequences get something else in company than alone; empty where they do not.
+        Why sequences get other outputs in a shared call than alone; empty where they do not.
     """
     rows = form.rows(inputs)
     longest = max(rows, key=lambda row: row.length)
     for count in (1, len(policy.groups([longest.length] * AHEAD)[0])):
         run(form.joined([longest] * count))
     if form.mask is not None:
-        rows = [row for row in rows if row.inputs[form.mask].any()]  # what sees nothing gets nothing that means much
+        rows = [row for row in rows if row.inputs[form.mask].any()]  # without a token no output has a meaning
     shared = [rows[i] for i in policy.groups([row.length for row in rows])[0]] if rows else []
     for row, part in zip(shared, form.parted(run(form.joined(shared)), shared) if shared else (), strict=True):
         if why := _differs(_alone(run, form, row), part):

@@ -1,4 +1,4 @@
-"""Requests that a load is made of, and what their answers must be."""
+"""The requests of a load, and their right answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from regraft.verification.trials import USUAL
 from regraft.verification.values import make_values
 
 DISTINCT = 2048
-"""Requests unlike each other that a load has at the most; then they come again."""
+"""The largest number of different requests in a load, which then repeat."""
 
 _ROOM = 2**30  # bytes of right answers that are kept
 
@@ -32,17 +32,17 @@ _BY_TOKEN = ("index", "segment", "position", "mask", "bias")
 
 
 class LoadError(RegraftError):
-    """A load that cannot be made for a model, or on this machine."""
+    """A load that cannot be generated for a model, or on this machine."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one request gives to a model.
+    """The inputs of one request.
 
     Attributes:
         inputs: by name.
         lengths: tokens of each of its sequences.
-        width: tokens that it has a place for, in each sequence.
+        width: the padded length of each sequence.
     """
 
     inputs: dict[str, Array]
@@ -52,7 +52,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a model takes.
+    """The inputs of a model.
 
     Attributes:
         ports: its inputs.
@@ -66,13 +66,13 @@ class Inputs:
 
     @classmethod
     def of_metadata(cls, metadata: Metadata) -> Inputs:
-        """What a server says, with meanings by name and dtype."""
+        """From a server's metadata, with meanings by name and dtype."""
         named = {p.name: meaning(Variable(p.name, p.dtype, list(p.shape or ())), p) for p in metadata.inputs}
         return cls(metadata.inputs, named)
 
     @classmethod
     def of_model(cls, model: Model) -> Inputs:
-        """What a model takes, with meanings read off its graph."""
+        """From a model, with meanings read off its graph."""
         variables = [v for v in model.inputs if v.default is None]
         ports = tuple(map(Port.of_variable, variables))
         read = {p.name: meaning(reader(v, model), p) for p, v in zip(ports, variables, strict=True)}
@@ -82,10 +82,10 @@ class Inputs:
         """Batches of sequences with these lengths, in turn, without an end; the same seed gives the same.
 
         Args:
-            rows: sequences of a batch; a model with a fixed number gets that.
+            rows: sequences of a batch; ignored for a model with a fixed number.
 
         Raises:
-            LoadError: the model takes what is not made, such as a sequence of tensors.
+            LoadError: the model has an input that cannot be generated, such as a sequence of tensors.
         """
         for port in self.ports:
             if port.kind != "tensor" or port.dtype is None or port.shape is None:
@@ -131,7 +131,7 @@ class Inputs:
 
 
 class Reference:
-    """What a model gives for a batch, which is what a server's answer is held against.
+    """The right answers: the model's outputs for a batch, which a server's answer is compared with.
 
     Args:
         path: of an ONNX file or a bundle.
@@ -187,7 +187,7 @@ class Expected:
         return np.asarray(given == value)
 
     def _hidden(self, rank: int, axis: int) -> Array:
-        """Where an axis counts tokens that are not there: [B, 1, .., width, .., 1]."""
+        """Where an axis counts tokens that are padding: [B, 1, .., width, .., 1]."""
         hidden = np.arange(self.batch.width) >= np.asarray(self.batch.lengths)[:, None]
         return hidden.reshape(len(hidden), *(self.batch.width if i == axis else 1 for i in range(1, rank)))
 

@@ -1,4 +1,5 @@
-"""The process that serves: it listens, opens the model, answers until a signal comes, and then what it has accepted."""
+"""The serving process: it listens, opens the model, answers until a signal arrives, and then finishes accepted
+requests."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from regraft.serving.model import Options, ServedModel, open_model
 from regraft.serving.service import Service
 
 LINGER = 0.3
-"""Seconds in which clients that keep connections open learn that the server is draining."""
+"""Seconds for clients with open connections to learn that the server is draining."""
 _KEEP_ALIVE = 75
 
 
@@ -29,7 +30,7 @@ class Place:
 
     Attributes:
         port: 0: any that is free.
-        drain: seconds in which what was accepted is answered.
+        drain: seconds for answering accepted requests.
     """
 
     host: str = "127.0.0.1"
@@ -41,14 +42,14 @@ def serve(path: Path, options: Options, access: Access, place: Place, say: Calla
     """Serve the model at `path` until SIGTERM or SIGINT.
 
     Args:
-        say: is told where it listens and when it is ready, a line each.
+        say: called with a line about where it listens, and one when it is ready.
 
     Raises:
-        RegraftError: the model cannot be opened, breaks its golden vectors, or the port cannot be had.
+        RegraftError: the model cannot be opened, does not reproduce its golden outputs, or the port is taken.
     """
     with listening(place) as listener:
         if access.token is None and not _is_loopback(listener):
-            say("warning: whoever reaches this machine may ask the model: set --token, or REGRAFT_TOKEN")
+            say("warning: anyone who reaches this machine can use the model: set --token, or REGRAFT_TOKEN")
         service = Service(model_name(path))
         config = uvicorn.Config(
             make_app(service, access),
@@ -95,7 +96,7 @@ async def _serve(
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn's server, but that signals are ours: it would end the process by the one that it got."""
+    """Uvicorn's server without its signal handlers, which would end the process by the signal."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

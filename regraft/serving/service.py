@@ -1,4 +1,4 @@
-"""What a server knows of itself: which model it is for, whether that answers yet or no more, and what it counts."""
+"""The state of a server: its model, whether that is starting, ready or draining, and its metrics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from regraft.serving.model import ServedModel
 
 
 class Unavailable(RegraftError):
-    """The model does not answer yet, or no more."""
+    """The model is starting or draining."""
 
 
 class Service:
@@ -18,8 +18,8 @@ class Service:
 
     Attributes:
         name: by which clients ask for it.
-        metrics: what is counted; its `called` is the queue's listener.
-        model: None until it is there.
+        metrics: its `called` is the queue's listener.
+        model: None until it is open.
         draining: whether new requests are refused.
     """
 
@@ -42,7 +42,7 @@ class Service:
         return self.model
 
     def drain(self, timeout: float) -> None:
-        """Refuse new requests, and answer those that were accepted, for so many seconds."""
+        """Refuse new requests, and answer accepted ones, for at most this many seconds."""
         self.draining = True
         if self.model is not None:
             self.model.queue.close(timeout=timeout)

@@ -1,7 +1,7 @@
 """A model repository that Triton Inference Server reads.
 
 NAME/config.pbtxt, NAME/1/model.onnx             a model
-NAME_host, NAME_device, and an ensemble NAME     one that is split, where what the device is fed has a row a sequence
+NAME_host, NAME_device, and an ensemble NAME     a split one, if the device's inputs have a row for each sequence
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True)
 class Serving:
-    """How Triton is to run a model.
+    """How Triton should run a model.
 
     Attributes:
-        max_batch: sequences of a batch at the most.
-        max_delay_ms: that a request may wait for others.
+        max_batch: the largest number of sequences in a batch.
+        max_delay_ms: milliseconds for which a request may wait for others.
         instances: copies of the model that run at once.
         kind: where it runs; the host's part always runs on the CPU.
     """
@@ -55,7 +55,7 @@ class Exported:
 
     Attributes:
         max_batch: sequences that Triton puts into a batch; 0: it makes none.
-        ragged: whether these may have unlike lengths.
+        ragged: whether these may have different lengths.
     """
 
     name: str
@@ -212,13 +212,13 @@ class _Repository:
 
 
 def _surely(shape: PackedShape) -> int:
-    """Sequences that fit a packed batch, however long those are that it takes."""
+    """Sequences that fit a packed batch, even if each is of the largest length."""
     rows, tokens = (1, shape.rows * shape.tokens) if shape.across_rows else (shape.rows, shape.tokens)
     return min(shape.sequences, rows * (tokens // min(shape.longest, tokens)))
 
 
 def _tensor(port: Port, most: int, *, model: bool) -> dict[str, Any]:
-    """What a configuration says of an input or an output; of a batch, what a row has.
+    """An input or an output in a configuration; if Triton batches, the shape of a row.
 
     Args:
         model: whether it is a model's, whose tensor may have fewer dimensions than a configuration can say.

@@ -7,9 +7,10 @@ from collections.abc import Hashable, Iterable
 from typing import Any
 
 from regraft.ir import schema
-from regraft.ir.graph import AnyGraph, Constant, Function, Graph, Node, Tensor
-from regraft.ir.graphsurgeon import adopt
+from regraft.ir.changes import Changes
+from regraft.ir.graph import AnyGraph, Constant, Function, Graph, Node, Tensor, subgraphs, walk
 from regraft.ir.model import Model
+from regraft.ir.order import reads
 from regraft.ir.schema import constant_node_value
 from regraft.shapes import bodies, dims, foreign, rules, values
 from regraft.shapes.call import Call
@@ -19,19 +20,84 @@ from regraft.shapes.keys import Keys
 from regraft.shapes.signature import Signatures
 
 
-def analyse(model: Model) -> Facts:
+def analyse(model: Model) -> InferredTypes:
     """What is known of every value, the model left as it is. What stands in a function holds for every call."""
-    adopt(model)
-    facts = Facts()
-    walker = Walker(model, facts)
-    walker.graph(model.graph, {})
-    calls = {function: list(given) for function, given in walker.calls.items()}
-    for function in model.functions:
-        columns = zip(*calls[function], strict=True) if function in calls else ()
-        facts.update(dict.fromkeys(function.inputs, UNKNOWN))
-        facts.update(zip(function.inputs, map(_agreed, columns), strict=False))
-        walker.graph(function, {})
-    return facts
+    return model.facts(InferredTypes)
+
+
+class InferredTypes(Facts):
+    """The type, the shape and the small whole numbers of every value, kept in step with the model."""
+
+    def __init__(self, model: Model):
+        super().__init__()
+        self._walker = Walker(self)
+        self._declared: set[Node] = set()  # nodes of the main graph at which a declaration was believed
+        self._walk(model)
+
+    def follow(self, model: Model, changes: Changes) -> None:
+        """Look again at what changed, and at what hangs on it as far as more, less or else is known."""
+        if not changes:
+            return
+        self.found.clear()
+        if changes.all or model.functions or self.problems:
+            self._walk(model)
+        else:
+            self._walk_again(model.graph, changes)
+
+    def _walk(self, model: Model) -> None:
+        self.clear()
+        self.problems.clear()
+        self._declared.clear()
+        walker, versions = self._walker, schema.versions(model.graph)
+        walker.start(model)
+        for node in model.graph.nodes:
+            self._look_at(node, versions)
+        for function in model.functions:
+            calls = walker.calls.get(function, [])
+            self.update(dict.fromkeys(function.inputs, UNKNOWN))
+            self.update(zip(function.inputs, map(_agreed, zip(*calls, strict=True)), strict=False))
+            walker.graph(function, {})
+        walker.end()
+
+    def _walk_again(self, graph: Graph, changes: Changes) -> None:
+        before = {tensor: self.pop(tensor, None) for tensor in changes.values}
+        other = {tensor for tensor in changes.values if not tensor.inputs}
+        versions = schema.versions(graph)
+        again = changes.nodes | self._declared
+        for node in graph.nodes:
+            if node not in again and other.isdisjoint(node.inputs) and (not node.attrs or _sees_none(node, other)):
+                continue
+            known = [before.get(tensor) or self.get(tensor) for tensor in node.outputs]
+            self._look_at(node, versions)
+            reads_on = node.op == "Constant"  # what reads it may go by numbers that no fact holds
+            pairs = zip(node.outputs, known, strict=True)
+            other.update(t for t, fact in pairs if reads_on or not _alike(self.get(t), fact))
+        self._walker.end()
+
+    def _look_at(self, node: Node, versions: dict[str, int]) -> None:
+        walker = self._walker
+        walker.declared = False
+        walker.node(node, versions.get(node.domain or "", 1), {})
+        if walker.declared:
+            self._declared.add(node)
+
+
+def _sees_none(node: Node, values: set[Tensor]) -> bool:
+    """Whether the bodies of `node` take none of `values`, from outside or as their own."""
+    inner = [graph for body in subgraphs(node) for graph in walk(body)]
+    return not inner or (values.isdisjoint(reads(node)) and all(values.isdisjoint(graph.inputs) for graph in inner))
+
+
+def _alike(one: Fact | None, other: Fact | None) -> bool:
+    """Whether two facts say the same."""
+    if one is other or one is None or other is None:
+        return one is other
+    same = one.code == other.code and one.dims == other.dims and one.other == other.other
+    return same and (one.value is other.value or _elements(one) == _elements(other))
+
+
+def _elements(fact: Fact) -> Any:
+    return None if fact.value is None else (fact.value.shape, list(fact.value.flat))
 
 
 def _agreed(facts: tuple[Fact, ...]) -> Fact:
@@ -53,15 +119,27 @@ class Walker:
 
     Attributes:
         calls: what is known of the inputs of each function, call by call.
+        declared: is set where what the model declares is believed of what a node makes.
     """
 
-    def __init__(self, model: Model, facts: Facts):
+    def __init__(self, facts: Facts):
         self.facts = facts
-        self.calls: dict[Function, list[list[Fact]]] = {}
-        self._functions = {f.unique_id: f for f in model.functions}
+        self.declared = False
         self._schemas, self._keys = Schemas(), Keys()
         self._known: dict[Hashable, list[Fact]] = {}
+        self._settled: dict[Hashable, Fact] = {}
+        self._is_general = False  # whether what was found of the node at hand holds for all calls alike
+
+    def start(self, model: Model) -> None:
+        """Begin a walk over `model`; what operators say of calls that are alike stays known."""
+        self.calls: dict[Function, list[list[Fact]]] = {}
+        self._functions = {f.unique_id: f for f in model.functions}
         self._signatures = Signatures()
+
+    def end(self) -> None:
+        """Hold on to nothing of the model."""
+        self._keys.forget()
+        self._settled.clear()
 
     def graph(self, graph: AnyGraph, attrs: dict[str, Any]) -> list[Fact]:
         """Walk `graph`; what is known of its outputs."""
@@ -72,16 +150,25 @@ class Walker:
 
     def node(self, node: Node, opset: int, attrs: dict[str, Any]) -> None:
         """Note what is known of the outputs of `node`; `opset` is that of its domain."""
-        made = self._node(node, opset, attrs)
+        inputs = [self.facts[tensor] for tensor in node.inputs]
+        key = None if attrs else self._keys.at_once(node, opset, inputs)
+        if key is not None and (fact := self._settled.get(key)) is not None:
+            self.facts[node.outputs[0]] = fact
+            return
+        made = self._node(node, opset, inputs, attrs)
         missing = [UNKNOWN] * (len(node.outputs) - len(made))
         foreign = self._function_of(node) is None and schema.find(node.op, opset, node.domain) is None
         for tensor, fact in zip(node.outputs, [*made, *missing], strict=False):
             self._put(tensor, fact, foreign)
+        if key is not None and self._is_general:
+            self._settled[key] = self.facts[node.outputs[0]]
 
     def body(self, graph: Graph, inputs: list[Fact], attrs: dict[str, Any]) -> list[Fact]:
         """What a body gives for `inputs`."""
         for tensor, fact in zip(graph.inputs, inputs, strict=False):
-            self.facts[tensor] = fact if fact.code or fact.other is not None else declared(tensor)
+            is_known = fact.code or fact.other is not None
+            self.declared = self.declared or not is_known
+            self.facts[tensor] = fact if is_known else declared(tensor)
         return self.graph(graph, attrs)
 
     def _put(self, tensor: Tensor, fact: Fact, foreign: bool) -> None:
@@ -89,6 +176,7 @@ class Walker:
         if not tensor.name or isinstance(tensor, Constant):
             return
         if not fact.code and fact.other is None:
+            self.declared = True
             said = declared(tensor)
             fact = said if foreign else said._replace(dims=None)
         self.facts[tensor] = fact if fact.fits else fact._replace(value=None)
@@ -98,11 +186,11 @@ class Walker:
         domain = node.domain or ""
         return self._functions.get((domain, node.op, node.overload) if node.overload else (domain, node.op))
 
-    def _node(self, node: Node, opset: int, scope: dict[str, Any]) -> list[Fact]:
+    def _node(self, node: Node, opset: int, inputs: list[Fact], scope: dict[str, Any]) -> list[Fact]:
+        self._is_general = False
         attrs = _resolved(node, scope)
         if attrs is None:
             return []
-        inputs = [self.facts[t] for t in node.inputs]
         domain = node.domain or ""
         function = self._function_of(node)
         if function is not None:
@@ -121,6 +209,7 @@ class Walker:
         """By the rules of the operator, asked once for calls that are alike."""
         key = self._keys.of(call)
         if key in self._known:
+            self._is_general = True
             return self._known[key]
         try:
             made = self._infer(call, key)
@@ -133,6 +222,7 @@ class Walker:
             return []
         if not values.reads_floats(call) and _unnamed(made) <= _unnamed(call.inputs):
             self._known[key] = made
+            self._is_general = True
         return made
 
     def _infer(self, call: Call, key: Hashable) -> list[Fact]:

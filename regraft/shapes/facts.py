@@ -95,11 +95,23 @@ class Facts(dict[Tensor, Fact]):
         super().__init__()
         self.problems: list[str] = []
         self.found: defaultdict[Callable[..., Any], dict[Any, Any]] = defaultdict(dict)
+        self._constants: dict[tuple[Any, tuple[int, ...], bytes], Fact] = {}
 
     def __missing__(self, tensor: Tensor) -> Fact:
-        fact = of_constant(tensor) if isinstance(tensor, Constant) else declared(tensor)
+        fact = self._of_constant(tensor) if isinstance(tensor, Constant) else declared(tensor)
         self[tensor] = fact
         return fact
+
+    def _of_constant(self, constant: Constant) -> Fact:
+        """One fact for constants that are alike and small: it says all of them."""
+        if constant.dtype.kind not in "fib" or constant.size > LIMIT or not constant.is_known:
+            return of_constant(constant)
+        elements = b"" if constant.dtype.kind == "f" else constant.values.tobytes()
+        key = constant.dtype, constant.shape, elements
+        known = self._constants.get(key)
+        if known is None:
+            known = self._constants[key] = of_constant(constant)
+        return known
 
 
 def declared(tensor: Variable) -> Fact:

@@ -8,13 +8,18 @@ from typing import Any
 import onnx
 
 from regraft.files.exporter import Exporter
-from regraft.ir.graph import Constant, Tensor
+from regraft.ir.graph import Constant, Node, Tensor
 from regraft.shapes.call import Call
 from regraft.shapes.facts import Fact
 from regraft.shapes.inference import small_array
 
 _READ_FLOATS = frozenset({"Range", "Resize", "Upsample"})
 """ONNX's operators whose shapes depend on the value of an input of floats; of other domains' nothing is known."""
+
+_NOT_AT_ONCE = _READ_FLOATS | {"Cast", "CastLike", "Constant"}
+"""Operators of which the facts of the inputs do not say all: elements are told from floats too."""
+
+_PLAIN = frozenset({int, float, str, bytes})
 
 
 class Keys:
@@ -23,6 +28,35 @@ class Keys:
     def __init__(self) -> None:
         self._numbers: dict[Hashable, int] = {}
         self._seen: dict[tuple[int, int, bool], tuple[Any, int]] = {}  # by identity of what is kept there
+        self._held: dict[int, Fact] = {}
+
+    def forget(self) -> None:
+        """Hold on to no value and no fact; what is equal keeps its number. Keys of `at_once` mean nothing any more."""
+        self._seen.clear()
+        self._held.clear()
+
+    def at_once(self, node: Node, opset: int, inputs: list[Fact]) -> Hashable:
+        """A key from the identity of facts, for most nodes; None for one with which there is more to it.
+
+        A fact that holds for one of two nodes with the same key holds for the other, where `of` gives them one key.
+        """
+        if node.domain or node.op in _NOT_AT_ONCE or len(node.outputs) != 1:
+            return None
+        output = node.outputs[0]
+        if not output.name or isinstance(output, Constant):
+            return None
+        attrs = []
+        for name, value in node.attrs.items():
+            kind = type(value)
+            if kind is list:
+                attrs.append((name, *map(type, value), *value))
+            elif kind in _PLAIN:
+                attrs.append((name, kind, value))
+            else:
+                return None
+        ids = [*map(id, inputs)]
+        self._held.update(zip(ids, inputs, strict=True))
+        return node.op, opset, tuple(attrs), tuple(ids)
 
     def of(self, call: Call) -> Hashable:
         """The key of `call`."""

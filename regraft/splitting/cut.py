@@ -1,4 +1,4 @@
-"""Pieces of a model, each a model of its own."""
+"""Subgraphs of a model, each a model of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from regraft.pipelines.pass_ import STAGE
 
 
 class _Needed(NamedTuple):
-    """What a piece needs from outside: nodes to copy, by place; values to be given; constants, by name."""
+    """What a piece needs from outside: nodes to copy, by index; values to pass in; constants, by name."""
 
     copies: set[int]
     values: dict[str, None]
@@ -96,7 +96,7 @@ class Cutter:
         graph.value_info.extend(self._infos[name] for name in sorted(inner) if name in self._infos)
 
     def _age(self, name: str) -> int:
-        """How late a value is made; an input of the model before all others."""
+        """The position at which a value is produced; inputs of the model come first."""
         home = self.home(name)
         return -1 if home is None else home
 

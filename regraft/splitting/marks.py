@@ -1,7 +1,7 @@
 """Which stage of a chain each node belongs to, written into the nodes.
 
-A mark is the name of a stage, in the node's metadata; the order of the stages is in the model's. Passes that run later
-keep the marks: what takes the place of a node gets its mark.
+A mark is the name of a stage, in the node's metadata; the order of the stages is in the model's. Later passes keep the
+marks: a node that replaces another gets its mark.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ ORDER = "regraft.stages"
 def assign(graph: Graph, boundaries: Sequence[Tensor]) -> dict[Node, int]:
     """The stage of each node of `graph`, the stages being numbered from 0, and stage i ending at `boundaries[i]`.
 
-    What depends on the hidden state of a stage, but for its shape, is in that stage. The rest (masks, positions,
-    constants) is in the stage that needs it, and where several do, in the first where it can be computed.
+    A node that depends on the hidden state of a stage, not only on its shape, is in that stage. The others (masks,
+    positions, constants) are in the stage that needs them, or if several do, in the first that can compute them.
     """
     earliest, fixed = _earliest(graph, boundaries)
     readers: dict[Tensor, list[Node]] = {}
@@ -64,7 +64,7 @@ def _earliest(graph: Graph, boundaries: Sequence[Tensor]) -> tuple[dict[Node, in
 
 
 def mark(model: Model, stages: dict[Node, int], names: Sequence[str]) -> bool:
-    """Write the stage of each node of the main graph into it; whether that changes anything.
+    """Write the stage of each node of the main graph into it. Returns whether that changes anything.
 
     Args:
         names: of the stages, in order; those that have no node are not written.
@@ -102,8 +102,8 @@ def names_of(model: Model) -> list[str]:
 def homes(graph: Graph, names: Sequence[str]) -> list[int | None]:
     """The stage of each node of `graph`, as the marks say; None where it depends on constants only.
 
-    A node without a mark is in the stage of what it reads; in that of what reads it, if what it reads is handed on to
-    there anyway. A node is never in a later stage than one that reads it.
+    A node without a mark is in the stage of its operands, or in that of its users, if its operands are passed on to
+    that stage anyway. A node is never in a later stage than one that reads it.
 
     Raises:
         PassError: a mark is none of `names`.
@@ -137,12 +137,12 @@ def homes(graph: Graph, names: Sequence[str]) -> list[int | None]:
 def _mark(node: Node, numbers: Mapping[str, int]) -> int | None:
     name = node.metadata.get(STAGE)
     if name is not None and name not in numbers:
-        raise PassError(f"node '{node.name}' is marked as of stage '{name}'; known: {', '.join(numbers)}")
+        raise PassError(f"node '{node.name}' has the mark of stage '{name}'; known: {', '.join(numbers)}")
     return None if name is None else numbers[name]
 
 
 def _free(graph: Graph) -> set[Node]:
-    """The nodes that depend on constants only, and on no chance; but for those that make outputs."""
+    """The nodes that depend on constants only and are deterministic, except those that produce outputs."""
     free: set[Node] = set()
     outputs = set(graph.outputs)
     for node in graph.nodes:

@@ -1,4 +1,4 @@
-"""`to_host`: the host computes a value, and the device is fed with it."""
+"""`to_host`: the host computes a value and passes it to the device."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from regraft.splitting.piece import extract, join, keep
 def to_host(model: Model, values: Mapping[str, Tensor], context: Context, rule: str = "") -> dict[str, Variable]:
     """Let the host compute `values`, and the device take them as inputs.
 
-    The nodes that compute them are copied to the host, where they meet what earlier passes moved. Those that the device
-    needs for nothing else go, and so do the inputs and weights that only they read.
+    The nodes that compute them are copied to the host, beside those that earlier passes moved. On the device, nodes
+    that nothing else needs are removed, with the inputs and weights that only they read.
 
     Args:
-        values: of the main graph, by the names that they shall have as inputs; one that is taken gets a number.
-        rule: under which the report has it.
+        values: of the main graph, by the names that they get as inputs; a name in use gets a number.
+        rule: the name in the report.
 
     Returns:
-        The new inputs, by the names that were asked for.
+        The new inputs, by the names in `values`.
 
     Raises:
         PassError: the dtype of a value is not known, or it is an input of the model already.
@@ -46,7 +46,7 @@ def to_host(model: Model, values: Mapping[str, Tensor], context: Context, rule: 
 
 
 def without_work(model: Model) -> Host:
-    """The host of a model that does nothing there yet."""
+    """A host that computes nothing yet."""
     before = clone(model.device)
     keep(before, [])
     before.graph.name = "host"
@@ -70,7 +70,7 @@ def _check(tensor: Tensor, name: str) -> None:
 
 
 def _made_by_node(tensor: Tensor, edit: Editor) -> Tensor:
-    """`tensor`, or where it is a constant, what hands it on to all that read it."""
+    """`tensor`, or if it is a constant, the output of an Identity that all its users read."""
     if not isinstance(tensor, Constant):
         return tensor
     output = Variable(edit.name(f"{tensor.name}/value"), tensor.dtype, list(tensor.shape))
@@ -80,7 +80,7 @@ def _made_by_node(tensor: Tensor, edit: Editor) -> Tensor:
 
 
 def _join(host: Host, piece: Model) -> None:
-    """Put `piece` behind what the host does already; both in the newer of their opsets."""
+    """Append `piece` to the host; both in the newer of their opsets."""
     newest = max(host.model.opset, piece.opset)
     for part in (host.model, piece):
         if part.opset != newest:
@@ -94,7 +94,7 @@ def _join(host: Host, piece: Model) -> None:
 
 
 def _feed_device(model: Model, values: Mapping[str, Tensor], context: Context, rule: str) -> dict[str, Variable]:
-    """Make inputs of `values`, and drop what nothing needs any more."""
+    """Make `values` inputs, and remove nodes that nothing needs any more."""
     graph = model.graph
     nodes, starts = cone(values.values())
     made = {name: Variable("", tensor.dtype, tensor.shape) for name, tensor in values.items()}
@@ -113,7 +113,7 @@ def _feed_device(model: Model, values: Mapping[str, Tensor], context: Context, r
 
 
 def _feed_from_host(model: Model, host: Host, inputs: list[Variable], values: list[Tensor]) -> None:
-    """Let `values` of the host feed `inputs`, and drop what feeds no input any more."""
+    """Let `values` of the host feed `inputs`, and remove outputs of the host that feed no input any more."""
     names = Editor(host.model)
     for given, value in zip(inputs, values, strict=True):
         value.name = names.name(given.name)
@@ -123,7 +123,7 @@ def _feed_from_host(model: Model, host: Host, inputs: list[Variable], values: li
 
 
 def drop_inputs(model: Model, inputs: Collection[Tensor]) -> None:
-    """Take those of `inputs` that nothing reads off the device, and off the host what it made for them alone."""
+    """Remove the unused ones of `inputs` from the device, and from the host the nodes that only they needed."""
     _drop_unread(model.graph, inputs)
     if model.host is not None:
         _drop_idle(model, model.host)
@@ -135,7 +135,7 @@ def _drop_unread(graph: Graph, inputs: Collection[Tensor]) -> None:
 
 
 def _drop_idle(model: Model, host: Host) -> None:
-    """Drop what feeds no input of the device any more."""
+    """Remove outputs of the host that feed no input of the device any more."""
     taken = [tensor.name for tensor in model.graph.inputs]
     host.feeds = {name: host.feeds[name] for name in taken if name in host.feeds}
     outputs = {value.name: value for value in host.model.graph.outputs}
@@ -143,7 +143,7 @@ def _drop_idle(model: Model, host: Host) -> None:
 
 
 def cone(values: Iterable[Tensor]) -> tuple[list[Node], set[Tensor]]:
-    """The nodes that compute `values`, readers before what they read, and the inputs and weights that those read."""
+    """The nodes that compute `values`, users before producers, and the inputs and weights that they read."""
     nodes: dict[Node, None] = {}
     starts: set[Tensor] = set()
     pending = list(values)

@@ -22,7 +22,7 @@ def extract(model: Model, outputs: Iterable[Tensor]) -> Model:
 
 
 def keep(model: Model, outputs: Iterable[Tensor]) -> None:
-    """Let `outputs` be those of the main graph, and drop what only others needed."""
+    """Make `outputs` the outputs of the main graph, and remove nodes that only the former outputs needed."""
     model.graph.outputs = list(outputs)
     with Editor(model) as edit:
         edit.remove_unread(model.graph.nodes)
@@ -32,9 +32,9 @@ def keep(model: Model, outputs: Iterable[Tensor]) -> None:
 
 
 def join(model: Model, piece: Model, inputs: Mapping[str, Tensor]) -> None:
-    """Put the nodes of `piece` behind those of `model`, which takes them over.
+    """Append the nodes of `piece` to those of `model`, which owns them from now on.
 
-    A name that `model` has already is changed. What `piece` gives becomes values of the graph of `model`.
+    A name that `model` has already is changed. The outputs of `piece` become values of the graph of `model`.
 
     Args:
         inputs: for each input of `piece`, by name, the value of `model` that takes its place.
@@ -51,7 +51,7 @@ def join(model: Model, piece: Model, inputs: Mapping[str, Tensor]) -> None:
 
 
 def _rename(piece: Model, taken: Editor) -> None:
-    """Give the nodes and values of `piece`, but for its inputs, names that `taken` does not know."""
+    """Give the nodes and values of `piece`, except its inputs, names that are not in `taken`."""
     inputs = set(piece.graph.inputs)
     for graph in piece.graphs():
         if isinstance(graph, Function):

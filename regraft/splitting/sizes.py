@@ -1,4 +1,4 @@
-"""Sizes that are asked of one value taken from another, so that the first need not be computed for them."""
+"""Reads sizes off another value of the same sizes, so that the first need not be computed for its shape."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def take_sizes(
 
     Args:
         dims: the dimensions of `source`.
-        facts: what is known of the values that the nodes read.
+        facts: of the values that the nodes read.
     """
     for node in nodes:
         if node.op != "Shape" or node.domain or node.inputs[0] is source:
@@ -37,13 +37,13 @@ def take_sizes(
 
 
 def _sizes(wanted: list[Dim], source: Tensor, dims: list[Dim], node: Node, edit: Editor) -> list[Node]:
-    """Put the sizes `wanted` in the place of what `node` gives; the new nodes."""
+    """Replace the output of `node` by the sizes `wanted`. Returns the new nodes."""
     old = node.outputs[0]
     if all(isinstance(dim, int) for dim in wanted):
         edit.replace(old, edit.constant(np.array(wanted, np.int64), old.name))
         return []
     first = next((i for i in range(len(dims)) if dims[i : i + len(wanted)] == wanted), None)
-    if first is not None and (edit.home[node].opset >= 15 or len(wanted) == len(dims)):
+    if first is not None and (edit.graph_of(node).opset >= 15 or len(wanted) == len(dims)):
         bounds = {} if len(wanted) == len(dims) else {"start": first, "end": first + len(wanted)}
         made = [edit.insert(node, "Shape", [source], bounds)]
     else:

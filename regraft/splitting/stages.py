@@ -23,7 +23,7 @@ class Stage:
     """A part of a split model, a model of its own.
 
     Attributes:
-        name: as the marks say: "embeddings", "layer.0", "layer.0.attention", "head".
+        name: of the marks: "embeddings", "layer.0", "layer.0.attention", "head".
         model: its inputs and outputs have the names that these values have in the whole. Weights are shared with the
             whole, and read when they are needed.
         sources: for each input, by name, the earlier stage that makes it; None for an input of the whole.
@@ -40,9 +40,9 @@ class Stage:
 
 @paused()
 def stages(model: Model) -> list[Stage]:
-    """The stages of `model`, each after those that it reads from. Of a model with a host, those of the device.
+    """The stages of `model`, each after those that it reads from. If the model has a host, those of the device.
 
-    What depends on constants only is in every stage that reads it; what no output needs is in none.
+    A node that depends on constants only is in every stage that reads it; a dead node is in none.
 
     Raises:
         PassError: the model has no marks, or one that is none of its stages.
@@ -69,7 +69,7 @@ def _stage(cutter: Cutter, number: int, names: list[str]) -> Stage:
 
 
 class Step(NamedTuple):
-    """A stage that ran: what it was given and what it made, by name."""
+    """A stage that ran: its inputs and outputs, by name."""
 
     stage: Stage
     given: dict[str, Any]
@@ -103,5 +103,5 @@ def _own(value: Any) -> Any:
 
 
 def run_chain(chain: Iterable[Stage], inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """What the chain gives for `inputs`: the outputs of the whole, by name. Raises as `steps` does."""
+    """Run the chain on `inputs`. Returns the outputs of the whole, by name. Raises as `steps` does."""
     return {name: step.made[name] for step in steps(chain, inputs) for name in step.stage.results}

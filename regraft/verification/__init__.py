@@ -1,1 +1,1 @@
-"""Whether two models compute the same: contracts, inputs that mean something, runs and timing."""
+"""Whether two models compute the same: contracts, meaningful inputs, runs and timing."""

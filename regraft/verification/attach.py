@@ -1,7 +1,7 @@
 """Give ONNX Runtime a model in memory without copying its weights.
 
-A weight in a file becomes external data of that file, which ONNX Runtime maps. One that is computed, or lies at an
-address that its dtype may not have, is handed over as an array.
+A weight in a file becomes external data of that file, which ONNX Runtime maps. A computed one, or one at an address
+that is not aligned for its dtype, is passed as an array.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FOLDER = "session.model_external_initializers_file_folder_path"
 
 
 class Change(Protocol):
-    """A change of weights that a session alone sees."""
+    """A change of weights for one session only."""
 
     names: Collection[str]
 
@@ -43,7 +43,7 @@ def attach(
     Args:
         ort_value: makes an array a value of ONNX Runtime, without a copy.
         change: of the initializers that it names.
-        header: of `model`, if it was exported already; it is left as it is.
+        header: of `model`, if it was exported already; not changed.
 
     Returns:
         A header, and the values that must live as long as the session; None where the weights do not fit a header
@@ -52,7 +52,7 @@ def attach(
     shared, values = header or export(model)
     proto = onnx.ModelProto()
     proto.CopyFrom(shared)
-    unread = {constant.name for constant in model.graph.unused}  # ONNX Runtime drops these before it is given them
+    unread = {constant.name for constant in model.graph.unused}  # ONNX Runtime drops these before it receives them
     initializers = {id(tensor): tensor for tensor in proto.graph.initializer if tensor.name not in unread}
     given: dict[str, Any] = {}
     changed = set(change.names).intersection(t.name for t in initializers.values()) if change else set()
@@ -81,7 +81,7 @@ def attach(
 
 
 def _is_mappable(value: Stored) -> bool:
-    """Whether ONNX Runtime, which opens files by name, finds the value there, at an address its dtype may have."""
+    """Whether ONNX Runtime, which opens files by name, finds the value there, at an address aligned for its dtype."""
     return os.name == "posix" and value.source.is_current() and value.offset % value.dtype.itemsize == 0
 
 

@@ -1,4 +1,4 @@
-"""Time two models against each other: runs interleaved, so that what disturbs one disturbs the other."""
+"""Times two models against each other: runs are interleaved, so that a disturbance affects both."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from regraft.verification.signature import Port, correspond
 
 _RESAMPLES = 2000
 _CONFIDENCE = 0.95
-_STATUS = Path("/proc/self/status")  # Linux; getrusage would count what the parent process held
+_STATUS = Path("/proc/self/status")  # Linux; getrusage would also count the memory of the parent process
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Timing:
 
     Attributes:
         seconds: of each run, in order.
-        peak: bytes of memory that opening the model and running it once took at most; None where not measured.
+        peak: most bytes of memory while opening the model and running it once; None where not measured.
     """
 
     seconds: tuple[float, ...]
@@ -50,8 +50,8 @@ class Comparison:
     """Two models timed against each other.
 
     Attributes:
-        a, b: their runs; run i of `a` came right beside run i of `b`.
-        threads: that they ran with.
+        a, b: their runs; run i of `a` was next to run i of `b`.
+        threads: used for both.
         optimize: whether ONNX Runtime's own optimisations were on.
     """
 
@@ -119,15 +119,15 @@ def bench(
     optimize: bool = True,
     memory: bool = False,
 ) -> Comparison:
-    """Time `a` and `b` in turns: a b, b a, a b ...
+    """Time `a` and `b` alternately: a b, b a, a b ...
 
     Args:
-        a, b: models; what is open already keeps its own threads and optimisations.
+        a, b: models; an open one keeps its own threads and optimisations.
         inputs: of `a`, by name; those of `b` are paired with them as in `verify.compare`.
         warmup: runs of each before the clock counts.
         threads: that share the work of one operator.
         optimize: with ONNX Runtime's own optimisations, as in use.
-        memory: measure peak memory too, of models given as paths, each in a process of its own.
+        memory: also measure peak memory, for models given as paths, each in a process of its own.
 
     Raises:
         RuntimeFailure: one of them does not run.
@@ -162,7 +162,7 @@ def _peak(model: Runnable | Opened, inputs: dict[str, Any], optimize: bool, thre
 
 
 def _measure_peak() -> None:
-    """In a child process: read a task, run it, print the bytes that it took."""
+    """In a child process: read a task, run it, print its bytes of memory."""
     model, inputs, optimize, threads = pickle.load(sys.stdin.buffer)
     importlib.import_module("onnxruntime")  # its own memory is not the model's
     before = _high_water()

@@ -1,6 +1,6 @@
 """Contracts: what a pass promises about the outputs, and how the promise is checked on numbers.
 
-Where both models can be run, `judgement` holds them to the rounding noise of the original. Where there are arrays
+Where both models can run, `judgement` compares their difference with the rounding noise of the original. For arrays
 alone, of another runtime or a compiler, the tolerance of one value `y` in an output of typical magnitude `s` is
 
     atol + rtol * |y| + bound + (ulps * eps + PEAK * spread) * (|y| + s)
@@ -10,10 +10,11 @@ check normwise for small values, which hold the rounding of the larger ones that
 relative for large ones; the median is not moved by the huge values of an attention mask. The same formula at the root
 mean square of `y`, without PEAK, bounds the root mean square of the differences.
 
-A promise is about one rewritten place. Between a place and the outputs stands the rest of the network, and a model has
-many such places. `through(n)` gives the tolerance from end to end: errors of n places are taken as independent, so
-they grow as sqrt(n) (Higham & Mary, 2019), and the layers behind may amplify each by `GAIN`; the `bound` of an
-approximation, which is absolute, becomes a `spread` relative to the output. What that allows, in 32-bit floats:
+A promise is about one rewritten place. The rest of the network lies between a place and the outputs, and a model has
+many such places. `through(n)` gives the tolerance from end to end: it assumes that errors of n places are independent,
+so they grow as sqrt(n) (Higham & Mary, 2019), and that the layers after a place amplify its error by at most `GAIN`;
+the `bound` of an approximation, which is absolute, becomes a `spread` relative to the output. This allows, in 32-bit
+floats:
 
 - reassociation: 7.6e-6 for one place, 1.2e-4 for the 240 of a 24-layer encoder. Exporters customarily accept 1e-5 to
   1e-4; ONNX Runtime's own fusions moved sentence encoders of 3 and 6 layers by 2e-6 and 1e-5.
@@ -42,14 +43,14 @@ ROUNDING = 16.0
 """Ulps of one reassociated place: a sum of 1,024 terms rounds to about sqrt(1024) half-ulps."""
 
 HALF_ROUNDING = 4.0
-"""Ulps that half precision is always given: ONNX Runtime's CPU kernels compute it in float32 and round where a value
-leaves a run of nodes, so that even the same operators round elsewhere when a node between them goes."""
+"""Ulps that half precision is always allowed: ONNX Runtime's CPU kernels compute it in float32 and round where a value
+leaves a run of nodes, so that the same operators round at other places when a node between them is removed."""
 SINGLE_EPS = 2.0**-23
 
 
 Assumption = Literal["each query sees a key", "integers fit 32 bits", "what the mask hides means nothing"]
 HIDDEN: Assumption = "what the mask hides means nothing"
-"""Of padding: a contract that says so is not held to what outputs are there."""
+"""About padding: a contract with this assumption promises nothing about outputs there."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +69,17 @@ class Contract:
     assumes: tuple[str, ...] = ()
 
     def assuming(self, what: Assumption) -> Contract:
-        """The contract on inputs of which `what` is true; of others nothing is promised."""
+        """The contract on inputs for which `what` is true; it promises nothing for others."""
         return replace(self, assumes=(*self.assumes, what))
 
     @property
     def is_exact(self) -> bool:
-        """Whether the same bits are promised."""
+        """Whether it promises the same bits."""
         return not (self.ulps or self.bound or self.spread or self.rtol or self.atol)
 
     @property
     def is_rounding(self) -> bool:
-        """Whether rounding is all that may differ."""
+        """Whether only rounding may differ."""
         return bool(self.ulps) and not (self.bound or self.spread or self.rtol or self.atol)
 
     def through(self, places: int) -> Contract:
@@ -108,7 +109,7 @@ class Contract:
         """Compare outputs by name.
 
         Values are arrays, or lists and maps of arrays; NaN equals NaN. Shapes must agree, and dtypes unless
-        the contract lowers them. What is not a float must be equal. An output that one side lacks fails,
+        the contract lowers them. Values other than floats must be equal. An output that one side lacks fails,
         unless the contract changes the interface. `computed_in` is the coarsest float dtype inside the
         model, where it is coarser than the outputs'.
         """
@@ -153,8 +154,8 @@ def approximation(bound: float) -> Contract:
 def precision(rtol: float, atol: float, spread: float = 0.0) -> Contract:
     """A lower dtype: outputs within `atol + rtol * |value|`, end to end.
 
-    A value near zero holds the rounding of the larger ones beside it: `spread` is what of these it may be off by, in
-    root mean square, and `PEAK` times that at the most.
+    A value near zero holds the rounding of the larger ones beside it: it may be off by `spread` times their magnitude
+    in root mean square, and by at most `PEAK` times that.
     """
     name = f"precision({rtol:g}, {atol:g})"
     told = f"lower dtype: within {atol:g} + {rtol:g} |y|"
@@ -167,16 +168,16 @@ def combine(contracts: Iterable[Contract]) -> Contract:
 
 
 PROMISED = "regraft.contracts"
-"""Metadata of a model: what the passes of each run promised together."""
+"""The metadata key of the contracts of each run of passes."""
 
 
 def promise(metadata: dict[str, str], contract: Contract) -> None:
-    """Write into a model's metadata what one more run promised."""
+    """Append the contract of a run to a model's metadata."""
     metadata[PROMISED] = json.dumps([*_promises(metadata), asdict(contract)], separators=(",", ":"))
 
 
 def recorded(before: Mapping[str, str], after: Mapping[str, str]) -> Contract | None:
-    """What the runs promised that lie between two models, by their metadata; None where these do not say.
+    """The contract of the runs between two models, by their metadata; None where the metadata do not have it.
 
     Raises:
         ModelError: the metadata are damaged.

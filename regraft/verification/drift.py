@@ -1,4 +1,4 @@
-"""Drift: how far the outputs of a rewritten model lie from the original's."""
+"""Drift: how far the outputs of a rewritten model are from the original's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 
 class Tolerance(Protocol):
-    """What difference is allowed."""
+    """The allowed difference."""
 
     def value(self, magnitude: np.ndarray, scale: float, eps: float) -> np.ndarray:
         """Of each value, from its magnitude, the tensor's typical magnitude and its machine epsilon."""
@@ -32,11 +32,11 @@ class OutputDrift:
         max_rel: largest difference relative to the value, over the values that are not zero.
         cosine: cosine similarity of the two tensors; 1 when both are zero.
         ulps: largest difference in units of eps * (the value's magnitude + the tensor's typical magnitude).
-        measured, allowed: the difference and its tolerance at the value that comes nearest to breaking it.
+        measured, allowed: the difference and its tolerance at the value with the largest ratio of both.
         place: the indices of that value; empty for a scalar, or where nothing differs.
         reason: why the output failed; empty when it passed.
-        meaningless: values that differ where the output means nothing, which are not judged.
-        trial: which of the inputs it was.
+        meaningless: how many values differ where the output has no meaning, which are not judged.
+        trial: the name of the inputs.
         values: how many were compared, on all inputs.
     """
 
@@ -66,11 +66,11 @@ class OutputDrift:
 
     @property
     def share(self) -> float:
-        """Of what is allowed, how much is used."""
+        """The difference as a share of the tolerance."""
         return self.measured / self.allowed if self.allowed else self.measured
 
     def worse(self, other: OutputDrift) -> OutputDrift:
-        """The one that comes nearest to breaking its tolerance, with the largest differences of both."""
+        """The one with the larger ratio of difference to tolerance, with the largest differences of both."""
         return replace(
             max((self, other), key=lambda drift: (bool(drift.reason), drift.share)),
             max_abs=max(self.max_abs, other.max_abs),
@@ -93,7 +93,7 @@ class Drift:
 
     Attributes:
         trials: sets of inputs.
-        warning: what is wrong where the outputs are right; empty where nothing is.
+        warning: what is wrong although the outputs are right; empty if nothing is.
     """
 
     contract: str
@@ -118,7 +118,7 @@ class Drift:
 
     @property
     def verdict(self) -> str:
-        """In a line: what failed first, or how far the outputs are at most and what was allowed there."""
+        """One line: the first failure, or the largest difference and its tolerance."""
         if self.failures:
             return str(self.failures[0])
         if not self.outputs:
@@ -135,7 +135,7 @@ class Drift:
         return f"{moved}{apart}"
 
     def worse(self, other: Drift) -> Drift:
-        """Both of two comparisons in a row: of every output the one that comes nearest to breaking its tolerance."""
+        """Two comparisons in one: for every output the one with the larger ratio of difference to tolerance."""
         outputs = {one.name: one for one in self.outputs}
         for one in other.outputs:
             outputs[one.name] = outputs[one.name].worse(one) if one.name in outputs else one
@@ -145,7 +145,7 @@ class Drift:
         return Drift(contract, tuple(outputs.values()), tuple(added), tuple(removed), trials, warning)
 
     def with_failure(self, name: str, reason: str) -> Drift:
-        """The same with one more failure, of what `name` says."""
+        """The same with one more failure, named `name`."""
         return replace(self, outputs=(*self.outputs, OutputDrift.failure(name, reason)))
 
     @property
@@ -201,9 +201,9 @@ def measure(
 
     Args:
         before, after: arrays of any dtype and shape, or None for an absent optional value.
-        tolerance: what difference is allowed.
+        tolerance: the allowed difference.
         same_dtype: whether a change of dtype fails.
-        computed_in: a float dtype coarser than the output's, whose machine epsilon is to count.
+        computed_in: a float dtype coarser than the output's, whose machine epsilon counts.
     """
     settled = settled_by_form(name, before, after, same_dtype)
     if settled is not None:
@@ -219,7 +219,7 @@ def measure(
 
 
 def settled_by_form(name: str, before: Any, after: Any, same_dtype: bool) -> OutputDrift | None:
-    """What is to say before any value is looked at: one has none, or another shape or dtype; None if that is alike."""
+    """The result if values need not be compared: one is absent, or has another shape or dtype; None otherwise."""
     if before is None or after is None:
         same = before is None and after is None
         return OutputDrift(name) if same else OutputDrift.failure(name, "one side has no value")
@@ -303,7 +303,7 @@ def cosine(before: np.ndarray, after: np.ndarray) -> float:
 
 
 def _is_ordinary(square: float) -> bool:
-    """Whether a sum of squares neither overflowed, as of float64's largest numbers, nor lost what is tiny."""
+    """Whether a sum of squares neither overflowed nor underflowed."""
     return 1e-200 < square < 1e200
 
 

@@ -1,9 +1,9 @@
-"""Places that mean nothing: what an encoder gives for tokens that its mask hides.
+"""Elements without meaning: an encoder's outputs for tokens that its mask hides.
 
-A model whose sequences are packed does not compute them. Which places of an output they are the mask tells, and an
-experiment: the original gives other numbers there when other tokens are hidden. So what a mask hides and what still
-counts (a mean over padding, a convolution) is not taken for one of them, but where a sequence has no first token, which
-is what stands for it where the first token does. A sequence of which nothing is shown means nothing in any case.
+A model whose sequences are packed does not compute them. An element has no meaning if it belongs to a hidden token, or
+to a sequence whose first token is hidden, and an experiment confirms it: the original gives another number there when
+the hidden tokens are others. So outputs of other tokens that depend on hidden ones (a mean over padding, a convolution)
+keep their meaning. Outputs of a sequence without tokens never have one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TOKENS = ("index", "segment", "position")
 
 
 class Hidden:
-    """The tokens that are hidden on some inputs, and what the model gives where others are.
+    """The tokens that the masks among some inputs hide, and the model's outputs when these tokens are others.
 
     Args:
         run: runs the model.
@@ -40,7 +40,7 @@ class Hidden:
             self.outputs = run({n: self._other(inputs[n], meanings.get(n)) for n in inputs})
 
     def places(self, base: Any) -> Array | None:
-        """Where an output that is `base` may mean nothing: at hidden tokens, and where the first one is hidden."""
+        """Where the output `base` may have no meaning: at hidden tokens, and where the first one is hidden."""
         array = np.asarray(base)
         if self.shown is None or not array.ndim or len(array) != len(self.shown):
             return None
@@ -52,7 +52,7 @@ class Hidden:
         return hidden
 
     def absent(self, base: Any) -> Array:
-        """Where an output that is `base` is of a sequence that has no token."""
+        """Where the output `base` belongs to a sequence without tokens."""
         array = np.asarray(base)
         if self.shown is None or not array.ndim or len(array) != len(self.shown):
             return np.zeros(array.shape, bool)
@@ -72,14 +72,14 @@ class Hidden:
 
 
 def with_hidden(value: Any, there: Any, hidden: Array) -> Any:
-    """`value`, an array, with what is `there` where it is hidden; as it is where the forms differ."""
+    """The array `value` with the elements of `there` where it is hidden; unchanged if the forms differ."""
     if np.shape(value) != hidden.shape or np.shape(there) != hidden.shape:
         return value
     return np.where(hidden, there, value).astype(value.dtype)
 
 
 def _shown(meanings: Mapping[str, Meaning], inputs: Mapping[str, Any]) -> Array | None:
-    """Which tokens there are, [B, S], by the mask or the lengths among inputs; None where they do not say."""
+    """Which tokens exist, [B, S], by the mask or the lengths among inputs; None if there are neither."""
     masks = [n for n, what in meanings.items() if what.kind in ("mask", "bias") and np.ndim(inputs[n]) >= 2]
     if masks:
         is_added = meanings[masks[0]].kind == "bias"

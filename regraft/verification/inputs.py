@@ -50,7 +50,7 @@ def make_inputs(model: Model, *, seed: int = 0, given: Given | None = None, tria
     maker = _Maker(sizes, trial, sizing_values(model))
     values = {}
     for name, port in ports.items():
-        # each from its own stream, so that an input's values do not depend on what the others are
+        # each from its own stream, so that an input's values do not depend on the others
         random = np.random.default_rng([seed, *stream, *name.encode()])
         values[name] = given.values[name] if name in given.values else maker.make(port, variables[name], random)
     return values | {name: value for name, value in overridden.items() if name not in values}
@@ -72,14 +72,14 @@ def overrides(model: Model, factor: float) -> dict[str, Any]:
 
 
 def reader(variable: Variable, model: Model) -> Variable:
-    """The input as the side of a split model has it that reads it."""
+    """The variable of an input on the side of a split model that reads it."""
     if model.host is None or variable.outputs:
         return variable
     return next((v for v in model.graph.inputs if v.name == variable.name and v.name not in model.host.feeds), variable)
 
 
 def read_given(texts: Iterable[str], model: Model) -> Given:
-    """What texts such as `inputs.npz`, `inputs.json`, `x=x.npy`, `x=8x128` and `batch=4` say.
+    """Read texts such as `inputs.npz`, `inputs.json`, `x=x.npy`, `x=8x128` and `batch=4`.
 
     Raises:
         InputError: a file cannot be read, or a text is none of these.

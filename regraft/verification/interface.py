@@ -1,4 +1,4 @@
-"""What a caller sees of a model, held against what it was: inputs, outputs, their order, types and dimensions."""
+"""Changes of a model that a caller sees: inputs, outputs, their order, types and dimensions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Interface:
 
     @classmethod
     def of(cls, model: Model) -> Interface:
-        """What a caller of `model` sees; before IR version 4 a default is not the caller's to override."""
+        """The interface of `model`; before IR version 4 callers cannot override a default."""
         version = model.graph.ir_version
         overridable = version is None or version >= 4
         inputs = [(Port.of_variable(v), v.default is not None) for v in model.inputs]
@@ -39,10 +39,10 @@ def differences(
     found: Iterable[Mapping[str, Any]] = (),
     names: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """What is another now, a line each.
+    """The differences to the model after, a line each.
 
     Args:
-        found: outputs of the model after; what it declares of them must fit.
+        found: outputs of the model after, which must fit its declarations.
         names: of inputs and outputs that are called otherwise after.
     """
     names, found = names or {}, list(found)
@@ -92,7 +92,7 @@ def _types(what: str, before: Port, after: Port) -> list[str]:
 
 
 def _open_and_fixed(shape: Shape | None) -> tuple[int | None, ...] | None:
-    """Fixed dimensions by their size, open ones by None: their names say nothing to a caller."""
+    """Fixed dimensions by their size, open ones by None: their names mean nothing to a caller."""
     return None if shape is None else tuple(dim if isinstance(dim, int) else None for dim in shape)
 
 

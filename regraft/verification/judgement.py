@@ -1,4 +1,4 @@
-"""Whether one output may be as far from what it was as it is: element by element, by the noise of the original."""
+"""Whether an output is close enough to the original's: element by element, by the noise of the original."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ RUNS = (1, 2, 3, 6, 12)
 """Moved runs that measure the noise: few first, more only where single elements are in doubt."""
 
 _SURE = 10.0
-"""Times what is allowed otherwise, where the models agree in float64: then rounding it is, by a coarser kernel."""
+"""The factor on the tolerance where the models agree in float64: then the difference is rounding, by a coarser
+kernel."""
 
 _AGREEING = 2.0**-34  # of the magnitudes: a thousandth of what float32 resolves
-_HOPELESS = 30.0  # times what several runs allow: more would not excuse it
+_HOPELESS = 30.0  # times the tolerance of several runs: more runs would not allow it
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of an output of the original, measured when it is asked for.
+    """Measurements of an output of the original, each made on first use.
 
     Attributes:
         unit: the noise of each element, by so many runs; None where there is none.
-        moves: where a value that is no float was another in one of so many runs of the original.
-        blind: where the output means nothing (see `unseeing`); None where that is nowhere.
-        apart: how far the models are from each other in float64; None where that is not known.
-        only_signs: whether the original gives nothing but zeros, whatever the inputs, which say their signs alone.
+        moves: where a value that is no float changed in one of so many runs of the original.
+        blind: where the output has no meaning (see `unseeing`); None if it has one everywhere.
+        apart: how far the models are from each other in float64; None if unknown.
+        only_signs: whether the original gives zeros for all inputs, so that only their signs are information.
     """
 
     unit: Callable[[int], Array | None] = lambda runs: None
@@ -44,11 +45,9 @@ class Evidence:
 
 
 def judge(name: str, before: Any, after: Any, contract: Contract, evidence: Evidence) -> OutputDrift:
-    """Hold `after` against `before`.
-
-    Arrays of one shape, and of one dtype unless the contract lowers it. An exact contract asks for the same bits; where
-    there are NaNs they must stand in the same places. Others allow `FACTOR` times the noise, never less than
-    that many half ulps of the value, and what the contract says of approximations and precision.
+    """Compare `after` with `before`: arrays of one shape, and of one dtype unless the contract lowers it. An exact
+    contract requires the same bits; NaNs must be at the same places. Others allow `FACTOR` times the noise, never less
+    than that many half ulps of the value, plus the contract's bounds for approximations and precision.
     """
     settled = settled_by_form(name, before, after, not contract.lowers_dtype)
     if settled is not None:
@@ -87,7 +86,7 @@ def _judge_bits(name: str, before: Array, after: Array) -> OutputDrift:
 
 
 def _judge_discrete(name: str, before: Array, after: Array, contract: Contract, evidence: Evidence) -> OutputDrift:
-    """What is no float is equal, but for values that the original's own rounding moves too."""
+    """Values that are no floats must be equal, except those that the original's own rounding changes too."""
     differs = np.asarray(before != after)
     if not differs.any():
         return OutputDrift(name)
@@ -137,7 +136,7 @@ class _Floats:
         return self._verdict(allowed, failed)
 
     def _is_hopeless(self, allowed: Array, failed: Array, unit: Array) -> bool:
-        """Whether no more runs would excuse what failed."""
+        """Whether further runs could not turn the failure into a pass."""
         reachable = np.maximum(allowed, FACTOR * around(unit))
         return bool((self.difference > _HOPELESS * reachable)[failed].any())
 
@@ -150,7 +149,7 @@ class _Floats:
         return np.asarray(apart <= _AGREEING * (magnitude + smoothed(magnitude)))
 
     def _set_apart(self, allowed: Array) -> None:
-        """Leave out what means nothing; but a number must stay a number there too, or it spoils what it is added to."""
+        """Leave out elements without meaning. A number must stay a number there too: a NaN would spread to sums."""
         blind = self.evidence.blind(allowed)
         if blind is None or blind.shape != self.before.shape:
             return
@@ -163,11 +162,11 @@ class _Floats:
         return np.asarray(self.lost | (np.isfinite(self.difference) & (self.difference > allowed)) | self._signs())
 
     def _signs(self) -> Array | bool:
-        """Where an output that says nothing but the signs of zeros has another sign."""
+        """Where an output of zeros only has another sign."""
         return self.evidence.only_signs and np.signbit(self.before.real) != np.signbit(self.after.real)
 
     def _promised(self) -> Array:
-        """What the contract says beside rounding: a lower dtype, an approximation."""
+        """The contract's tolerance beside rounding: for a lower dtype, for an approximation."""
         one = self.contract
         magnitude = _magnitude(self.before)
         promised = one.atol + one.rtol * magnitude + one.bound
@@ -179,7 +178,7 @@ class _Floats:
         return _magnitude(self.before) * (self.eps / 2) + self.tiny / FACTOR
 
     def _rms_breaks(self, allowed: Array, failed: Array) -> bool:
-        """Whether an approximation, which may peak in a few values, peaks in too many."""
+        """Whether an approximation, whose error may peak at a few values, peaks at too many."""
         one = self.contract
         if not one.spread:
             return False
@@ -223,7 +222,7 @@ class _Floats:
 
 
 def _tiny(dtype: np.dtype[Any]) -> float:
-    """What may be flushed to zero: kernels differ in whether they keep numbers that are not normal."""
+    """The magnitude below which a value may become zero: kernels differ in whether they keep subnormal numbers."""
     info = ml_dtypes.finfo(dtype)
     return float(info.smallest_normal if dtype.name in ("float32", "float64") else info.smallest_subnormal)
 

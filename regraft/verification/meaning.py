@@ -1,4 +1,4 @@
-"""What each input of a model means, read off what the graph does with it; by its name where the graph does not tell."""
+"""What each input of a model means, by its use in the graph, or by its name where the graph does not decide."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ _CHOICES = {  # attributes that list what an input may be
     "LabelEncoder": ("keys_int64s", "keys_strings", "keys_floats"),
     "OneHotEncoder": ("cats_int64s", "cats_strings"),
 }
-_FAR = 32  # steps back from a node: without an end to them, long chains would take quadratic time
+_FAR = 32  # steps back from a node: without a limit, long chains would take quadratic time
 _MANY = 32  # numbers at which a model decides something
 _ORDERING = ("Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Min", "Mod")
 _SEGMENTS = 16  # tables with fewer rows hold token types
@@ -83,13 +83,13 @@ _NAMES: tuple[tuple[str, Kind], ...] = (
 
 @dataclass(frozen=True)
 class Meaning:
-    """What an input means; `rows` bounds an index, a segment or a position, which are below, and a length.
+    """What an input means. `rows` is the bound of an index, a segment or a position, which are less, and of a length.
 
     Attributes:
-        dim: the dimension that bounds it in place of `rows`.
-        sizes: whether the size of something, or a place in it, is computed from the input.
-        choices: the values that mean something, of labels and categories.
-        asked: numbers at which the model decides something, and those beside them.
+        dim: the dimension that is the bound in place of `rows`.
+        sizes: whether a size, or an index into something, is computed from the input.
+        choices: the valid values of labels and categories.
+        asked: numbers that the model compares the input with, and their neighbours.
     """
 
     kind: Kind
@@ -152,19 +152,20 @@ def _is_masking(node: Node, place: int) -> bool:
     """Whether `node` uses an operand as a mask; a factor that is one number makes none."""
     if (node.op, place) not in _MASKING:
         return False
-    if node.op in ("Equal", "Greater", "GreaterOrEqual", "Less"):  # masks are asked for 0 or 1
+    if node.op in ("Equal", "Greater", "GreaterOrEqual", "Less"):  # masks are compared with 0 or 1
         return not any(number not in (0, 0.5, 1) for tensor in node.inputs for number in _numbers(tensor))
     others = (_constant(tensor) for tensor in node.inputs if tensor is not node.inputs[place])
     return node.op != "Mul" or not any(other is not None and other.size == 1 for other in others)
 
 
 def _equal(uses: Iterable[tuple[Node, int]]) -> set[int]:
-    """The numbers that an input is compared with for equality: one may choose a branch, as 16,000 samples a second."""
+    """The numbers that an input is compared with for equality: one may choose a branch, such as 16,000 samples a
+    second."""
     return {int(number) for node, place in uses if node.op == "Equal" for number in _numbers(node.inputs[1 - place])}
 
 
 def _asked(node: Node, place: int, whole: bool) -> Iterator[float]:
-    """Numbers at which `node` decides something by the operand in `place`, and those beside them."""
+    """Numbers that `node` compares the operand at `place` with, and their neighbours."""
     if node.op == "Equal":
         yield from _numbers(node.inputs[1 - place])
         return
@@ -186,7 +187,7 @@ def _asked(node: Node, place: int, whole: bool) -> Iterator[float]:
 
 
 def _numbers(tensor: Tensor) -> list[float]:
-    """The numbers of a small constant; none of what is none."""
+    """The numbers of a small constant; empty for anything else."""
     constant = _constant(tensor)
     if constant is None or constant.size > _MANY or np.dtype(constant.dtype).kind not in "fiu":
         return []
@@ -194,7 +195,7 @@ def _numbers(tensor: Tensor) -> list[float]:
 
 
 def sizing_values(model: Model) -> set[Tensor]:
-    """The values from which a size, or a place in a tensor, is computed; linear in the model."""
+    """The values from which a size, or an index into a tensor, is computed; linear in the model."""
     nodes = [node for side in model.sides for node in side.nodes()]
     owners = {tensor: node for node in nodes for body in subgraphs(node) for tensor in body.inputs}
     wanted = [node.inputs[i] for node in nodes for i in _SIZING.get(node.op, ()) if i < len(node.inputs)]
@@ -218,7 +219,7 @@ def _is_bounded(node: Node) -> bool:
 
 
 def table_of(variable: Variable) -> Constant | None:
-    """The table of which an input, as it is, numbers the rows."""
+    """The table whose rows the unchanged input indexes."""
     for node, place in _uses(variable):
         operand = TABLES.get((node.op, place))
         if operand is not None and not node.attrs.get("axis", 0):
@@ -241,7 +242,7 @@ def channels(variable: Variable) -> int | None:
 
 
 def _uses(variable: Tensor) -> Iterator[tuple[Node, int]]:
-    """Each node, and the place among its inputs, that the values of `variable` reach unchanged."""
+    """Each node that the values of `variable` reach unchanged, with the operand index."""
     stack, seen = [variable], {variable}
     while stack:
         tensor = stack.pop()

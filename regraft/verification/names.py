@@ -1,4 +1,4 @@
-"""Names of dimensions that given inputs contradict: one name, two sizes. The name is a claim of the exporter's."""
+"""Dimension names that given inputs contradict: one name, two sizes. Names are claims of the exporter."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from regraft.ir.model import Model
 
 
 def forget_names(model: Model, values: Mapping[str, Any]) -> list[str]:
-    """Take from the inputs and outputs of `model` the names that stand for several sizes in `values`, a line each."""
+    """Remove from the inputs and outputs of `model` the names with several sizes in `values`. Returns a line for
+    each."""
     sizes: dict[str, set[int]] = {}
     for tensor in model.inputs:
         value = values.get(tensor.name)
@@ -26,4 +27,6 @@ def forget_names(model: Model, values: Mapping[str, Any]) -> list[str]:
                 if tensor.shape is not None and not names.keys().isdisjoint(tensor.shape):
                     tensor.shape = [None if dim in names else dim for dim in tensor.shape]
         model.claims = True
-    return [f"dimension '{n}' is {' and '.join(map(str, s))} in the given inputs: forgotten" for n, s in names.items()]
+    return [
+        f"dimension '{n}' is {' and '.join(map(str, s))} in the given inputs: name dropped" for n, s in names.items()
+    ]

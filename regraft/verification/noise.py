@@ -1,10 +1,10 @@
 """Rounding noise: how far the outputs of a model move by rounding alone, on given inputs.
 
-Two writings of one function differ by how their intermediate results round. How far that carries is a property of the
-model, not of a contract: it is measured. The model runs again with its weights and inputs each moved by at most one
-ulp, several times; where that leaves a doubt also with ONNX Runtime's optimisations on, and in float64 where it has the
-kernels. The noise of an element is the largest movement seen. Right rewrites lie within a few times of it, subtle
-faults at 13 times and more.
+Two ways to write a function differ in the rounding of their intermediate results. The effect on the outputs is a
+property of the model, not of a contract, so it is measured. The model runs again several times with its weights and
+inputs each moved by at most one ulp; in doubtful cases also with ONNX Runtime's optimisations on, and in float64 if
+there are kernels. The noise of an element is the largest movement seen. Right rewrites are within a few times the
+noise, subtle faults at 13 times and more.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ _PLAIN = 2  # runs of moved weights before the others
 _OPTIMIZED, _WIDE = -1, -2  # the others
 _COPIES = 64  # of one weight
 _BUDGET = 2**29  # bytes of weights that are moved: beyond, the rest stays mapped from its file
-_TABLE = 2**20  # bytes of a table beyond which it stays: few of its rows are looked up
+_TABLE = 2**20  # bytes of a table beyond which it stays as it is: few of its rows are looked up
 _FLOATS = ("float32", "float64")
 _CODES = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 _PERIOD = 65_521  # after so many elements the steps repeat: a prime, so that no axis sees it
-_CAP = 30.0  # of what optimisations may add to the noise of moved weights: they too have faults
+_CAP = 30.0  # the most that optimisations may add to the noise of moved weights: they have faults, too
 
 
 class Moved:
     """Weights moved by at most one ulp each; a change of `runtime.Session`.
 
-    A scalar and a weight that several nodes read stay: moving one constant that a thousand nodes share is no rounding.
+    A scalar, or a weight with several users, stays: moving one constant that a thousand nodes share is no rounding.
     """
 
     def __init__(self, names: Collection[str], seed: int):
@@ -61,7 +61,7 @@ class Noise:
         open_session: opens the model, with `optimize` and `change` as a Session takes them, or with `wide` its twin in
             float64.
         trials: the sets of inputs.
-        base: what the model gives for each, as it stands.
+        base: the model's outputs for each, unmoved.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Noise:
         self._done: dict[int, set[int]] = {}
 
     def measure(self, runs: int, trial: int = 0) -> None:
-        """See that a trial had at least so many runs; what takes longer is left out where two are enough."""
+        """Make at least so many runs of a trial; slow ones are left out where two are enough."""
         for seed in (*range(1, runs + 1), *((_OPTIMIZED, _WIDE) if runs > _PLAIN else ())):
             done = self._done.setdefault(seed, set())
             if trial in done:
@@ -95,7 +95,7 @@ class Noise:
                 self._run(self._spread, rest, partial(_moved_inputs, seed=seed), change=Moved(self._names, seed))
 
     def unit(self, trial: int, name: str) -> Array | None:
-        """Of each element of an output, as float64; None where no run gave one of the same form."""
+        """The noise of each element of an output, as float64; None if no run gave an output of the same form."""
         base = self._base[trial][name]
         spread = self._spread[trial].get(name)
         optimized = self._optimized[trial].get(name)
@@ -108,7 +108,7 @@ class Noise:
         return np.maximum(smoothed(unit), _relative(unit, np.asarray(base)))
 
     def moves(self, trial: int, name: str) -> Array:
-        """Where an output that is no float was another in some run."""
+        """Where an output that is no float changed in some run."""
         places = [held[trial][name] for held in (self._spread, self._optimized) if name in held[trial]]
         return np.any(places, axis=0) if places else np.zeros(np.shape(self._base[trial][name]), bool)
 
@@ -121,13 +121,13 @@ class Noise:
     ) -> None:
         try:
             session = self._open(**options)
-        except RegraftError:  # a model that does not open so tells nothing of its noise
+        except RegraftError:  # a model that does not open this way says nothing about its noise
             return
         for trial in trials:
             held = into[trial]
             try:
                 found = dict(leaves(session.run(prepare(self._trials[trial]))))
-            except RegraftError:  # an input moved over the edge of what the model takes
+            except RegraftError:  # an input moved out of the range that the model takes
                 continue
             for name, value in self._base[trial].items():
                 step = _movement(value, found.get(name))
@@ -207,7 +207,7 @@ def _is_table(tensor: Constant) -> bool:
 
 
 def moved(values: Array, random: np.random.Generator) -> Array:
-    """Each element moved by at most one ulp, up, down or not; what is no float is left alone."""
+    """Each element moved by one ulp up or down, or not at all; values that are no floats stay."""
     if values.dtype.name not in _FLOATS:
         return values
     eps = values.dtype.type(ml_dtypes.finfo(values.dtype).eps)
@@ -223,7 +223,7 @@ def moved(values: Array, random: np.random.Generator) -> Array:
 
 
 def smoothed(unit: Array) -> Array:
-    """No element below the mean along one axis: a single element may happen not to move."""
+    """Raise each element to the mean along one axis at least: a single element may happen not to move."""
     means = [
         np.broadcast_to(unit.mean(axis=a, keepdims=True), unit.shape) for a in range(unit.ndim) if unit.shape[a] > 1
     ]
@@ -253,7 +253,7 @@ def _moved_inputs(inputs: Mapping[str, Any], *, seed: int) -> dict[str, Any]:
 
 
 def _movement(base: Any, other: Any) -> Array | None:
-    """How far each element is from what it was; of what is no float, whether it is another; None in another form."""
+    """How far each element moved; if it is no float, whether it changed; None if the form is another."""
     if base is None or other is None:
         return None
     before, after = np.asarray(base), np.asarray(other)

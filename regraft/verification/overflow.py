@@ -1,7 +1,7 @@
 """Overflow of float16, which ONNX Runtime's CPU kernels do not show: they compute in float32.
 
-The float32 twin of a model is made to end where float16 ends: behind each node that gives a float16, the value is
-multiplied by 2¹¹² and by 2⁻¹¹², which loses nothing below 65,536, and makes infinity of what is above.
+The float32 twin of a model gets the range of float16: after each node with a float16 output, the value is multiplied by
+2¹¹² and by 2⁻¹¹², which is exact below 65,536, and gives infinity above.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _POWER = 112
 
 
 def limited_twin(model: Model) -> Model | None:
-    """The float32 twin of `model`, whose numbers end where those in float16 do; None where none is in float16."""
+    """The float32 twin of `model` with the range of float16 where the model is in float16; None where it is nowhere."""
     proto, _ = export(model.device)
     halves = set(_halves(_inferred(proto).graph))
     if not halves:
@@ -46,7 +46,7 @@ def _inferred(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _halves(root: onnx.GraphProto) -> Iterator[str]:
-    """The names of the values in float16 that nodes give."""
+    """The names of the float16 outputs of nodes."""
     for graph in graphs(root):
         typed = {
             info.name

@@ -1,4 +1,4 @@
-"""A model as it was, and what it gave on every trial, for what comes after to be held against."""
+"""The original model and its outputs on every trial, which rewritten models are compared with."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ Arrays = dict[str, Any]
 OVERFLOWS = "float16 ends at 65504, as on a device; ONNX Runtime computes in float32; precision-plan finds what to keep"
 
 Rerun = Callable[[Model, Callable[[Arrays], Arrays]], list[Arrays]]
-"""Runs a twin of a model on all trials; the second one widens inputs to what the twin takes."""
+"""Runs a twin of a model on all trials; the second argument widens inputs to the twin's dtypes."""
 
 
 class Reference:
-    """What a rewritten model is held against.
+    """What a rewritten model is compared with.
 
     Args:
-        model: may change afterwards; it is kept as it is now.
+        model: may change afterwards; a copy is kept.
         trials: inputs that it runs on.
-        header: of `model`, if somebody has exported it already.
+        header: of `model`, if it was exported already.
 
     Attributes:
         outputs: for each trial.
@@ -70,7 +70,7 @@ class Reference:
         self._hidden: dict[int, Hidden] = {}
 
     def add(self, inputs: Mapping[str, Any], outputs: Arrays) -> None:
-        """One more trial. What was measured of the noise is measured again where it is asked for."""
+        """Add a trial. The noise is measured again on its next use."""
         self.trials.append(dict(inputs))
         self.outputs.append(dict(outputs))
         for name in ("_measured", "_unseeing", "_twin", "in_double"):
@@ -78,7 +78,7 @@ class Reference:
 
     @cached_property
     def model(self) -> Model:
-        """The model as it was."""
+        """The original model."""
         model = from_proto(self._header.proto, self._path, self._header.values)
         model.host = self._host
         return model
@@ -99,8 +99,8 @@ class Reference:
         Args:
             places: that were rewritten.
             skip: outputs that depend on chance.
-            plain: of each trial, whether its values are ordinary; a lower dtype is judged on these alone.
-            rerun: runs a twin of `model` on the trials, where its inputs or outputs have other names.
+            plain: for each trial, whether its values are ordinary; a lower dtype is judged on these only.
+            rerun: runs a twin of `model` on the trials, if its inputs or outputs have other names.
         """
         rerun = rerun or self._rerun
         if contract.lowers_dtype:
@@ -119,7 +119,7 @@ class Reference:
         apart: _Apart | None = None,
         loose: Contract | None = None,
     ) -> Drift:
-        """Hold outputs to `contract`; by their numbers alone, and to `loose`, where that is given."""
+        """Compare outputs under `contract`; by their numbers alone, and under `loose`, if given."""
         worst: dict[str, OutputDrift] = {}
         removed: dict[str, None] = {}
         added: dict[str, None] = {}
@@ -157,7 +157,7 @@ class Reference:
         plain: Sequence[bool],
         rerun: Rerun,
     ) -> Drift:
-        """The drift of a model in half precision, with a warning where it would be another if float16 ended."""
+        """The drift of a model in half precision, with a warning if the range of float16 changes it."""
         drift = self._judge(found, contract, skip, plain, _Apart(self, model, rerun))
         limited = limited_twin(model) if drift.passed else None
         if limited is None:
@@ -168,7 +168,7 @@ class Reference:
 
     @cached_property
     def in_double(self) -> list[Arrays]:
-        """What the model gives in float64, by leaves."""
+        """The outputs of the model in float64, by leaves."""
         return in_double(self.model, self._rerun)
 
     def _rerun(self, twin: Model, widen: Callable[[Arrays], Arrays]) -> list[Arrays]:
@@ -176,7 +176,7 @@ class Reference:
         return [session.run(widen(inputs)) for inputs in self.trials]
 
     def _is_outside(self, trial: int, contract: Contract) -> bool:
-        """Whether a trial is none of those that a contract speaks of."""
+        """Whether the contract promises nothing for a trial."""
         wide = any(
             isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.size and abs(value).max() >= 2**31
             for value in self.trials[trial].values()
@@ -206,7 +206,7 @@ class Reference:
         return {name for name in every[0] if not any(np.any(values.get(name)) for values in every)} if every else set()
 
     def _noise(self, trial: int, runs: int) -> Noise:
-        """The noise, by at least so many runs of a trial."""
+        """The noise, from at least so many runs of a trial."""
         self._measured.measure(runs, trial)
         return self._measured
 
@@ -226,7 +226,7 @@ class Reference:
         return Noise(model, open_session, self.trials, self.outputs)
 
     def hides(self, trial: int, name: str) -> Array:
-        """Where an output is of tokens that are hidden, so that it means nothing."""
+        """Where an output belongs to hidden tokens, so that it has no meaning."""
         if trial not in self._hidden:
             self._hidden[trial] = Hidden(self.model, self.trials[trial], self._session.run)
         hidden, base = self._hidden[trial], dict(leaves(self.outputs[trial]))[name]
@@ -236,7 +236,7 @@ class Reference:
         return np.asarray(hidden.absent(base) | (places & (np.asarray(other) != np.asarray(base))))
 
     def _means_nothing(self, trial: int, name: str, allowed: Array) -> Array | None:
-        """Where an output is of hidden tokens, or of queries that see no key."""
+        """Where an output belongs to hidden tokens, or to queries that see no key."""
         hidden, blind = self.hides(trial, name), self._blind(trial, name, allowed)
         return hidden if blind is None else hidden | blind
 
@@ -245,12 +245,12 @@ class Reference:
         return Session(self.model, threads=self.threads)
 
     def _blind(self, trial: int, name: str, allowed: Array) -> Array | None:
-        """Where an output moves by more than is `allowed` when queries that see no key are answered otherwise."""
+        """Where an output moves by more than `allowed` when attention gives queries that see no key another answer."""
         base = dict(leaves(self.outputs[trial]))[name]
         return self._moved(base, self._unseeing[trial].get(name), allowed)
 
     def _moved(self, base: Any, other: Any, allowed: Array) -> Array | None:
-        """Where an output moves by more than is `allowed`; None where it has another form."""
+        """Where an output moves by more than `allowed`; None if it has another form."""
         if other is None or np.shape(other) != np.shape(base):
             return None
         if np.asarray(base).dtype.kind not in "fc":
@@ -294,16 +294,16 @@ class Reference:
 
 
 class _Apart:
-    """How far a model is from what it was, both in float64: a measure that rounding does not blur.
+    """How far a model is from the original, both in float64: a measure without much rounding.
 
-    Most doubts end before it is asked for; what cannot be run in float64 tells nothing.
+    Few comparisons need it. A model that does not run in float64 gives None.
     """
 
     def __init__(self, old: Reference, new: Model, rerun: Rerun):
         self._old, self._new, self._rerun = old, new, rerun
 
     def of(self, trial: int, name: str) -> Array | None:
-        """Of each element of an output."""
+        """The distance of each element of an output; None if it cannot be measured."""
         before, after = (values[trial].get(name) if values else None for values in (self._old.in_double, self._after))
         if before is None or after is None or np.shape(before) != np.shape(after):
             return None
@@ -318,7 +318,7 @@ class _Apart:
 
 
 def in_double(model: Model, rerun: Rerun) -> list[Arrays]:
-    """What the twin of a model in float64 gives on each trial; nothing where it does not run."""
+    """The outputs of a model's twin in float64 on each trial; empty if it does not run."""
     try:
         return [dict(leaves(values)) for values in rerun(float64_twin(model), widened_to_double)]
     except RegraftError:  # ONNX Runtime has no kernels for it
@@ -326,7 +326,7 @@ def in_double(model: Model, rerun: Rerun) -> list[Arrays]:
 
 
 def _ending(values: Arrays, limited: Arrays) -> Arrays:
-    """`values`, but those of `limited` where these are no finite numbers."""
+    """`values`, with those of `limited` where these are not finite."""
     return {
         name: np.where(np.isfinite(ends := np.asarray(limited[name])), value, ends).astype(value.dtype)
         if isinstance(value, np.ndarray)
@@ -342,7 +342,7 @@ def _same(one: Any, other: Any) -> Array:
 
 
 def _output(leaf: str) -> str:
-    """The output that a leaf such as `boxes[2]` is of."""
+    """The output that a leaf such as `boxes[2]` belongs to."""
     return leaf.partition("[")[0]
 
 

@@ -31,7 +31,7 @@ from regraft.verification.vectors import received
 
 Runnable = Model | onnx.ModelProto | str | os.PathLike[str]
 
-_SLOWER = ["SkipLayerNormFusion"]  # its CPU kernel is slower than those of the two operators that it replaces
+_SLOWER = ["SkipLayerNormFusion"]  # its CPU kernel is slower than the kernels of the two operators that it replaces
 _FATAL = 4  # ONNX Runtime's severity that leaves warnings and errors to the exceptions
 _NOISE = re.compile(  # the code of the error, and the line and signature of the C++ function that found it
     r"\[ONNXRuntimeError\] : \d+ : \w+ : "
@@ -41,27 +41,27 @@ _NOISE = re.compile(  # the code of the error, and the line and signature of the
 
 
 class RuntimeFailure(RegraftError):
-    """ONNX Runtime does not take the model, or what it is run on."""
+    """ONNX Runtime refuses the model, or its inputs."""
 
 
 class NoKernel(RuntimeFailure):
-    """ONNX Runtime knows the model's operators, but cannot compute one of them for its dtypes on this processor."""
+    """ONNX Runtime knows the model's operators, but has no kernel for one of them with its dtypes on this processor."""
 
 
 class Session:
-    """A model ready to run; one that is split runs on both sides, and takes and gives what it did before.
+    """A model ready to run; a split one runs host and device, and has the inputs and outputs from before the split.
 
     Args:
         model: a model, a `ModelProto` without external data, or the path of an ONNX file or of a bundle.
-        optimize: let ONNX Runtime rewrite the graph; off, it runs what is written.
+        optimize: let ONNX Runtime rewrite the graph; else it runs the graph as it is.
         threads: that share the work of one operator; 0 lets ONNX Runtime choose.
-        change: of weights, in this session alone; for a `Model`.
+        change: of weights, in this session only; for a `Model`.
         header: of the `Model`, if it was exported already.
 
     Attributes:
-        inputs: those that `run` must be given.
-        defaults: those that it may be given.
-        outputs: what it gives.
+        inputs: those that `run` needs.
+        defaults: those that `run` may get.
+        outputs: of the model.
 
     Raises:
         RuntimeFailure: ONNX Runtime refuses the model; NoKernel where it cannot compute an operator.
@@ -100,7 +100,7 @@ class Session:
         if not isinstance(model, Model):
             path = Path(model)
             if not path.is_file() or path.stat().st_size > INLINE_LIMIT:
-                return self._open(load(path), options)  # it says what is wrong, or reads what protobuf cannot
+                return self._open(load(path), options)  # it reports the error, or reads files that protobuf cannot
             check_size(load(path))
             return _session(str(path), options)
         check_size(model)
@@ -138,14 +138,14 @@ class Session:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """There is no process to end, as a compiled bundle has one."""
+        """Nothing to do; sessions of compiled bundles end a process here."""
 
     def time(self, inputs: Mapping[str, Any], runs: int) -> list[float]:
         """Seconds of `runs` runs in a row. Raises RuntimeFailure as `run` does."""
         return [_seconds(self.run, inputs) for _ in range(runs)]
 
     def device_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """What the device is fed: the `inputs` themselves, where the model is not split."""
+        """The inputs of the device: the `inputs` themselves, if the model is not split."""
         feeds = self._feeds(inputs)
         return feeds if self._host is None else self._host.send(feeds)
 
@@ -178,11 +178,11 @@ class Session:
 
 
 class HostSide:
-    """What stands between a caller and the device.
+    """The part of a split model between a caller and the device.
 
     Args:
         wanted: the device's inputs.
-        shape: of what the device takes, where it is packed.
+        shape: the packed shape of the device, if it is packed.
     """
 
     def __init__(self, host: Host, wanted: set[str], optimize: bool, threads: int, shape: PackedShape | None = None):
@@ -195,7 +195,7 @@ class HostSide:
         self.outputs = tuple(map(Port.of_variable, host.outputs))
 
     def send(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """What the device is fed, from what the caller gives. Raises RuntimeFailure where that is too much for it."""
+        """The device's inputs for a caller's. Raises RuntimeFailure where they are too large for it."""
         if self._shape is not None and (misfit := self._shape.misfit(inputs)):
             raise RuntimeFailure(f"the batch does not fit the packed model: {misfit}")
         handed_on = {name: inputs[name] for name in self._wanted if name in inputs and name not in self._feeds}
@@ -209,17 +209,16 @@ class HostSide:
         return [_seconds(self.send, inputs) for _ in range(runs)]
 
     def receive(self, outputs: dict[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """What the caller gets, from what the device gives; see `handed_back`."""
+        """The caller's outputs from the device's; see `handed_back`."""
         return handed_back(outputs, inputs, (*self.inputs, *self.defaults), self.outputs)
 
 
 def handed_back(
     outputs: Mapping[str, Any], inputs: Mapping[str, Any], taken: Iterable[Port], given: Iterable[Port]
 ) -> dict[str, Any]:
-    """What a device gives for a caller's `inputs`, in the dtypes and sizes of the caller's outputs.
-
-    A device with fixed shapes may give more than was asked for. An output's dimension that has the name of one of the
-    inputs' is as large as that is; what the device has no place for is 0.
+    """The device's outputs for a caller's `inputs`, in the dtypes and sizes of the caller's outputs. A device with
+    fixed shapes may give more than the caller needs. An output dimension that shares its name with an input dimension
+    gets that size; elements that the device has no room for are 0.
 
     Args:
         taken, given: the caller's inputs and outputs.
@@ -265,9 +264,9 @@ def _options(optimize: bool, threads: int) -> Any:
     options.intra_op_num_threads = threads
     level = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_DISABLE_ALL
-    if not optimize:  # it would round a product with an initializer otherwise than one with a computed value
+    if not optimize:  # it would round a product with an initializer differently from one with a computed value
         options.add_session_config_entry("session.disable_prepacking", "1")
-        # planned reuse takes time quadratic in nodes, and saves nothing: values are freed after their last use anyway
+        # planning reuse takes time quadratic in nodes, and saves nothing: values are freed after their last use anyway
         options.enable_mem_reuse = False
         options.add_session_config_entry(
             "session.intra_op.allow_spinning", "0"
@@ -332,7 +331,7 @@ def _fits(shape: tuple[int, ...], dims: tuple[Any, ...]) -> bool:
 
 
 def _ort_value(array: Array) -> Any:
-    """`array` as a value of ONNX Runtime, on the same memory where it can be."""
+    """`array` as a value of ONNX Runtime, on the same memory if possible."""
     import onnxruntime
 
     if array.dtype.isbuiltin != 2:  # numpy's own

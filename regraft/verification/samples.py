@@ -1,4 +1,4 @@
-"""The inputs of every trial: made so that the model runs on them, whatever it takes to find such."""
+"""The inputs of every trial, found by running the model until it accepts them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Run = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Sample:
-    """Inputs of a trial, and what the model gave for them."""
+    """Inputs of a trial, and the model's outputs for them."""
 
     trial: Trial
     inputs: dict[str, Any]
@@ -31,16 +31,16 @@ class Sample:
 def sample(
     model: Model, run: Run, *, given: Given | None = None, count: int = len(TRIALS), seed: int = 0
 ) -> list[Sample]:
-    """Up to `count` trials that `model` runs on, unlike each other; the first is the usual one.
+    """Up to `count` different trials that `model` runs on; the first is the usual one.
 
-    Where all is given there is one. A trial on which the model does not run is made milder; the sizes of the first are
-    searched.
+    If all inputs are given, there is one. A trial on which the model does not run is made milder; the sizes of the
+    first are searched.
 
     Args:
         run: runs the model.
 
     Raises:
-        InputError: the model runs on nothing that was made.
+        InputError: the model runs on none of the generated inputs.
     """
     given = given or Given()
     first = _first(model, run, given, seed)
@@ -94,7 +94,7 @@ def forms(inputs: Mapping[str, Any]) -> str:
 
 
 def _takes_sound(model: Model) -> bool:
-    """Whether an input looks like a window of sound: floats in one row or several, as long as one likes."""
+    """Whether an input looks like a window of sound: floats in one row or several, of any length."""
     ports = [Port.of_variable(variable) for variable in model.inputs if variable.default is None]
     return any(
         port.dtype is not None
@@ -113,7 +113,7 @@ def weight(model: Model) -> int:
 
 
 def _scaled(trial: Trial, first: Trial) -> Scale:
-    """The sizes of a trial, beside those that the first needed."""
+    """The sizes of a trial, with those that the first needed."""
     usual, base = USUAL.scale, first.scale
     if base == usual:
         return trial.scale
@@ -137,7 +137,7 @@ def _attempt(model: Model, run: Run, given: Given, seed: int, trials: Iterable[T
 
 
 def _equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two sets of inputs hold the same arrays; of sequences and maps that is not asked."""
+    """Whether two sets of inputs hold the same arrays; False for sequences and maps."""
     return one.keys() == other.keys() and all(
         isinstance(a, np.ndarray) and isinstance(b := other[name], np.ndarray) and np.array_equal(a, b)
         for name, a in one.items()

@@ -1,7 +1,7 @@
-"""A look at a result in a process of its own, which may crash or hang without taking ours along.
+"""Checks a result in a process of its own, which may crash or hang without affecting this one.
 
-ONNX's inference says whether the types of a result fit together; ONNX Runtime opens what was written once more, with
-all its optimisations on, as users do.
+ONNX's inference checks whether the types of a result fit together; ONNX Runtime opens the written result with all its
+optimisations on, as users do.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SHARE = {True: 1e-3, False: 3e-2}  # of the largest value, by whether it is wid
 
 @dataclass(frozen=True)
 class Fault:
-    """What went wrong: it was refused, with the reason, or the process died, or did not end."""
+    """A failed check: a refusal with its reason, a dead process, or a timeout."""
 
     kind: Kind
     text: str
@@ -45,10 +45,10 @@ class Fault:
 
 
 class SecondLook:
-    """A process that looks at results; started when it is first asked.
+    """A process that checks results; started on first use.
 
     Args:
-        seconds: that one question may take.
+        seconds: the time limit of one check.
     """
 
     def __init__(self, seconds: float = _SECONDS):
@@ -62,7 +62,7 @@ class SecondLook:
         self._end()
 
     def types(self, model: Model) -> Fault | None:
-        """Whether ONNX's inference finds fault with the types of a model, its host included."""
+        """The fault that ONNX's inference finds in the types of a model, its host included; None if there is none."""
         sides = (model.device, model.host.model) if model.host else (model,)
         for side in sides:
             try:
@@ -75,14 +75,13 @@ class SecondLook:
         return None
 
     def run(self, path: Path, inputs: Mapping[str, Any]) -> dict[str, Any] | Fault:
-        """What ONNX Runtime gives with its optimisations on, for a model or a bundle."""
+        """The outputs of ONNX Runtime with its optimisations on, for a model or a bundle."""
         found: dict[str, Any] | Fault = self._ask("run", str(path), dict(inputs))
         return found
 
     def far_off(self, path: Path, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> str:
-        """What is wrong with what ONNX Runtime gives with its optimisations on; empty where that is `outputs`, roughly.
-
-        How its optimisations round is its own affair: what is said is a crash, a refusal, and what is far off.
+        """What is wrong with ONNX Runtime's outputs with its optimisations on; empty if they are `outputs`, roughly.
+        Its optimisations may round differently, so only a crash, a refusal, and large differences count.
         """
         found = self.run(path, inputs)
         if isinstance(found, Fault):

@@ -1,4 +1,4 @@
-"""What a model takes and gives: the name, dtype and shape of each input and output."""
+"""The signature of a model: the name, dtype and shape of each input and output."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Port:
         inner: the type inside a sequence, an optional or a map; None for a tensor.
         dtype: of the elements (numpy's or ml_dtypes'; object for strings); None where it is no tensor, or unknown.
         shape: ints, names, or None for a dimension without a name; None as a whole where the rank is unknown.
-        key: the dtype of a map's keys; None for all else.
+        key: the dtype of a map's keys; None for other kinds.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Port:
 
     @classmethod
     def of_variable(cls, variable: Tensor) -> Port:
-        """The port of a graph's input or output, which may be a constant."""
+        """The port of a graph's input or output, which may be a Constant."""
         info = getattr(variable, "info", None)
         if info is not None and info.type.WhichOneof("value") not in (None, "tensor_type"):
             return cls.of(info)
@@ -106,7 +106,7 @@ def _shape(shape: onnx.TensorShapeProto) -> Shape:
 
 @dataclass(frozen=True)
 class Correspondence:
-    """Which inputs, or outputs, of two models belong together.
+    """The pairing of the inputs, or the outputs, of two models.
 
     Attributes:
         pairs: name before to name after.

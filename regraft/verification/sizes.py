@@ -19,7 +19,7 @@ Term = tuple[int, str]
 
 @dataclass(frozen=True)
 class Given:
-    """What the user says about inputs; the rest is generated.
+    """Inputs that the user gives; the others are generated.
 
     Attributes:
         values: whole inputs, by name.
@@ -34,10 +34,10 @@ class Given:
 
 @dataclass(frozen=True)
 class Scale:
-    """How large to make what a model leaves open: batches, sequences, and the sides of images.
+    """Sizes for the open dimensions of a model: batches, sequences, and the sides of images.
 
     Attributes:
-        joined: whether a length that one input alone has is the sum of all others: a mask over past and new tokens.
+        joined: whether a length of only one input is the sum of all others: a mask over past and new tokens.
         stacked: whether an open axis without a name that follows fixed ones is the batch: states of stacked layers.
         apart: whether dimensions with other names have other sizes, and images are wider than high.
     """
@@ -54,7 +54,7 @@ class Sizes:
     """The size of each open dimension.
 
     Args:
-        longest: the most positions that the model has; None where it does not say.
+        longest: the number of positions of the model; None if unknown.
     """
 
     def __init__(self, ports: Mapping[str, Port], given: Given, scale: Scale, longest: int | None = None):
@@ -80,7 +80,7 @@ class Sizes:
         self._name(ports)
 
     def shape(self, port: Port, channels: int | None) -> tuple[int, ...]:
-        """The shape of an input. `channels`: what a convolution expects of it."""
+        """The shape of an input. `channels`: the number that a convolution expects."""
         if port.name in self.given.shapes:
             return tuple(self.given.shapes[port.name])
         dims = list(_dims(port))
@@ -92,7 +92,7 @@ class Sizes:
         )
 
     def _solve(self, known: Sequence[tuple[str, int]]) -> None:
-        """Of sums whose size is known and all of whose terms but one are, name the one."""
+        """Solve sums whose size and all terms but one are known, for that term."""
         for dim, size in known:
             open_terms = [(n, name) for n, name in _terms(dim) or () if name and name not in self.named]
             if len(open_terms) == 1 and open_terms[0][0] == 1:
@@ -100,7 +100,7 @@ class Sizes:
                 self.named[open_terms[0][1]] = max(size - rest, 0)
 
     def _name(self, ports: Mapping[str, Port]) -> None:
-        """Give every name that is no sum a size, and then the sums theirs."""
+        """Give a size to every name that is no sum, and then to the sums."""
         sums: list[tuple[str, Sequence[Term]]] = []
         totals = _totals(ports, self.scale.joined)
         for name, port in ports.items():
@@ -120,7 +120,7 @@ class Sizes:
             self.named[dim] = max(self._total(terms), 0)
 
     def _step(self, axis: int) -> int:
-        """What sets a dimension apart from those that have a size already."""
+        """How much to add to a dimension so that it differs from those that have a size already."""
         return sum(size >= self.scale.sequence for size in self.named.values()) if self.scale.apart and axis else 0
 
     def _total(self, terms: Sequence[Term]) -> int:
@@ -154,7 +154,7 @@ def _dims(port: Port) -> Iterator[tuple[int | str | None, int, bool]]:
 
 
 def _totals(ports: Mapping[str, Port], joined: bool) -> dict[str, list[Term]]:
-    """Lengths that are sums though their names do not say of what: `total_sequence` beside `past_sequence`."""
+    """Lengths that are sums although their names do not name the terms: `total_sequence` beside `past_sequence`."""
     lengths: dict[str, set[str]] = {}
     for port in ports.values():
         for dim, axis, _ in _dims(port.tensor):

@@ -1,4 +1,4 @@
-"""Tables that inputs look rows up in: compared directly, all of them, since no trial reaches every row."""
+"""Compares tables that inputs index directly and completely, since no trial reaches every row."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from regraft.ir.weights import Array, Stored, Value
 from regraft.verification.inputs import reader
 from regraft.verification.meaning import table_of
 
-_ROWS = 8  # that differ, looked up beside the first, the last and the one that differs most
+_ROWS = 8  # differing rows to look up, beside the first, the last and the one that differs most
 _BLOCK = 2**24  # bytes that are compared at a time
 
 Tables = dict[str, Any]
 
 
 def tables(model: Model) -> Tables:
-    """What the rows of each table are, unread, by the input that looks them up by its number alone."""
+    """The tables, unread, by the input that indexes their rows directly."""
     found = {}
     for variable in model.inputs:
         table = table_of(reader(variable, model))
@@ -29,7 +29,7 @@ def tables(model: Model) -> Tables:
 
 
 def differing_rows(before: Tables, after: Tables) -> dict[str, Array]:
-    """For each input whose table has other rows now: which. Tables of another shape or dtype are not compared."""
+    """The rows that differ, by input. Tables of another shape or dtype are not compared."""
     found = {}
     for name, old in before.items():
         new = after.get(name)
@@ -42,7 +42,7 @@ def differing_rows(before: Tables, after: Tables) -> dict[str, Array]:
 
 
 def looking_up(inputs: Mapping[str, Any], rows: Mapping[str, Array]) -> dict[str, Any]:
-    """`inputs` that look these rows up, as far as they are long."""
+    """`inputs` with indices of these rows, as many as fit."""
     changed = {name: np.resize(rows[name], np.shape(inputs[name])).astype(inputs[name].dtype) for name in rows}
     return {**inputs, **changed}
 

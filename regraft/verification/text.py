@@ -18,17 +18,15 @@ _MADE_BY_TOKENIZER = {"index": "input_ids", "mask": "attention_mask", "segment":
 
 
 class Tokenizer:
-    """Makes of sentences the token ids, masks and segments that a model takes.
-
-    Which input is which is read off its name and off the graph. Sentences are padded to the longest, or to the length
-    that the model demands, and cut at what it can take.
+    """Turns sentences into a model's token ids, masks and segments. It recognises inputs by their names and by the
+    graph. Sentences are padded to the longest, or to the fixed length of the model, and cut at its longest.
 
     Args:
         path: a folder that Hugging Face's tokenizer was saved to, a `tokenizer.json`, or BERT's `vocab.txt`.
 
     Attributes:
-        inputs: those that it makes, by name.
-        batch: sentences that the model demands; None: any number.
+        inputs: those that it produces, by name.
+        batch: the fixed number of sentences of the model; None: any number.
 
     Raises:
         InputError: there is no tokenizer, or the model takes no token ids.
@@ -61,7 +59,7 @@ class Tokenizer:
 
 
 def tokenize(texts: Sequence[str], tokenizer: Path, model: Model) -> dict[str, Any]:
-    """What `model` takes for `texts`; see `Tokenizer`.
+    """The inputs of `model` for `texts`; see `Tokenizer`.
 
     Raises:
         InputError: there is no tokenizer, or the model demands another number of sentences.
@@ -73,7 +71,7 @@ def tokenize(texts: Sequence[str], tokenizer: Path, model: Model) -> dict[str, A
 
 
 def _made(port: Port, variable: Variable) -> str | None:
-    """Which of a tokenizer's results an input takes."""
+    """Which of a tokenizer's results belongs to an input."""
     if port.kind != "tensor" or port.shape is None or len(port.shape) != 2:
         return None
     return _MADE_BY_TOKENIZER.get(meaning(variable, port).kind)

@@ -1,7 +1,6 @@
-"""Trials: how the inputs that models are compared on differ from each other, in size and in kind.
-
-A fault may show at one size only, in values of one sign, at ties, in the last row of a table, or where a mask has
-holes. So trials vary all of these, each in another way; the first is what a user would try.
+"""Trials: the different kinds of inputs that models are compared on. A fault may show at one size only, in values of
+one sign, at ties, in the last row of a table, or where a mask has holes. So trials vary all of these; the first is what
+a user would try.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ _PAIR, _SHORT, _ROW = Scale(2, 17, 45, apart=True), Scale(2, 7, 32), Scale(1, 5,
 
 @dataclass(frozen=True)
 class Trial:
-    """What one set of made inputs is like.
+    """The properties of one set of generated inputs.
 
     Attributes:
-        name: as reports call it.
-        scale: sizes of what the model leaves open.
+        name: in reports.
+        scale: sizes of open dimensions.
         floats: standard normal; 30 times that, with outliers, the first row above zero; zeros of both signs; halves
             with ties; all below zero.
         integers: 0 and 1; small, of both signs; more than 16 bits hold; large, the first row above zero, the last one
@@ -37,8 +36,8 @@ class Trial:
         masks: ones up to a length; from a place on (left padding); with holes; ones alone; one row hides everything.
         shift: added to positions.
         lead: the first of the integers.
-        overrides: by what the value of inputs that have a default is multiplied; 0 leaves them out.
-        probes: whether there are values at which the model decides something.
+        overrides: the factor on the values of inputs that have a default; 0 leaves them out.
+        probes: whether there are values that the model compares the input with.
     """
 
     name: str
@@ -54,14 +53,14 @@ class Trial:
 
     @property
     def is_plain(self) -> bool:
-        """Whether no value is one that only an unusual caller gives."""
+        """Whether all values are ones that usual callers give."""
         return self.floats == "ordinary" and self.masks != "hiding" and not self.probes
 
 
 USUAL = Trial("usual")
 
 LONG = Trial("long", Scale(9, 71, 72), "ordinary", "medium", "sweep", "holes", shift=1, overrides=2.5, probes=True)
-"""For models whose weights are small, so that it takes little."""
+"""For models with small weights, where it is cheap."""
 
 SMALL = 2**20
 """Bytes of such weights."""
@@ -75,11 +74,11 @@ TRIALS = (
     Trial("zeros", _ROW, "zeros", "flags", "random", "ones", shift=2),
     LONG,
 )
-"""In the order in which they are run, where fewer are asked for."""
+"""When fewer are requested, the first ones are used."""
 
 
 def cautious(trial: Trial) -> Iterator[Trial]:
-    """`trial`, then what is nearest to it and easier on a model that does not run on it."""
+    """`trial`, then milder ones, the nearest first, for a model that does not run on it."""
     yield trial
     trial = replace(trial, scale=replace(trial.scale, apart=False))
     yield trial

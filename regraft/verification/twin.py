@@ -1,9 +1,7 @@
-"""Twins of a model: the same graph, with wider numbers.
-
-ONNX Runtime's CPU kernels compute half precision in float32 and round where a value leaves a run of nodes, so that the
-same operators round elsewhere when a node between them goes, and a change of a weight by a few ulps drowns. The twins
-of two models round alike and finely: what the models compute shows there. A twin in float64 shows how far a model's own
-rounding has taken it.
+"""Twins of a model: the same graph, with wider numbers. ONNX Runtime's CPU kernels compute half precision in float32
+and round where a value leaves a run of nodes. So the same operators round at other places when a node between them is
+removed, which hides a change of a weight by a few ulps. The twins of two models round equally and finely, which shows
+their real difference. A twin in float64 shows the effect of a model's own rounding.
 """
 
 from __future__ import annotations

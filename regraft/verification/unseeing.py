@@ -1,9 +1,8 @@
-"""Places that mean nothing: what a query gives that sees no key.
-
-A row of attention that hides every key (padding under a sliding window, left padding under a causal mask) has a Softmax
-of numbers that were all pushed down alike. What comes out depends on how far and in which form, and two right writings
-of a mask differ there. Which places of the outputs that reaches is found by experiment: a Softmax whose row lies
-wholly below `FAR` is given another answer, and what moves means nothing.
+"""Elements without meaning: the outputs of queries that see no key. Where a mask hides every key of a query (padding
+under a sliding window, left padding under a causal mask), all scores of the Softmax have been pushed down. Its result
+depends on how far and in which form, and two right ways to write a mask differ there. An experiment finds the outputs
+that this reaches: a Softmax row that is entirely below `FAR` gets another answer, and outputs that move have no
+meaning.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def blinded(model: Model) -> Model | None:
         return None
     dtypes = {info.name: info.type.tensor_type.elem_type for info in (*proto.graph.value_info, *proto.graph.input)}
     count = _blind(proto.graph.node, version, dtypes, 0)
-    for function in proto.functions:  # attention that was recognised is a call of one
+    for function in proto.functions:  # a recognised attention is a call of one
         count = _blind(function.node, _version(function.opset_import) or version, {}, count)
     if not count:
         return None
@@ -45,7 +44,7 @@ def _version(imports: Iterable[onnx.OperatorSetIdProto]) -> int:
 
 
 def _blind(place: Any, version: int, dtypes: Mapping[str, int], count: int) -> int:
-    """Change the nodes in `place`, a repeated field; how many were, with the `count` of before."""
+    """Change the nodes in `place`, a repeated field. Returns the number of changes, added to `count`."""
     nodes = []
     for node in place:
         nodes.append(node)
@@ -66,16 +65,15 @@ def _constant(name: str, dtype: int, shape: list[int], value: float) -> onnx.Nod
 
 
 def _axis(node: onnx.NodeProto, version: int) -> int:
-    """The axis, -1 where it is the last; before opset 13 that shows only where it is written so."""
+    """The axis, -1 if it is the last; before opset 13 only if the attribute is -1."""
     axis = next((a.i for a in node.attribute if a.name == "axis"), -1 if version >= 13 else 1)
     return -1 if axis in (-1, 3) else axis
 
 
 def _other_answer(node: onnx.NodeProto, version: int, prefix: str) -> list[onnx.NodeProto]:
-    """Nodes behind a Softmax that replace its answer in rows that are hidden; they give its output.
-
-    The other answer is the cosine of a key's number: not uniform, so that what scales the sum of the keys' values, as
-    a normalization does, does not take it back.
+    """Nodes after a Softmax that replace its answer in hidden rows, and produce its output. The other answer is the
+    cosine of a key's index: not uniform, so that scaling the sum of the keys' values, as a normalization does, does not
+    undo it.
     """
     scores, result = node.input[0], node.output[0]
     node.output[0] = f"{prefix}.softmax"
@@ -103,7 +101,7 @@ def _other_answer(node: onnx.NodeProto, version: int, prefix: str) -> list[onnx.
 
 
 def _other_context(node: onnx.NodeProto, mask: int, prefix: str) -> list[onnx.NodeProto]:
-    """The same behind an Attention whose result has an axis for heads, by its mask: additive, or of truths."""
+    """The same after an Attention whose result has an axis for heads, by its mask, additive or boolean."""
     result = node.output[0]
     node.output[0] = f"{prefix}.attention"
     far = 0.5 if mask == TensorProto.BOOL else FAR

@@ -1,4 +1,4 @@
-"""Values of made inputs: what an input means, in the way of a trial."""
+"""Values of generated inputs, by the input's meaning and the trial."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SMALL_TABLE = 4096  # rows that a sweep looks up one after the other
 _HIDDEN = -1e4
 _MEDIUM = 100_000
 _SIZES = {"signed": (1, 6), "medium": (2, 9), "wide": (2, 41)}
-_PROBED = 0.4  # of the values, those that are such at which the model decides something
+_PROBED = 0.4  # the share of values that the model compares the input with
 
 
 def make_values(what: Meaning, shape: tuple[int, ...], dtype: np.dtype[Any], trial: Trial, random: Any) -> Array:
@@ -79,7 +79,7 @@ def _indices(shape: tuple[int, ...], rows: int, trial: Trial, random: Any) -> Ar
 
 
 def _positions(shape: tuple[int, ...], rows: int, trial: Trial) -> Array:
-    """Counted up from `shift`; where masks hide what is on the left, from another place in each row."""
+    """Counted up from `shift`; with left padding, from another index in each row."""
     steps = np.broadcast_to(np.arange(shape[-1] if shape else 1), shape or (1,))
     if trial.masks == "left" and len(shape) > 1:
         hidden = 1 + np.arange(shape[0]).reshape(-1, *[1] * (len(shape) - 1)) % max(1, shape[-1] // 2)
@@ -88,7 +88,7 @@ def _positions(shape: tuple[int, ...], rows: int, trial: Trial) -> Array:
 
 
 def _integers(shape: tuple[int, ...], dtype: np.dtype[Any], sizes: bool, trial: Trial, random: Any) -> Array:
-    """Labels, flags, counts: what they are is not known. Those that sizes depend on stay small."""
+    """Labels, flags, counts: integers of unknown meaning. Those that sizes depend on stay small."""
     if dtype == np.uint8:  # pixels
         return np.asarray(random.integers(0, 256, shape))
     if trial.integers == "flags":

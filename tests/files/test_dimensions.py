@@ -129,7 +129,7 @@ def test_a_name_that_given_inputs_contradict_is_forgotten():
     pipeline = "infer-shapes,fold-constants,lower-expand,eliminate-identity"
     loaded = from_proto(parser.parse_model(text))
     report = regraft.run(loaded, pipeline, verify="each", inputs=given)
-    assert report.notes == ["dimension 'N' is 1 and 3 in the given inputs: forgotten"]
+    assert report.notes == ["dimension 'N' is 1 and 3 in the given inputs: name dropped"]
     assert [t.shape for t in loaded.graph.inputs] == [[None, "M"], [None, "M"]]
     loaded = from_proto(parser.parse_model(text))
     assert not regraft.run(loaded, pipeline, verify="each", inputs={**given, "x": given["z"]}).notes

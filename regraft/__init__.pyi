@@ -1,0 +1,35 @@
+"""The public names: type checkers read them here, `__init__.py` where to import each from."""
+
+from regraft.bundling import write_bundle as write_bundle
+from regraft.errors import RegraftError as RegraftError
+from regraft.files.loading import load as load
+from regraft.files.saving import save as save
+from regraft.files.saving import to_proto as to_proto
+from regraft.ir.model import Model as Model
+from regraft.ir.surgery import Editor as Editor
+from regraft.pipelines.foreign import graphsurgeon_pass as graphsurgeon_pass
+from regraft.pipelines.foreign import onnx_ir_pass as onnx_ir_pass
+from regraft.pipelines.foreign import proto_pass as proto_pass
+from regraft.pipelines.manager import run as run
+from regraft.pipelines.options import Bytes as Bytes
+from regraft.pipelines.options import Shapes as Shapes
+from regraft.pipelines.options import option as option
+from regraft.pipelines.pass_ import Context as Context
+from regraft.pipelines.pass_ import Pass as Pass
+from regraft.pipelines.pipeline import Pipeline as Pipeline
+from regraft.pipelines.source import open_source as open_source
+from regraft.refusal import PassRef as PassRef
+from regraft.refusal import Refusal as Refusal
+from regraft.rewriting.rule import Rule as Rule
+from regraft.rewriting.rule_pass import RulePass as RulePass
+from regraft.rewriting.term import constant as constant
+from regraft.rewriting.term import either as either
+from regraft.rewriting.term import number as number
+from regraft.rewriting.term import op as op
+from regraft.rewriting.why import why as why
+from regraft.verification.contract import approximation as approximation
+from regraft.verification.contract import exact as exact
+from regraft.verification.contract import interface as interface
+from regraft.verification.contract import precision as precision
+from regraft.verification.contract import reassociation as reassociation
+from regraft.verification.verify import compare as compare

@@ -1,0 +1,198 @@
+"""What changed in a model since it was last looked at.
+
+Nodes, links, attributes and lists of nodes tell of edits as these happen; see `edits`. What tells of nothing is
+compared with what was seen of it: what no node makes, lists among attributes, what graphs have beside their nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from regraft.ir.edits import Edits
+from regraft.ir.graph import AnyGraph, AttributeRef, Constant, Graph, Node, Tensor, Variable, subgraphs, walk
+from regraft.ir.graphsurgeon import adopt, number_dtypes
+
+if TYPE_CHECKING:
+    from regraft.ir.model import Model
+
+
+@dataclass
+class Changes:
+    """What is not as it was.
+
+    Attributes:
+        all: whether everything may be other: at the first look, or after a change of the opset or of a function.
+        nodes: those of the main graph that are new, or have another operator, other attributes, inputs or outputs, or
+            a body where something is other.
+        values: inputs and constants that are new or other, and what nodes made that went or are other.
+        reordered: whether nodes of the main graph that were there before stand in another order.
+    """
+
+    all: bool = False
+    nodes: set[Node] = field(default_factory=set)
+    values: set[Tensor] = field(default_factory=set)
+    reordered: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.all or self.nodes or self.values or self.reordered)
+
+    def __ior__(self, other: Changes) -> Changes:
+        self.all |= other.all
+        self.nodes |= other.nodes
+        self.values |= other.values
+        self.reordered |= other.reordered
+        return self
+
+
+class Watch:
+    """A model as it was at the last look."""
+
+    def __init__(self) -> None:
+        self._edits = Edits()
+        self._around: list[Any] | None = None
+        self._inside: dict[Node, list[Any]] = {}  # attributes that can change in place
+        self._graphs: set[AnyGraph] = set()
+        self._bodies: dict[Node, list[Any]] = {}  # of nodes with bodies, what these had beside nodes
+        self._sources: dict[Tensor, Any] = {}  # what no node makes
+
+    def look(self, model: Model) -> Changes:
+        """What changed since the last look."""
+        adopt(model)
+        around = [*map(_frame, model.functions), _operators(model.graph)]
+        found = Changes(all=around != self._around)
+        self._around = around
+        inner, edits = _inner(model), self._edits
+        graphs = (*model.roots, *inner)
+        for graph in graphs:
+            self._follow(graph)
+        for graph in self._graphs - set(graphs):
+            self._forget(graph)
+        self._graphs = set(graphs)
+        edits.nodes.update([node for node, seen in self._inside.items() if seen != _inside(node)])
+        bodies = {node: [*map(_frame, subgraphs(node))] for graph in graphs for node in graph.nodes.holders}
+        edits.nodes.update(node for node, seen in bodies.items() if seen != self._bodies.get(node))
+        self._bodies = bodies
+        for graph in inner:
+            self._take((*graph.inputs, *graph.outputs))
+        for node in edits.nodes:
+            self._see(node)
+            if node.graph is model.graph:
+                found.nodes.add(node)
+        for graph in edits.graphs | {node.graph for node in edits.nodes}:
+            if (holder := inner.get(graph)) is not None:
+                found.nodes.add(holder)
+            elif graph is not model.graph and graph in self._graphs:
+                found.all = True  # in a function
+        self._look_at_sources()
+        found.values, found.reordered = set(edits.values), edits.reordered
+        edits.clear()
+        return found
+
+    def _follow(self, graph: AnyGraph) -> None:
+        """Be told of what is edited in `graph` from now on."""
+        if graph.edits is not self._edits:
+            graph.edits = self._edits
+            self._edits.nodes.update(graph.nodes)
+
+    def _forget(self, graph: AnyGraph) -> None:
+        """Be told no longer of a graph that has gone."""
+        if graph.edits is self._edits:
+            graph.edits = None
+        for node in graph.nodes:
+            self._inside.pop(node, None)
+            self._edits.values.update(node.outputs)
+
+    def _see(self, node: Node) -> None:
+        """Take note of a node that is other than it was, or has gone."""
+        self._edits.values.update(node.outputs)
+        self._inside.pop(node, None)
+        if node.graph is not None and node.graph.edits is self._edits:
+            number_dtypes(node)
+            self._take(node.inputs)
+            if not _PLAIN.issuperset(map(type, node.attrs.values())):
+                self._inside[node] = _inside(node)
+
+    def _take(self, values: Iterable[Tensor]) -> None:
+        """Look, from now on, at those of `values` that no node makes."""
+        for tensor in values:
+            if not tensor.inputs and tensor.name and tensor not in self._sources:
+                self._sources[tensor] = None
+
+    def _look_at_sources(self) -> None:
+        unread, values = [], self._edits.values
+        for tensor, before in self._sources.items():
+            if isinstance(tensor, Constant):
+                if tensor.lazy is not before:
+                    self._sources[tensor] = tensor.lazy
+                    values.add(tensor)
+                if not tensor.outputs:
+                    unread.append(tensor)
+            elif (now := _declared(tensor)) != before:
+                self._sources[tensor] = now
+                values.add(tensor)
+        for tensor in unread:
+            del self._sources[tensor]
+
+
+def _inner(model: Model) -> dict[AnyGraph, Node | None]:
+    """Each graph inside another, and the node of the main graph that it is in; None: it is in a function."""
+    found: dict[AnyGraph, Node | None] = {}
+    for root in model.roots:
+        for node in root.nodes.holders:
+            for body in subgraphs(node):
+                found.update(dict.fromkeys(walk(body), node if root is model.graph else None))
+    return found
+
+
+class _Same:
+    """Is equal to what holds the same object."""
+
+    __slots__ = ("held",)
+
+    def __init__(self, held: Any):
+        self.held = held
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.held is self.held
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+_PLAIN = frozenset({int, float, str, bytes, bool, AttributeRef})
+"""Types of attributes that nobody can change in place."""
+
+
+def _inside(node: Node) -> list[Any]:
+    """What is equal as long as none of the attributes of `node` is changed in place."""
+    return [(name, _frozen(value)) for name, value in node.attrs.items() if type(value) not in _PLAIN]
+
+
+def _frozen(value: Any) -> Any:
+    if type(value) in _PLAIN or isinstance(value, np.generic):
+        return type(value), value
+    if isinstance(value, Constant):
+        return _Same(value), _Same(value.lazy)
+    if isinstance(value, Graph):
+        return _Same(value)
+    if isinstance(value, list | tuple):
+        return [*map(_frozen, value)]
+    return object()  # nobody can tell: to be on the safe side it is another
+
+
+def _frame(graph: AnyGraph) -> list[Any]:
+    """What a graph has beside its nodes."""
+    attrs = [(name, _frozen(value)) for name, value in getattr(graph, "attrs", {}).items()]
+    return [_Same(graph), _operators(graph), [*graph.inputs], [*graph.outputs], attrs]
+
+
+def _operators(graph: AnyGraph) -> list[Any]:
+    return [graph.opset, *((one.domain, one.version) for one in graph.import_domains or ())]
+
+
+def _declared(tensor: Variable) -> list[Any]:
+    shape = tensor.shape if tensor.shape is None else [*tensor.shape]
+    return [tensor.dtype, shape, tensor.type, _Same(tensor.info)]

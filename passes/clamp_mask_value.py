@@ -15,6 +15,7 @@ from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass, label
+from regraft.refusal import Refusal
 from regraft.regions.bounds import LARGEST
 from regraft.regions.mask import Masking, find_maskings
 from regraft.regions.ranges import largest
@@ -67,26 +68,27 @@ class ClampMaskValue(Pass):
                 inside = set(ends)
                 fills = [fill for masking in maskings for fill in _fills(masking, inside)]
                 for fill in dict.fromkeys(fills):
-                    reason = self._clamp(fill, inside, ends, edit, context)
-                    if reason:
-                        context.note(f"kept the mask value that {label(fill.node)} reads: {reason}")
+                    refusal = self._clamp(fill, inside, ends, edit, context)
+                    if refusal is not None:
+                        stays = f"kept the mask value that {label(fill.node)} reads"
+                        context.refuse(refusal, fill.node, stays)
 
-    def _clamp(self, fill: Fill, inside: set[Node], ends: set[Node], edit: Editor, context: Context) -> str:
+    def _clamp(self, fill: Fill, inside: set[Node], ends: set[Node], edit: Editor, context: Context) -> Refusal | None:
         """Change one constant, if it is beyond `value`; why it must stay."""
         node = fill.node
         held = node.attrs["value"] if fill.place is None else node.inputs[fill.place]
         if isinstance(held, Constant) and held.size > LARGEST:
-            return f"'{held.name}' has more than {LARGEST:,} elements"
+            return Refusal(f"'{held.name}' has more than {LARGEST:,} elements")
         values = schema.constant_of(held)
         if values is None or values.dtype.kind not in "fV":
-            return ""
+            return None
         clamped = self._clamped(values, fill.sign)
         if (clamped == values).all():
-            return ""
+            return None
         if -self.value > largest(values.dtype):
-            return f"{values.dtype} cannot hold {self.value:g}"
+            return Refusal(f"{values.dtype} cannot hold {self.value:g}")
         elsewhere = _read_elsewhere(node, inside, ends, edit)
-        if elsewhere:
+        if elsewhere is not None:
             return elsewhere
         edit.touch(node, *node.inputs)
         changed = edit.constant(clamped.astype(values.dtype), f"{held.name}_clamped")
@@ -96,7 +98,7 @@ class ClampMaskValue(Pass):
             node.inputs[fill.place] = changed
             edit.remove_unread(held.inputs)
         context.replaced([node], [node], rule=node.op)
-        return ""
+        return None
 
     def _clamped(self, values: Array, sign: int) -> Array:
         low, high = (self.value if sign >= 0 else None), (-self.value if sign <= 0 else None)
@@ -125,8 +127,8 @@ def _fills(masking: Masking, inside: set[Node]) -> Iterator[Fill]:
             yield Fill(node, None, fill.sign)
 
 
-def _read_elsewhere(node: Node, inside: set[Node], ends: set[Node], edit: Editor) -> str:
-    """Who reads what `node` makes, on its way to scores, and applies no mask; empty where nobody does."""
+def _read_elsewhere(node: Node, inside: set[Node], ends: set[Node], edit: Editor) -> Refusal | None:
+    """Who reads what `node` makes, on its way to scores, and applies no mask; None where nobody does."""
     pending, seen = [node], {node}
     while pending:
         current = pending.pop()
@@ -136,10 +138,11 @@ def _read_elsewhere(node: Node, inside: set[Node], ends: set[Node], edit: Editor
             readers = list(edit.readers(tensor))
             other = next((reader for reader in readers if reader not in inside), None)
             if other is not None or tensor in edit.ends:
-                return f"'{tensor.name}' is {f'read by {label(other)}' if other is not None else 'an output'} too"
+                use = "an output" if other is None else f"read by {label(other)}"
+                return Refusal(f"'{tensor.name}' is {use} too")
             pending += [reader for reader in readers if reader not in seen]
             seen.update(readers)
-    return ""
+    return None
 
 
 def _first(sign: int) -> Way:

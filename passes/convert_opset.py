@@ -10,6 +10,7 @@ from regraft.opset.plan import apply, plan
 from regraft.opset.site import Inexpressible
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass
+from regraft.refusal import Refusal
 from regraft.verification.contract import reassociation
 
 
@@ -44,14 +45,14 @@ class ConvertOpset(Pass):
             return
         source = model.opset
         if (self.only == "older" and source > self.version) or (self.only == "newer" and source < self.version):
-            context.note(f"opset {source} is not {self.only} than {self.version}")
+            context.refuse(Refusal(f"opset {source} is not {self.only} than {self.version}"))
             return
         try:
             way = plan(model, self.version)
         except Inexpressible as error:
             if self.otherwise == "refuse":
                 raise
-            context.note(f"kept opset {source}: {error}")
+            context.refuse(error.refusal, heading=f"kept opset {source}")
             return
         for node, becomes in apply(model, way):
             context.replaced([node], becomes, rule="rewritten")

@@ -14,6 +14,7 @@ from regraft.ir.weights import Derived, code_of
 from regraft.ops.traits import LAYOUT
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass
+from regraft.refusal import Refusal
 from regraft.regions.embeddings import Embeddings, find_embeddings
 from regraft.regions.lookups import Lookup, cuts_rows
 from regraft.regions.turns import index_is_turned, sum_is_turned
@@ -46,17 +47,18 @@ class ExposePositionIds(Pass):
     def run(self, model: Model, context: Context) -> None:
         every, facts = find_embeddings(model), analyse(model)
         if not every:
-            context.note("no position ids: no table is looked up by token ids")
+            context.refuse(Refusal("no table is looked up by token ids", heading="no position ids"))
         for embeddings in every:
             lookups = embeddings.by("position")
             if not lookups:
                 tables = ", ".join(f"'{lookup.chooser}' (of {lookup.rows})" for lookup in embeddings.by("ids"))
-                context.note(f"'{embeddings.total.name}' has no positions but those of inputs; rows come by {tables}")
+                none = f"'{embeddings.total.name}' has no positions but those of inputs; rows come by {tables}"
+                context.refuse(Refusal(none))
             groups: dict[Tensor, list[Lookup]] = {}
             for lookup in lookups:
-                reason = _reason_to_keep(lookup, embeddings)
-                if reason:
-                    context.note(f"kept the positions that make '{lookup.output.name}': {reason}")
+                refusal = _reason_to_keep(lookup, embeddings)
+                if refusal is not None:
+                    context.refuse(refusal, heading=f"kept the positions that make '{lookup.output.name}'")
                 else:
                     groups.setdefault(lookup.index or lookup.output, []).append(lookup)
             for group in groups.values():
@@ -87,20 +89,20 @@ class ExposePositionIds(Pass):
         to_host(model, {self.input: index}, context, rule="default")
 
 
-def _reason_to_keep(lookup: Lookup, embeddings: Embeddings) -> str:
-    """Why the rows of `lookup` cannot be chosen by an input; empty where they can."""
+def _reason_to_keep(lookup: Lookup, embeddings: Embeddings) -> Refusal | None:
+    """Why the rows of `lookup` cannot be chosen by an input; None where they can."""
     way = embeddings.way(lookup)
     if len(way[-1].outputs[0].shape or ()) != 3:
-        return "it is not added to hidden states [B, S, H]"
+        return Refusal("it is not added to hidden states [B, S, H]")
     if lookup.node is not None and lookup.node.op not in ("Gather", "Slice"):
-        return f"they choose by {lookup.node.op}"
+        return Refusal(f"they choose by {lookup.node.op}")
     if lookup.index is not None and len(lookup.index.shape or [None] * 3) > 2:
-        return f"'{lookup.index.name}' has more than two dimensions"
+        return Refusal(f"'{lookup.index.name}' has more than two dimensions")
     if sum_is_turned(lookup, embeddings) is None:
-        return "it cannot be told along which axis of the sum they lie"
+        return Refusal("it cannot be told along which axis of the sum they lie")
     if lookup.node is not None and lookup.node.op == "Slice" and not cuts_rows(lookup.node):
-        return "more than its rows is cut"
-    return ""
+        return Refusal("more than its rows is cut")
+    return None
 
 
 def _default(lookup: Lookup, before: Node, edit: Editor) -> Tensor:

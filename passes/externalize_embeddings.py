@@ -13,6 +13,7 @@ from regraft.ir.surgery import Editor
 from regraft.ops.traits import SHAPE_ONLY
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass, label
+from regraft.refusal import PassRef, Refusal
 from regraft.regions.embeddings import Embeddings, find_embeddings
 from regraft.regions.lookups import SAME_VALUES
 from regraft.shapes import Facts, analyse, dims
@@ -42,14 +43,15 @@ class ExternalizeEmbeddings(Pass):
     def run(self, model: Model, context: Context) -> None:
         every = find_embeddings(model)
         if not every:
-            context.note("no embeddings: no table is looked up by token ids")
+            context.refuse(Refusal("no table is looked up by token ids", heading="no embeddings"))
         facts = analyse(model)
         moves: dict[str, _Move] = {}
         for embeddings in every:
             hidden = self._hidden(embeddings, context)
             known, sizes = facts[hidden].dims or (), facts[embeddings.ids].dims or ()
             if len(sizes) != 2 or len(known) not in (2, 3):
-                context.note(f"kept the embeddings '{hidden.name}': they are not [B, S, H] for token ids [B, S]")
+                stays = f"kept the embeddings '{hidden.name}'"
+                context.refuse(Refusal("they are not [B, S, H] for token ids [B, S]", heading=stays))
                 continue
             if len(known) == 2 or (known[:2] == sizes[::-1] and known[:2] != sizes):
                 hidden = _in_rows(hidden, embeddings.ids, known, model, context)
@@ -60,14 +62,16 @@ class ExternalizeEmbeddings(Pass):
             _move(moves, facts, model, context)
             for table in dict.fromkeys(lookup.table for embeddings in every for lookup in embeddings.lookups):
                 if table.outputs:
-                    context.note(f"table '{table.name}' stays on the device too: {label(table.outputs[0])} reads it")
+                    stays = f"table '{table.name}' stays on the device too"
+                    context.refuse(Refusal(f"{label(table.outputs[0])} reads it", heading=stays))
 
     def _hidden(self, embeddings: Embeddings, context: Context) -> Tensor:
         """What the device takes: the sum, or that normalized."""
         if self.layer_norm and embeddings.normalized is not None:
             return embeddings.normalized
         if self.layer_norm:
-            context.note(f"the host only sums '{embeddings.total.name}': no LayerNormalization is all that reads it")
+            sums = f"the host only sums '{embeddings.total.name}'"
+            context.refuse(Refusal("no LayerNormalization is all that reads it", heading=sums))
         return embeddings.total
 
 
@@ -98,15 +102,17 @@ def _move(moves: Mapping[str, _Move], facts: Facts, model: Model, context: Conte
     drop_inputs(model, inputs)
     for tensor in choosers:
         if tensor in model.graph.inputs:
-            context.note(f"input '{tensor.name}' stays on the device: {_use(tensor)}")
+            context.refuse(_use(tensor), heading=f"input '{tensor.name}' stays on the device")
 
 
-def _use(tensor: Tensor) -> str:
+def _use(tensor: Tensor) -> Refusal:
     """What `tensor` is still there for."""
     reader = next((label(node) for node in tensor.outputs if node.op not in SHAPE_ONLY), "")
     if reader or not tensor.outputs:
-        return f"{reader} reads it" if reader else "it is an output"
-    return "its sizes are read, which need not be those of the hidden states; set-shapes can say that they are"
+        return Refusal(f"{reader} reads it" if reader else "it is an output")
+    set_shapes = PassRef("set-shapes")
+    sizes = f"its sizes are read, which need not be those of the hidden states; {set_shapes} can say that they are"
+    return Refusal(sizes, needs=(set_shapes,))
 
 
 def _readers(values: Iterable[Tensor], edit: Editor) -> list[Node]:

@@ -12,6 +12,7 @@ from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of, is_float
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass, label
+from regraft.refusal import Refusal
 from regraft.regions.bounds import Bounds, of_inputs
 from regraft.rewriting.node_pass import builder
 from regraft.rewriting.term import Given, op
@@ -66,7 +67,8 @@ class ExternalizeGates(Pass):
                 edit.remove(node)
                 context.replaced([node], added, rule="gate")
         if not made:
-            context.note("no gate to move: nothing is masked or scaled by what follows from inputs alone")
+            nothing = "nothing is masked or scaled by what follows from inputs alone"
+            context.refuse(Refusal(nothing, heading="no gate to move"))
             return
         names = (self.input if number == 1 else f"{self.input}_{number}" for number in range(1, len(made) + 1))
         gates = dict(zip(names, made.values(), strict=True))
@@ -79,7 +81,8 @@ class ExternalizeGates(Pass):
         drop_inputs(model, inputs)
         for tensor in inputs:
             if tensor in model.graph.inputs and tensor.outputs:
-                context.note(f"input '{tensor.name}' stays on the device: {label(tensor.outputs[0])} reads it")
+                stays = f"input '{tensor.name}' stays on the device"
+                context.refuse(Refusal(f"{label(tensor.outputs[0])} reads it", heading=stays))
 
 
 def _kept(node: Node, bounds: Bounds) -> int | None:

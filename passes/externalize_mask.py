@@ -18,6 +18,7 @@ from regraft.ir.weights import code_of
 from regraft.ops.traits import SHAPE_ONLY
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass, label
+from regraft.refusal import Refusal
 from regraft.regions.bounds import Bounds
 from regraft.regions.gates import Gates
 from regraft.regions.mask import Masking, find_maskings
@@ -63,10 +64,11 @@ class ExternalizeMask(Pass):
             raise PassError(f"{self.name}: a mask of {self.value:g} does not hide; give {HIDING:g} or less")
         shapes.infer(model)
         every = find_maskings(model.graph)
-        sites, notes = find_sites(every, model.graph.outputs)
-        context.notes += notes
+        sites, refusals = find_sites(every, model.graph.outputs)
+        for refusal in refusals:
+            context.refuse(refusal)
         if not sites:
-            context.note("no mask to move: none is computed from inputs or their shape")
+            context.refuse(Refusal("none is computed from inputs or their shape", heading="no mask to move"))
             return
         sources = [origin(masking.mask) for site in sites for masking in site]
         _ask_inputs(sources, shapes.analyse(model), model, context)
@@ -86,7 +88,8 @@ class ExternalizeMask(Pass):
         for tensor in dict.fromkeys(tensor for source in sources for tensor in source.inputs):
             readers = [label(node) for node in tensor.outputs if node.op not in SHAPE_ONLY]
             if readers and tensor in model.graph.inputs:
-                context.note(f"input '{tensor.name}' stays on the device: {readers[0]} reads it")
+                stays = f"input '{tensor.name}' stays on the device"
+                context.refuse(Refusal(f"{readers[0]} reads it", heading=stays))
 
     def _apply(
         self, sites: Sequence[Site], every: Sequence[Masking], model: Model, context: Context

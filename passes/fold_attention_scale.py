@@ -10,6 +10,7 @@ from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass, label
+from regraft.refusal import PassRef, Refusal, run_before
 from regraft.regions.attention import Attention, find_attentions
 from regraft.regions.numbers import scales
 from regraft.regions.projection import find_projection
@@ -57,16 +58,16 @@ def _fold(found: Attention, graph: AnyGraph, facts: Facts, weights: Products, co
     if not factors:
         return
     first = next(iter(factors))
-    reason = _why_not(found, factors.keys(), edit)
-    changes = reason or _changed_layer(found, graph.opset, facts, weights)
-    if reason or (isinstance(changes, str) and len(factors) == 1 and first in found.q.view.nodes):
-        context.note(f"kept {label(first)}: {changes}")
+    refusal = _reason_to_keep(found, factors.keys(), edit)
+    changes = refusal or _changed_layer(found, graph.opset, facts, weights)
+    if isinstance(changes, Refusal) and (refusal or (len(factors) == 1 and first in found.q.view.nodes)):
+        context.refuse(changes, first)
         return
     for node, source in factors.items():
         edit.replace(node.outputs[0], source)
         edit.remove(node)
-    if isinstance(changes, str):
-        context.note(f"{label(found.scores)} gets one Mul of its queries: {changes}")
+    if isinstance(changes, Refusal):
+        context.refuse(changes, found.scores, f"{label(found.scores)} gets one Mul of its queries")
         left, right = (Given(tensor) for tensor in found.scores.inputs)
         product = left @ (right * found.scale) if found.q.transposed else (left * found.scale) @ right
         context.replaced([*factors, found.scores], put(found.scores, [product], graph, edit), "one factor")
@@ -82,12 +83,12 @@ def _factors(found: Attention, facts: Facts) -> dict[Node, Tensor]:
     return {node: scaled[0] for node in nodes if (scaled := scales(node, facts)) is not None and scaled[1] != 1}
 
 
-def _why_not(found: Attention, factors: Set[Node], edit: Editor) -> str | None:
+def _reason_to_keep(found: Attention, factors: Set[Node], edit: Editor) -> Refusal | None:
     """Why what is multiplied by the factors cannot do without."""
     places = [place for place, node in enumerate(found.inner) if node in factors]
     last = max(places, default=0)
     if any(node.op in ("Add", "Sub", "Where", "Mul") and node not in factors for node in found.inner[:last]):
-        return "the mask is multiplied too"
+        return Refusal("the mask is multiplied too")
     values = [node.outputs[0] for node in found.inner[:last]]
     for view in (found.q.view, found.k.view):
         start = next((place for place, node in enumerate(view.nodes) if node in factors), len(view.nodes))
@@ -97,23 +98,23 @@ def _why_not(found: Attention, factors: Set[Node], edit: Editor) -> str | None:
 
 def _changed_layer(
     found: Attention, opset: int, facts: Facts, weights: Products
-) -> dict[Node, dict[int, Constant]] | str:
+) -> dict[Node, dict[int, Constant]] | Refusal:
     """The nodes that make the queries, with what constants of theirs become, by place; else why they must stay."""
     layers = [find_projection(operand.view.source, opset, facts) for operand in (found.q, found.k, found.v)]
     q = layers[0]
-    if isinstance(q, str):
+    if isinstance(q, Refusal):
         return q
     inside = set(found.nodes)
     for layer in layers:
         if (
-            not isinstance(layer, str)
+            not isinstance(layer, Refusal)
             and layer.layer is q.layer
             and (layer is q or not (layer.columns & q.columns).any())
         ):
             inside.update(value.inputs[0] for value in layer.values[1:])
-    reason = read_elsewhere([*q.values, *found.q.view.values[1:]], inside, weights.edit)
-    if reason is not None:
-        return reason
+    refusal = read_elsewhere([*q.values, *found.q.view.values[1:]], inside, weights.edit)
+    if refusal is not None:
+        return refusal
     whole = np.array(found.scale)
     columns = whole if q.is_whole else np.where(q.columns, found.scale, 1.0)
     rows = q.layer.op == "Gemm" and q.layer.attrs.get("transB") and columns.ndim
@@ -124,7 +125,8 @@ def _changed_layer(
     for node, place, factor in wanted:
         constant = weights.times(node.inputs[place], factor)
         if constant is None:
-            return f"'{node.inputs[place].name}' is no constant that can be multiplied; run fold-constants before"
+            computed = f"'{node.inputs[place].name}' is no constant that can be multiplied"
+            return run_before(PassRef("fold-constants"), computed)
         changes.setdefault(node, {})[place] = constant
     return changes
 

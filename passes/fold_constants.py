@@ -10,6 +10,7 @@ from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.options import Bytes, option
 from regraft.pipelines.pass_ import EVERY, Context, Pass, label
+from regraft.refusal import Refusal
 from regraft.shapes import analyse
 from regraft.verification.contract import exact
 
@@ -50,14 +51,18 @@ class FoldConstants(Pass):
             again = take_branches(model, context) or again
         simplify_targets(model, facts, context, self.max_bytes - grown)
         for node, cause in failed.items():
-            context.note(f"{label(node)} ({node.op}) is not folded: {cause}")
+            context.refuse(Refusal(cause), node, _not_folded(node))
         packed = 0
         for node, excess in fold.too_large.items():
             if fold.may_grow([node]):
-                context.note(
-                    f"{label(node)} ({node.op}) is not folded: {Bytes(excess)} more than max-bytes={self.max_bytes}"
-                )
+                too_large = Refusal(f"{Bytes(excess)} more than max-bytes={self.max_bytes}")
+                context.refuse(too_large, node, _not_folded(node))
             else:
                 packed += 1
         if packed:
-            context.note(f"{packed} {'node' if packed == 1 else 'nodes'} that unpack weights in 8 or 16 bits stay")
+            nodes = "node" if packed == 1 else "nodes"
+            context.refuse(Refusal(f"{packed} {nodes} that unpack weights in 8 or 16 bits stay"))
+
+
+def _not_folded(node: Node) -> str:
+    return f"{label(node)} ({node.op}) is not folded"

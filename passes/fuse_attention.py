@@ -11,7 +11,8 @@ from regraft.ir import schema
 from regraft.ir.graph import AnyGraph
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
-from regraft.pipelines.pass_ import Context, Pass, label
+from regraft.pipelines.pass_ import Context, Pass
+from regraft.refusal import PassRef, Refusal, run_before
 from regraft.regions.attention import Attention, look_at
 from regraft.regions.bounds import Bounds
 from regraft.regions.forms import Form, MaskForm, form_of, mask_of
@@ -59,20 +60,19 @@ class FuseAttention(Pass):
             for node, found, graph in reversed(places):  # what is read by a later one is then still there
                 if isinstance(found, Attention):
                     self._fuse(found, graph, facts, bounds, edit, context)
-                elif "; run " in found:
-                    context.note(f"kept {label(node)}: {found}")
+                elif found.needs:
+                    context.refuse(found, node)
 
     def _fuse(
         self, found: Attention, graph: AnyGraph, facts: Facts, bounds: Bounds, edit: Editor, context: Context
     ) -> None:
         is_operator = graph.opset >= OPERATOR_SINCE
-        reason, form = _obstacle(found, edit, facts), form_of(found, facts)
+        obstacle, form = _obstacle(found, edit, facts), form_of(found, facts)
         mask = mask_of(found, facts, bounds, _floor(found) if is_operator else -math.inf)
-        if reason is not None or isinstance(form, str) or isinstance(mask, str):
+        if obstacle is not None or isinstance(form, Refusal) or isinstance(mask, Refusal):
+            refusal = next(one for one in (obstacle, form, mask) if isinstance(one, Refusal))
             if found.softmax.op == "Softmax":
-                context.note(
-                    f"kept {label(found.softmax)}: {reason or next(t for t in (form, mask) if isinstance(t, str))}"
-                )
+                context.refuse(refusal, found.softmax)
             return
         if not _is_done(found, form, graph.opset):
             call = _operator if is_operator else _function
@@ -81,16 +81,16 @@ class FuseAttention(Pass):
             context.replaced([root, *remove_unread_makers(root, edit)], added, found.softmax.op)
 
 
-def _obstacle(found: Attention, edit: Editor, facts: Facts) -> str | None:
+def _obstacle(found: Attention, edit: Editor, facts: Facts) -> Refusal | None:
     """Why the nodes of `found` cannot go."""
     if found.drops:
-        return "a Dropout in training mode stands inside; run strip-dropout before"
+        return run_before(PassRef("strip-dropout"), "a Dropout in training mode stands inside")
     if found.scale <= 0:
-        return f"the operator takes no scale of {found.scale:g}"
+        return Refusal(f"the operator takes no scale of {found.scale:g}")
     if found.context.op == "Attention" and (found.context.inputs[4:] or found.context.outputs[1:]):
-        return "it has past or present keys and values"
+        return Refusal("it has past or present keys and values")
     if any(n.op == "Cast" and facts[n.inputs[0]].code != facts[n.outputs[0]].code for n in found.inner[:-1]):
-        return "the Softmax is computed in another type"
+        return Refusal("the Softmax is computed in another type")
     return read_elsewhere((node.outputs[0] for node in found.inner[:-1]), set(found.inner), edit)
 
 

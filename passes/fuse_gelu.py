@@ -8,6 +8,7 @@ from typing import Any
 
 from regraft.ir.graph import Tensor
 from regraft.ir.schema import STAND_IN
+from regraft.refusal import Refusal
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
 from regraft.rewriting.term import Term, either, op
@@ -31,11 +32,11 @@ def tanh_form(x: Any) -> Term:
     return 0.5 * x * (1.0 + op.Tanh(math.sqrt(2.0 / math.pi) * inner))
 
 
-def is_function(out: Tensor, opset: int) -> bool | str:
+def is_function(out: Tensor, opset: int) -> bool | Refusal:
     """Whether Gelu is a function's call that can be the operator."""
     if out.inputs[0].domain != STAND_IN:
-        return "it is the operator already"
-    return opset >= 20 or f"opset {opset} has no Gelu"
+        return Refusal("it is the operator already")
+    return opset >= 20 or Refusal(f"opset {opset} has no Gelu")
 
 
 class FuseGelu(RulePass):

@@ -11,6 +11,7 @@ import numpy as np
 from regraft.ir.graph import Tensor
 from regraft.ir.schema import STAND_IN, constant_of
 from regraft.ir.weights import Array
+from regraft.refusal import INFER_SHAPES, Refusal, run_before
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
 from regraft.rewriting.term import Term, either, number, op
@@ -54,50 +55,50 @@ def affine(x: Any, axes: Any, eps: Any, scale: Any, bias: Any) -> Term:
     return either(scaled(x, axes, eps, scale) + bias, x * factor + offset)
 
 
-def normalized_axis(x: Tensor, axes: Any) -> int | str:
+def normalized_axis(x: Tensor, axes: Any) -> int | Refusal:
     """The axis from which on `axes` reach to the last, counted from the end; else why not."""
     places = [axes] if isinstance(axes, int) else list(axes or [])
     if not places:
-        return "it does not say over which axes"
+        return Refusal("it does not say over which axes")
     if any(place >= 0 for place in places):
         if x.shape is None:
-            return f"the rank of '{x.name}' is not known; run infer-shapes before"
+            return run_before(INFER_SHAPES, f"the rank of '{x.name}' is not known")
         places = [place - len(x.shape) if place >= 0 else place for place in places]
     if sorted(places) != list(range(-len(places), 0)):
-        return f"axes {axes} are not the last ones"
+        return Refusal(f"axes {axes} are not the last ones")
     return -len(places)
 
 
-def normalized_shape(x: Tensor, axis: int) -> list[int] | str:
+def normalized_shape(x: Tensor, axis: int) -> list[int] | Refusal:
     """The sizes of the normalized axes; else why they are not known."""
     dims = [dim for dim in (x.shape or [])[axis:] if isinstance(dim, int)]
     if len(dims) != -axis or x.dtype is None:
-        return f"the size of the normalized axes of '{x.name}' is not known; run infer-shapes before"
+        return run_before(INFER_SHAPES, f"the size of the normalized axes of '{x.name}' is not known")
     return dims
 
 
-def parameter(value: Tensor, x: Tensor, axis: int) -> Tensor | Array | str:
+def parameter(value: Tensor, x: Tensor, axis: int) -> Tensor | Array | Refusal:
     """Scale or bias with exactly the shape of the normalized axes; else why it cannot be one."""
     dims = normalized_shape(x, axis)
-    if isinstance(dims, str):
+    if isinstance(dims, Refusal):
         return dims
     if list(value.shape or []) == dims:
         return value
     values = constant_of(value)
     if values is None or values.size > math.prod(dims) or values.ndim > len(x.shape or []):
-        return f"'{value.name}' has shape {value.shape}, not {dims}"
+        return Refusal(f"'{value.name}' has shape {value.shape}, not {dims}")
     while values.ndim > len(dims) and values.shape[0] == 1:
         values = values[0]
     try:
         return np.ascontiguousarray(np.broadcast_to(values, dims))
     except ValueError:
-        return f"'{value.name}' has shape {list(values.shape)}, not {dims}"
+        return Refusal(f"'{value.name}' has shape {list(values.shape)}, not {dims}")
 
 
-def is_layer_norm(x: Tensor, axes: Any, opset: int, scale: Any = None, bias: Any = None) -> str | dict[str, Any]:
+def is_layer_norm(x: Tensor, axes: Any, opset: int, scale: Any = None, bias: Any = None) -> Refusal | dict[str, Any]:
     """The operator's axis, scale and bias; else why the match is none."""
     axis = normalized_axis(x, axes)
-    if isinstance(axis, str):
+    if isinstance(axis, Refusal):
         return axis
     found: dict[str, Any] = {"axis": axis, "bias": None}
     for name, value in (("scale", scale), ("bias", bias)):
@@ -105,19 +106,19 @@ def is_layer_norm(x: Tensor, axes: Any, opset: int, scale: Any = None, bias: Any
             found[name] = parameter(value, x, axis)
         elif name == "scale" or opset < 17:  # the operator may lack a bias, the function not
             dims = normalized_shape(x, axis)
-            found[name] = dims if isinstance(dims, str) else np.full(dims, float(name == "scale"), x.dtype)
-    return next((value for value in found.values() if isinstance(value, str)), found)
+            found[name] = dims if isinstance(dims, Refusal) else np.full(dims, float(name == "scale"), x.dtype)
+    return next((value for value in found.values() if isinstance(value, Refusal)), found)
 
 
 def call(x: Any, scale: Any, bias: Any, axis: Any, eps: Any) -> Term:
     return op.LayerNormalization(x, scale, bias, axis=axis, epsilon=eps)
 
 
-def is_function(out: Tensor, opset: int) -> bool | str:
+def is_function(out: Tensor, opset: int) -> bool | Refusal:
     """Whether LayerNormalization is a function's call that can be the operator."""
     if out.inputs[0].domain != STAND_IN:
-        return "it is the operator already"
-    return opset >= 17 or f"opset {opset} has no LayerNormalization"
+        return Refusal("it is the operator already")
+    return opset >= 17 or Refusal(f"opset {opset} has no LayerNormalization")
 
 
 class FuseLayerNorm(RulePass):

@@ -12,7 +12,8 @@ from regraft.ir.graph import AnyGraph, Constant, Function, Graph, Node, Tensor, 
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import EVERY, Context, Pass, label
+from regraft.pipelines.pass_ import EVERY, Context, Pass
+from regraft.refusal import PassRef, Refusal
 from regraft.verification.contract import exact
 
 MOST = 1_000_000
@@ -48,11 +49,11 @@ class InlineFunctions(Pass):
             writer, left = _Writer(functions, edit), MOST
             for node, graph in calls:
                 function = functions[_key(node.domain, node.op, node.overload)]
-                reason = _reason(function, graph, whole, functions) or (
-                    "" if (left := left - whole[function].nodes) >= 0 else f"calls would become more than {MOST} nodes"
-                )
-                if reason:
-                    context.note(f"kept {label(node)}: {reason}")
+                refusal = _reason_to_keep(function, graph, whole, functions)
+                if refusal is None and (left := left - whole[function].nodes) < 0:
+                    refusal = Refusal(f"calls would become more than {MOST} nodes")
+                if refusal is not None:
+                    context.refuse(refusal, node)
                 else:
                     context.replaced([node], writer.put(node, function), rule=function.name)
         _drop_uncalled(model)
@@ -94,16 +95,19 @@ def _sizes(functions: dict[Key, Function]) -> dict[Function, _Whole]:
     return found
 
 
-def _reason(function: Function, graph: AnyGraph, whole: dict[Function, _Whole], functions: dict[Key, Function]) -> str:
-    """Why a call in `graph` stays; empty where it need not."""
+def _reason_to_keep(
+    function: Function, graph: AnyGraph, whole: dict[Function, _Whole], functions: dict[Key, Function]
+) -> Refusal | None:
+    """Why a call in `graph` stays; None where it need not."""
     if whole[function].endless:
-        return "the function calls itself"
+        return Refusal("the function calls itself")
     if whole[function].nodes > MOST:
-        return f"it would become more than {MOST} nodes"
+        return Refusal(f"it would become more than {MOST} nodes")
     for inner in (function, *whole[function].called):
         if inner.opset != graph.opset and (other := _means_another(inner, int(graph.opset), functions)):
-            return f"{other} is one of opset {inner.opset}, the model of {graph.opset}; run convert-opset before"
-    return ""
+            unlike = f"{other} is one of opset {inner.opset}, the model of {graph.opset}; run convert-opset before"
+            return Refusal(unlike, needs=(PassRef(f"convert-opset{{version={graph.opset}}}"),))
+    return None
 
 
 def _means_another(function: Function, opset: int, functions: dict[Key, Function]) -> str:

@@ -13,7 +13,8 @@ from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import Context, Pass, label
+from regraft.pipelines.pass_ import Context, Pass
+from regraft.refusal import INFER_SHAPES, Refusal, run_before
 from regraft.regions.bounds import Bounds, of_inputs
 from regraft.rewriting import formula
 from regraft.rewriting.node_pass import put
@@ -70,25 +71,26 @@ class LowerAttention(Pass):
                 for node in edit.alive(graph):
                     if schema.kind(node) == "Attention":
                         written = self._written(node, bounds)
-                        if isinstance(written, str):
-                            context.note(f"kept {label(node)}: {written}")
+                        if isinstance(written, Refusal):
+                            context.refuse(written, node)
                         else:
                             context.replaced([node], put(node, [written], graph, edit), "Attention")
 
-    def _written(self, node: Node, bounds: Bounds) -> Term | str:
+    def _written(self, node: Node, bounds: Bounds) -> Term | Refusal:
         """What `node` means; else why that cannot be written out."""
         unknown = {name for name, value in node.attrs.items() if name not in _PLAIN and value}
         if unknown or any(t.name for t in (*node.inputs[4:], *node.outputs[1:])):
-            return f"it has {', '.join(sorted(unknown)) or 'past or present keys and values'}, which is not written out"
+            more = ", ".join(sorted(unknown)) or "past or present keys and values"
+            return Refusal(f"it has {more}, which is not written out")
         shapes = [tensor.shape for tensor in node.inputs[:3]]
         if any(shape is None or not isinstance(shape[-1], int) for shape in shapes):
-            return "the size of its heads is not known; run infer-shapes before"
+            return run_before(INFER_SHAPES, "the size of its heads is not known")
         heads, kv_heads = (
             (node.attrs.get(name) or shapes[i][1]) for i, name in ((0, "q_num_heads"), (1, "kv_num_heads"))
         )
         packed = len(shapes[0]) == 3
         if heads != kv_heads and not (isinstance(heads, int) and isinstance(kv_heads, int)):
-            return "the number of its heads is not known; run infer-shapes before"
+            return run_before(INFER_SHAPES, "the number of its heads is not known")
         scale = node.attrs.get("scale") or 1 / math.sqrt(shapes[0][-1] // (heads if packed else 1))
         q, k, v = (Given(tensor) for tensor in node.inputs[:3])
         context = formula.attention(

@@ -12,6 +12,7 @@ from regraft.ir.graph import Constant, Tensor
 from regraft.ir.schema import constant_of
 from regraft.ir.weights import Array, Derived, Stored, is_float
 from regraft.pipelines.options import option
+from regraft.refusal import Refusal
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
 from regraft.rewriting.term import constant, op
@@ -58,16 +59,16 @@ class LowerDiv(RulePass):
             Rule(lambda x, c: op.Div(x, constant(c)), lambda x, inverse: x * inverse, self.has_inverse, name="div"),
         )
 
-    def has_inverse(self, c: Tensor) -> str | dict[str, Any]:
+    def has_inverse(self, c: Tensor) -> Refusal | dict[str, Any]:
         """The reciprocal of the divisor; else why it is not taken."""
         values = constant_of(c)
         if values is None or not is_float(values.dtype):
-            return f"'{c.name}' holds no floats"
+            return Refusal(f"'{c.name}' holds no floats")
         if self.divisors == "powers-of-two" and not are_powers_of_two(values):
-            return f"'{c.name}' holds other than powers of two"
+            return Refusal(f"'{c.name}' holds other than powers of two")
         inverse = reciprocal(values)
         if not is_normal(inverse):
-            return f"the reciprocal of '{c.name}' is no normal number in {values.dtype}"
+            return Refusal(f"the reciprocal of '{c.name}' is no normal number in {values.dtype}")
         if isinstance(c, Constant) and isinstance(c.lazy, Stored):
             c.lazy.release()
             return {"inverse": Derived([c.lazy], reciprocal, values.shape, values.dtype)}

@@ -7,6 +7,7 @@ import numpy as np
 from regraft.errors import PassError
 from regraft.ir.graph import Node
 from regraft.ir.surgery import Editor
+from regraft.refusal import Refusal
 from regraft.rewriting import einsum
 from regraft.rewriting.node_pass import NodePass
 from regraft.rewriting.term import Term
@@ -35,11 +36,11 @@ class LowerEinsum(NodePass):
     introduces = frozenset({"MatMul", "Mul", "ReduceSum", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
     operators = frozenset({"Einsum"})
 
-    def rewrite(self, node: Node, opset: int, edit: Editor) -> Term | str:
+    def rewrite(self, node: Node, opset: int, edit: Editor) -> Term | Refusal:
         dtype = node.outputs[0].dtype
         if dtype is not None and np.dtype(dtype).name not in MULTIPLIED:
-            return f"MatMul lacks the type {np.dtype(dtype)}"
+            return Refusal(f"MatMul lacks the type {np.dtype(dtype)}")
         try:
             return einsum.written(node.attrs["equation"], node.inputs, edit)
         except PassError as error:
-            return str(error)
+            return error.refusal

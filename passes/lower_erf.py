@@ -10,6 +10,7 @@ import numpy as np
 
 from regraft.ir.graph import Tensor
 from regraft.pipelines.options import option
+from regraft.refusal import Refusal
 from regraft.rewriting.conditions import float_dtype
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
@@ -37,10 +38,10 @@ def rational_form(x: Any, steep: float) -> Term:
     return sign * (1.0 - polynomial * op.Exp(-(x * x)))
 
 
-def types(x: Tensor) -> str | dict[str, Any]:
+def types(x: Tensor) -> Refusal | dict[str, Any]:
     """The dtype of the numbers, and a factor that takes every value of consequence beyond 1."""
     dtype = float_dtype(x)
-    return dtype if isinstance(dtype, str) else {"dtype": dtype, "steep": 6e4 if dtype == np.float16 else 1e30}
+    return dtype if isinstance(dtype, Refusal) else {"dtype": dtype, "steep": 6e4 if dtype == np.float16 else 1e30}
 
 
 class LowerErf(RulePass):

@@ -10,6 +10,7 @@ from regraft.folding.noop import same_value
 from regraft.ir.graph import Dim, Node
 from regraft.ir.surgery import Editor
 from regraft.pipelines.options import option
+from regraft.refusal import INFER_SHAPES, Refusal, run_before
 from regraft.regions.broadcast import narrowed
 from regraft.rewriting.node_pass import NodePass
 from regraft.rewriting.term import Given, Term, op
@@ -41,12 +42,12 @@ class LowerExpand(NodePass):
     def introduces(self) -> frozenset[str]:
         return frozenset({"Tile", "Unsqueeze"} | ({"And", "Mul"} if self.form == "mul" else set()))
 
-    def rewrite(self, node: Node, opset: int, edit: Editor) -> Term | str:
+    def rewrite(self, node: Node, opset: int, edit: Editor) -> Term | Refusal:
         x, out = node.inputs[0], node.outputs[0]
         if same_value(node, opset) is not None:
             return Given(x)
         if x.shape is None or out.shape is None or out.dtype is None:
-            return "its type or its shape is not known; run infer-shapes before"
+            return run_before(INFER_SHAPES, "its type or its shape is not known")
         before: list[Dim] = [1] * (len(out.shape) - len(x.shape)) + list(x.shape)
         if list(x.shape) == list(out.shape) and None not in before:
             return Given(x)
@@ -58,17 +59,18 @@ class LowerExpand(NodePass):
         growing = [a != b or a is None for a, b in zip(before, out.shape, strict=True)]
         unknown = [b for b, grows in zip(out.shape, growing, strict=True) if grows and not isinstance(b, int)]
         if unknown:
-            return f"how far it expands is known only when the model runs ({', '.join(str(b or '?') for b in unknown)})"
+            sizes = ", ".join(str(b or "?") for b in unknown)
+            return Refusal(f"how far it expands is known only when the model runs ({sizes})")
         added = list(range(len(out.shape) - len(x.shape)))
         ranked = op.Unsqueeze(Given(x), axes=added) if added else Given(x)
-        sizes = [b if grows else 1 for b, grows in zip(out.shape, growing, strict=True)]
+        repeats = [b if grows else 1 for b, grows in zip(out.shape, growing, strict=True)]
         if not any(growing):
             return ranked
         dtype = np.dtype(out.dtype)
         if self.form == "mul" and dtype == np.bool_:
-            return op.And(Given(x), np.ones(sizes, bool))
+            return op.And(Given(x), np.ones(repeats, bool))
         if self.form == "mul" and dtype.name in MULTIPLIED:
-            return Given(x) * Given(np.ones(sizes, dtype))
+            return Given(x) * Given(np.ones(repeats, dtype))
         if any(grows and a != 1 for a, grows in zip(before, growing, strict=True)):
-            return f"'{x.name}' of shape {x.shape} may have the size already; Tile would repeat it"
-        return op.Tile(ranked, np.array(sizes, np.int64))
+            return Refusal(f"'{x.name}' of shape {x.shape} may have the size already; Tile would repeat it")
+        return op.Tile(ranked, np.array(repeats, np.int64))

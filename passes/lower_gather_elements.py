@@ -9,6 +9,7 @@ from regraft.ir.graph import Node, Tensor
 from regraft.ir.schema import constant_of
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array
+from regraft.refusal import Refusal
 from regraft.rewriting.matcher import is_constant
 from regraft.rewriting.node_pass import NodePass
 from regraft.rewriting.term import Given, Term, op
@@ -29,12 +30,12 @@ class LowerGatherElements(NodePass):
     introduces = frozenset({"Gather"})
     operators = frozenset({"GatherElements"})
 
-    def rewrite(self, node: Node, opset: int, edit: Editor) -> Term | str:
+    def rewrite(self, node: Node, opset: int, edit: Editor) -> Term | Refusal:
         row = one_row(node.inputs[0], node.attrs.get("axis", 0))
-        return row if isinstance(row, str) else op.Gather(row, Given(node.inputs[1]), axis=0)
+        return row if isinstance(row, Refusal) else op.Gather(row, Given(node.inputs[1]), axis=0)
 
 
-def one_row(data: Tensor, axis: int) -> Array | str:
+def one_row(data: Tensor, axis: int) -> Array | Refusal:
     """What stands along `axis`, the same at every place of the other axes; else why it is not known."""
     expand = maker(data, "Expand")
     table = data if expand is None else expand.inputs[0]
@@ -44,5 +45,5 @@ def one_row(data: Tensor, axis: int) -> Array | str:
         values = constant_of(table) if place >= 0 and table.shape[place] == data.shape[axis] else None
         if values is not None and values.size:
             rows = np.moveaxis(values, place, -1).reshape(-1, values.shape[place])
-            return rows[0] if bool((rows == rows[0]).all()) else f"the rows of '{table.name}' differ"
-    return f"'{data.name}' is no constant, and no Expand of one"
+            return rows[0] if bool((rows == rows[0]).all()) else Refusal(f"the rows of '{table.name}' differ")
+    return Refusal(f"'{data.name}' is no constant, and no Expand of one")

@@ -7,6 +7,7 @@ import numpy as np
 from regraft.ir import schema
 from regraft.ir.graph import Node
 from regraft.ir.surgery import Editor
+from regraft.refusal import Refusal
 from regraft.rewriting.derive import own_weight, scaled, transposed
 from regraft.rewriting.node_pass import NodePass
 from regraft.rewriting.term import Given, Term
@@ -28,13 +29,13 @@ class LowerGemm(NodePass):
     introduces = frozenset({"Add", "MatMul", "Mul", "Transpose"})
     operators = frozenset({"Gemm"})
 
-    def rewrite(self, node: Node, opset: int, edit: Editor) -> Term | str:
+    def rewrite(self, node: Node, opset: int, edit: Editor) -> Term | Refusal:
         if opset < 7:
-            return "before opset 7 an attribute says how C is broadcast; convert the opset first"
+            return Refusal("before opset 7 an attribute says how C is broadcast; convert the opset first")
         alpha, beta = (schema.attribute(node, name, opset) for name in ("alpha", "beta"))
         dtype = node.outputs[0].dtype
         if (alpha, beta) != (1, 1) and (dtype is None or np.dtype(dtype).kind in "iu"):
-            return "alpha and beta are floats, and it computes integers or a type that is not known"
+            return Refusal("alpha and beta are floats, and it computes integers or a type that is not known")
         left, right = (
             transposed(Given(value), (1, 0) if node.attrs.get(name) else (0, 1), edit)
             for value, name in zip(node.inputs, ("transA", "transB"), strict=False)

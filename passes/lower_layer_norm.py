@@ -11,6 +11,7 @@ from onnx import TensorProto
 from regraft.ir.graph import Tensor
 from regraft.ir.weights import code_of
 from regraft.pipelines.options import option
+from regraft.refusal import INFER_SHAPES, Refusal, run_before
 from regraft.rewriting import formula
 from regraft.rewriting.formula import LayerNormForm
 from regraft.rewriting.rule import Rule
@@ -19,10 +20,10 @@ from regraft.rewriting.term import Term, op
 from regraft.verification.contract import reassociation
 
 
-def has_axes(x: Tensor, axis: int, out: Tensor, stash: int = 1) -> str | dict[str, Any]:
+def has_axes(x: Tensor, axis: int, out: Tensor, stash: int = 1) -> Refusal | dict[str, Any]:
     """The axes to take the mean over, and the type to take it in; else why they are not known."""
     if axis >= 0 and x.shape is None:
-        return f"the rank of '{x.name}' is not known; run infer-shapes before"
+        return run_before(INFER_SHAPES, f"the rank of '{x.name}' is not known")
     first = axis - len(x.shape or []) if axis >= 0 else axis
     dtype = np.dtype(out.dtype if out.dtype is not None else x.dtype)
     wide = stash == TensorProto.FLOAT and dtype.itemsize < 4

@@ -12,6 +12,7 @@ from regraft.ir.surgery import Editor
 from regraft.ops.traits import COMPARISONS, LOGIC
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context
+from regraft.refusal import INFER_SHAPES, Refusal, run_before
 from regraft.regions.logic import rewrite_as_arithmetic
 from regraft.rewriting.node_pass import NodePass
 from regraft.rewriting.term import Given, Term, op
@@ -59,11 +60,11 @@ class LowerLogic(NodePass):
         else:
             rewrite_as_arithmetic(model, context)
 
-    def rewrite(self, node: Node, opset: int, edit: Editor) -> Term | str:
+    def rewrite(self, node: Node, opset: int, edit: Editor) -> Term | Refusal:
         a, b = map(Given, node.inputs)
         dtype = node.inputs[0].dtype
         if dtype is None:
-            return "the type that it compares is not known; run infer-shapes before"
+            return run_before(INFER_SHAPES, "the type that it compares is not known")
         is_greater = node.op == "GreaterOrEqual"
         if np.dtype(dtype).kind in "iu":
             return op.Not(op.Less(a, b) if is_greater else op.Greater(a, b))

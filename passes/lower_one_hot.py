@@ -13,6 +13,7 @@ from regraft.ir.graph import Node, Tensor
 from regraft.ir.schema import constant_of
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array, code_of
+from regraft.refusal import INFER_SHAPES, Refusal, run_before
 from regraft.rewriting.matcher import is_constant
 from regraft.rewriting.node_pass import NodePass
 from regraft.rewriting.term import Given, Term, op, term
@@ -48,7 +49,7 @@ class LowerOneHot(NodePass):
         {"Add", "Cast", "Clip", "Equal", "Gather", "Not", "Or", "Range", "Reshape", "Sub", "Unsqueeze", "Where"}
     )
 
-    def rewrite(self, node: Node, opset: int, edit: Editor) -> Term | str | None:
+    def rewrite(self, node: Node, opset: int, edit: Editor) -> Term | Refusal | None:
         if node.op == "MatMul":
             return looked_up(node, opset)
         output = node.outputs[0]
@@ -89,19 +90,19 @@ def _clipped(index: Tensor, depth: int) -> Term:
     return op.Clip(i, np.array(-depth - 1, dtype), np.array(depth, dtype))
 
 
-def compared(node: Node, opset: int) -> Term | str:
+def compared(node: Node, opset: int) -> Term | Refusal:
     """OneHot as comparisons of its indices with all that they can be."""
     index = node.inputs[0]
     if index.dtype is None or node.inputs[2].dtype is None:
-        return "its types are not known; run infer-shapes before"
+        return run_before(INFER_SHAPES, "its types are not known")
     axis = _axis(node, opset)
     depth = _depth(node)
     if axis is None or (opset < COUNTS_AXES_BACK and index.shape is None):
-        return f"the rank of '{index.name}' is not known; run infer-shapes before"
+        return run_before(INFER_SHAPES, f"the rank of '{index.name}' is not known")
     if depth is None and opset < HAS_RANGE:
-        return "its depth is computed, and opset 11 is the first that has Range"
+        return Refusal("its depth is computed, and opset 11 is the first that has Range")
     if depth is not None and not 0 < depth <= NUMBERS:
-        return f"there is nothing to compare with for a depth of {depth}"
+        return Refusal(f"there is nothing to compare with for a depth of {depth}")
     whole, kind = _whole(index)
     numbers, below = _numbers(node, depth, kind, axis)
     i = op.Unsqueeze(whole, axes=[axis if opset >= COUNTS_AXES_BACK else axis + len(index.shape) + 1])

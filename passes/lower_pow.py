@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from regraft.ir.graph import Tensor
+from regraft.refusal import Refusal
 from regraft.regions.bounds import Bounds
 from regraft.rewriting.conditions import float_dtype
 from regraft.rewriting.matcher import adds_no_dims, uniform
@@ -40,21 +41,21 @@ def written(x: Any, exponent: float) -> Term:
     return power(base, int(whole)) * root if whole else root
 
 
-def known_exponent(x: Tensor, e: Tensor, bounds: Bounds) -> str | dict[str, Any]:
+def known_exponent(x: Tensor, e: Tensor, bounds: Bounds) -> Refusal | dict[str, Any]:
     """The exponent, where Pow is a few products and roots; else why it is not."""
     found = uniform(e)
     if found is None:
-        return f"the exponent '{e.name}' is not one number"
+        return Refusal(f"the exponent '{e.name}' is not one number")
     exponent, shape = found
     if shape and (x.shape is None or not adds_no_dims(shape, x)):
-        return f"the exponent '{e.name}' has shape {list(shape)}, and the result may have it too"
+        return Refusal(f"the exponent '{e.name}' has shape {list(shape)}, and the result may have it too")
     if not 0.5 <= abs(exponent) <= LARGEST or exponent % 0.5:
-        return f"the exponent is {exponent:g}, not a whole or half number from 1/2 to {LARGEST}"
+        return Refusal(f"the exponent is {exponent:g}, not a whole or half number from 1/2 to {LARGEST}")
     dtype = float_dtype(x)
-    if isinstance(dtype, str) and (exponent < 0 or exponent % 1):
+    if isinstance(dtype, Refusal) and (exponent < 0 or exponent % 1):
         return dtype
-    if isinstance(dtype, str) and exponent > 3 and not _fits(bounds(x).magnitude ** exponent, x):
-        return f"powers of '{x.name}' may overflow, which products do otherwise"
+    if isinstance(dtype, Refusal) and exponent > 3 and not _fits(bounds(x).magnitude ** exponent, x):
+        return Refusal(f"powers of '{x.name}' may overflow, which products do otherwise")
     return {"exponent": exponent}
 
 
@@ -86,7 +87,7 @@ class LowerPow(RulePass):
     def rules(self) -> Sequence[Rule]:
         bounds = Bounds()
 
-        def condition(x: Tensor, e: Tensor) -> str | dict[str, Any]:
+        def condition(x: Tensor, e: Tensor) -> Refusal | dict[str, Any]:
             return known_exponent(x, e, bounds)
 
         return (Rule(lambda x, e: op.Pow(x, constant(e)), written, condition, name="pow"),)

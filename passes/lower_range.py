@@ -13,7 +13,8 @@ from regraft.ir.schema import constant_of
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array, dtype_from_onnx
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import Context, Pass, label
+from regraft.pipelines.pass_ import Context, Pass
+from regraft.refusal import PassRef, Refusal
 from regraft.regions.bounds import LARGEST
 from regraft.rewriting.node_pass import put, remove_unread_makers
 from regraft.rewriting.term import Given, Term, op, term
@@ -55,24 +56,26 @@ class LowerRange(Pass):
                     if node.op != "Range" or node.domain:
                         continue
                     found = self.written(node, facts)
-                    if isinstance(found, str):
-                        context.note(f"kept {label(node)}: {found}")
+                    if isinstance(found, Refusal):
+                        context.refuse(found, node)
                         continue
                     added = put(node, [found], graph, edit)
                     context.replaced([node, *remove_unread_makers(node, edit)], added)
 
-    def written(self, node: Node, facts: Facts) -> Term | str:
+    def written(self, node: Node, facts: Facts) -> Term | Refusal:
         """What takes the place of a Range; else why it stays."""
         start, limit, delta = (number(tensor, facts) for tensor in node.inputs)
         if delta is None or not delta:
-            return "its delta is not known, or zero"
+            return Refusal("its delta is not known, or zero")
         if start is not None and limit is not None:
             return all_numbers(start, limit, delta)
         ends = node.inputs[:2]
         if delta.dtype not in (np.int64, np.int32) or delta < 0 or not all(is_natural(t, facts) for t in ends):
-            return "its limit is not known, and a Slice needs whole numbers that are not negative"
+            return Refusal("its limit is not known, and a Slice needs whole numbers that are not negative")
         if not self.max_length:
-            return "its limit is dynamic: fix it with set-shapes, or say how large it can be with max-length"
+            set_shapes = PassRef("set-shapes")
+            dynamic = f"its limit is dynamic: fix it with {set_shapes}, or say how large it can be with max-length"
+            return Refusal(dynamic, needs=(set_shapes,))
         table = np.arange(self.max_length, dtype=delta.dtype)
         places = (
             op.Reshape(Given(tensor), np.array([1])) if value is None else value.reshape(1)
@@ -81,17 +84,20 @@ class LowerRange(Pass):
         return op.Slice(table, *places, np.array([0], delta.dtype), delta.reshape(1))
 
 
-def all_numbers(start: Array, limit: Array, delta: Array) -> Term | str:
+def all_numbers(start: Array, limit: Array, delta: Array) -> Term | Refusal:
     """The numbers of a Range, where they are the same however they are computed."""
     first, step = start.item(), delta.item()
     steps = (limit.item() - first) / step
     if not math.isfinite(steps):
-        return "its numbers are not finite"
+        return Refusal("its numbers are not finite")
     if steps > LARGEST:
-        return f"it has more than {LARGEST:,} numbers"
+        return Refusal(f"it has more than {LARGEST:,} numbers")
     wanted = first + np.arange(max(math.ceil(steps), 0)) * step
     numbers = wanted.astype(start.dtype)
-    return term(numbers) if (numbers == wanted).all() else "its numbers are rounded: fold-constants computes those"
+    if (numbers == wanted).all():
+        return term(numbers)
+    fold = PassRef("fold-constants")
+    return Refusal(f"its numbers are rounded: {fold} computes those", needs=(fold,))
 
 
 def number(tensor: Tensor, facts: Facts) -> Array | None:

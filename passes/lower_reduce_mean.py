@@ -10,6 +10,7 @@ import numpy as np
 
 from regraft.ir.graph import Tensor
 from regraft.pipelines.options import option
+from regraft.refusal import Refusal
 from regraft.rewriting.conditions import float_dtype, size_along
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
@@ -21,14 +22,14 @@ def mean(x: Any, axes: Any, keep: Any, noop: Any) -> Term:
     return op.ReduceMean(x, axes=axes, keepdims=keep, noop_with_empty_axes=noop)
 
 
-def reduced_axes(x: Tensor, axes: Any, noop: Any, out: Tensor) -> list[int] | str | None:
+def reduced_axes(x: Tensor, axes: Any, noop: Any, out: Tensor) -> list[int] | Refusal | None:
     """The axes that the mean is over, None for all; else why they are not known."""
     if axes is None and len(out.inputs[0].inputs) > 1 and not out.inputs[0].inputs[1].is_empty():
-        return "its axes are no constant"
+        return Refusal("its axes are no constant")
     if not isinstance(axes, int | list | None):
-        return "its axes are an attribute of the function around it"
+        return Refusal("its axes are an attribute of the function around it")
     if axes in (None, []):
-        return "without axes it hands its input on" if noop else None
+        return Refusal("without axes it hands its input on") if noop else None
     return [axes] if isinstance(axes, int) else axes
 
 
@@ -55,19 +56,19 @@ class LowerReduceMean(RulePass):
         written = as_product if self.form == "matmul" else as_sum
         return (Rule(mean, written, self.known_share, name=self.form),)
 
-    def known_share(self, x: Tensor, axes: Any, keep: Any, noop: Any, out: Tensor) -> str | dict[str, Any]:
+    def known_share(self, x: Tensor, axes: Any, keep: Any, noop: Any, out: Tensor) -> Refusal | dict[str, Any]:
         """The axes, the dtype, and the share 1/n of each element, once or as a matrix; else why the mean stays."""
         dtype = float_dtype(x)
-        if isinstance(dtype, str):
+        if isinstance(dtype, Refusal):
             return dtype
         axes = reduced_axes(x, axes, noop, out)
-        size = axes if isinstance(axes, str) else size_along(x, axes)
-        if isinstance(size, str):
+        size = axes if isinstance(axes, Refusal) else size_along(x, axes)
+        if isinstance(size, Refusal):
             return size
         if not size or 1 / size < ml_dtypes.finfo(dtype).smallest_normal:
-            return f"1/{size} is no normal number in {dtype}"
+            return Refusal(f"1/{size} is no normal number in {dtype}")
         if self.form == "matmul" and axes not in ([-1], [len(x.shape) - 1]):
-            return f"form=matmul is for the last axis, not for {'all' if axes is None else axes}"
+            return Refusal(f"form=matmul is for the last axis, not for {'all' if axes is None else axes}")
         first = self.order == "scale-first" or (self.order == "auto" and dtype == np.float16)
         shares = np.full([size, 1] if keep else [size], 1 / size, dtype) if self.form == "matmul" else None
         return {"axes": axes, "dtype": dtype, "share": 1 / size, "shares": shares, "scale_first": first}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from regraft.ir.graph import Tensor
+from regraft.refusal import INFER_SHAPES, Refusal, run_before
 from regraft.rewriting.conditions import float_dtype
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
@@ -23,17 +24,17 @@ def log_softmax(x: Any, axes: list[int]) -> Term:
     return below - op.Log(op.ReduceSum(op.Exp(below), axes=axes, keepdims=1))
 
 
-def known_axes(x: Tensor, axis: Any, opset: int) -> str | dict[str, Any]:
+def known_axes(x: Tensor, axis: Any, opset: int) -> Refusal | dict[str, Any]:
     """The axes to sum over, and the dtype; else why they are not known."""
     dtype = float_dtype(x)
-    if isinstance(dtype, str):
+    if isinstance(dtype, Refusal):
         return dtype
     if not isinstance(axis, int):
-        return "its axis is an attribute of the function around it"
+        return Refusal("its axis is an attribute of the function around it")
     if opset >= 13:
         return {"axes": [axis], "dtype": dtype}
     if axis >= 0 and x.shape is None:
-        return f"the rank of '{x.name}' is not known; run infer-shapes before"
+        return run_before(INFER_SHAPES, f"the rank of '{x.name}' is not known")
     return {"axes": list(range(axis - len(x.shape or ()) if axis >= 0 else axis, 0)), "dtype": dtype}
 
 

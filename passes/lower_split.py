@@ -9,6 +9,7 @@ from regraft.folding.noop import integers
 from regraft.ir import schema
 from regraft.ir.graph import Node
 from regraft.ir.surgery import Editor
+from regraft.refusal import Refusal
 from regraft.rewriting.node_pass import NodePass
 from regraft.rewriting.term import Given, Term, op
 from regraft.verification.contract import exact
@@ -29,10 +30,10 @@ class LowerSplit(NodePass):
     introduces = frozenset({"Slice"})
     operators = frozenset({"Split"})
 
-    def rewrite(self, node: Node, opset: int, edit: Editor) -> Sequence[Term | None] | str:
+    def rewrite(self, node: Node, opset: int, edit: Editor) -> Sequence[Term | None] | Refusal:
         axis = node.attrs.get("axis", 0)
         sizes = split_sizes(node, axis, opset)
-        if isinstance(sizes, str):
+        if isinstance(sizes, Refusal):
             return sizes
         x, ends = Given(node.inputs[0]), list(itertools.accumulate(sizes))
         if len(ends) == 1:
@@ -43,16 +44,16 @@ class LowerSplit(NodePass):
         ]
 
 
-def split_sizes(node: Node, axis: int, opset: int) -> list[int] | str:
+def split_sizes(node: Node, axis: int, opset: int) -> list[int] | Refusal:
     """The sizes of the parts; else why they are not known."""
     stated = integers(node, "split", opset)
     if stated is not None:
         return stated
     if schema.is_input("Split", "split", opset) and len(node.inputs) > 1 and node.inputs[1].name:
-        return "its sizes are computed"
+        return Refusal("its sizes are computed")
     shape, parts = node.inputs[0].shape, len(node.outputs)
     dim = None if shape is None else shape[axis]
     if not isinstance(dim, int):
-        return f"the dimension that it splits in equal parts is not known ({dim})"
+        return Refusal(f"the dimension that it splits in equal parts is not known ({dim})")
     size = -(-dim // parts)
     return [max(min(size, dim - place * size), 0) for place in range(parts)]

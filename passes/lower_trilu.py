@@ -12,6 +12,7 @@ from regraft.ir.schema import constant_of
 from regraft.ir.weights import code_of
 from regraft.ops.traits import MOVES
 from regraft.pipelines.options import option
+from regraft.refusal import INFER_SHAPES, Refusal, run_before
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
 from regraft.rewriting.term import Term, op, term
@@ -80,14 +81,14 @@ class LowerTrilu(RulePass):
             Rule(lambda x, k, upper: op.Trilu(x, k, upper=upper), self.written, self.known, name=f"{self.form} (k)"),
         )
 
-    def known(self, x: Tensor, upper: Any, k: Tensor | None = None) -> str | dict[str, Any]:
+    def known(self, x: Tensor, upper: Any, k: Tensor | None = None) -> Refusal | dict[str, Any]:
         """The dtype, the shape, and k as a number where it is one; else why it stays."""
         if x.dtype is None or x.shape is None:
-            return f"the dtype and the rank of '{x.name}' are not known; run infer-shapes before"
+            return run_before(INFER_SHAPES, f"the dtype and the rank of '{x.name}' are not known")
         if not isinstance(upper, int):
-            return "'upper' is an attribute of the function around it"
+            return Refusal("'upper' is an attribute of the function around it")
         if self.form == "mul" and x.dtype != np.bool_ and not is_finite(x):
-            return f"'{x.name}' may hold an infinity, and 0 times that is NaN; form=where is for that"
+            return Refusal(f"'{x.name}' may hold an infinity, and 0 times that is NaN; form=where is for that")
         values = None if k is None else constant_of(k)
         diagonal = 0 if k is None else k if values is None else int(values.item())
         return {"dtype": np.dtype(x.dtype), "k": diagonal, "shape": x.shape}

@@ -15,6 +15,7 @@ from regraft.ir.model import Model
 from regraft.ir.weights import Array, code_of
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context
+from regraft.refusal import INFER_SHAPES, PassRef, Refusal, run_before
 from regraft.regions.bounds import Bounds, of_inputs
 from regraft.regions.ranges import Range, largest
 from regraft.rewriting.matcher import is_constant
@@ -61,17 +62,19 @@ class LowerWhere(RulePass):
     def rules(self) -> Sequence[Rule]:
         bounds = Bounds(self._inputs)
 
-        def branches(c: Tensor, a: Tensor, b: Tensor, out: Tensor, opset: int) -> str | dict[str, Any]:
+        def branches(c: Tensor, a: Tensor, b: Tensor, out: Tensor, opset: int) -> Refusal | dict[str, Any]:
             if out.dtype is None:
-                return f"the type of '{out.name}' is not known; run infer-shapes before"
+                return run_before(INFER_SHAPES, f"the type of '{out.name}' is not known")
             if not _can_multiply(np.dtype(out.dtype), opset):
-                return f"opset {opset} cannot multiply {np.dtype(out.dtype)}"
+                return Refusal(f"opset {opset} cannot multiply {np.dtype(out.dtype)}")
             question = _question(c)
             if question in ("IsNaN", "IsInf"):
-                return f"it asks {question}: a NaN or an infinity times 0 is not 0"
+                return Refusal(f"it asks {question}: a NaN or an infinity times 0 is not 0")
             values = [self._finite(branch, bounds(branch)) for branch in (a, b)]
             if any(value is None for value in values):
-                return "a branch may be infinite, and infinity times 0 is no number; clamp-mask-value helps masks"
+                clamp = PassRef("clamp-mask-value")
+                infinite = f"a branch may be infinite, and infinity times 0 is no number; {clamp} helps masks"
+                return Refusal(infinite, needs=(clamp,))
             for place, (zero, other) in enumerate(((a, b), (b, a))):
                 if bounds(zero).is_zero and _adds_no_dims(zero, c, other) and None not in values:
                     values[place] = None

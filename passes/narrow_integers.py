@@ -11,6 +11,7 @@ from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass
+from regraft.refusal import Refusal
 from regraft.regions.integers import Assumed, Group, Narrowing, narrow_constant
 from regraft.rewriting.matcher import is_constant
 from regraft.rewriting.rule_pass import ensure_types
@@ -51,7 +52,8 @@ class NarrowIntegers(Pass):
             plan = Narrowing(model, edit, self.assume, self.inputs)
             if self.inputs:
                 for tensor in plan.unbounded:
-                    context.note(f"input '{tensor.name}' stays int64: nothing bounds it; assume=inputs does")
+                    unbounded = Refusal("nothing bounds it; assume=inputs does")
+                    context.refuse(unbounded, heading=f"input '{tensor.name}' stays int64")
             work = _Work(plan, edit, context)
             converted = work.inputs(model)
             for graph in walk(model.graph):

@@ -14,6 +14,7 @@ from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context
+from regraft.refusal import PassRef, Refusal
 from regraft.regions.bounds import Bounds
 from regraft.regions.broadcast import narrowed
 from regraft.regions.mask import shows_each_row
@@ -78,14 +79,16 @@ class SimplifyMask(RulePass):
     def rules(self) -> Sequence[Rule]:
         bounds = Bounds()
 
-        def is_idle(p: Tensor, opset: int) -> bool | str:
+        def is_idle(p: Tensor, opset: int) -> bool | Refusal:
             softmax = p.inputs[0] if p.inputs else None
             if softmax is None or schema.kind(softmax) != "Softmax":
-                return f"'{p.name}' is no Softmax"
+                return Refusal(f"'{p.name}' is no Softmax")
             scores = softmax.inputs[0]
             if self.assume_no_empty_rows or bounds(scores).finite or shows_each_row(softmax, bounds, opset):
                 return True
-            return f"a row of '{scores.name}' may be -inf throughout; run clamp-mask-value, or see assume-no-empty-rows"
+            clamp = PassRef("clamp-mask-value")
+            empty = f"a row of '{scores.name}' may be -inf throughout; run {clamp}, or see assume-no-empty-rows"
+            return Refusal(empty, needs=(clamp,))
 
         return (
             Rule(lambda p: op.Where(op.IsNaN(p), 0.0, p), lambda p: p, is_idle, name="guard against NaN"),
@@ -114,24 +117,24 @@ def _as_negation(c: Any, to: int) -> Any:
     return _as_number(op.Not(c), to)
 
 
-def _type_of_out(c: Tensor, out: Tensor) -> str | dict[str, Any]:
+def _type_of_out(c: Tensor, out: Tensor) -> Refusal | dict[str, Any]:
     if out.dtype is None or c.shape is None or out.shape != c.shape:
-        return f"the type of '{out.name}' is not known, or its shape is not that of the condition"
+        return Refusal(f"the type of '{out.name}' is not known, or its shape is not that of the condition")
     return {"to": code_of(out.dtype)}
 
 
-def _is_truth(c: Tensor, code: int | None = None) -> bool | str:
+def _is_truth(c: Tensor, code: int | None = None) -> bool | Refusal:
     """Whether `c`, which is cast to `code`, holds truths."""
     known = code is None or (c.dtype is not None and np.dtype(c.dtype).kind == "b")
-    return known or f"'{c.name}' is not known to be boolean"
+    return known or Refusal(f"'{c.name}' is not known to be boolean")
 
 
-def _is_whole(m: Tensor) -> bool | str:
+def _is_whole(m: Tensor) -> bool | Refusal:
     """Whether `m` holds whole numbers, so that nothing is rounded."""
     source = m.inputs[0].inputs[0] if m.inputs and m.inputs[0].op == "Cast" else m
     kind = None if source.dtype is None else np.dtype(source.dtype)
     whole = kind is not None and (kind.kind == "b" or (kind.kind in "iu" and (source is m or kind.itemsize == 1)))
-    return whole or f"'{m.name}' is not known to hold zeros and ones"
+    return whole or Refusal(f"'{m.name}' is not known to hold zeros and ones")
 
 
 def _same_but_broadcast(node: Node, bounds: Bounds, edit: Editor) -> Tensor | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from regraft.errors import PassError
@@ -9,6 +10,7 @@ from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass
+from regraft.refusal import Refusal
 from regraft.regions.attention import find_attentions
 from regraft.regions.layers import Layer, find_layers
 from regraft.rewriting.rule_pass import ensure_types
@@ -41,8 +43,8 @@ class SplitLayers(Pass):
     def run(self, model: Model, context: Context) -> None:
         ensure_types(model)
         layers = find_layers(model.graph, find_attentions(model.graph, analyse(model)))
-        if isinstance(layers, str):
-            raise PassError(f"the model has no layers to split: {layers}")
+        if isinstance(layers, Refusal):
+            raise PassError(replace(layers, heading="the model has no layers to split"))
         names, boundaries = ["embeddings" if layers[0].start.inputs else "shared"], [layers[0].start]
         for number, layer in enumerate(layers):
             for name, end in self._parts(f"layer.{number}", layer, context):
@@ -56,6 +58,7 @@ class SplitLayers(Pass):
         if self.per == "layer":
             return [(name, layer.end)]
         if layer.middle is None:
-            context.note(f"{name} stays whole: attention and feed-forward are not one after the other")
+            apart = "attention and feed-forward are not one after the other"
+            context.refuse(Refusal(apart, heading=f"{name} stays whole"))
             return [(name, layer.end)]
         return [(f"{name}.attention", layer.middle), (f"{name}.feed-forward", layer.end)]

@@ -12,7 +12,8 @@ from regraft.ir.graph import Constant, Node
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import Context, Pass, label
+from regraft.pipelines.pass_ import Context, Pass
+from regraft.refusal import INFER_SHAPES, Refusal, run_before
 from regraft.verification.contract import exact
 
 Mode = Literal["inference", "training", "run time"]
@@ -46,9 +47,9 @@ class StripDropout(Pass):
                     if node.op != "Dropout" or node.domain:
                         continue
                     mode = _mode(node, graph.opset)
-                    reason = self._reason_to_keep(node, mode, graph.opset, edit)
-                    if reason:
-                        context.note(f"kept {label(node)}: {reason}")
+                    refusal = self._reason_to_keep(node, mode, graph.opset, edit)
+                    if refusal is not None:
+                        context.refuse(refusal, node)
                         continue
                     training += mode == "training"
                     made = _make_mask(node, graph.opset, edit) if _is_mask_read(node, edit) else []
@@ -76,14 +77,14 @@ class StripDropout(Pass):
         """The modes in which a Dropout goes."""
         return ("inference", "training", "run time") if self.run_time == "strip" else ("inference", "training")
 
-    def _reason_to_keep(self, node: Node, mode: Mode, opset: int, edit: Editor) -> str:
+    def _reason_to_keep(self, node: Node, mode: Mode, opset: int, edit: Editor) -> Refusal | None:
         if mode not in self._modes():
-            return "the caller chooses its mode at run time; run-time=strip removes it"
+            return Refusal("the caller chooses its mode at run time; run-time=strip removes it")
         if opset < 9 and _is_mask_read(node, edit):
-            return f"its mask is read, and opset {opset} cannot make it otherwise; convert the opset first"
+            return Refusal(f"its mask is read, and opset {opset} cannot make it otherwise; convert the opset first")
         if opset == 9 and node.inputs[0].dtype is None and _is_mask_read(node, edit):
-            return "its mask is read, and has the dtype of the input, which is not known; run infer-shapes before"
-        return ""
+            return run_before(INFER_SHAPES, "its mask is read, and has the dtype of the input, which is not known")
+        return None
 
 
 def _mode(node: Node, opset: int) -> Mode:

@@ -14,6 +14,7 @@ from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass, label
+from regraft.refusal import Refusal
 from regraft.splitting import drop_inputs
 from regraft.verification.contract import interface
 
@@ -109,7 +110,7 @@ class StripTraining(Pass):
         found = [t for t in graph.outputs if t in tainted and t.name not in (*self.keep_outputs, *self.drop_outputs)]
         kept = [t for t in graph.outputs if t not in {*named, *found}]
         if found and not any(maker(t, *_LOSSES) is None for t in kept):
-            context.note("kept the outputs: all of them come from a loss or an optimizer")
+            context.refuse(Refusal("all of them come from a loss or an optimizer", heading="kept the outputs"))
             found = []
         if len(named) == len(graph.outputs):
             raise PassError("drop-outputs names every output of the model; leave one")
@@ -164,10 +165,11 @@ def _has_constant_statistics(node: Node) -> bool:
 
 
 def _normalize_by_constants(node: Node, opset: int, edit: Editor, context: Context) -> None:
+    kept = f"kept {label(node)} in training mode"
     if not _has_constant_statistics(node):
-        context.note(f"kept {label(node)} in training mode: its running statistics are not constants")
+        context.refuse(Refusal("its running statistics are not constants"), node, kept)
     elif any(edit.is_read(tensor) for tensor in node.outputs[1:]):
-        context.note(f"kept {label(node)} in training mode: its new statistics are read")
+        context.refuse(Refusal("its new statistics are read"), node, kept)
     else:
         while len(node.outputs) > 1:
             node.outputs.pop()

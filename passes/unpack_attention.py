@@ -13,6 +13,7 @@ from regraft.packing.rewrite import Packer
 from regraft.passes.expose_position_ids import ExposePositionIds
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass
+from regraft.refusal import PassRef, Refusal
 from regraft.verification.contract import HIDDEN, interface
 
 
@@ -58,10 +59,9 @@ class UnpackAttention(Pass):
         if self.dialect == "poprt" and self.form != "static":
             raise PassError(f"{self.name}: PopRT's shapes are fixed: dialect=poprt goes with form=static")
         if self.form == "loop" and model.opset < FIRST_OPSET:
-            raise PassError(
-                f"{self.name}: in opset {model.opset} no Loop carries a sequence; "
-                f"put convert-opset{{version={FIRST_OPSET}}} in front"
-            )
+            needed = PassRef(f"convert-opset{{version={FIRST_OPSET}}}")
+            lacks = f"{self.name}: in opset {model.opset} no Loop carries a sequence; put {needed} in front"
+            raise PassError(Refusal(lacks, needs=(needed,)))
         ExposePositionIds().run(model, context)
         shape = PackedShape(*sizes, across_rows=True) if self.form == "static" else None
         packer = Packer(model, context, shape, "gather" if self.form == "static" else self.form, self.bucket_sizes)

@@ -18,6 +18,8 @@ from regraft.pipelines.pass_ import Context as Context
 from regraft.pipelines.pass_ import Pass as Pass
 from regraft.pipelines.pipeline import Pipeline as Pipeline
 from regraft.pipelines.source import open_source as open_source
+from regraft.refusal import PassRef as PassRef
+from regraft.refusal import Refusal as Refusal
 from regraft.rewriting.rule import Rule as Rule
 from regraft.rewriting.rule_pass import RulePass as RulePass
 from regraft.rewriting.term import constant as constant

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from regraft.refusal import PassRef, Refusal, as_refusal
+
 
 def visible(text: str) -> str:
     """`text` with every character that would control a terminal, or break the line, written as an escape: `\\x1b`."""
@@ -11,7 +13,13 @@ def visible(text: str) -> str:
 
 
 class RegraftError(Exception):
-    """Base of every error that a user can fix; the command line prints it and exits with 2."""
+    """Base of every error that a user can fix; the command line prints it and exits with 2.
+
+    Attributes:
+        needs: passes that may help, if they run before.
+    """
+
+    needs: tuple[PassRef, ...] = ()
 
     def __str__(self) -> str:
         return visible(" ".join(super().__str__().splitlines()))  # a name in a model can hold anything
@@ -26,7 +34,16 @@ class GraphError(RegraftError):
 
 
 class PassError(RegraftError):
-    """A pass that cannot do its work on this model."""
+    """A pass that cannot do its work on this model.
+
+    Args:
+        why: a text, or a refusal, whose `needs` the error has too.
+    """
+
+    def __init__(self, why: str | Refusal):
+        super().__init__(str(why))
+        self.refusal = as_refusal(why)
+        self.needs = self.refusal.needs
 
 
 class PipelineError(RegraftError):

@@ -21,6 +21,7 @@ from regraft.files.convert import clone, from_proto
 from regraft.ir.model import Model
 from regraft.ir.structure import check
 from regraft.pipelines.pass_ import Change, Context, Pass
+from regraft.refusal import Refusal
 from regraft.verification.inputs import make_inputs
 from regraft.verification.verify import snapshot
 
@@ -31,6 +32,7 @@ class Applied(NamedTuple):
     model: Model
     changes: list[Change]
     notes: list[str]
+    refusals: list[Refusal]
 
     @property
     def ops(self) -> list[str]:
@@ -83,7 +85,7 @@ def apply(
     again = Context(one.name)
     one.run(clone(model), again)
     assert not again.changes, f"a second run changes {len(again.changes)} places more"
-    return Applied(model, context.changes, context.notes)
+    return Applied(model, context.changes, context.notes, context.refusals)
 
 
 def _same_bits(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from regraft.inspection.census import operators
 from regraft.ir import schema
 from regraft.ir.model import Model
+from regraft.pipelines.pipeline import Pipeline
 from regraft.targeting.compiler import Compiler
 
 
@@ -31,12 +32,12 @@ class LiteRt(Compiler):
         "eliminate-dead-code,infer-shapes"
     )
 
-    def pipeline_for(self, model: Model) -> str:
+    def pipeline_for(self, model: Model) -> Pipeline:
         """The pipeline; a GELU by Tanh is written out."""
+        pipeline = Pipeline(self.pipeline)
         if "Erf" in operators(model):
-            return self.pipeline
-        rewritten = "lower-gelu," if _has_gelu_by_tanh(model) else ""
-        return self.pipeline.replace("fuse-gelu,", rewritten)
+            return pipeline
+        return pipeline.replacing("fuse-gelu", "lower-gelu" if _has_gelu_by_tanh(model) else [])
 
 
 def _has_gelu_by_tanh(model: Model) -> bool:

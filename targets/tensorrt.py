@@ -14,6 +14,7 @@ from regraft.inspection.census import operators
 from regraft.ir.graph import Variable
 from regraft.ir.model import Model
 from regraft.pipelines.options import option
+from regraft.pipelines.pipeline import Pipeline
 from regraft.targeting.handoff import Handoff
 from regraft.targeting.tolerances import tolerances
 
@@ -59,16 +60,16 @@ class TensorRt(Handoff):
     precision: Literal["fp32", "fp16"] = option("fp16", "what the graph computes in, where that is safe")
     ranges: tuple[str, ...] = option((), "least, best and largest size of open dimensions, as in batch:1:8:32")
 
-    def pipeline_for(self, model: Model) -> str:
+    def pipeline_for(self, model: Model) -> Pipeline:
         """The pipeline, in the precision asked for.
 
         Positions that the model counts go to the host.
         """
-        pipeline = self.pipeline
+        pipeline = Pipeline(self.pipeline)
         if self.precision == "fp32":
-            pipeline = pipeline.replace("convert-fp16,", "")
+            pipeline = pipeline.without("convert-fp16")
         if "CumSum" in operators(model):
-            pipeline = pipeline.replace("simplify-mask,", "expose-position-ids,simplify-mask,")
+            pipeline = pipeline.before("simplify-mask", "expose-position-ids")
         return pipeline
 
     def parameters(self, model: Model, folder: Path, golden: Golden) -> dict[str, Any]:

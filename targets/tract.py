@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from regraft.ir.model import Model
+from regraft.pipelines.pipeline import Pipeline
 from regraft.targeting.compiler import Compiler
 
 
@@ -23,7 +24,8 @@ class Tract(Compiler):
         "eliminate-common-subexpressions,eliminate-dead-code,strip-value-info"
     )
 
-    def pipeline_for(self, model: Model) -> str:
+    def pipeline_for(self, model: Model) -> Pipeline:
         """The pipeline; integers become narrow only where they are summed up, as that is what needs it."""
         counts = any(node.op == "CumSum" for node in model.nodes())
-        return self.pipeline if counts else self.pipeline.replace("narrow-integers,", "")
+        pipeline = Pipeline(self.pipeline)
+        return pipeline if counts else pipeline.without("narrow-integers")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ from regraft.legality.verdict import Violation
 from regraft.pipelines.grammar import parse
 from regraft.pipelines.pass_ import EVERY, Pass
 from regraft.pipelines.registry import passes
+from regraft.refusal import PassRef, Refusal
 
 SIZES = "set-shapes"
 """The pass that needs to be told what only the user knows: sizes."""
@@ -21,9 +21,9 @@ FAR = 4
 
 Rank = tuple[int, float]
 MEND: Rank = (0, 0.0)
-NAMED: Rank = (3, 0.0)
+NEEDED: Rank = (3, 0.0)
 HOST: Rank = (4, 0.0)
-"""What the profile names; what a pass that stayed idle names in a note; what changes the inputs of the device."""
+"""What the profile names; what the refusals of a pass that stayed idle need; what changes the inputs of the device."""
 
 
 @dataclass(frozen=True, order=True)
@@ -66,11 +66,10 @@ class Candidates:
             found.setdefault(candidate.text, candidate)
         return list(found.values())
 
-    def named(self, notes: Iterable[str], known: set[str]) -> list[Candidate]:
-        """The passes that `notes` name and that are not among `known`."""
-        names = {one.name: one for one in reversed(self._passes)}
-        words = {word for note in notes for word in re.findall(r"[a-z]+(?:-[a-z]+)+", note)}
-        return [Candidate(NAMED, (), False, str(names[w])) for w in sorted(words & names.keys()) if w not in known]
+    def needed(self, refusals: Iterable[Refusal], known: set[str]) -> list[Candidate]:
+        """The passes that `refusals` need, but for those `known`, and those with options that only the user knows."""
+        needs = {needed for refusal in refusals for needed in refusal.needs} - known
+        return [Candidate(NEEDED, (), False, text) for text in sorted(needs) if not _asks_options(text)]
 
     def cost(self, violations: Iterable[Violation]) -> int:
         """How far `violations` are from mended, at a guess: for each node the steps that its operator takes.
@@ -113,6 +112,15 @@ class Candidates:
 def asks_sizes(mend: str) -> bool:
     """Whether a mend is to fix sizes, and leaves it to the user which."""
     return any(one.name == SIZES and not one.options for one in parse(mend))
+
+
+def _asks_options(text: PassRef) -> bool:
+    """Whether a pass lacks an option that has no default."""
+    return any(
+        option.required and option.name not in given
+        for name, given in parse(text)
+        for option in passes.load(name).options()
+    )
 
 
 def _rank(one: Pass) -> Rank:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from regraft.errors import RegraftError
 from regraft.inspection.fingerprint import Fingerprints
@@ -19,6 +20,7 @@ from regraft.legalization.copies import Copies
 from regraft.pipelines.manager import run
 from regraft.pipelines.pass_ import EVERY
 from regraft.pipelines.pipeline import Pipeline
+from regraft.refusal import Refusal
 
 Trouble = tuple[str, str]
 """An operator and the reason why it is not taken; the operator is empty where it is not about one."""
@@ -31,12 +33,14 @@ class Attempt:
     Attributes:
         did: whether it changed anything.
         notes: what its passes said, or why it failed.
+        refusals: what they left as it was, or why it failed.
         instead: operators that the target does not take, and of which there were then more.
     """
 
     text: str
     did: bool
     notes: tuple[str, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
     instead: tuple[str, ...] = ()
 
 
@@ -97,6 +101,14 @@ class State:
         return types, stated, graph.opset, graph.ir_version, frozenset(nodes.items())
 
 
+class _Step(NamedTuple):
+    """What a pipeline makes of a state, None where it changes nothing or fails; what it said, and what it refused."""
+
+    child: State | None
+    notes: tuple[str, ...]
+    refusals: tuple[Refusal, ...]
+
+
 class Search:
     """Best first: the state that is nearest to legal is expanded, by what loses the least.
 
@@ -139,30 +151,31 @@ class Search:
 
     def step(self, state: State, text: str) -> State | None:
         """What `text` makes of `state`; None where it changes nothing, or cannot be run."""
-        return self._step(state, text)[0]
+        return self._step(state, text).child
 
     def _attempt(self, state: State, text: str) -> State | None:
         """A step, noted among the attempts of `state`."""
-        child, notes = self._step(state, text)
+        child, notes, refusals = self._step(state, text)
         worse = child.troubles - state.troubles if child is not None else ()
         instead = dict.fromkeys(operator for operator, _ in worse if operator)
-        state.attempts.append(Attempt(text, child is not None, notes, tuple(instead)))
+        state.attempts.append(Attempt(text, child is not None, notes, refusals, tuple(instead)))
         return child
 
-    def _step(self, state: State, text: str) -> tuple[State | None, tuple[str, ...]]:
-        """A step, and what the passes said, or why they failed."""
+    def _step(self, state: State, text: str) -> _Step:
         self.tried += 1
         model = self._copies.of(state.model)
         try:
             report = run(model, text)
         except RegraftError as error:
-            return None, (str(error),)
+            failed = Refusal(str(error), needs=error.needs)
+            return _Step(None, (str(failed),), (failed,))
         notes = tuple(dict.fromkeys(note for one in report.passes for note in one.notes))
+        refusals = tuple(dict.fromkeys(refusal for one in report.passes for refusal in one.refusals))
         if not report.changed:
             self._copies.give_back(model, state.model)
-            return None, notes
+            return _Step(None, notes, refusals)
         at_work = tuple(one.text for one in report.passes if one.changed)
-        return State(model, self._candidates, (*state.passes, *at_work), state), notes
+        return _Step(State(model, self._candidates, (*state.passes, *at_work), state), notes, refusals)
 
     def _push(self, queue: list[_Entry], state: State, rest: Iterator[Candidate], serial: int) -> None:
         """Queue what is next to try on `state`, if there is anything."""
@@ -173,13 +186,14 @@ class Search:
     def _plan(self, state: State) -> Iterator[Candidate]:
         """What to try on `state`, but what brings back operators that are gone.
 
-        What those name that did nothing comes before work is moved to the host.
+        What those need that did nothing comes before work is moved to the host.
         """
         gone = frozenset().union(*(one.removes for one in Pipeline(*state.passes))) - EVERY
         found = [c for c in self._candidates(state.verdict.violations) if gone.isdisjoint(c.unwelcome)]
         yield from (candidate for candidate in found if candidate.rank < HOST)
         idle = [attempt for attempt in state.attempts if not attempt.did]
-        yield from self._candidates.named((note for one in idle for note in one.notes), {one.text for one in found})
+        refusals = (refusal for one in idle for refusal in one.refusals)
+        yield from self._candidates.needed(refusals, {one.text for one in found})
         yield from (candidate for candidate in found if candidate.rank >= HOST)
 
 

@@ -83,9 +83,9 @@ def _reason(attempt: Attempt, violation: Violation, state: State) -> str:
     if attempt.instead:
         return f"it would leave {', '.join(attempt.instead)} instead"
     for node in violation.nodes:
-        said = next((note for note in attempt.notes if note.startswith(f"kept {node}: ")), None)
-        if said is not None:
-            return said
+        refusal = next((one for one in attempt.refusals if one.node == node), None)
+        if refusal is not None:
+            return str(refusal)
     if attempt.notes:
         return attempt.notes[0]
     if attempt.did:

@@ -15,6 +15,7 @@ from regraft.mixed_precision.policy import Mode, make_policy
 from regraft.mixed_precision.support import FIRST_OPSET
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass
+from regraft.refusal import PassRef, Refusal
 from regraft.rewriting.rule_pass import ensure_types
 
 
@@ -32,7 +33,9 @@ class HalfPass(Pass):
     def run(self, model: Model, context: Context) -> None:
         first, oldest = FIRST_OPSET[str(self.dtype)], min(graph.opset for graph in model.graphs())
         if oldest < first:
-            raise PassError(f"opset {oldest} has no {self.dtype}; run convert-opset{{version={first}}} or newer before")
+            needed = PassRef(f"convert-opset{{version={first}}}")
+            lacks = f"opset {oldest} has no {self.dtype}; run {needed} or newer before"
+            raise PassError(Refusal(lacks, needs=(needed,)))
         ensure_types(model)
         limits, lower_ends = Limits(self.dtype), self.io != "keep"
         if self.plan:

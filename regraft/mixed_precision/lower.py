@@ -22,6 +22,7 @@ from regraft.mixed_precision.sums import find_sums
 from regraft.mixed_precision.unit import Unit
 from regraft.mixed_precision.units import AS_ASKED, collect, is_constant
 from regraft.pipelines.pass_ import Context
+from regraft.refusal import Refusal
 from regraft.splitting import to_host
 from regraft.splitting.move import without_work
 
@@ -92,13 +93,14 @@ def carry_out(model: Model, decision: Decision, limits: Limits, context: Context
         model.host = model.host or without_work(model)
     refused = [unit.why for unit in decision.units if unit.cannot]
     for why, count in Counter(refused).items():
-        context.note(f"kept {count} {'node' if count == 1 else 'nodes'} in 32 bits: {why}")
+        nodes = "node" if count == 1 else "nodes"
+        context.refuse(Refusal(why, heading=f"kept {count} {nodes} in 32 bits"))
     for unit in decision.units:
         if unit.tie == "input" and unit.why != AS_ASKED:
-            context.note(f"input '{unit.writes[0].name}' stays in 32 bits: {unit.why}")
+            context.refuse(Refusal(unit.why, heading=f"input '{unit.writes[0].name}' stays in 32 bits"))
     products = [unit for unit in decision.units if is_product(unit) and not unit.cannot]
     for why, count in Counter(unit.why for unit in products if not unit.lowered).items():
-        context.note(f"kept {count} of {len(products)} products in 32 bits: {why}")
+        context.refuse(Refusal(why, heading=f"kept {count} of {len(products)} products in 32 bits"))
     inputs = convert(model, decision.units, decision.unfit, limits, context)
     called = called_functions(model)
     model.functions[:] = [f for f in model.functions if f in called or f.domain != STAND_IN]

@@ -20,6 +20,7 @@ from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array
 from regraft.mixed_precision.units import SINGLE
+from regraft.refusal import PassRef, Refusal
 from regraft.rewriting.build import Builder
 from regraft.rewriting.term import Given, Term, op
 from regraft.verification.runtime import Session
@@ -72,9 +73,9 @@ def observe(
         RuntimeFailure: the model does not run on a sample.
     """
     if model.opset < 9:
-        raise PassError(
-            f"opset {model.opset} has no IsNaN and no Where; run convert-opset{{version=9}} or newer before"
-        )
+        needed = PassRef("convert-opset{version=9}")
+        lacks = f"opset {model.opset} has no IsNaN and no Where; run {needed} or newer before"
+        raise PassError(Refusal(lacks, needs=(needed,)))
     fed = Session(model) if model.host is not None else None
     feeds = [sample if fed is None else fed.device_inputs(sample) for sample in samples]
     found: dict[str, Range] = {}

@@ -9,6 +9,7 @@ import numpy as np
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.opset.site import AttributeRef, Site
 from regraft.opset.table import down, up
+from regraft.refusal import PassRef
 
 REDUCTIONS = tuple(
     f"Reduce{kind}" for kind in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
@@ -42,7 +43,8 @@ def known(site: Site, tensor: Tensor, name: str) -> np.ndarray:
     """The value of an input that becomes an attribute."""
     value = site.value(tensor)
     if value is None:
-        site.refuse(f"its {name} '{tensor.name}' is no constant, and must be an attribute; fold-constants may help")
+        fold = PassRef("fold-constants")
+        site.refuse(f"its {name} '{tensor.name}' is no constant, and must be an attribute; {fold} may help", fold)
     return value
 
 

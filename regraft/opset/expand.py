@@ -16,6 +16,7 @@ from regraft.ir.schema import constant_of
 from regraft.ir.weights import dtype_from_onnx
 from regraft.opset import history
 from regraft.opset.site import AttributeRef, Draft, Site
+from regraft.refusal import INFER_SHAPES
 from regraft.shapes.analysis import analyse
 from regraft.shapes.facts import Facts
 
@@ -62,7 +63,7 @@ def _body(site: Site) -> Model:
         if name
     ]
     if not all(info.type.WhichOneof("value") for info in inputs):
-        site.refuse("the dtypes of its inputs are not known; annotate them or run infer-shapes before")
+        site.refuse(f"the dtypes of its inputs are not known; annotate them or run {INFER_SHAPES} before", INFER_SHAPES)
     outputs = [onnx.ValueInfoProto(name=name, type=onnx.TypeProto()) for name in made if name]
     version, function = _definition(site, message)
     function.domain = message.domain = _DOMAIN

@@ -18,6 +18,7 @@ from regraft.ir.graph import AttributeRef, Constant, Tensor, Variable
 from regraft.ir.weights import Array
 from regraft.opset import history
 from regraft.opset.types import Types
+from regraft.refusal import INFER_SHAPES, PassRef, Refusal
 
 
 class Inexpressible(PassError):
@@ -108,14 +109,14 @@ class Site:
         """The dtype of a value that must be known."""
         dtype = self.types.dtype(tensor)
         if dtype is None:
-            self.refuse(f"the dtype of '{tensor.name}' is not known; annotate it or run infer-shapes before")
+            self._refuse_unknown("dtype", tensor)
         return dtype
 
     def rank(self, tensor: Tensor) -> int:
         """The rank of a value that must be known."""
         rank = self.types.rank(tensor)
         if rank is None:
-            self.refuse(f"the rank of '{tensor.name}' is not known; annotate it or run infer-shapes before")
+            self._refuse_unknown("rank", tensor)
         return rank
 
     @staticmethod
@@ -123,16 +124,20 @@ class Site:
         """ONNX's number of a dtype."""
         return int(helper.np_dtype_to_tensor_dtype(dtype))
 
+    def _refuse_unknown(self, what: str, tensor: Tensor) -> NoReturn:
+        unknown = f"the {what} of '{tensor.name}' is not known"
+        self.refuse(f"{unknown}; annotate it or run {INFER_SHAPES} before", INFER_SHAPES)
+
     # ------------------------------------------------------------------------------------------------ changes
 
     def note(self, text: str) -> None:
         """Tell the user something."""
         self.place.notes.append(f"{self.label} {text}")
 
-    def refuse(self, why: str) -> NoReturn:
-        """Say that the node cannot be written in the other opset."""
+    def refuse(self, why: str, *needs: PassRef) -> NoReturn:
+        """Say that the node cannot be written in the other opset, and which passes would help."""
         part = "" if f"({self.node.op})" in self.label else f"as {self.node.op}, "
-        raise Inexpressible(f"{self.label}: opset {self.version} cannot express it: {part}{why}")
+        raise Inexpressible(Refusal(f"{self.label}: opset {self.version} cannot express it: {part}{why}", needs=needs))
 
     def drop_input(self, index: int) -> None:
         """Leave an input out."""

@@ -7,6 +7,9 @@ import numpy as np
 from regraft.ir.graph import Variable
 from regraft.opset.site import Site
 from regraft.opset.table import down, up
+from regraft.refusal import PassRef
+
+STRIP_TRAINING, STRIP_DROPOUT = PassRef("strip-training"), PassRef("strip-dropout")
 
 
 @up("BatchNormalization", at=9)
@@ -19,14 +22,14 @@ def drop_spatial(site: Site) -> None:
 @up("BatchNormalization", at=14)
 def refuse_training_outputs(site: Site) -> None:
     if any(site.is_read(t) for t in site.node.outputs[1:]):
-        site.refuse("its training outputs changed their meaning; strip-training takes them away")
+        site.refuse(f"its training outputs changed their meaning; {STRIP_TRAINING} takes them away", STRIP_TRAINING)
     del site.node.outputs[1:]
 
 
 @down("BatchNormalization", at=14)
 def refuse_training_mode(site: Site) -> None:
     if site.attr("training_mode"):
-        site.refuse("training_mode=1; strip-training takes it away")
+        site.refuse(f"training_mode=1; {STRIP_TRAINING} takes it away", STRIP_TRAINING)
     site.node.attrs.pop("training_mode", None)
     del site.node.outputs[1:]
 
@@ -49,7 +52,7 @@ def cast_mask_to_bool(site: Site) -> None:
 @up("Dropout", at=12)
 def ratio_to_input(site: Site) -> None:
     if _has_mask(site):
-        site.refuse("its mask is undefined in inference; strip-dropout takes it away")
+        site.refuse(f"its mask is undefined in inference; {STRIP_DROPOUT} takes it away", STRIP_DROPOUT)
     del site.node.outputs[1:]
     ratio = site.attr("ratio")
     site.node.attrs.pop("ratio", None)
@@ -64,7 +67,7 @@ def ratio_to_attribute(site: Site) -> None:
     rate = site.value(ratio)
     mode = False if training is None else site.value(training)
     if (mode is None or bool(mode)) and not (rate is not None and float(rate) == 0):
-        site.refuse("it may run in training mode; strip-dropout takes it away")
+        site.refuse(f"it may run in training mode; {STRIP_DROPOUT} takes it away", STRIP_DROPOUT)
     if _has_mask(site):
         sizes = site.add("Shape", [site.node.inputs[0]], dtype=np.int64)
         mask = site.node.outputs[1]

@@ -28,6 +28,7 @@ from regraft.ir.weights import code_of
 from regraft.packers.fits import PackedShape, write_shape
 from regraft.packing.segments import HIDDEN_SCORE
 from regraft.pipelines.pass_ import Context, label
+from regraft.refusal import PassRef, Refusal
 from regraft.rewriting.local_function import add_function
 from regraft.rewriting.node_pass import builder, put
 from regraft.rewriting.term import Given, Term, op
@@ -144,10 +145,11 @@ def use_attention_mask(model: Model, fed: Mapping[str, Tensor], context: Context
             sums = sorted(edit.readers(bias), key=order.__getitem__)
             kind = _SCORES.get(np.dtype(bias.dtype))
             if choice.op != "Where" or kind is None or any(node.op != "Add" for node in sums):
-                raise PassError(
+                hides = (
                     f"'{label(sums[0])}' ({sums[0].op}) hides other segments, and PopRT's AttentionMask is added to "
                     "scores [rows, N, tokens, tokens]; put lower-attention in front, or leave dialect=poprt out"
                 )
+                raise PassError(Refusal(hides, needs=(PassRef("lower-attention"),)))
             scores = next(tensor for tensor in sums[0].inputs if tensor is not bias)
             added: list[Node] = []
             _add_attention_mask(model, np.dtype(bias.dtype))

@@ -23,6 +23,7 @@ from regraft.packing.parts import Part, Parting, token_axis
 from regraft.packing.places import Spans
 from regraft.packing.tokens import BATCH
 from regraft.packing.zones import Zones
+from regraft.refusal import INFER_SHAPES, run_before
 from regraft.regions.attention import Attention
 from regraft.rewriting.build import Builder
 from regraft.rewriting.node_pass import builder
@@ -58,7 +59,7 @@ class Loops(Parting):
         edit, tokens, before = self.edit, self.zones.tokens, region[0]
         elem = tokens.facts[result].code
         if elem is None:
-            raise PassError(f"the type of '{result.name}' is not known; run infer-shapes before")
+            raise PassError(run_before(INFER_SHAPES, f"the type of '{result.name}' is not known"))
         empty, given, grown, pieces = (
             _sequence(edit.name(f"packing/{name}"), elem) for name in ("none", "given", "grown", "pieces")
         )

@@ -27,6 +27,7 @@ from regraft.packing.segments import HIDDEN_SCORE, Segments
 from regraft.packing.tokens import BATCH, SEQUENCE, Tokens, counts
 from regraft.packing.zones import Ways, Zones
 from regraft.pipelines.pass_ import Context, label
+from regraft.refusal import PassRef, Refusal
 from regraft.regions.attention import Attention, look_at
 from regraft.regions.mask import computed_by_layers, find_maskings
 from regraft.regions.origin import origin
@@ -161,8 +162,11 @@ class Packer:
         found = look_at(self.model.graph, self.facts)
         every = [one for one in found.values() if isinstance(one, Attention)]
         if not every:
-            reasons = [f"; at '{label(node)}' {one}" for node, one in found.items() if isinstance(one, str)]
-            raise PassError(f"no attention is recognised{reasons[0] if reasons else ''}")
+            refused = next(((node, one) for node, one in found.items() if isinstance(one, Refusal)), None)
+            if refused is None:
+                raise PassError("no attention is recognised")
+            node, why = refused
+            raise PassError(Refusal(f"no attention is recognised; at '{label(node)}' {why.reason}", needs=why.needs))
         said = self._of_mask()
         for one in every:
             if said.isdisjoint((*(part.tensor for part in one.parts), *one.score_gates, *one.gates)):
@@ -190,10 +194,11 @@ class Packer:
             outputs = [self._declared(tensor) for tensor in self.model.graph.outputs]
             self.idle = self._idle(attentions) if self.way in ("loop", "segments") else set()
             if self.way == "loop" and not self.idle:
-                self.context.note(
+                reads_more = (
                     "attention reads more than what is padding, and cuts it for each sequence; where that is not so, "
                     "simplify-gather and simplify-mask in front show it"
                 )
+                self.context.refuse(Refusal(reads_more, needs=(PassRef("simplify-gather"), PassRef("simplify-mask"))))
             with Editor(self.model) as edit:
                 placing = self._placing(edit)
                 whole = self.segmented or (self.way == "loop" and not self.idle)
@@ -230,7 +235,8 @@ class Packer:
         declared = list(output.shape or ())
         known = self.facts[output].dims
         if known is not None and sum(map(counts, known)) > 2:
-            raise PassError(f"output '{output.name}' is of pairs of tokens: leave it out, with select-outputs in front")
+            pairs = f"output '{output.name}' is of pairs of tokens: leave it out, with select-outputs in front"
+            raise PassError(Refusal(pairs, needs=(PassRef("select-outputs"),)))
         if known is None or len(known) != len(declared):
             return declared
         return [names.get(dim, old) for dim, old in zip(known, declared, strict=True)]

@@ -25,6 +25,7 @@ from regraft.ops.traits import SHAPE_ONLY
 from regraft.packing.places import Places
 from regraft.packing.tokens import BATCH, SEQUENCE, SIZING, Tokens, product
 from regraft.pipelines.pass_ import label
+from regraft.refusal import PassRef, run_before
 from regraft.rewriting.node_pass import builder
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes.dims import Dim
@@ -286,7 +287,8 @@ class Zones:
     def _rest(self, tensor: Tensor, rest: Sequence[Any]) -> Any:
         """The shape of all tokens one behind the other."""
         if not all(isinstance(dim, int) for dim in rest):
-            raise PassError(f"the sizes of '{tensor.name}' behind its tokens are not known; run set-shapes before")
+            unknown = f"the sizes of '{tensor.name}' behind its tokens are not known"
+            raise PassError(run_before(PassRef("set-shapes"), unknown))
         return np.array([-1, *rest], np.int64)
 
     def copied(self, tensor: Tensor, packed: bool) -> Tensor:

@@ -24,6 +24,7 @@ from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.progress import Quiet, bars
 from regraft.pipelines.report import PassReport, Report
 from regraft.pipelines.step_verifier import StepVerifier
+from regraft.refusal import Refusal
 from regraft.verification.contract import promise
 from regraft.verification.names import forget_names
 from regraft.verification.sizes import Given
@@ -126,6 +127,7 @@ class _Run:
         nodes = list(self.model.nodes())
         said.nodes_after = len(nodes)
         said.changes, said.effects, said.notes = context.changes, context.effects, context.notes
+        said.refusals = context.refusals
         self.after_pass(number, one, said)
         return nodes
 
@@ -133,7 +135,7 @@ class _Run:
         try:
             one.run(self.model, context)
         except RegraftError as error:
-            raise PassError(f"{self.blame(one)}: {error}") from error
+            raise PassError(Refusal(f"{self.blame(one)}: {error}", needs=error.needs)) from error
         except Exception as error:
             raise PassError(f"{self.blame(one)}{_place(error, one)}: {type(error).__name__}: {_line(error)}") from error
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from regraft.pipelines.configured import Configured
+from regraft.refusal import Refusal
 from regraft.verification.contract import Contract, exact
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Context:
     changes: list[Change] = field(default_factory=list)
     effects: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
 
     def replaced(self, old: Iterable[Node], new: Iterable[Node] = (), rule: str = "") -> None:
         """Record that `new` took the place of `old`, or that `old` went."""
@@ -111,6 +113,21 @@ class Context:
     def note(self, text: str) -> None:
         """Tell the user something; it stands in the report."""
         self.notes.append(text)
+
+    def refuse(self, refusal: Refusal, node: Node | None = None, heading: str = "") -> None:
+        """Say why something stays as it is; a note tells the user.
+
+        Args:
+            node: what stays, where the refusal does not name it.
+            heading: what the note begins with instead of "kept NODE".
+        """
+        said = replace(
+            refusal,
+            node=refusal.node if node is None else label(node),
+            heading=heading or refusal.heading,
+        )
+        self.refusals.append(said)
+        self.note(str(said))
 
     def progress(self, items: Iterable[T], total: int | None = None) -> Iterable[T]:
         """`items`, with a progress bar where one is shown."""

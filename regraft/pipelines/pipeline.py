@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,23 @@ class Pipeline:
         if unknown := table.keys() - {"pipeline"}:
             raise PipelineError(f"unknown key '{min(unknown)}'; a pipeline file has the key 'pipeline' only")
         return cls(table.get("pipeline", []))
+
+    def without(self, name: str) -> Pipeline:
+        """This pipeline without the passes called `name`. Raises PipelineError where there is none."""
+        return self.replacing(name)
+
+    def before(self, name: str, *passes: Any) -> Pipeline:
+        """This pipeline with `passes` ahead of each called `name`. Raises PipelineError where there is none."""
+        return self._each(name, lambda one: [*Pipeline(*passes), one])
+
+    def replacing(self, name: str, *passes: Any) -> Pipeline:
+        """This pipeline with `passes` in the place of each called `name`. Raises PipelineError where there is none."""
+        return self._each(name, lambda one: Pipeline(*passes))
+
+    def _each(self, name: str, put: Callable[[Pass], Iterable[Pass]]) -> Pipeline:
+        if all(one.name != name for one in self.passes):
+            raise PipelineError(f"there is no '{name}' in the pipeline {self}")
+        return Pipeline(*(put(one) if one.name == name else one for one in self.passes))
 
     def to_toml(self) -> str:
         """The TOML file that reads as this pipeline, one pass a line."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from regraft.files.stream import write_file
 from regraft.pipelines.pass_ import Change
+from regraft.refusal import Refusal
 from regraft.verification.contract import Contract, exact
 from regraft.verification.drift import Drift, to_json
 from regraft.verification.samples import Sample
@@ -25,6 +26,8 @@ class PassReport:
         peak_memory: bytes, the most that the process had held when the pass ended.
         peak_growth: bytes by which the pass raised that.
         effects: what it changed beside nodes, as text.
+        notes: what it told the user, its refusals among it.
+        refusals: what it left as it was, and why.
         dump: the file that shows the graph after the pass.
         drift: of the outputs, before the pass against after; None where it was not verified or changed nothing.
     """
@@ -39,6 +42,7 @@ class PassReport:
     changes: list[Change] = field(default_factory=list)
     effects: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
     peak_memory: int = 0
     peak_growth: int = 0
     dump: Path | None = None
@@ -55,6 +59,7 @@ class PassReport:
         """Plain values for JSON."""
         return vars(self) | {
             "changes": [vars(change) for change in self.changes],
+            "refusals": [{"node": one.node, "reason": one.reason, "needs": one.needs} for one in self.refusals],
             "dump": str(self.dump) if self.dump else None,
             "drift": self.drift.to_dict() if self.drift else None,
         }

@@ -15,6 +15,7 @@ from onnx import TensorProto
 
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Node, Tensor
+from regraft.refusal import INFER_SHAPES, PassRef, Refusal, run_before
 from regraft.regions.operand import Operand, Result, find_operand, find_packed, find_result
 from regraft.regions.scores import Bias, Context, Mask, Scores, find_context, find_scores
 from regraft.regions.views import is_weight
@@ -128,45 +129,47 @@ def find_attentions(graph: AnyGraph, facts: Facts | None = None) -> list[Attenti
         facts: what `shapes.analyse` knows; without, what the graph declares is believed, and numbers that are computed
             from shapes are not known.
     """
-    return [found for found in look_at(graph, facts).values() if not isinstance(found, str)]
+    return [found for found in look_at(graph, facts).values() if isinstance(found, Attention)]
 
 
-def look_at(graph: AnyGraph, facts: Facts | None = None) -> dict[Node, Attention | str]:
+def look_at(graph: AnyGraph, facts: Facts | None = None) -> dict[Node, Attention | Refusal]:
     """Each node of `graph` at which attention can be, and the attention, or why there is none."""
     facts, ends = Facts() if facts is None else facts, set(graph.outputs)
     return {node: _at(node, graph.opset, ends, facts) for node in graph.nodes if schema.kind(node) in STARTS}
 
 
-def _at(node: Node, opset: int, ends: Set[Tensor], facts: Facts) -> Attention | str:
+def _at(node: Node, opset: int, ends: Set[Tensor], facts: Facts) -> Attention | Refusal:
     """The attention whose Softmax, or operator, `node` is; else why there is none."""
     if schema.kind(node) == "Attention":
         return _operator(node, ends, facts)
     last = _keys_last(node, opset, facts)
     if last is None:
-        return "its axis is not one of the last two"
+        return Refusal("its axis is not one of the last two")
     scores = find_scores(node, last, facts)
     if scores is None:
-        return "no MatMul makes what it reads"
+        return Refusal("no MatMul makes what it reads")
     if scores.product.op == "Einsum":
-        return "an Einsum makes what it reads; run lower-einsum before"
+        return run_before(PassRef("lower-einsum"), "an Einsum makes what it reads")
     context = find_context(node, last, opset, facts)
     if context is None:
-        return "no MatMul sums its result over the same axis"
+        return Refusal("no MatMul sums its result over the same axis")
     return _written_out(node, scores, context, ends, facts)
 
 
-def _written_out(softmax: Node, scores: Scores, context: Context, ends: Set[Tensor], facts: Facts) -> Attention | str:
+def _written_out(
+    softmax: Node, scores: Scores, context: Context, ends: Set[Tensor], facts: Facts
+) -> Attention | Refusal:
     first, second = scores.product.inputs
     queries, keys = (first, second) if scores.keys_last else (second, first)
     values = context.product.inputs[1 - context.place]
     if is_weight(keys) or is_weight(values):
-        return "keys or values are constant: this is a layer, not attention"
+        return Refusal("keys or values are constant: this is a layer, not attention")
     backwards = context.place == 1
     q = find_operand(queries, not scores.keys_last, facts)
     k = find_operand(keys, scores.keys_last, facts)
     v = find_operand(values, backwards, facts, scaled=False)
     if q is None or k is None or v is None:
-        return "the rank of an operand is not known; run infer-shapes before"
+        return run_before(INFER_SHAPES, "the rank of an operand is not known")
     shape = _shape_of_result(q, v, backwards, facts)
     return Attention(
         *(q, k, v, scores.product, softmax, context.product),
@@ -182,7 +185,7 @@ def _written_out(softmax: Node, scores: Scores, context: Context, ends: Set[Tens
     )
 
 
-def _operator(node: Node, ends: Set[Tensor], facts: Facts) -> Attention | str:
+def _operator(node: Node, ends: Set[Tensor], facts: Facts) -> Attention | Refusal:
     heads, kv_heads = (node.attrs.get(name) for name in ("q_num_heads", "kv_num_heads"))
     operands: list[Operand | None] = []
     for tensor, count in zip(node.inputs[:3], (heads, kv_heads, kv_heads), strict=True):
@@ -192,9 +195,9 @@ def _operator(node: Node, ends: Set[Tensor], facts: Facts) -> Attention | str:
             operands.append(find_operand(tensor, False, facts, scaled=len(operands) < 2))
     q, k, v = operands
     if q is None or k is None or v is None:
-        return "the shape of an operand is not known; run infer-shapes before"
+        return run_before(INFER_SHAPES, "the shape of an operand is not known")
     if q.head_dim is None:
-        return "the size of a head is not known; run set-shapes before"
+        return run_before(PassRef("set-shapes"), "the size of a head is not known")
     scale = node.attrs.get("scale") or 1 / math.sqrt(q.head_dim)
     result = Result((node.outputs[0],), (), ("b s nd",), False)
     if len(facts[node.inputs[0]].dims or ()) == 4:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from regraft.ir.graph import Tensor
+from regraft.refusal import Refusal
 from regraft.regions.attention import Attention, Operand
 from regraft.regions.bounds import Bounds
 from regraft.regions.numbers import number
@@ -40,11 +41,13 @@ class Form(NamedTuple):
     finish: Callable[[Term], Term]
 
 
-def form_of(found: Attention, facts: Facts) -> Form | str:
+def form_of(found: Attention, facts: Facts) -> Form | Refusal:
     """With the heads side by side where they come so, else with heads apart; else why it can be neither."""
     if _repeats(found, facts):
-        return "its queries, keys and values are of different batches or heads, and one is repeated for the others"
-    return _packed(found) or _apart(found) or "the heads of an operand cannot be told from the batch"
+        return Refusal(
+            "its queries, keys and values are of different batches or heads, and one is repeated for the others"
+        )
+    return _packed(found) or _apart(found) or Refusal("the heads of an operand cannot be told from the batch")
 
 
 class MaskForm(NamedTuple):
@@ -54,22 +57,22 @@ class MaskForm(NamedTuple):
     chooses: bool
 
 
-def mask_of(found: Attention, facts: Facts, bounds: Bounds, floor: float = -math.inf) -> MaskForm | str | None:
-    """The mask of the operator, None where there is none; a text says why it can be no mask.
+def mask_of(found: Attention, facts: Facts, bounds: Bounds, floor: float = -math.inf) -> MaskForm | Refusal | None:
+    """The mask of the operator, None where there is none; else why it can be no mask.
 
     Args:
         floor: finite numbers below are raised to it.
     """
     if found.score_gates:
-        return f"'{found.score_gates[0].name}' is multiplied with the scores"
+        return Refusal(f"'{found.score_gates[0].name}' is multiplied with the scores")
     if len(found.parts) == 1 and (mask := _infinite(found.parts[0], found, facts)) is not None:
         condition = _as_scores(Given(mask.tensor), mask, found, facts)
         return MaskForm(condition if mask.keeps else op.Not(condition), True)
     if found.gates:
-        return f"'{found.gates[0].name}' is multiplied with the weights"
+        return Refusal(f"'{found.gates[0].name}' is multiplied with the weights")
     small = next((mask.fill for mask in found.masks if mask.fill > VANISHING), None)
     if small is not None:
-        return f"scores that are masked become {small:g}, which is not small enough to be added instead"
+        return Refusal(f"scores that are masked become {small:g}, which is not small enough to be added instead")
     terms = [_added(part, found, facts, bounds, floor) for part in found.parts]
     return MaskForm(reduce(operator.add, terms), False) if terms else None
 

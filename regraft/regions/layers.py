@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from regraft.ir.graph import AnyGraph, Node, Tensor
 from regraft.ir.weights import is_float
+from regraft.refusal import PassRef, Refusal, run_before
 from regraft.regions.attention import Attention
 from regraft.regions.stream import Stream, ancestors
 from regraft.regions.views import is_weight
@@ -34,21 +35,23 @@ class Layer:
     end: Tensor
 
 
-def find_layers(graph: AnyGraph, attentions: Sequence[Attention]) -> list[Layer] | str:
+def find_layers(graph: AnyGraph, attentions: Sequence[Attention]) -> list[Layer] | Refusal:
     """The layers around `attentions`, all those of `graph`, in order; else why there are none."""
     if not attentions:
+        none = "no attention was found"
         by_einsum = any(node.op == "Einsum" and not node.domain for node in graph.nodes)
-        return "no attention was found" + ("; run lower-einsum before" if by_einsum else "")
+        return run_before(PassRef("lower-einsum"), none) if by_einsum else Refusal(none)
     last = attentions[-1].context
     after = Stream(graph, last.outputs[0], graph.outputs)
     ends = after.made.intersection(graph.outputs)
     start = _start(graph, attentions[0], ends)
     if start is None:
-        return f"the hidden state is not added to what the first attention, at '{_name(attentions[0])}', gives"
+        first = _name(attentions[0])
+        return Refusal(f"the hidden state is not added to what the first attention, at '{first}', gives")
     stream = Stream(graph, start, ends)
     astray = next((a for a in attentions if a.context not in stream.place or a.query not in stream.made), None)
     if astray is not None:
-        return f"attention '{_name(astray)}' does not follow the first"
+        return Refusal(f"attention '{_name(astray)}' does not follow the first")
     return _layers(stream, _groups(stream, attentions))
 
 
@@ -90,14 +93,14 @@ def _groups(stream: Stream, attentions: Sequence[Attention]) -> list[list[Attent
     return groups
 
 
-def _layers(stream: Stream, groups: Sequence[Sequence[Attention]]) -> list[Layer] | str:
+def _layers(stream: Stream, groups: Sequence[Sequence[Attention]]) -> list[Layer] | Refusal:
     layers: list[Layer] = []
     start, tail = 0, None
     for group, following in zip(groups, [*groups[1:], None], strict=True):
         limit = len(stream.cuts) - 1 if following is None else stream.first_cut(following[0].context) - 1
         attended = stream.first_cut(group[-1].context)
         if attended > limit:
-            return f"no value holds all that follows attention '{_name(group[-1])}'"
+            return Refusal(f"no value holds all that follows attention '{_name(group[-1])}'")
         middle = next((cut for cut in range(attended, limit) if stream.has_product(cut)), None)
         added = attended if middle is None else middle + 1
         if following is not None:

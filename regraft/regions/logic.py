@@ -20,7 +20,8 @@ from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Derived, Value
 from regraft.ops.traits import COMPARISONS, LAYOUT, LOGIC
-from regraft.pipelines.pass_ import Context, label
+from regraft.pipelines.pass_ import Context
+from regraft.refusal import INFER_SHAPES, PassRef, Refusal, run_before
 from regraft.regions.bounds import Bounds
 from regraft.rewriting.node_pass import builder, remove_unread_makers
 from regraft.rewriting.rule_pass import ensure_types, rewritten
@@ -45,13 +46,14 @@ def rewrite_as_arithmetic(model: Model, context: Context) -> None:
         region = _Region(edit, context)
         for graph in rewritten(model):
             if graph.opset < OLDEST:
-                context.note(f"kept the logic of opset {graph.opset}; run convert-opset before, to {OLDEST} or later")
+                kept = f"kept the logic of opset {graph.opset}; run convert-opset before, to {OLDEST} or later"
+                context.refuse(Refusal(kept, needs=(PassRef(f"convert-opset{{version={OLDEST}}}"),)))
                 continue
             for node in edit.alive(graph):
                 if node.domain or node.op not in LOGIC | COMPARISONS | _CARRYING | {"Cast"}:
                     continue
                 if node.op in LOGIC | COMPARISONS and facts[node.outputs[0]].value is not None:
-                    context.note(f"kept {label(node)}: it is arithmetic of shapes; run fold-constants before")
+                    context.refuse(run_before(PassRef("fold-constants"), "it is arithmetic of shapes"), node)
                 else:
                     region.visit(node, graph)
         region.end()
@@ -71,8 +73,8 @@ class _Region:
         """Compute `node` from numbers, if it can be."""
         added: list[Node] = []
         term = self._term(node, graph, added)
-        if isinstance(term, str):
-            self.context.note(f"kept {label(node)}: {term}")
+        if isinstance(term, Refusal):
+            self.context.refuse(term, node)
         elif term is not None:
             out, made = node.outputs[0], self._made(term, node.outputs[0], node, graph, added)
             if node.op == "Cast":
@@ -93,7 +95,7 @@ class _Region:
 
     # ------------------------------------------------------------------------------------------------ the terms
 
-    def _term(self, node: Node, graph: AnyGraph, added: list[Node]) -> Term | str | None:
+    def _term(self, node: Node, graph: AnyGraph, added: list[Node]) -> Term | Refusal | None:
         """The number of what `node` makes; why there is none; None where there is nothing to say."""
 
         def number(place: int) -> Term:
@@ -104,7 +106,7 @@ class _Region:
         if node.op in COMPARISONS:
             dtype = node.inputs[0].dtype
             if dtype is None:
-                return "the type that it compares is not known; run infer-shapes before"
+                return run_before(INFER_SHAPES, "the type that it compares is not known")
             if np.dtype(dtype) == np.bool_:
                 return 1.0 - op.Abs(number(0) - number(1))
             return self._compared(node, np.dtype(dtype))
@@ -117,16 +119,16 @@ class _Region:
         rest = [None if value.is_empty() else Given(value) for value in node.inputs[len(moved) :]]
         return Apply(node.op, (*map(number, range(len(moved))), *rest), dict(node.attrs))
 
-    def _compared(self, node: Node, dtype: np.dtype[Any]) -> Term | str:
+    def _compared(self, node: Node, dtype: np.dtype[Any]) -> Term | Refusal:
         if dtype not in (np.int32, np.int64):
-            return f"it compares {dtype}"
+            return Refusal(f"it compares {dtype}")
         a, b = node.inputs
         if node.op == "Equal":
             return 1.0 - op.Min(op.Abs(_difference(a, b)), 1.0)
         if node.op in ("Less", "GreaterOrEqual"):
             a, b = b, a
         if not self._fits(a, b, dtype):
-            return f"the difference of '{a.name}' and '{b.name}' may not fit {dtype}"
+            return Refusal(f"the difference of '{a.name}' and '{b.name}' may not fit {dtype}")
         greater = op.Clip(_difference(a, b), 0.0, 1.0)
         return greater if node.op in ("Less", "Greater") else 1.0 - greater
 

@@ -10,6 +10,7 @@ import numpy as np
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.weights import Array
+from regraft.refusal import Refusal
 from regraft.regions.views import Axes, Axis, axes_of, is_weight, leaves, move, step
 from regraft.shapes import Facts, dims
 
@@ -40,15 +41,15 @@ class Projection:
         return bool(self.columns.all())
 
 
-def find_projection(tensor: Tensor, opset: int, facts: Facts) -> Projection | str:
+def find_projection(tensor: Tensor, opset: int, facts: Facts) -> Projection | Refusal:
     """The layer that makes `tensor`; else why none can be told."""
     values = _path(tensor, facts)
     layer = values[0].inputs[0] if len(values[0].inputs) == 1 else None
     if layer is None or layer.domain or layer.op not in ("MatMul", "Gemm") or not is_weight(layer.inputs[1]):
-        return f"'{values[0].name}' is made by no layer with a constant weight"
+        return Refusal(f"'{values[0].name}' is made by no layer with a constant weight")
     axes = axes_of(values[0], facts)
     if axes is None or not isinstance(axes[-1][0].size, int):
-        return f"the shape of '{values[0].name}' is not known"
+        return Refusal(f"the shape of '{values[0].name}' is not known")
     outputs, taken = axes[-1][0], dict[Axis, Array]()
     biases: list[tuple[Node, int]] = []
     common: int | None = None
@@ -63,9 +64,9 @@ def find_projection(tensor: Tensor, opset: int, facts: Facts) -> Projection | st
         else:
             axes = move(node, axes, facts)
         if axes is None:
-            return f"what {node.op} '{node.name}' takes cannot be told"
+            return Refusal(f"what {node.op} '{node.name}' takes cannot be told")
     if not taken.keys() <= set(outputs.leaves()):
-        return "it takes part of another axis too"
+        return Refusal("it takes part of another axis too")
     columns = reduce(np.kron, (taken.get(leaf, np.ones(_places(leaf), bool)) for leaf in outputs.leaves()))
     return Projection(layer, columns, tuple(biases), len(biases) if common is None else common, tuple(values))
 

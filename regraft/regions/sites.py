@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.ops.traits import LAYOUT, SHAPE_ONLY
+from regraft.refusal import PassRef, Refusal
 from regraft.regions.bounds import Bounds
 from regraft.regions.mask import Masking
 from regraft.regions.origin import HIDING, origin
@@ -15,8 +17,11 @@ from regraft.regions.uniform import Uniform
 Site = tuple[Masking, ...]
 """Maskings one directly behind the other, the nearest to the Softmax first."""
 
+_NO_MASK = Refusal("it hides nothing that could come from outside")
+"""Of what is added to scores and is no mask: that it stays goes without saying."""
 
-def find_sites(every: Sequence[Masking], ends: Collection[Tensor] = ()) -> tuple[list[Site], list[str]]:
+
+def find_sites(every: Sequence[Masking], ends: Collection[Tensor] = ()) -> tuple[list[Site], list[Refusal]]:
     """The maskings that what is given from outside can take the place of; and why others stay.
 
     A mask that is summed up with a learned bias, or hides places of it, is taken by itself, and once where layers share
@@ -26,16 +31,16 @@ def find_sites(every: Sequence[Masking], ends: Collection[Tensor] = ()) -> tuple
     Args:
         ends: the outputs of the graph.
     """
-    bounds, notes = Bounds(), dict[str, None]()
+    bounds, refusals = Bounds(), dict[Refusal, None]()
     sites: list[Site] = []
     taken: set[Node] = set()
     for whole, masking in ((one, leaf) for one in every for leaf in _leaves(one)):
         if masking.node in taken:
             continue
-        reason = _reason_to_keep(masking, bounds)
-        reason = _shown(whole, ends) if reason is None else reason
-        if reason is not None:
-            notes[f"kept the mask '{masking.mask.name}': {reason}"] = None
+        refusal = _reason_to_keep(masking, bounds) or _shown(whole, ends)
+        if refusal is not None:
+            if refusal is not _NO_MASK:
+                refusals[replace(refusal, heading=f"kept the mask '{masking.mask.name}'")] = None
             continue
         taken.add(masking.node)
         last = sites[-1][-1] if sites else None
@@ -43,7 +48,7 @@ def find_sites(every: Sequence[Masking], ends: Collection[Tensor] = ()) -> tuple
             sites[-1] = (*sites[-1], masking)
         else:
             sites.append((masking,))
-    return sites, [text for text in notes if not text.endswith(": ")]
+    return sites, list(refusals)
 
 
 def _leaves(masking: Masking) -> Iterator[Masking]:
@@ -69,31 +74,32 @@ def _hides(tensor: Tensor) -> bool:
     return values is not None and bool((values <= HIDING).all())
 
 
-def _reason_to_keep(masking: Masking, bounds: Bounds) -> str | None:
-    """Why a masking stays on the device: a text, empty if that goes without saying; None where it can move."""
+def _reason_to_keep(masking: Masking, bounds: Bounds) -> Refusal | None:
+    """Why a masking stays on the device; None where it can move."""
     source, known = origin(masking.mask), bounds(masking.value)
     if masking.kind == "chosen" and known.high > HIDING:
-        return f"what is chosen instead of scores is not known to be {HIDING:g} or less"
+        return Refusal(f"what is chosen instead of scores is not known to be {HIDING:g} or less")
     if masking.kind != "chosen" and source.tables:
-        return ""
+        return _NO_MASK
     if not source.inputs and not source.sizes:
-        return "it is a constant" if known.low <= HIDING or masking.kind == "chosen" else ""
+        return Refusal("it is a constant") if known.low <= HIDING or masking.kind == "chosen" else _NO_MASK
     if known.is_zero:
-        return "it hides nothing; simplify-mask takes it out"
+        simplify = PassRef("simplify-mask")
+        return Refusal(f"it hides nothing; {simplify} takes it out", needs=(simplify,))
     if masking.kind == "added" and known.given and all(n.op in LAYOUT for n in source.nodes):
-        return "the caller gives it as it is added"
+        return Refusal("the caller gives it as it is added")
     return None
 
 
-def _shown(masking: Masking, ends: Collection[Tensor]) -> str | None:
+def _shown(masking: Masking, ends: Collection[Tensor]) -> Refusal | None:
     """Where masked scores are seen, other than by their Softmax: there a hidden one would show as another number."""
     if masking.scores is None:
-        values = masking.node.outputs[3:]
-        return next((f"masked scores are given as '{t.name}'" for t in values if t in ends or t.outputs), None)
+        seen = next((t for t in masking.node.outputs[3:] if t in ends or t.outputs), None)
+        return None if seen is None else Refusal(f"masked scores are given as '{seen.name}'")
     for tensor in (masking.node.outputs[0], masking.softmax.inputs[0]):
         readers = {node for node in tensor.outputs if node.op not in SHAPE_ONLY}
         if tensor in ends or len(readers) > 1:
-            return f"the masked scores '{tensor.name}' are not for a Softmax alone"
+            return Refusal(f"the masked scores '{tensor.name}' are not for a Softmax alone")
     return None
 
 

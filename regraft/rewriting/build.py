@@ -11,6 +11,7 @@ from regraft.errors import PassError
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Tensor, Variable
 from regraft.ir.weights import Value
+from regraft.refusal import INFER_SHAPES, run_before
 from regraft.rewriting.term import Apply, Given, Number, Term
 
 Emit = Callable[[str, list[Tensor], dict[str, Any], str | None], Tensor]
@@ -45,7 +46,7 @@ class Builder:
                 return self.store(value, "constant") if isinstance(value, np.ndarray | Value) else value
             case Number(value):
                 if self.dtype is None:
-                    raise PassError(f"the type of {value:g} is not known; run infer-shapes before")
+                    raise PassError(run_before(INFER_SHAPES, f"the type of {value:g} is not known"))
                 return self.store(np.array(value, self.dtype), f"{value:.7g}")
             case Apply():
                 return self._apply(term)

@@ -15,6 +15,7 @@ from regraft.errors import PassError
 from regraft.ir import schema
 from regraft.ir.graph import Variable
 from regraft.ir.model import Model
+from regraft.refusal import PassRef, Refusal
 from regraft.rewriting import formula
 from regraft.rewriting.local_function import add_function
 from regraft.rewriting.term import Given, Term, op
@@ -34,9 +35,9 @@ def provide(model: Model, op: str, attrs: dict[str, Any], dtype: np.dtype[Any] |
     """
     if op not in _DEFAULTS:
         first = schema.since(op)
-        raise PassError(
-            f"opset {model.opset} has no {op}, which came with opset {first}; run convert-opset{{version={first}}}"
-        )
+        needed = PassRef(f"convert-opset{{version={first}}}")
+        lacks = f"opset {model.opset} has no {op}, which came with opset {first}; run {needed}"
+        raise PassError(Refusal(lacks, needs=(needed,)))
     attrs = {**_DEFAULTS[op], **attrs}
     name = _name(op, attrs, dtype)
     add_function(model, schema.STAND_IN, name, *_meaning(op, **attrs), attrs, dtype)

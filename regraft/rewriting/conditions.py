@@ -12,25 +12,26 @@ import numpy as np
 from regraft.ir.graph import Tensor
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import is_float
+from regraft.refusal import INFER_SHAPES, PassRef, Refusal, run_before
 
 
-def float_dtype(tensor: Tensor) -> np.dtype[Any] | str:
+def float_dtype(tensor: Tensor) -> np.dtype[Any] | Refusal:
     """The float dtype of `tensor`; else why there is none."""
     if tensor.dtype is None:
-        return f"the dtype of '{tensor.name}' is not known; run infer-shapes before"
+        return run_before(INFER_SHAPES, f"the dtype of '{tensor.name}' is not known")
     dtype = np.dtype(tensor.dtype)
-    return dtype if is_float(dtype) else f"'{tensor.name}' is {dtype}, no float"
+    return dtype if is_float(dtype) else Refusal(f"'{tensor.name}' is {dtype}, no float")
 
 
-def size_along(tensor: Tensor, axes: Sequence[int] | None) -> int | str:
+def size_along(tensor: Tensor, axes: Sequence[int] | None) -> int | Refusal:
     """How many elements of `tensor` lie along `axes`, by default all; else why that is not known."""
     if tensor.shape is None:
-        return f"the shape of '{tensor.name}' is not known; run infer-shapes before"
+        return run_before(INFER_SHAPES, f"the shape of '{tensor.name}' is not known")
     sizes = tensor.shape if axes is None else [tensor.shape[axis] for axis in axes]
     known = [size for size in sizes if isinstance(size, int)]
     if len(known) < len(sizes):
         loose = ", ".join(str(size or "?") for size in sizes if not isinstance(size, int))
-        return f"'{tensor.name}' has no fixed size there ({loose}); run set-shapes before"
+        return run_before(PassRef("set-shapes"), f"'{tensor.name}' has no fixed size there ({loose})")
     return math.prod(known)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from regraft.errors import PassError
 from regraft.ir.graph import Dim, Tensor
 from regraft.ir.surgery import Editor
+from regraft.refusal import INFER_SHAPES, run_before
 from regraft.rewriting.derive import transposed
 from regraft.rewriting.term import Given, Term, op
 
@@ -97,8 +98,8 @@ def _labels(text: str, rank: int | None, equation: str) -> tuple[str, ...]:
         raise PassError(f"'{equation}' takes a diagonal, which no other operator does")
     if rank is None:
         if dots:
-            raise PassError("the rank of an operand with an ellipsis is not known; run infer-shapes before")
-        raise PassError("the shape of an operand is not known; run infer-shapes before")
+            raise PassError(run_before(INFER_SHAPES, "the rank of an operand with an ellipsis is not known"))
+        raise PassError(run_before(INFER_SHAPES, "the shape of an operand is not known"))
     if rank < len(named) or (rank > len(named) and not dots):
         raise PassError(f"'{equation}' does not fit an operand of rank {rank}")
     return (*before, *map(str, reversed(range(rank - len(named)))), *after)

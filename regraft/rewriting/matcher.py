@@ -19,6 +19,7 @@ from onnx import helper
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ops.traits import SYMMETRIC
+from regraft.refusal import Refusal
 from regraft.rewriting.pattern import Chain, Pattern, kind_of, shown
 from regraft.rewriting.term import Apply, Either, Number, Term, Var
 
@@ -40,12 +41,12 @@ class Found(NamedTuple):
 
 @dataclass
 class Miss:
-    """How far a match came, and what stopped it; `refused` where that was the rule's condition."""
+    """How far a match came, and what stopped it; `refusal` where that was the rule's condition."""
 
     matched: int
     node: str
     reason: str
-    refused: bool = False
+    refusal: Refusal | None = None
 
 
 @dataclass

@@ -13,12 +13,13 @@ from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Value
-from regraft.pipelines.pass_ import Context, Pass, label
+from regraft.pipelines.pass_ import Context, Pass
+from regraft.refusal import Refusal, as_refusal
 from regraft.rewriting.build import Builder
 from regraft.rewriting.rule_pass import ensure_types, rewritten
 from regraft.rewriting.term import Term
 
-Replacement = Term | Sequence[Term | None] | str | None
+Replacement = Term | Sequence[Term | None] | Refusal | str | None
 
 
 class NodePass(Pass):
@@ -36,7 +37,7 @@ class NodePass(Pass):
     def rewrite(self, node: Node, opset: int, edit: Editor) -> Replacement:
         """What takes the place of the output, or of each where there are several (None: nothing reads it).
 
-        A text says why the node stays; None that there is nothing to say about it.
+        A Refusal, or a text, says why the node stays; None that there is nothing to say about it.
         """
         raise NotImplementedError(f"pass '{self.name}' has no rewrite")
 
@@ -52,10 +53,10 @@ class NodePass(Pass):
 
     def _at(self, node: Node, graph: AnyGraph, edit: Editor, context: Context) -> None:
         refers = any(isinstance(value, Node.AttributeRef) for value in node.attrs.values())
-        reason = "its attributes are those of the function around it" if refers else None
-        found = reason or self.rewrite(node, graph.opset, edit)
-        if isinstance(found, str):
-            context.note(f"kept {label(node)}: {found}")
+        reason = "its attributes are those of the function around it"
+        found = reason if refers else self.rewrite(node, graph.opset, edit)
+        if isinstance(found, Refusal | str):
+            context.refuse(as_refusal(found), node)
         elif found is not None:
             terms = [found] if isinstance(found, Term) else found
             added = put(node, terms, graph, edit)

@@ -14,6 +14,7 @@ from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Node
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import label
+from regraft.refusal import Refusal, as_refusal
 from regraft.rewriting.matcher import Matcher, Miss
 from regraft.rewriting.pattern import Pattern
 from regraft.rewriting.term import Term, call, trace
@@ -27,15 +28,16 @@ class Rule:
         pattern: a function over symbolic values; its parameters are what the rule binds.
         replacement: another, whose parameters are names bound by the pattern or given by `where`. Constants bound as
             numbers, and attributes, come as Python's; numbers in it become constants of the type of what is replaced.
-        where: takes names bound by the pattern, and `out`, the value that is replaced, and `opset`. False or a text
-            says that the rule does not apply, and why; a dict gives further names, among them `dtype` for numbers.
+        where: takes names bound by the pattern, and `out`, the value that is replaced, and `opset`. False, a Refusal
+            or a text says that the rule does not apply, and why; a dict gives further names, among them `dtype` for
+            numbers.
         name: shown in reports.
         shared: whether the rule applies where a value inside the pattern is read elsewhere too (and so stays).
     """
 
     pattern: Callable[..., Term]
     replacement: Callable[..., Term]
-    where: Callable[..., bool | str | dict[str, Any]] | None = None
+    where: Callable[..., bool | Refusal | str | dict[str, Any]] | None = None
     name: str = ""
     shared: bool = False
 
@@ -76,22 +78,24 @@ def first_match(rule: Rule, root: Node, graph: AnyGraph, matcher: Matcher, edit:
     """The first way in which the rule applies at `root`."""
     for found in matcher.match(rule.compiled, root):
         nodes = tuple(dict.fromkeys(found.nodes))
-        reason = None if rule.shared else _read_elsewhere(nodes, edit)
-        refused = reason is None
-        if reason is None:
+        elsewhere = None if rule.shared else _read_elsewhere(nodes, edit)
+        refusal = None
+        if elsewhere is None:
             values = {**found.values, "out": root.outputs[0], "opset": graph.opset}
             verdict = call(rule.where, values) if rule.where is not None else True
             if verdict is True:
                 verdict = {}
             if isinstance(verdict, dict):
                 return Match({**values, **verdict}, nodes, graph)
-            reason = verdict if isinstance(verdict, str) else "the rule's condition does not hold"
-        if matcher.misses is not None:
-            matcher.misses.append(Miss(rule.compiled.size, label(root), reason, refused))
+            said = verdict if isinstance(verdict, Refusal | str) else "the rule's condition does not hold"
+            refusal = as_refusal(said)
+        stopped = elsewhere or refusal
+        if matcher.misses is not None and stopped is not None:
+            matcher.misses.append(Miss(rule.compiled.size, label(root), stopped.reason, refusal))
     return None
 
 
-def _read_elsewhere(nodes: tuple[Node, ...], edit: Editor) -> str | None:
+def _read_elsewhere(nodes: tuple[Node, ...], edit: Editor) -> Refusal | None:
     """Why the nodes of a match cannot go: somebody else reads them."""
     inside = set(nodes)
     for number, node in enumerate(nodes):
@@ -99,8 +103,8 @@ def _read_elsewhere(nodes: tuple[Node, ...], edit: Editor) -> str | None:
             if number == 0 and place == 0:
                 continue
             if tensor in edit.ends:
-                return f"'{tensor.name}' is an output of the graph too"
+                return Refusal(f"'{tensor.name}' is an output of the graph too")
             reader = next((r for r in edit.readers(tensor) if r not in inside), None)
             if reader is not None:
-                return f"'{tensor.name}' is read by {reader.op} '{reader.name}' too"
+                return Refusal(f"'{tensor.name}' is read by {reader.op} '{reader.name}' too")
     return None

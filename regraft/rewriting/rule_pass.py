@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -63,8 +64,8 @@ class RulePass(Pass):
                 for rule, found in _matches(needed, self.matcher(graph, misses), edit):
                     _apply(rule, found, edit, context)
                 for miss in misses or ():
-                    if miss.refused:
-                        context.note(f"kept {miss.node}: {miss.reason}")
+                    if miss.refusal is not None:
+                        context.refuse(replace(miss.refusal, node=miss.node))
 
 
 def rewritten(model: Model) -> list[AnyGraph]:

@@ -11,8 +11,9 @@ from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass, label
+from regraft.refusal import PassRef
 from regraft.rewriting.matcher import Miss
-from regraft.rewriting.rule import candidates, first_match, index_of
+from regraft.rewriting.rule import Rule, candidates, first_match, index_of
 from regraft.rewriting.rule_pass import RulePass, ensure_types, rewritten
 
 
@@ -26,6 +27,7 @@ class NearMiss:
         matched, total: how many of the pattern's operators were found.
         where: the node or value that did not fit.
         reason: why it did not.
+        needs: passes that may help.
     """
 
     node: str
@@ -34,6 +36,7 @@ class NearMiss:
     total: int
     where: str
     reason: str
+    needs: tuple[PassRef, ...] = ()
 
 
 def why(model: Model, rule_pass: Pass, limit: int = 10) -> list[NearMiss]:
@@ -46,7 +49,7 @@ def why(model: Model, rule_pass: Pass, limit: int = 10) -> list[NearMiss]:
     """
     model = clone(model)
     if not isinstance(rule_pass, RulePass):
-        return [NearMiss(rule_pass.name, "", 0, 0, "", reason) for reason in _said(model, rule_pass)]
+        return _said(model, rule_pass)
     shapes.confirm(model)
     ensure_types(model)
     nearest: dict[Node, NearMiss] = {}
@@ -63,8 +66,7 @@ def why(model: Model, rule_pass: Pass, limit: int = 10) -> list[NearMiss]:
                     matched.update(found.nodes)
                 elif misses:
                     best = max(reversed(misses), key=lambda miss: miss.matched)
-                    total = rule.compiled.size
-                    near = NearMiss(label(root), rule.name, min(best.matched, total), total, best.node, best.reason)
+                    near = _near(label(root), rule, best)
                     if root not in nearest or near.matched > nearest[root].matched:
                         nearest[root] = near
         for root in matched:
@@ -73,15 +75,23 @@ def why(model: Model, rule_pass: Pass, limit: int = 10) -> list[NearMiss]:
     return [near for near in ranked if near.matched > 1 or near.matched == near.total][:limit]
 
 
-def _said(model: Model, one: Pass) -> list[str]:
+def _near(node: str, rule: Rule, best: Miss) -> NearMiss:
+    """What the best failed match of `rule` at `node` says."""
+    total = rule.compiled.size
+    needs = () if best.refusal is None else best.refusal.needs
+    return NearMiss(node, rule.name, min(best.matched, total), total, best.node, best.reason, needs)
+
+
+def _said(model: Model, one: Pass) -> list[NearMiss]:
     """Why a pass refuses `model`, or what it says of it."""
     context = Context(one.name)
     try:
         one.run(model, context)
     except PassError as error:
-        return [str(error)]
+        return [NearMiss(one.name, "", 0, 0, "", str(error), error.needs)]
     if not context.notes:
         raise PassError(
             f"{one.name} is not made of rules, and says nothing of this model: it has no near misses to show"
         )
-    return context.notes
+    needs = {str(refusal): refusal.needs for refusal in context.refusals}
+    return [NearMiss(one.name, "", 0, 0, "", note, needs.get(note, ())) for note in context.notes]

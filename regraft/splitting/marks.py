@@ -17,6 +17,7 @@ from regraft.ir.schema import DOMAINS
 from regraft.ops.traits import RANDOM
 from regraft.outside import check_form, parse_json
 from regraft.pipelines.pass_ import STAGE
+from regraft.refusal import PassRef, Refusal
 from regraft.regions.stream import is_about_shape
 
 ORDER = "regraft.stages"
@@ -90,7 +91,8 @@ def names_of(model: Model) -> list[str]:
         PassError: it has no marks.
     """
     if not is_split(model):
-        raise PassError("the model is not split into stages; run split-layers")
+        needed = PassRef("split-layers")
+        raise PassError(Refusal(f"the model is not split into stages; run {needed}", needs=(needed,)))
     where = f"the metadata {ORDER} is damaged"
     names: list[str] = parse_json(model.metadata[ORDER], where, PassError)
     check_form(names, [str], where, PassError)

@@ -13,6 +13,7 @@ from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
 from regraft.opset.plan import apply, plan
 from regraft.pipelines.pass_ import Context
+from regraft.refusal import INFER_SHAPES, Refusal
 from regraft.splitting.piece import extract, join, keep
 
 
@@ -62,7 +63,8 @@ def _port(output: Tensor) -> Variable:
 
 def _check(tensor: Tensor, name: str) -> None:
     if tensor.dtype is None:
-        raise PassError(f"the type of '{tensor.name}' is not known, so it cannot be input '{name}'; run infer-shapes")
+        unknown = f"the type of '{tensor.name}' is not known, so it cannot be input '{name}'; run {INFER_SHAPES}"
+        raise PassError(Refusal(unknown, needs=(INFER_SHAPES,)))
     if isinstance(tensor, Variable) and not tensor.inputs:
         raise PassError(f"'{tensor.name}' is an input of the model already, so it cannot be input '{name}'")
 

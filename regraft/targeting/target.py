@@ -54,7 +54,7 @@ class Target(Configured):
     pipeline: ClassVar[str] = ""
     sizes: Shapes = option({}, "sizes that the compiled model has, of inputs or of named dimensions")
 
-    def pipeline_for(self, model: Model) -> str:
+    def pipeline_for(self, model: Model) -> Pipeline | str:
         """The pipeline, or what of it `model` needs, without the `sizes`."""
         return self.pipeline
 

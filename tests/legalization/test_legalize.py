@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from regraft.files.convert import clone
+from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.legality.profile import Profile
 from regraft.legalization.candidates import Candidates
@@ -16,9 +18,10 @@ from regraft.legalization.explain import explain
 from regraft.legalization.legalize import Legalized, legalize
 from regraft.models import chain
 from regraft.pipelines.manager import run
-from regraft.pipelines.pass_ import label
+from regraft.pipelines.pass_ import Context, label
 from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.registry import targets
+from regraft.refusal import PassRef, Refusal
 from regraft.targeting.target import Target, read_target
 from tests.growth import calls
 from tests.legality.small import model, profile
@@ -152,11 +155,41 @@ def test_the_mend_of_the_profile_comes_first() -> None:
     assert done.pipeline == "lower-gelu{form=tanh}"
 
 
-def test_a_pass_that_a_note_names_is_tried() -> None:
+def test_a_pass_that_a_refusal_needs_is_tried() -> None:
     legal = exported("einsum-decoder-dynamo")
     done = legalize(clone(legal), lacking("Where", "Trilu"))
     assert not done.stuck
     assert "clamp-mask-value" in done.pipeline
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_what_a_refusal_needs_decides_and_no_word_of_it(monkeypatch: pytest.MonkeyPatch, told: bool) -> None:
+    target, before = lacking("Where", "Trilu"), exported("einsum-decoder-dynamo")
+    expected = legalize(clone(before), target)
+    refuse = Context.refuse
+
+    def reworded(self: Context, refusal: Refusal, node: Node | None = None, heading: str = "") -> None:
+        refuse(self, replace(refusal, reason="ask lower-trilu", needs=refusal.needs if told else ()), node, "nonsense")
+
+    monkeypatch.setattr(Context, "refuse", reworded)
+    monkeypatch.setattr(Context, "note", lambda self, text: self.notes.append("run clamp-mask-value before"))
+    done = legalize(clone(before), target)
+    assert (done.pipeline == expected.pipeline) == told
+    assert ("clamp-mask-value" in done.pipeline) == told
+
+
+def test_what_is_needed_is_tried_unless_only_the_user_knows_its_options() -> None:
+    needs = ("infer-shapes", "set-shapes", "convert-opset{version=18}", "convert-opset", "clamp-mask-value")
+    refusals = [Refusal("so it is", needs=tuple(map(PassRef, needs)))]
+    found = Candidates(lacking("Erf").profile).needed(refusals, {"infer-shapes"})
+    assert [candidate.text for candidate in found] == ["clamp-mask-value", "convert-opset{version=18}"]
+
+
+def test_what_was_said_of_a_node_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse = Context.refuse
+    monkeypatch.setattr(Context, "refuse", lambda self, refusal, node: refuse(self, refusal, node, "left alone"))
+    (stuck,) = legalize(model("(float[3] a, float[3] b) => (bool[3] y) { y = Less(a, b) }"), lacking("Less")).stuck
+    assert stuck.tried["lower-logic{to=arithmetic}"] == "left alone: it compares float32"
 
 
 def test_passes_that_are_not_needed_are_dropped() -> None:

@@ -18,6 +18,7 @@ from regraft.pipelines import record
 from regraft.pipelines.manager import run
 from regraft.pipelines.options import Shapes, option
 from regraft.pipelines.pass_ import Pass
+from regraft.refusal import INFER_SHAPES, run_before
 from regraft.verification.contract import approximation, exact, interface, reassociation
 from regraft.verification.inputs import Given
 from regraft.verification.runtime import Session
@@ -189,6 +190,39 @@ def test_report_says_what_each_pass_did(model, tmp_path):
     table = report.timing().splitlines()
     assert len(table) == 4
     assert re.search(r"9\s+-1\s+\d+  to-abs", table[2])
+
+
+class Refuses(Pass):
+    """Says that it needs types; an error if it is strict."""
+
+    name = "refuses"
+    strict: bool = option(False)
+
+    def run(self, model, context):
+        refusal = run_before(INFER_SHAPES, "its rank is not known")
+        if self.strict:
+            raise PassError(refusal)
+        context.refuse(refusal, named(model, "add"))
+
+
+def test_the_report_has_refusals_as_data(model):
+    (said,) = run(model, [Refuses]).passes
+    (refusal,) = said.refusals
+    assert (refusal.node, refusal.needs) == ("add", ("infer-shapes",))
+    assert said.notes == ["kept add: its rank is not known; run infer-shapes before"]
+    reason = "its rank is not known; run infer-shapes before"
+    assert json.loads(run(model, [Refuses]).to_json())["passes"][0]["refusals"] == [
+        {"node": "add", "reason": reason, "needs": ["infer-shapes"]}
+    ]
+
+
+def test_what_a_failing_pass_needs_is_kept(model):
+    with pytest.raises(PassError, match=r"pass 'refuses.*' failed.*: its rank is not known") as failed:
+        run(model, [Refuses(strict=True)])
+    assert failed.value.needs == ("infer-shapes",)
+    with pytest.raises(PassError) as failed:
+        run(model, [Fails])
+    assert failed.value.needs == ()
 
 
 def test_the_model_carries_the_record(model, tmp_path):

@@ -176,3 +176,23 @@ def test_a_file_that_is_not_there():
 def test_an_unknown_pass_gives_the_nearest():
     with pytest.raises(UnknownNameError, match="did you mean 'strip-test'"):
         Pipeline.parse("strip-tset")
+
+
+def test_a_pipeline_is_made_from_another():
+    pipeline = Pipeline("strip-test,fold-test{ratio=0.1},strip-test")
+    assert str(pipeline.without("fold-test")) == "strip-test,strip-test"
+    assert str(pipeline.without("strip-test")) == "fold-test{ratio=0.1}"
+    assert (
+        str(pipeline.before("strip-test", SetShapes)) == "set-test,strip-test,fold-test{ratio=0.1},set-test,strip-test"
+    )
+    assert str(pipeline.replacing("fold-test", "set-test,fold-test", Strip())) == (
+        "strip-test,set-test,fold-test,strip-test,strip-test"
+    )
+    assert str(pipeline.replacing("fold-test", [])) == "strip-test,strip-test"
+    assert str(pipeline) == "strip-test,fold-test{ratio=0.1},strip-test"
+
+
+@pytest.mark.parametrize("edit", ["without", "before", "replacing"])
+def test_a_pass_that_is_not_there_cannot_be_replaced(edit):
+    with pytest.raises(PipelineError, match="there is no 'set-test' in the pipeline strip-test"):
+        getattr(Pipeline("strip-test"), edit)("set-test")

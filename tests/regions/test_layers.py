@@ -9,6 +9,7 @@ import pytest
 import regraft
 from regraft.files.convert import clone, from_proto
 from regraft.ir.model import Model
+from regraft.refusal import Refusal
 from regraft.regions.attention import find_attentions
 from regraft.regions.layers import find_layers
 from regraft.rewriting.rule_pass import ensure_types
@@ -89,7 +90,7 @@ def build(norm: str, count: int, cross: bool = False, more: tuple[str, ...] = ()
 
 def layers_of(model: Model) -> list[tuple[str, ...]]:
     found = find_layers(model.graph, find_attentions(model.graph, analyse(model)))
-    assert not isinstance(found, str), found
+    assert isinstance(found, list), found
     return [tuple(t.name for t in (layer.start, layer.middle, layer.end) if t is not None) for layer in found]
 
 
@@ -154,5 +155,5 @@ def test_an_encoder_and_a_decoder_in_one_graph_are_refused() -> None:
     model.graph.nodes[:0] = encoder.graph.nodes
     model.graph.inputs = [t for t in model.graph.inputs if t is not memory]
     found = find_layers(model.graph, find_attentions(model.graph, analyse(model)))
-    assert isinstance(found, str)
-    assert "does not follow the first" in found
+    assert isinstance(found, Refusal)
+    assert "does not follow the first" in found.reason

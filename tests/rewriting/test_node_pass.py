@@ -12,6 +12,7 @@ from regraft.ir.structure import check
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Derived
 from regraft.pipelines.pass_ import Context
+from regraft.refusal import INFER_SHAPES, Refusal, run_before
 from regraft.rewriting.conditions import is_read_once, readers_up_to
 from regraft.rewriting.derive import own_weight, scaled, transposed
 from regraft.rewriting.node_pass import NodePass
@@ -66,6 +67,19 @@ def test_a_reason_is_noted_and_silence_is_not():
     context = run(model)
     assert not context.changes
     assert context.notes == ["kept %y: its exponent is not called two"]
+
+
+def test_a_refusal_is_told_of_the_node():
+    class Refusing(LowerSquare):
+        """Refuse."""
+
+        def rewrite(self, node: Node, opset: int, edit: Editor) -> Refusal:
+            return run_before(INFER_SHAPES, "its rank is not known")
+
+    context = Context()
+    Refusing().run(model_of("g (float[2] x, float t) => (float[2] y) { [p] y = Pow(x, t) }"), context)
+    assert context.refusals == [Refusal("its rank is not known; run infer-shapes before", "p", ("infer-shapes",))]
+    assert context.notes == ["kept p: its rank is not known; run infer-shapes before"]
 
 
 class LowerLeaky(LowerSquare):

@@ -15,6 +15,7 @@ from regraft.files.convert import from_proto, to_proto
 from regraft.ir.structure import check
 from regraft.ir.weights import Derived
 from regraft.pipelines.pass_ import Context, Pass
+from regraft.refusal import INFER_SHAPES, Refusal, run_before
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
 from regraft.rewriting.term import constant, number, op
@@ -319,3 +320,37 @@ def test_a_pass_may_note_what_its_conditions_refuse():
     model, context = model_of("n = Exp(x) out = Neg(n)"), Context("rewrite")
     Rewrite().run(model, context)
     assert [note.partition(": ")[2] for note in context.notes] == ["no, thanks"]
+
+
+def test_what_a_condition_needs_is_told_by_the_pass_and_by_why():
+    class Rewrite(RulePass):
+        name, notes_refusals = "rewrite", True
+
+        def rules(self):
+            return (Rule(lambda x: op.Neg(x), lambda x: x * -1.0, lambda x: run_before(INFER_SHAPES, "who knows")),)
+
+    model, context = model_of("[n] out = Neg(x)"), Context("rewrite")
+    Rewrite().run(model, context)
+    assert context.refusals == [Refusal("who knows; run infer-shapes before", "n", ("infer-shapes",))]
+    assert context.notes == ["kept n: who knows; run infer-shapes before"]
+    (miss,) = why(model, Rewrite())
+    assert (miss.reason, miss.needs) == ("who knows; run infer-shapes before", ("infer-shapes",))
+
+
+def test_why_tells_what_a_pass_without_rules_needs():
+    class Plain(Pass):
+        name = "plain"
+
+        def run(self, model, context):
+            if model.graph.nodes[0].op == "Div":
+                raise PassError(run_before(INFER_SHAPES, "no Div"))
+            context.note("an Add")
+            context.refuse(run_before(INFER_SHAPES, "who knows"), model.graph.nodes[0])
+
+    (miss,) = why(model_of("out = Div(x, y)"), Plain())
+    assert (miss.reason, miss.needs) == ("no Div; run infer-shapes before", ("infer-shapes",))
+    misses = why(model_of("[a] out = Add(x, y)"), Plain())
+    assert [(miss.reason, miss.needs) for miss in misses] == [
+        ("an Add", ()),
+        ("kept a: who knows; run infer-shapes before", ("infer-shapes",)),
+    ]

@@ -5,7 +5,7 @@ Rule(lambda x: 0.5 * x * (1 + op.Erf(x / math.sqrt(2))), lambda x: op.Gelu(x))
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import label
 from regraft.rewriting.matcher import Matcher, Miss
 from regraft.rewriting.pattern import Pattern
-from regraft.rewriting.term import Term, call, trace
+from regraft.rewriting.term import Term, parameters, trace
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +43,26 @@ class Rule:
     def compiled(self) -> Pattern:
         """The pattern, ready to be looked for."""
         return Pattern(trace(self.pattern))
+
+    def verdict(self, values: dict[str, Any]) -> bool | str | dict[str, Any]:
+        """What `where` says of `values`, those of its parameters that have any."""
+        return True if self.where is None else self.where(**_only(self._asked, values))
+
+    def result(self, values: dict[str, Any]) -> Term:
+        """What `replacement` gives for `values`, those of its parameters that have any."""
+        return self.replacement(**_only(self._taken, values))
+
+    @cached_property
+    def _asked(self) -> tuple[str, ...]:
+        return parameters(self.where) if self.where is not None else ()
+
+    @cached_property
+    def _taken(self) -> tuple[str, ...]:
+        return parameters(self.replacement)
+
+
+def _only(names: Iterable[str], values: dict[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in names if name in values}
 
 
 @dataclass
@@ -72,22 +92,24 @@ def candidates(rule: Rule, index: dict[str, list[Node]]) -> Iterator[Node]:
             yield from index.get(op, ())
 
 
-def first_match(rule: Rule, root: Node, graph: AnyGraph, matcher: Matcher, edit: Editor) -> Match | None:
-    """The first way in which the rule applies at `root`."""
+def first_match(
+    rule: Rule, root: Node, graph: AnyGraph, matcher: Matcher, edit: Editor, misses: list[Miss] | None = None
+) -> Match | None:
+    """The first way in which the rule applies at `root`. With `misses`, what forbids another is kept there."""
     for found in matcher.match(rule.compiled, root):
         nodes = tuple(dict.fromkeys(found.nodes))
         reason = None if rule.shared else _read_elsewhere(nodes, edit)
         refused = reason is None
         if reason is None:
             values = {**found.values, "out": root.outputs[0], "opset": graph.opset}
-            verdict = call(rule.where, values) if rule.where is not None else True
+            verdict = rule.verdict(values)
             if verdict is True:
                 verdict = {}
             if isinstance(verdict, dict):
                 return Match({**values, **verdict}, nodes, graph)
             reason = verdict if isinstance(verdict, str) else "the rule's condition does not hold"
-        if matcher.misses is not None:
-            matcher.misses.append(Miss(rule.compiled.size, label(root), reason, refused))
+        if misses is not None:
+            misses.append(Miss(rule.compiled.size, label(root), reason, refused))
     return None
 
 

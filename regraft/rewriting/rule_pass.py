@@ -16,10 +16,11 @@ from regraft.ir.weights import Value, is_float
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.rewriting import composite
 from regraft.rewriting.build import Builder
+from regraft.rewriting.dispatch import Dispatch
 from regraft.rewriting.effect import introduced, removed
 from regraft.rewriting.matcher import Matcher, Miss
 from regraft.rewriting.rule import Match, Rule, candidates, first_match, index_of
-from regraft.rewriting.term import Given, call
+from regraft.rewriting.term import Given
 from regraft.verification.contract import exact
 
 
@@ -60,7 +61,7 @@ class RulePass(Pass):
         with Editor(model) as edit:
             for graph in rewritten(model):
                 misses: list[Miss] | None = [] if self.notes_refusals else None
-                for rule, found in _matches(needed, self.matcher(graph, misses), edit):
+                for rule, found in _matches(needed, self.matcher(graph, None), edit, misses):
                     _apply(rule, found, edit, context)
                 for miss in misses or ():
                     if miss.refused:
@@ -82,13 +83,18 @@ def ensure_types(model: Model) -> None:
         shapes.infer(model)
 
 
-def _matches(rules: Sequence[Rule], matcher: Matcher, edit: Editor) -> Iterator[tuple[Rule, Match]]:
-    index = index_of(matcher.graph)
+def _matches(
+    rules: Sequence[Rule], matcher: Matcher, edit: Editor, misses: list[Miss] | None
+) -> Iterator[tuple[Rule, Match]]:
+    index, dispatch = index_of(matcher.graph), Dispatch(rules, matcher)
     for rule in rules:
         for root in candidates(rule, index):
-            found = first_match(rule, root, matcher.graph, matcher, edit) if root not in edit.dead else None
+            if root in edit.dead or rule not in dispatch.rules_at(root):
+                continue
+            found = first_match(rule, root, matcher.graph, matcher, edit, misses)
             if found is not None:
                 yield rule, found
+                dispatch.forget()
 
 
 def _apply(rule: Rule, match: Match, edit: Editor, context: Context) -> None:
@@ -113,7 +119,7 @@ def _apply(rule: Rule, match: Match, edit: Editor, context: Context) -> None:
         return edit.constant(values, hint)
 
     values = {name: Given(value) if isinstance(value, Tensor) else value for name, value in match.values.items()}
-    result = Builder(emit, store, match.graph.opset, dtype)(call(rule.replacement, values))
+    result = Builder(emit, store, match.graph.opset, dtype)(rule.result(values))
     if isinstance(result, Variable) and result.inputs and result.inputs[0] in added:
         result.shape, result.dtype = out.shape, out.dtype
     edit.replace(out, result)

@@ -58,7 +58,7 @@ def why(model: Model, rule_pass: Pass, limit: int = 10) -> list[NearMiss]:
             for root in candidates(rule, index):
                 misses: list[Miss] = []
                 finder = rule_pass.matcher(graph, misses)
-                found = first_match(rule, root, graph, finder, edit)
+                found = first_match(rule, root, graph, finder, edit, misses)
                 if found is not None:
                     matched.update(found.nodes)
                 elif misses:

@@ -127,6 +127,7 @@ class _Run:
         nodes = list(self.model.nodes())
         said.nodes_after = len(nodes)
         said.changes, said.effects, said.notes = context.changes, context.effects, context.notes
+        said.rule_uses = context.rule_uses
         self.after_pass(number, one, said)
         return nodes
 

@@ -75,6 +75,22 @@ class Change:
 
 
 @dataclass
+class RuleUse:
+    """What became of a rule in a pass.
+
+    Attributes:
+        hits: how often it was applied.
+        tries: the nodes at which it was looked for; most are ruled out by a glance and do not count.
+        seconds: time in looking for it and applying it.
+    """
+
+    rule: str
+    hits: int = 0
+    tries: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
 class Context:
     """What a pass is given beside the model: where it says what it did.
 
@@ -90,6 +106,7 @@ class Context:
     changes: list[Change] = field(default_factory=list)
     effects: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    rule_uses: list[RuleUse] = field(default_factory=list)
 
     def replaced(self, old: Iterable[Node], new: Iterable[Node] = (), rule: str = "") -> None:
         """Record that `new` took the place of `old`, or that `old` went."""

@@ -24,7 +24,7 @@ An initializer is a Constant, and what no node makes is "".
 
 
 class Dispatch:
-    """The rules that may match at a node. What is known of a node is kept until the graph is said to have changed."""
+    """The rules that may match at a node. What was seen from a node is kept until it is forgotten."""
 
     def __init__(self, rules: Sequence[Rule], matcher: Matcher):
         self._rules, self._matcher = rules, matcher
@@ -38,9 +38,9 @@ class Dispatch:
             found = self._by_node[root] = self._look(root)
         return found
 
-    def forget(self) -> None:
-        """The graph has changed."""
-        self._by_node.clear()
+    def forget(self, root: Node) -> None:
+        """Look anew from `root`, near which the graph has changed."""
+        self._by_node.pop(root, None)
 
     def _look(self, root: Node) -> frozenset[Rule]:
         found: frozenset[Rule] = frozenset()

@@ -169,7 +169,7 @@ class _Search:
             return rest, {**values, var.name: value}, nodes
         if value is None:
             self._miss(then, tensor, f"'{var.name}' must be a constant {'number' * (var.kind == 'number')}".rstrip())
-        elif _same(values[var.name], value) and (values[var.name] == value or not self.matcher.exact):
+        elif is_same(values[var.name], value) and (values[var.name] == value or not self.matcher.exact):
             return then
         elif self.misses is not None:
             self._miss(then, tensor, f"'{var.name}' was {_shown(values[var.name], None)} elsewhere")
@@ -189,7 +189,7 @@ class _Search:
             value = schema.attribute(node, name, self.opset)
             if isinstance(wanted, Var) and wanted.name not in values:
                 values = {**values, wanted.name: value}
-            elif not _same(values[wanted.name] if isinstance(wanted, Var) else wanted, value):
+            elif not is_same(values[wanted.name] if isinstance(wanted, Var) else wanted, value):
                 self._miss((rest, values, nodes), tensor, f"{name} is {value}")
                 return None
         inputs = _operands(term, node, self.opset)
@@ -397,7 +397,8 @@ def adds_no_dims(shape: tuple[int, ...], beside: Tensor | None) -> bool:
     )
 
 
-def _same(a: Any, b: Any) -> bool:
+def is_same(a: Any, b: Any) -> bool:
+    """Whether what a variable is bound to in two places is one thing: a value, a number, or an attribute."""
     if isinstance(a, Tensor) or isinstance(b, Tensor):
         return a is b
     if isinstance(a, float) and isinstance(b, float):

@@ -5,7 +5,7 @@ Rule(lambda x: 0.5 * x * (1 + op.Erf(x / math.sqrt(2))), lambda x: op.Gelu(x))
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -67,11 +67,12 @@ def _only(names: Iterable[str], values: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass
 class Match:
-    """A rule's match: what its names mean, and the nodes."""
+    """A rule's match: what its names mean, the nodes, and what the pattern bound itself."""
 
     values: dict[str, Any]
     nodes: tuple[Node, ...]
     graph: AnyGraph
+    bound: dict[str, Any]
 
     @property
     def root(self) -> Node:
@@ -79,15 +80,17 @@ class Match:
         return self.nodes[0]
 
 
-def index_of(graph: AnyGraph) -> dict[str, list[Node]]:
+def index_of(nodes: Iterable[Node]) -> dict[str, list[Node]]:
+    """The nodes of each operator."""
     index: dict[str, list[Node]] = {}
-    for node in graph.nodes:
+    for node in nodes:
         index.setdefault(schema.kind(node), []).append(node)
     return index
 
 
-def candidates(rule: Rule, index: dict[str, list[Node]]) -> Iterator[Node]:
-    if rule.compiled.needs <= index.keys():
+def candidates(rule: Rule, index: dict[str, list[Node]], kinds: Set[str]) -> Iterator[Node]:
+    """The nodes in which the pattern may end, where the graph has the operators `kinds`."""
+    if rule.compiled.needs <= kinds:
         for op in sorted(rule.compiled.roots):
             yield from index.get(op, ())
 
@@ -106,7 +109,7 @@ def first_match(
             if verdict is True:
                 verdict = {}
             if isinstance(verdict, dict):
-                return Match({**values, **verdict}, nodes, graph)
+                return Match({**values, **verdict}, nodes, graph, found.values)
             reason = verdict if isinstance(verdict, str) else "the rule's condition does not hold"
         if misses is not None:
             misses.append(Miss(rule.compiled.size, label(root), reason, refused))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,16 +16,18 @@ from regraft.ir.weights import Value, is_float
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.rewriting import composite
 from regraft.rewriting.build import Builder
-from regraft.rewriting.dispatch import Dispatch
 from regraft.rewriting.effect import introduced, removed
 from regraft.rewriting.matcher import Matcher, Miss
-from regraft.rewriting.rule import Match, Rule, candidates, first_match, index_of
+from regraft.rewriting.rule import Match, Rule
 from regraft.rewriting.term import Given
+from regraft.rewriting.worklist import Applied, Worklist
 from regraft.verification.contract import exact
 
 
 class RulePass(Pass):
-    """A pass that applies the rules of `rules()`, each over the whole graph, in their order.
+    """A pass that applies the rules of `rules()` until none applies.
+
+    Each goes over the whole graph, in their order, and all of them again over what an edit may let match.
 
     What it removes and introduces follows from the rules, unless a replacement must see more than symbols.
 
@@ -54,18 +56,16 @@ class RulePass(Pass):
 
     def run(self, model: Model, context: Context) -> None:
         kinds = {schema.kind(node) for node in model.nodes()}
-        needed = [rule for rule in self.rules() if rule.compiled.needs <= kinds]
-        if not needed:
+        rules = self.rules()
+        if not any(rule.compiled.needs <= kinds for rule in rules):
             return
         ensure_types(model)
         with Editor(model) as edit:
-            for graph in rewritten(model):
-                misses: list[Miss] | None = [] if self.notes_refusals else None
-                for rule, found in _matches(needed, self.matcher(graph, None), edit, misses):
-                    _apply(rule, found, edit, context)
-                for miss in misses or ():
-                    if miss.refused:
-                        context.note(f"kept {miss.node}: {miss.reason}")
+            work = Worklist(rules, rewritten(model), lambda graph: self.matcher(graph, None), edit)
+            work.run(lambda rule, match: _apply(rule, match, edit, context))
+        context.rule_uses += work.uses
+        for miss in work.refused() if self.notes_refusals else ():
+            context.note(f"kept {miss.node}: {miss.reason}")
 
 
 def rewritten(model: Model) -> list[AnyGraph]:
@@ -83,21 +83,7 @@ def ensure_types(model: Model) -> None:
         shapes.infer(model)
 
 
-def _matches(
-    rules: Sequence[Rule], matcher: Matcher, edit: Editor, misses: list[Miss] | None
-) -> Iterator[tuple[Rule, Match]]:
-    index, dispatch = index_of(matcher.graph), Dispatch(rules, matcher)
-    for rule in rules:
-        for root in candidates(rule, index):
-            if root in edit.dead or rule not in dispatch.rules_at(root):
-                continue
-            found = first_match(rule, root, matcher.graph, matcher, edit, misses)
-            if found is not None:
-                yield rule, found
-                dispatch.forget()
-
-
-def _apply(rule: Rule, match: Match, edit: Editor, context: Context) -> None:
+def _apply(rule: Rule, match: Match, edit: Editor, context: Context) -> Applied:
     root, added = match.root, []
     out: Tensor = root.outputs[0]
     dtype = match.values.get("dtype") or out.dtype or _float_among(match.nodes)
@@ -120,12 +106,15 @@ def _apply(rule: Rule, match: Match, edit: Editor, context: Context) -> None:
 
     values = {name: Given(value) if isinstance(value, Tensor) else value for name, value in match.values.items()}
     result = Builder(emit, store, match.graph.opset, dtype)(rule.result(values))
-    if isinstance(result, Variable) and result.inputs and result.inputs[0] in added:
+    is_new = bool(result.inputs) and result.inputs[0] in added
+    if isinstance(result, Variable) and is_new:
         result.shape, result.dtype = out.shape, out.dtype
+    moved = [] if is_new else list(edit.readers(out))
     edit.replace(out, result)
     edit.remove(root)
     removed = [root, *edit.remove_unread(match.nodes[1:])]
     context.replaced(removed, added, rule.name)
+    return Applied(removed, added, moved)
 
 
 def _float_among(nodes: Sequence[Node]) -> Any:

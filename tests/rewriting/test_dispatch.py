@@ -5,10 +5,8 @@ from __future__ import annotations
 import itertools
 import random
 
-import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from regraft.files.convert import from_proto
 from regraft.models import chain
@@ -21,45 +19,7 @@ from regraft.rewriting.dispatch import Dispatch
 from regraft.rewriting.matcher import Matcher, uniform
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.term import Number, Var, either, op, term
-
-UNARY = ("Erf", "Neg", "Sqrt", "Identity", "Cast", "ReduceMean")
-BINARY = ("Add", "Sub", "Mul", "Div", "Max", "Pow")
-NUMBERS = (0.5, 1.0, -1.0, 2.0)
-
-
-def random_graph(draw: random.Random, opset: int):
-    """Nodes of the operators above, each of values near the end, so that they build on one another."""
-    values, nodes, initializers = ["x", "y", ""], [], []
-    for place in range(14):
-        kind = draw.choice(UNARY + BINARY + BINARY)
-        read = []
-        for _ in range(1 + (kind in BINARY)):
-            if draw.random() < 0.3:
-                name = f"c{place}_{len(read)}"
-                tensor = numpy_helper.from_array(
-                    np.full(draw.choice([(), (1,), (4,)]), draw.choice(NUMBERS), "f"), name
-                )
-                if draw.random() < 0.5:
-                    initializers.append(tensor)
-                else:
-                    nodes.append(helper.make_node("Constant", [], [name], value=tensor))
-                read.append(name)
-            else:
-                read.append(draw.choice([v for v in values[-4:] if v]))
-        attrs = {"to": TensorProto.FLOAT} if kind == "Cast" else {}
-        if kind == "ReduceMean":
-            attrs = {"keepdims": draw.choice([0, 1])}
-            if opset < 18:
-                attrs["axes"] = [-1]
-            else:
-                initializers.append(numpy_helper.from_array(np.array([-1]), f"axes{place}"))
-                read.append(f"axes{place}")
-        nodes.append(helper.make_node(kind, read, [f"t{place}"], name=f"n{place}", **attrs))
-        values.append(f"t{place}")
-    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 4]) for name in ("x", "y")]
-    outputs = [helper.make_tensor_value_info(values[-1], TensorProto.FLOAT, None)]
-    graph = helper.make_graph(nodes, "g", infos, outputs, initializers)
-    return from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])).graph
+from tests.rewriting.random_graph import random_model
 
 
 def read_off(draw: random.Random, tensor, depth: int):
@@ -92,7 +52,7 @@ def test_no_rule_that_matches_is_left_out(opset):
     draw = random.Random(opset)
     matched = spared = 0
     for _ in range(40):
-        graph = random_graph(draw, opset)
+        graph = random_model(draw, opset).graph
         ends = [node.outputs[0] for node in graph.nodes if node.op not in ("Constant", "Identity", "Cast")]
         rules = [rule_of(read_off(draw, draw.choice(ends), 3)) for _ in range(10)]
         matcher = Matcher(graph)
@@ -123,7 +83,7 @@ def test_places_that_look_otherwise_are_not_searched(base, monkeypatch):
     Counted.searches = 0
     one.run(model, context)
     assert len(context.changes) > 5
-    assert Counted.searches == len(context.changes)
+    assert Counted.searches <= 2 * len(context.changes)  # what was made is looked at too
 
 
 def test_sixty_rules_look_as_often_as_one(monkeypatch):
@@ -157,5 +117,5 @@ def test_what_is_known_of_a_node_is_asked_anew_when_the_graph_has_changed():
     first, last = graph.nodes
     assert rule not in known.rules_at(last)
     first.op = "Erf"
-    known.forget()
+    known.forget(last)
     assert rule in known.rules_at(last)

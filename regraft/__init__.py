@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from regraft.pipelines.manager import run
     from regraft.pipelines.options import Bytes, Shapes, option
     from regraft.pipelines.pass_ import Context, Pass
-    from regraft.pipelines.pipeline import Pipeline
+    from regraft.pipelines.pipeline import Pipeline, Repeat
     from regraft.pipelines.source import open_source
     from regraft.rewriting.rule import Rule
     from regraft.rewriting.rule_pass import RulePass
@@ -49,7 +49,7 @@ _HOMES = {
     "Model": "ir.model",
     **dict.fromkeys(("Bytes", "Shapes", "option"), "pipelines.options"),
     **dict.fromkeys(("Context", "Pass"), "pipelines.pass_"),
-    "Pipeline": "pipelines.pipeline",
+    **dict.fromkeys(("Pipeline", "Repeat"), "pipelines.pipeline"),
     "open_source": "pipelines.source",
     "Rule": "rewriting.rule",
     "RulePass": "rewriting.rule_pass",
@@ -68,6 +68,7 @@ __all__ = [
     "Pass",
     "Pipeline",
     "RegraftError",
+    "Repeat",
     "Rule",
     "RulePass",
     "Shapes",

@@ -22,6 +22,7 @@ class PassReport:
 
     Attributes:
         text: the pass as in the pipeline, with its options.
+        rounds: the round that it ran in, where it is in a group that is repeated; of groups in groups, the outer first.
         changed: whether it changed anything; as far as it said, or nodes came or went, in a run without
             verification and dumps.
         peak_memory: bytes, the most that the process had held when the pass ended.
@@ -43,10 +44,16 @@ class PassReport:
     effects: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     rule_uses: list[RuleUse] = field(default_factory=list)
+    rounds: tuple[int, ...] = ()
     peak_memory: int = 0
     peak_growth: int = 0
     dump: Path | None = None
     drift: Drift | None = None
+
+    @property
+    def title(self) -> str:
+        """The text, and the round."""
+        return f"{self.text} (round {'.'.join(map(str, self.rounds))})" if self.rounds else self.text
 
     def rules(self) -> dict[str, int]:
         """How often each rule changed something."""
@@ -140,7 +147,7 @@ class Report:
         for one in self.passes:
             share = one.seconds / total if total else 0.0
             nodes = (f"{one.nodes_before}", f"{one.nodes_after - one.nodes_before:+d}")
-            rows.append((f"{one.seconds:.3f}", f"{share:.0%}", *nodes, f"{one.peak_memory / 1e6:.0f}", one.text))
+            rows.append((f"{one.seconds:.3f}", f"{share:.0%}", *nodes, f"{one.peak_memory / 1e6:.0f}", one.title))
             for use in one.rule_uses if total else ():
                 if use.seconds >= _TELLING * total:
                     found = f"  {use.rule or 'rule'}: {use.hits} of {use.tries} tries"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -62,17 +63,19 @@ def look(tensor: Tensor, depth: int, links: int, matcher: Matcher, ops: Sequence
     if len(makers) != 1:
         return "Constant" if isinstance(tensor, Constant) else ""
     node = makers[0]
-    kind = schema.kind(node) if node.domain else node.op
+    kind: str = schema.kind(node) if node.domain else node.op
     if kind in SEEN_THROUGH and matcher.sees_through(node):
         return None
     if links and kind in ops:
         depth, links = depth + 1, links - 1
-    if depth <= 1 or not node.inputs or len(node.inputs) > _WIDTH:
+    read = node.inputs if depth > 1 else ()
+    if not read or len(read) > _WIDTH:
         return kind
     ops = SUMS if kind in SUMS else PRODUCTS if kind in PRODUCTS else ()
-    return (kind, *[look(one, depth - 1, links, matcher, ops) for one in node.inputs])
+    return (kind, *[look(one, depth - 1, links, matcher, ops) for one in read])
 
 
+@functools.lru_cache(maxsize=1 << 12)
 def may_match(term: Term | None, seen: Sight) -> bool:
     """Whether `term` can be where this is seen: false only where it cannot."""
     if seen is None or term is None:

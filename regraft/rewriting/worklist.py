@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from regraft.errors import PassError
-from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Node
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import RuleUse, label
@@ -59,7 +58,7 @@ class _Place:
     matcher: Matcher
     dispatch: Dispatch
     offered: dict[Node, None]
-    kinds: set[str]
+    kinds: set[str] = field(default_factory=set)
     misses: list[Miss] = field(default_factory=list)
 
 
@@ -81,8 +80,7 @@ class Worklist:
         self._places: dict[AnyGraph, _Place] = {}
         for graph in graphs:
             matcher = find(graph)
-            kinds = set(map(schema.kind, graph.nodes))
-            self._places[graph] = _Place(matcher, Dispatch(rules, matcher), dict.fromkeys(graph.nodes), kinds)
+            self._places[graph] = _Place(matcher, Dispatch(rules, matcher), dict.fromkeys(graph.nodes))
         first = next(iter(self._places.values()))
         self._neighbourhood = Neighbourhood(rules, first.matcher.sees_through)
         self._steps: dict[Node, _Step] = {}
@@ -108,8 +106,9 @@ class Worklist:
 
     def _offer(self, place: _Place, apply: Callable[[Rule, Match], Applied]) -> None:
         """One round: each rule at each node on offer."""
-        index, kinds = index_of(place.offered), frozenset(place.kinds)
-        place.offered = {}
+        index = index_of(place.offered)
+        place.kinds.update(index)
+        kinds, place.offered = frozenset(place.kinds), {}
         misses: list[Miss] = []
         for rule, use in zip(self._rules, self.uses, strict=True):
             for root in candidates(rule, index, kinds):
@@ -145,8 +144,6 @@ class Worklist:
         step = _Step(rule, match.bound, self._steps.get(match.root))
         self._steps.update(dict.fromkeys(applied.added, step))
         self._gone.update(map(label, applied.removed))
-        home = self._places[match.graph]
-        home.kinds.update(map(schema.kind, applied.added))
         starts = [*applied.added, *applied.moved, *self._neighbourhood.freed(applied.removed, self._edit)]
         for node in self._neighbourhood.below(starts, self._edit):
             place = self._places.get(self._edit.home[node])

@@ -19,6 +19,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from regraft.errors import PipelineError
 
+REPEAT, JOIN = "repeat", "join"
+"""The groups: passes that run until a round changes nothing; passes made of rules, which become one."""
+
 Value = str | list[Any]
 T = TypeVar("T")
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from regraft.errors import PipelineError
 from regraft.pipelines.configured import Configured
 from regraft.verification.contract import Contract, exact
 
@@ -51,6 +52,10 @@ class Pass(Configured):
     def introduces(self) -> frozenset[str]:
         """The operators of which there may be more after the pass, but for an Identity between input and output."""
         return frozenset()
+
+    def __add__(self, other: Pass) -> Pass:
+        """The pass that has the rules of both. Raises PipelineError where one is not made of rules."""
+        raise PipelineError(f"'{self.name}' is not made of rules, and cannot be joined with others")
 
     def run(self, model: Model, context: Context) -> None:
         """Change `model`, and tell `context` what was changed."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
 from regraft.errors import PipelineError
 from regraft.outside import parse_toml, read_text
-from regraft.pipelines.grammar import PassText, StepText, parse, write_group
+from regraft.pipelines.grammar import JOIN, REPEAT, PassText, StepText, parse, write_group
 from regraft.pipelines.options import Shown
 from regraft.pipelines.pass_ import Pass
 from regraft.pipelines.registry import passes as registry
@@ -50,11 +52,10 @@ class Repeat:
 
     def __str__(self) -> str:
         options = {} if self.rounds == ROUNDS else {"rounds": str(self.rounds)}
-        return write_group(_REPEAT, options, map(str, self.steps))
+        return write_group(REPEAT, options, map(str, self.steps))
 
 
 Step = Pass | Repeat
-_REPEAT = "repeat"
 
 
 class Pipeline:
@@ -153,24 +154,30 @@ def _steps(item: Any) -> Iterator[Step]:
 def _of_text(text: StepText) -> Step:
     if isinstance(text, PassText):
         return registry.load(text.name)(**text.options)
-    if text.name != _REPEAT:
-        raise PipelineError(f"'{text.name}' takes no passes in parentheses; '{_REPEAT}' does")
-    return _repeat(map(_of_text, text.passes), text.options)
+    steps = list(map(_of_text, text.passes))
+    if text.name == REPEAT:
+        return _repeat(steps, text.options)
+    if text.name != JOIN:
+        raise PipelineError(f"'{text.name}' takes no passes in parentheses; '{REPEAT}' and '{JOIN}' do")
+    passes = [one for one in steps if isinstance(one, Pass)]
+    if text.options or not passes or len(passes) < len(steps):
+        raise PipelineError(f"'{JOIN}' takes passes and nothing else: {JOIN}(fuse-layer-norm,fuse-gelu)")
+    return reduce(add, passes)
 
 
 def _repeat(passes: Any, options: dict[str, Any]) -> Repeat:
     if unknown := options.keys() - {"rounds"}:
-        raise PipelineError(f"'{_REPEAT}' has no option '{min(unknown)}'; it has 'rounds'")
+        raise PipelineError(f"'{REPEAT}' has no option '{min(unknown)}'; it has 'rounds'")
     rounds = options.get("rounds", ROUNDS)
     if not (isinstance(rounds, int) or (isinstance(rounds, str) and rounds.isdecimal())):
-        raise PipelineError(f"'rounds' of '{_REPEAT}' is a number, not {rounds!r}")
+        raise PipelineError(f"'rounds' of '{REPEAT}' is a number, not {rounds!r}")
     return Repeat(passes, rounds=int(rounds))
 
 
 def _of_table(table: dict[str, Any]) -> Step:
     options = dict(table)
-    if _REPEAT in options and "pass" not in options:
-        return _repeat(options.pop(_REPEAT), options)
+    if REPEAT in options and "pass" not in options:
+        return _repeat(options.pop(REPEAT), options)
     name = options.pop("pass", None)
     if not isinstance(name, str):
         raise PipelineError(f'{table} names no pass; write {{pass = "NAME", OPTION = VALUE}}')
@@ -180,7 +187,7 @@ def _of_table(table: dict[str, Any]) -> Step:
 def _toml(one: Step) -> str:
     if isinstance(one, Repeat):
         rounds = f", rounds = {one.rounds}" if one.rounds != ROUNDS else ""
-        return f"{{{_REPEAT} = [{', '.join(map(_toml, one.steps))}]{rounds}}}"
+        return f"{{{REPEAT} = [{', '.join(map(_toml, one.steps))}]{rounds}}}"
     options = one.shown_options()
     if not options or "pass" in options:
         return _toml_value(str(one))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import add
 from typing import Any, ClassVar
 
 import numpy as np
 
 from regraft import shapes
+from regraft.errors import PipelineError
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, Variable, walk
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Value, is_float
+from regraft.pipelines.grammar import JOIN, write_group
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.rewriting import composite
 from regraft.rewriting.build import Builder
@@ -21,7 +25,7 @@ from regraft.rewriting.matcher import Matcher, Miss
 from regraft.rewriting.rule import Match, Rule
 from regraft.rewriting.term import Given
 from regraft.rewriting.worklist import Applied, Worklist
-from regraft.verification.contract import exact
+from regraft.verification.contract import Contract, exact
 
 
 class RulePass(Pass):
@@ -46,6 +50,19 @@ class RulePass(Pass):
         """What looks for the rules' patterns in `graph`."""
         return Matcher(graph, misses, self.exact_numbers or self.contract == exact)
 
+    def sets(self) -> Sequence[tuple[Rule, RulePass]]:
+        """The rules, each with the pass that it is from."""
+        return [(rule, self) for rule in self.rules()]
+
+    def joined(self) -> Sequence[RulePass]:
+        """The passes that this one joins."""
+        return [self]
+
+    def __add__(self, other: Pass) -> RulePass:
+        if not isinstance(other, RulePass):
+            raise PipelineError(f"'{other.name}' is not made of rules, and cannot be joined with others")
+        return Joined([*self.joined(), *other.joined()])
+
     @property
     def removes(self) -> frozenset[str]:
         return frozenset().union(*map(removed, self.rules()))
@@ -56,16 +73,62 @@ class RulePass(Pass):
 
     def run(self, model: Model, context: Context) -> None:
         kinds = {schema.kind(node) for node in model.nodes()}
-        rules = self.rules()
-        if not any(rule.compiled.needs <= kinds for rule in rules):
+        sets = self.sets()
+        if not any(rule.compiled.needs <= kinds for rule, _ in sets):
             return
         ensure_types(model)
         with Editor(model) as edit:
-            work = Worklist(rules, rewritten(model), lambda graph: self.matcher(graph, None), edit)
+            work = Worklist(sets, rewritten(model), edit)
             work.run(lambda rule, match: _apply(rule, match, edit, context))
         context.rule_uses += work.uses
-        for miss in work.refused() if self.notes_refusals else ():
+        for miss in work.refused():
             context.note(f"kept {miss.node}: {miss.reason}")
+
+
+class Joined(RulePass):
+    """Apply the rules of several passes, `join(fuse-layer-norm,fuse-gelu)`, until none of them applies.
+
+    Where two match at a node, that of the pass that comes first is taken. The contract is that of the passes in a row.
+
+    Args:
+        passes: made of rules, and of nothing else.
+
+    Raises:
+        PipelineError: a pass does more than apply rules.
+    """
+
+    name = JOIN
+
+    def __init__(self, passes: Iterable[RulePass]):
+        super().__init__()
+        self._passes = tuple(passes)
+        for one in self._passes:
+            if type(one).run is not RulePass.run:
+                raise PipelineError(f"'{one.name}' does more than apply rules, and cannot be joined with others")
+
+    @property
+    def contract(self) -> Contract:
+        return reduce(add, (one.contract for one in self._passes))
+
+    @property
+    def removes(self) -> frozenset[str]:
+        return frozenset().union(*(one.removes for one in self._passes))
+
+    @property
+    def introduces(self) -> frozenset[str]:
+        return frozenset().union(*(one.introduces for one in self._passes))
+
+    def sets(self) -> Sequence[tuple[Rule, RulePass]]:
+        return [each for one in self._passes for each in one.sets()]
+
+    def rules(self) -> Sequence[Rule]:
+        return [rule for rule, _ in self.sets()]
+
+    def joined(self) -> Sequence[RulePass]:
+        return self._passes
+
+    def __str__(self) -> str:
+        return write_group(JOIN, {}, map(str, self._passes))
 
 
 def rewritten(model: Model) -> list[AnyGraph]:

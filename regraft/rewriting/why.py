@@ -54,10 +54,10 @@ def why(model: Model, rule_pass: Pass, limit: int = 10) -> list[NearMiss]:
     for graph in rewritten(model):
         index = index_of(graph.nodes)
         matched: set[Node] = set()
-        for rule in rule_pass.rules():
+        for rule, owner in rule_pass.sets():
             for root in candidates(rule, index, index.keys()):
                 misses: list[Miss] = []
-                finder = rule_pass.matcher(graph, misses)
+                finder = owner.matcher(graph, misses)
                 found = first_match(rule, root, graph, finder, edit, misses)
                 if found is not None:
                     matched.update(found.nodes)

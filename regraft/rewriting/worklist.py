@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from regraft.errors import PassError
 from regraft.ir.graph import AnyGraph, Node
@@ -18,6 +18,14 @@ from regraft.rewriting.rule import Match, Rule, candidates, first_match, index_o
 
 _BACK = 16  # how many rewrites back one is looked for that is done again
 _ENOUGH, _ENOUGH_EACH = 1000, 20  # rewrites of a graph, and those more that each of its nodes allows
+
+
+class RuleSet(Protocol):
+    """What rules come from: it has what looks for them, and says whether the places that they refuse are kept."""
+
+    notes_refusals: ClassVar[bool]
+
+    def matcher(self, graph: AnyGraph, misses: list[Miss] | None) -> Matcher: ...
 
 
 class Applied(NamedTuple):
@@ -55,7 +63,8 @@ class _Step:
 class _Place:
     """A graph, and the nodes of it that are on offer."""
 
-    matcher: Matcher
+    graph: AnyGraph
+    matchers: dict[RuleSet, Matcher]
     dispatch: Dispatch
     offered: dict[Node, None]
     kinds: set[str] = field(default_factory=set)
@@ -68,21 +77,24 @@ class Worklist:
     Of all nodes on offer the first rule takes its pick, then the second, and so on. A rule does not take what is
     all its own making.
 
+    Args:
+        rules: each with the set that it is from.
+
     Attributes:
         uses: what became of each rule.
     """
 
-    def __init__(
-        self, rules: Sequence[Rule], graphs: Iterable[AnyGraph], find: Callable[[AnyGraph], Matcher], edit: Editor
-    ):
-        self.uses = [RuleUse(rule.name) for rule in rules]
+    def __init__(self, rules: Sequence[tuple[Rule, RuleSet]], graphs: Iterable[AnyGraph], edit: Editor):
+        self.uses = [RuleUse(rule.name) for rule, _ in rules]
         self._rules, self._edit = rules, edit
+        alone = [rule for rule, _ in rules]
         self._places: dict[AnyGraph, _Place] = {}
         for graph in graphs:
-            matcher = find(graph)
-            self._places[graph] = _Place(matcher, Dispatch(rules, matcher), dict.fromkeys(graph.nodes))
-        first = next(iter(self._places.values()))
-        self._neighbourhood = Neighbourhood(rules, first.matcher.sees_through)
+            matchers = {one: one.matcher(graph, None) for _, one in rules}
+            dispatch = Dispatch(alone, next(iter(matchers.values())))
+            self._places[graph] = _Place(graph, matchers, dispatch, dict.fromkeys(graph.nodes))
+        main = Matcher(next(iter(self._places)))
+        self._neighbourhood = Neighbourhood(alone, main.sees_through)
         self._steps: dict[Node, _Step] = {}
         self._gone: set[str] = set()
         self._done = 0
@@ -109,20 +121,21 @@ class Worklist:
         index = index_of(place.offered)
         place.kinds.update(index)
         kinds, place.offered = frozenset(place.kinds), {}
-        misses: list[Miss] = []
-        for rule, use in zip(self._rules, self.uses, strict=True):
+        refused: list[Miss] = []
+        for (rule, one), use in zip(self._rules, self.uses, strict=True):
+            matcher, misses = place.matchers[one], refused if one.notes_refusals else None
             for root in candidates(rule, index, kinds):
                 if root in self._edit.dead or rule not in place.dispatch.rules_at(root):
                     continue
                 start = time.perf_counter()
-                match = first_match(rule, root, place.matcher.graph, place.matcher, self._edit, misses)
+                match = first_match(rule, root, place.graph, matcher, self._edit, misses)
                 if match is not None and self._is_new(rule, match):
                     self._note(rule, match, apply(rule, match))
                     use.hits += 1
                 use.tries += 1
                 use.seconds += time.perf_counter() - start
         known = {(miss.node, miss.reason) for miss in place.misses}
-        place.misses += [miss for miss in misses if (miss.node, miss.reason) not in known]
+        place.misses += [miss for miss in refused if (miss.node, miss.reason) not in known]
 
     def _is_new(self, rule: Rule, match: Match) -> bool:
         """Whether the match is more than what `rule` made in one rewrite, and is not that rewrite again."""

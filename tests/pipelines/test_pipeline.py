@@ -210,7 +210,7 @@ def test_a_group_that_is_repeated():
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("twice(strip-test)", "'twice' takes no passes in parentheses; 'repeat' does"),
+        ("twice(strip-test)", "'twice' takes no passes in parentheses; 'repeat' and 'join' do"),
         ("strip-test(fold-test)", "'strip-test' takes no passes in parentheses"),
         ("repeat{max=3}(strip-test)", "'repeat' has no option 'max'; it has 'rounds'"),
         ("repeat{rounds=many}(strip-test)", "'rounds' of 'repeat' is a number, not 'many'"),

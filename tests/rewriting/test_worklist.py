@@ -8,14 +8,17 @@ import onnx
 import pytest
 
 import regraft
-from regraft.errors import PassError
+from regraft.errors import PassError, PipelineError
 from regraft.files.convert import from_proto, to_proto
 from regraft.ir.structure import check
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines import registry
+from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pipeline import Pipeline, Repeat
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
 from regraft.rewriting.term import op
-from regraft.verification.contract import reassociation
+from regraft.rewriting.why import why
+from regraft.verification.contract import approximation, exact, reassociation
 from tests.rewriting.random_graph import random_model
 
 
@@ -199,3 +202,88 @@ def test_the_report_of_a_run_shows_rules_that_took_time():
     written = one.to_dict()["rule_uses"]
     assert [(use["rule"], use["hits"]) for use in written] == [("relu", 1), ("tanh", 1), ("erf", 1)]
     assert "1 of 1 tries" in report.timing()
+
+
+class Relus(RulePass):
+    """Rewrites what a Tanh is made of."""
+
+    name, contract = "relus", exact
+
+    def rules(self):
+        return (twice_relu, tanh_is_relu)
+
+
+class Erfs(RulePass):
+    """Rewrites Erf."""
+
+    name, contract, notes_refusals = "erfs", approximation(1e-3), True
+
+    def rules(self):
+        return (erf_is_tanh, Rule(lambda x: op.Neg(x), lambda x: x, lambda x: "it stays"))
+
+
+class More(Relus):
+    """Does more than apply rules."""
+
+    name = "more"
+
+    def run(self, model, context):
+        super().run(model, context)
+        context.note("more")
+
+
+def test_passes_made_of_rules_add_up():
+    joined = Relus() + Erfs() + Erfs()
+    assert str(joined) == "join(relus,erfs,erfs)"
+    assert joined.contract == exact + Erfs.contract + Erfs.contract
+    assert joined.removes == Relus().removes | Erfs().removes
+    assert joined == Relus() + (Erfs() + Erfs()) != Relus() + Erfs()
+    model = model_of("r = Relu(x) e = Erf(r) s = Sigmoid(e) out = Neg(s)")
+    context = Context("join")
+    (Relus() + Erfs()).run(model, context)
+    assert ops(model) == ["Relu", "Neg"]
+    assert [change.rule for change in context.changes] == ["erf", "tanh", "relu"]
+    assert [note.partition(": ")[2] for note in context.notes] == ["it stays"]
+    misses = why(model_of("t = Tanh(x) out = Neg(t)"), joined)
+    assert [miss.reason for miss in misses] == ["it stays"]
+
+
+def test_each_rule_of_joined_passes_takes_numbers_as_its_own_pass_does():
+    class Exact(RulePass):
+        name, contract = "exactly", exact
+
+        def rules(self):
+            return [Rule(lambda x: op.Max(x, 0.1), lambda x: op.Abs(x), name="max")]
+
+    class Near(RulePass):
+        name, contract = "nearly", reassociation
+
+        def rules(self):
+            return [Rule(lambda x: op.Min(x, 0.1), lambda x: op.Abs(x), name="min")]
+
+    model = model_of("c = Constant<value_float: float = 0.1000001>() m = Max(x, c) out = Min(m, c)")
+    (Exact() + Near()).run(model, Context("join"))
+    assert ops(model)[1:] == ["Max", "Abs"]
+
+
+def test_a_pipeline_joins_passes(monkeypatch):
+    monkeypatch.setattr(registry.passes, "_added", {one.name: (one, "here") for one in (Relus, Erfs, More, Plain)})
+    pipeline = Pipeline("join(relus,erfs),repeat(join(erfs,relus))")
+    assert str(pipeline) == "join(relus,erfs),repeat(join(erfs,relus))"
+    assert Pipeline.from_toml(pipeline.to_toml()) == pipeline == Pipeline(Relus() + Erfs(), Repeat(Erfs() + Relus()))
+    for text, problem in {
+        "join()": "'join' takes passes and nothing else",
+        "join{rounds=2}(erfs,relus)": "'join' takes passes and nothing else",
+        "join(erfs,repeat(relus))": "'join' takes passes and nothing else",
+        "join(erfs,more)": "'more' does more than apply rules",
+        "join(erfs,plain)": "'plain' is not made of rules",
+        "join(plain,erfs)": "'plain' is not made of rules",
+    }.items():
+        with pytest.raises(PipelineError, match=problem.replace("(", "[(]")):
+            Pipeline(text)
+
+
+class Plain(Pass):
+    """No rules."""
+
+    name = "plain"

@@ -21,7 +21,7 @@ from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ops.traits import SYMMETRIC
 from regraft.rewriting.pattern import Chain, Pattern, kind_of, shown
-from regraft.rewriting.term import Apply, Either, Number, Term, Var
+from regraft.rewriting.term import Apply, Either, Given, Number, Term, Var
 
 _TOLERANCE = {"float16": 1e-3, "bfloat16": 8e-3}
 _TIGHT = 1e-6  # of 1.4142 a rewrite would be off by 40 times the rounding noise: such a number is another
@@ -98,8 +98,7 @@ class Matcher:
 
 
 Goals = tuple[Any, Any, Any] | None
-"""What is still to be found: a term, the value where it must be, and the goals after it. Of a chain partly found, see
-`_Partial`, the way to go on."""
+"""What is still to be found: a term, or what is left of a chain; the value where it must be; and the goals after it."""
 
 State = tuple[Goals, dict[str, Any], tuple[Node, ...]]
 """The goals that are left, what the variables are bound to, and the nodes found."""
@@ -143,6 +142,9 @@ class _Search:
 
     def left_out(self, term: None, tensor: Tensor, then: State) -> State | None:
         return then if tensor.is_empty() else None
+
+    def given(self, term: Given, tensor: Tensor, then: State) -> None:
+        """A pattern's own array is no value of the graph."""
 
     def either(self, term: Either, tensor: Tensor, then: State) -> None:
         rest, values, nodes = then
@@ -304,6 +306,7 @@ class _Search:
 
 _STEPS: dict[type, Callable[[_Search, Any, Any, State], State | None]] = {
     type(None): _Search.left_out,
+    Given: _Search.given,
     Either: _Search.either,
     Number: _Search.number,
     Var: _Search.variable,

@@ -118,6 +118,12 @@ class Joined(RulePass):
     def introduces(self) -> frozenset[str]:
         return frozenset().union(*(one.introduces for one in self._passes))
 
+    def reference(self, model: Model) -> Model | None:
+        found: Model | None = None
+        for one in self._passes:
+            found = one.reference(found or model) or found
+        return found
+
     def sets(self) -> Sequence[tuple[Rule, RulePass]]:
         return [each for one in self._passes for each in one.sets()]
 

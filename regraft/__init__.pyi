@@ -17,6 +17,7 @@ from regraft.pipelines.options import option as option
 from regraft.pipelines.pass_ import Context as Context
 from regraft.pipelines.pass_ import Pass as Pass
 from regraft.pipelines.pipeline import Pipeline as Pipeline
+from regraft.pipelines.pipeline import Repeat as Repeat
 from regraft.pipelines.source import open_source as open_source
 from regraft.refusal import PassRef as PassRef
 from regraft.refusal import Refusal as Refusal

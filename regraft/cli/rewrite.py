@@ -224,4 +224,4 @@ def row(one: PassReport) -> tuple[str, ...]:
     changes = ", ".join([*rules, *one.effects]) or ("values only" if one.changed else "-")
     difference = f"{one.nodes_after - one.nodes_before:+d}" if one.nodes_after != one.nodes_before else ""
     drift = f"{one.drift.max_abs:.2g}" if one.drift else "-"
-    return one.text, duration(one.seconds), str(one.nodes_after), difference, changes, drift
+    return one.title, duration(one.seconds), str(one.nodes_after), difference, changes, drift

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from regraft.errors import PipelineError, UnknownNameError
 from regraft.ir import schema
 from regraft.legality.tables import Where
-from regraft.pipelines.grammar import parse
+from regraft.pipelines.grammar import parse_ungrouped
 from regraft.pipelines.registry import passes
 
 Mend = tuple[str, ...]
@@ -46,7 +46,7 @@ def check_mend(mend: Mend, where: Where) -> None:
     """
     for text in mend:
         try:
-            for name, options in parse(text):
+            for name, options in parse_ungrouped(text):
                 found = passes.load(name)
                 if options or not any(option.required for option in found.options()):
                     found(**options)

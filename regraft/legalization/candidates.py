@@ -8,7 +8,7 @@ from functools import cached_property
 
 from regraft.legality.profile import Profile
 from regraft.legality.verdict import Violation
-from regraft.pipelines.grammar import parse
+from regraft.pipelines.grammar import parse, parse_ungrouped
 from regraft.pipelines.pass_ import EVERY, Pass
 from regraft.pipelines.registry import passes
 from regraft.refusal import PassRef, Refusal
@@ -118,7 +118,7 @@ def _asks_options(text: PassRef) -> bool:
     """Whether a pass lacks an option that has no default."""
     return any(
         option.required and option.name not in given
-        for name, given in parse(text)
+        for name, given in parse_ungrouped(text)
         for option in passes.load(name).options()
     )
 

@@ -20,7 +20,7 @@ from regraft.ir.model import Model
 from regraft.pipelines import record
 from regraft.pipelines.dump import Dumps
 from regraft.pipelines.pass_ import Context, Pass, label
-from regraft.pipelines.pipeline import Pipeline
+from regraft.pipelines.pipeline import Pipeline, Repeat, Step
 from regraft.pipelines.progress import Quiet, bars
 from regraft.pipelines.report import PassReport, Report
 from regraft.pipelines.step_verifier import StepVerifier
@@ -100,10 +100,8 @@ class _Run:
     def run(self, shown: bool) -> Report:
         with bars(len(self.pipeline), shown) as shown_bars:
             nodes = list(self.model.nodes())
-            for number, one in enumerate(self.pipeline, 1):
-                shown_bars.begin(one.name)
-                nodes = self.one_pass(number, one, nodes, shown_bars)
-                shown_bars.end()
+            for step in self.pipeline.steps:
+                nodes = self.step(step, nodes, shown_bars)
         self.verifier.end()
         entries = [record.Entry(one.text, tuple(one.changes)) for one in self.report.passes]
         record.append(self.model, str(self.pipeline), entries)
@@ -111,11 +109,28 @@ class _Run:
             promise(self.model.metadata, self.report.contract)
         return self.report
 
-    def one_pass(self, number: int, one: Pass, nodes: list[Node], bars: Quiet) -> list[Node]:
+    def step(self, step: Step, nodes: list[Node], bars: Quiet, rounds: tuple[int, ...] = ()) -> list[Node]:
+        """Run a pass, or a group until it changes nothing; the nodes after it."""
+        if not isinstance(step, Repeat):
+            bars.begin(step.name)
+            nodes = self.one_pass(len(self.report.passes) + 1, step, nodes, bars, rounds)
+            bars.end()
+            return nodes
+        for number in range(1, step.rounds + 1):
+            first = len(self.report.passes)
+            for one in step.steps:
+                nodes = self.step(one, nodes, bars, (*rounds, number))
+            done = self.report.passes[first:]
+            if not any(said.changed for said in done):
+                return nodes
+        done[-1].notes.append(f"the last of {step.rounds} rounds changed something still: {step}")
+        return nodes
+
+    def one_pass(self, number: int, one: Pass, nodes: list[Node], bars: Quiet, rounds: tuple[int, ...]) -> list[Node]:
         """Run a pass and what belongs to it; the nodes after it."""
         self.before = self.dumps.last if self.dumps else None
         self.verifier.prepare(one)
-        said = PassReport(one.name, str(one), str(one.contract), nodes_before=len(nodes))
+        said = PassReport(one.name, str(one), str(one.contract), nodes_before=len(nodes), rounds=rounds)
         self.report.passes.append(said)
         context = Context(one.name, {id(node): node for node in nodes}, bars.track)
         peak, start = _peak_memory(), time.perf_counter()
@@ -128,6 +143,7 @@ class _Run:
         said.nodes_after = len(nodes)
         said.changes, said.effects, said.notes = context.changes, context.effects, context.notes
         said.refusals = context.refusals
+        said.rule_uses = context.rule_uses
         self.after_pass(number, one, said)
         return nodes
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from regraft.errors import PipelineError
 from regraft.pipelines.configured import Configured
 from regraft.refusal import Refusal
 from regraft.verification.contract import Contract, exact
@@ -53,6 +54,10 @@ class Pass(Configured):
         """The operators of which there may be more after the pass, but for an Identity between input and output."""
         return frozenset()
 
+    def __add__(self, other: Pass) -> Pass:
+        """The pass that has the rules of both. Raises PipelineError where one is not made of rules."""
+        raise PipelineError(f"'{self.name}' is not made of rules, and cannot be joined with others")
+
     def run(self, model: Model, context: Context) -> None:
         """Change `model`, and tell `context` what was changed."""
         raise NotImplementedError(f"pass '{self.name}' has no run")
@@ -76,6 +81,22 @@ class Change:
 
 
 @dataclass
+class RuleUse:
+    """What became of a rule in a pass.
+
+    Attributes:
+        hits: how often it was applied.
+        tries: the nodes at which it was looked for; most are ruled out by a glance and do not count.
+        seconds: time in looking for it and applying it.
+    """
+
+    rule: str
+    hits: int = 0
+    tries: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
 class Context:
     """What a pass is given beside the model: where it says what it did.
 
@@ -92,6 +113,7 @@ class Context:
     effects: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
+    rule_uses: list[RuleUse] = field(default_factory=list)
 
     def replaced(self, old: Iterable[Node], new: Iterable[Node] = (), rule: str = "") -> None:
         """Record that `new` took the place of `old`, or that `old` went."""

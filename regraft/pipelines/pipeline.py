@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
 from regraft.errors import PipelineError
 from regraft.outside import parse_toml, read_text
-from regraft.pipelines.grammar import parse
+from regraft.pipelines.grammar import JOIN, REPEAT, PassText, StepText, parse, write_group
 from regraft.pipelines.options import Shown
 from regraft.pipelines.pass_ import Pass
 from regraft.pipelines.registry import passes as registry
@@ -17,11 +20,52 @@ from regraft.pipelines.registry import passes as registry
 SUFFIXES = (".toml", ".txt", ".pipeline")
 
 
+ROUNDS = 10
+"""How often a group is repeated at most, where nothing else is said."""
+
+
+@dataclass(frozen=True, init=False)
+class Repeat:
+    """Passes that run again and again, until a round of them changes nothing: `repeat{rounds=4}(a,b)`.
+
+    Args:
+        passes: as `Pipeline` takes them.
+        rounds: how many there are at most.
+
+    Raises:
+        PipelineError: as `Pipeline` does; fewer rounds than one.
+    """
+
+    steps: tuple[Step, ...]
+    rounds: int
+
+    def __init__(self, *passes: Any, rounds: int = ROUNDS):
+        if rounds < 1:
+            raise PipelineError(f"a group is repeated once at least, not {rounds} times")
+        object.__setattr__(self, "steps", tuple(Pipeline(*passes).steps))
+        object.__setattr__(self, "rounds", rounds)
+
+    @property
+    def passes(self) -> list[Pass]:
+        """The passes of a round."""
+        return [one for step in self.steps for one in _flat(step)]
+
+    def __str__(self) -> str:
+        options = {} if self.rounds == ROUNDS else {"rounds": str(self.rounds)}
+        return write_group(REPEAT, options, map(str, self.steps))
+
+
+Step = Pass | Repeat
+
+
 class Pipeline:
     """Passes in a row.
 
     Args:
-        passes: passes, pass classes whose options all have defaults, texts, and iterables of these.
+        passes: passes, pass classes whose options all have defaults, texts, `Repeat`s, and iterables of these.
+
+    Attributes:
+        steps: the passes, and the groups that are repeated.
 
     Raises:
         PipelineError: a text that does not parse, or an option that a pass does not take.
@@ -29,7 +73,12 @@ class Pipeline:
     """
 
     def __init__(self, *passes: Any):
-        self.passes: list[Pass] = [one for item in passes for one in _passes(item)]
+        self.steps: list[Step] = [one for item in passes for one in _steps(item)]
+
+    @property
+    def passes(self) -> list[Pass]:
+        """The passes, those of a group once."""
+        return [one for step in self.steps for one in _flat(step)]
 
     @classmethod
     def parse(cls, text: str) -> Pipeline:
@@ -71,20 +120,26 @@ class Pipeline:
     def _each(self, name: str, put: Callable[[Pass], Iterable[Pass]]) -> Pipeline:
         if all(one.name != name for one in self.passes):
             raise PipelineError(f"there is no '{name}' in the pipeline {self}")
-        return Pipeline(*(put(one) if one.name == name else one for one in self.passes))
+
+        def edited(step: Step) -> Any:
+            if isinstance(step, Repeat):
+                return Repeat(*map(edited, step.steps), rounds=step.rounds)
+            return put(step) if step.name == name else step
+
+        return Pipeline(*map(edited, self.steps))
 
     def to_toml(self) -> str:
         """The TOML file that reads as this pipeline, one pass a line."""
-        return "".join(["pipeline = [\n", *(f"    {_toml(one)},\n" for one in self.passes), "]\n"])
+        return "".join(["pipeline = [\n", *(f"    {_toml(one)},\n" for one in self.steps), "]\n"])
 
     def __str__(self) -> str:
-        return ",".join(map(str, self.passes))
+        return ",".join(map(str, self.steps))
 
     def __repr__(self) -> str:
         return f"Pipeline({str(self)!r})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Pipeline) and self.passes == other.passes
+        return isinstance(other, Pipeline) and self.steps == other.steps
 
     def __hash__(self) -> int:
         return hash(str(self))
@@ -96,33 +151,66 @@ class Pipeline:
         return len(self.passes)
 
 
-def _passes(item: Any) -> Iterator[Pass]:
-    """The passes that one thing of a pipeline stands for."""
-    if isinstance(item, Pass):
+def _flat(step: Step) -> list[Pass]:
+    return step.passes if isinstance(step, Repeat) else [step]
+
+
+def _steps(item: Any) -> Iterator[Step]:
+    """The steps that one thing of a pipeline stands for."""
+    if isinstance(item, Pass | Repeat):
         yield item
+    elif isinstance(item, Pipeline):
+        yield from item.steps
     elif isinstance(item, type) and issubclass(item, Pass):
         yield item()
     elif isinstance(item, str):
-        for name, options in parse(item):
-            yield registry.load(name)(**options)
+        yield from map(_of_text, parse(item))
     elif isinstance(item, dict):
         yield _of_table(item)
     elif isinstance(item, Iterable):
         for one in item:
-            yield from _passes(one)
+            yield from _steps(one)
     else:
         raise PipelineError(f"{item!r} is no pass; write its text, a Pass, or a list of these")
 
 
-def _of_table(table: dict[str, Any]) -> Pass:
+def _of_text(text: StepText) -> Step:
+    if isinstance(text, PassText):
+        return registry.load(text.name)(**text.options)
+    steps = list(map(_of_text, text.passes))
+    if text.name == REPEAT:
+        return _repeat(steps, text.options)
+    if text.name != JOIN:
+        raise PipelineError(f"'{text.name}' takes no passes in parentheses; '{REPEAT}' and '{JOIN}' do")
+    passes = [one for one in steps if isinstance(one, Pass)]
+    if text.options or not passes or len(passes) < len(steps):
+        raise PipelineError(f"'{JOIN}' takes passes and nothing else: {JOIN}(fuse-layer-norm,fuse-gelu)")
+    return reduce(add, passes)
+
+
+def _repeat(passes: Any, options: dict[str, Any]) -> Repeat:
+    if unknown := options.keys() - {"rounds"}:
+        raise PipelineError(f"'{REPEAT}' has no option '{min(unknown)}'; it has 'rounds'")
+    rounds = options.get("rounds", ROUNDS)
+    if not (isinstance(rounds, int) or (isinstance(rounds, str) and rounds.isdecimal())):
+        raise PipelineError(f"'rounds' of '{REPEAT}' is a number, not {rounds!r}")
+    return Repeat(passes, rounds=int(rounds))
+
+
+def _of_table(table: dict[str, Any]) -> Step:
     options = dict(table)
+    if REPEAT in options and "pass" not in options:
+        return _repeat(options.pop(REPEAT), options)
     name = options.pop("pass", None)
     if not isinstance(name, str):
         raise PipelineError(f'{table} names no pass; write {{pass = "NAME", OPTION = VALUE}}')
     return registry.load(name)(**options)
 
 
-def _toml(one: Pass) -> str:
+def _toml(one: Step) -> str:
+    if isinstance(one, Repeat):
+        rounds = f", rounds = {one.rounds}" if one.rounds != ROUNDS else ""
+        return f"{{{REPEAT} = [{', '.join(map(_toml, one.steps))}]{rounds}}}"
     options = one.shown_options()
     if not options or "pass" in options:
         return _toml_value(str(one))

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from regraft.files.stream import write_file
-from regraft.pipelines.pass_ import Change
+from regraft.pipelines.pass_ import Change, RuleUse
 from regraft.refusal import Refusal
 from regraft.verification.contract import Contract, exact
 from regraft.verification.drift import Drift, to_json
 from regraft.verification.samples import Sample
+
+_TELLING = 0.05  # the share of the time from which on a rule is shown
 
 
 @dataclass
@@ -21,6 +23,7 @@ class PassReport:
 
     Attributes:
         text: the pass as in the pipeline, with its options.
+        rounds: the round that it ran in, where it is in a group that is repeated; of groups in groups, the outer first.
         changed: whether it changed anything; as far as it said, or nodes came or went, in a run without
             verification and dumps.
         peak_memory: bytes, the most that the process had held when the pass ended.
@@ -28,6 +31,7 @@ class PassReport:
         effects: what it changed beside nodes, as text.
         notes: what it told the user, its refusals among it.
         refusals: what it left as it was, and why.
+        rule_uses: what became of each rule, of a pass that is made of rules.
         dump: the file that shows the graph after the pass.
         drift: of the outputs, before the pass against after; None where it was not verified or changed nothing.
     """
@@ -43,10 +47,17 @@ class PassReport:
     effects: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
+    rule_uses: list[RuleUse] = field(default_factory=list)
+    rounds: tuple[int, ...] = ()
     peak_memory: int = 0
     peak_growth: int = 0
     dump: Path | None = None
     drift: Drift | None = None
+
+    @property
+    def title(self) -> str:
+        """The text, and the round."""
+        return f"{self.text} (round {'.'.join(map(str, self.rounds))})" if self.rounds else self.text
 
     def rules(self) -> dict[str, int]:
         """How often each rule changed something."""
@@ -60,6 +71,7 @@ class PassReport:
         return vars(self) | {
             "changes": [vars(change) for change in self.changes],
             "refusals": [{"node": one.node, "reason": one.reason, "needs": one.needs} for one in self.refusals],
+            "rule_uses": [vars(use) for use in self.rule_uses],
             "dump": str(self.dump) if self.dump else None,
             "drift": self.drift.to_dict() if self.drift else None,
         }
@@ -134,13 +146,17 @@ class Report:
         write_file(Path(path), (self.to_json() + "\n").encode())
 
     def timing(self) -> str:
-        """A table of time, share, nodes and memory, a line for each pass."""
+        """A table of time, share, nodes and memory, a line for each pass and for each rule that took long."""
         total = self.seconds
         rows = [("seconds", "share", "nodes", "", "peak MB", "pass")]
         for one in self.passes:
             share = one.seconds / total if total else 0.0
             nodes = (f"{one.nodes_before}", f"{one.nodes_after - one.nodes_before:+d}")
-            rows.append((f"{one.seconds:.3f}", f"{share:.0%}", *nodes, f"{one.peak_memory / 1e6:.0f}", one.text))
+            rows.append((f"{one.seconds:.3f}", f"{share:.0%}", *nodes, f"{one.peak_memory / 1e6:.0f}", one.title))
+            for use in one.rule_uses if total else ():
+                if use.seconds >= _TELLING * total:
+                    found = f"  {use.rule or 'rule'}: {use.hits} of {use.tries} tries"
+                    rows.append((f"{use.seconds:.3f}", f"{use.seconds / total:.0%}", "", "", "", found))
         rows.append((f"{total:.3f}", "100%", "", "", "", "total"))
         widths = [max(len(row[column]) for row in rows) for column in range(5)]
         return "\n".join(

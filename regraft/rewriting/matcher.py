@@ -8,8 +8,9 @@ node, scalar or filled tensor. The work at a node is bounded by the pattern, so 
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ops.traits import SYMMETRIC
 from regraft.refusal import Refusal
 from regraft.rewriting.pattern import Chain, Pattern, kind_of, shown
-from regraft.rewriting.term import Apply, Either, Number, Term, Var
+from regraft.rewriting.term import Apply, Either, Given, Number, Term, Var
 
 _TOLERANCE = {"float16": 1e-3, "bfloat16": 8e-3}
 _TIGHT = 1e-6  # of 1.4142 a rewrite would be off by 40 times the rounding noise: such a number is another
@@ -51,7 +52,7 @@ class Miss:
 
 @dataclass
 class Matcher:
-    """Looks for patterns in `graph`. With `misses`, the best failed match at each root is kept there.
+    """Looks for patterns in `graph`. With `misses`, what stops a match is kept there.
 
     With `exact` a number matches itself alone, -0.0 no zero; else within a tolerance.
     """
@@ -63,160 +64,7 @@ class Matcher:
 
     def match(self, pattern: Pattern, root: Node) -> Iterator[Found]:
         """The ways in which `pattern` matches with the first output of `root` as its result."""
-        if root.outputs:
-            yield from self._match(pattern.term, root.outputs[0], Found({}, ()))
-
-    # ------------------------------------------------------------------------------------------------ a term
-
-    def _match(self, term: Term | None, tensor: Tensor, found: Found) -> Iterator[Found]:
-        if term is None:
-            if tensor.is_empty():
-                yield found
-            return
-        if isinstance(term, Either):
-            for option in term.options:
-                yield from self._match(option, tensor, found)
-            return
-        if isinstance(term, Var):
-            yield from self._bind(term, tensor, found)
-            return
-        if isinstance(term, Number):
-            value = self.number(tensor)
-            if value is not None and self._is(value, term.value, tensor):
-                yield found
-            else:
-                self._miss(found, tensor, _unlike(term.value, value, tensor))
-            return
-        through = not (isinstance(term, Apply) and term.op in _SEEN_THROUGH)
-        tensor, skipped = self.source(tensor) if through else (tensor, ())
-        found = Found(found.values, found.nodes + skipped)
-        node = tensor.inputs[0] if len(tensor.inputs) == 1 else None
-        if node is None:
-            self._miss(found, tensor, f"wanted {shown(term)}, found {_shown(tensor, None)}")
-        elif isinstance(term, Chain):
-            yield from self._match_chain(term, node, tensor, found)
-        elif isinstance(term, Apply):
-            yield from self._match_apply(term, node, tensor, found)
-
-    def _bind(self, var: Var, tensor: Tensor, found: Found) -> Iterator[Found]:
-        source, _ = self.source(tensor)
-        value: Any = source
-        if var.kind == "number":
-            value = self.number(tensor)
-        elif var.kind == "constant" and not is_constant(source):
-            value = None
-        if value is None:
-            self._miss(found, tensor, f"'{var.name}' must be a constant {'number' * (var.kind == 'number')}".rstrip())
-        elif var.name not in found.values:
-            yield Found({**found.values, var.name: value}, found.nodes)
-        elif _same(found.values[var.name], value) and (found.values[var.name] == value or not self.exact):
-            yield found
-        else:
-            self._miss(found, tensor, f"'{var.name}' was {_shown(found.values[var.name], None)} elsewhere")
-
-    # ------------------------------------------------------------------------------------------------ an operator
-
-    def _match_apply(self, term: Apply, node: Node, tensor: Tensor, found: Found) -> Iterator[Found]:
-        if schema.kind(node) != kind_of(term) or node.outputs[0] is not tensor:
-            self._miss(found, tensor, f"wanted {shown(term)}, found {schema.kind(node)}")
-            return
-        found = Found(dict(found.values), (*found.nodes, node))
-        for name, wanted in term.attrs.items():
-            value = schema.attribute(node, name, self.graph.opset)
-            if isinstance(wanted, Var) and wanted.name not in found.values:
-                found.values[wanted.name] = value
-            elif not _same(found.values[wanted.name] if isinstance(wanted, Var) else wanted, value):
-                self._miss(found, tensor, f"{name} is {value}")
-                return
-        inputs = self._operands(term, node)
-        if len(inputs) != len(term.operands):
-            self._miss(found, tensor, f"{node.op} has {len(inputs)} inputs, wanted {len(term.operands)}")
-            return
-        yield from self._match_all(term.operands, inputs, found)
-        if node.op in SYMMETRIC and len(inputs) == 2:
-            yield from self._match_all(term.operands, inputs[::-1], found)
-
-    def _operands(self, term: Apply, node: Node) -> list[Tensor]:
-        """The inputs that are not attributes of the term, without those left out at the end."""
-        skip = {
-            schema.input_place(node.op, name, self.graph.opset, node.domain)
-            for name in term.attrs
-            if schema.is_input(node.op, name, self.graph.opset, node.domain)
-        }
-        inputs = [t for i, t in enumerate(node.inputs) if i not in skip]
-        while len(inputs) > len(term.operands) and inputs[-1].is_empty():
-            inputs.pop()
-        return inputs
-
-    def _match_all(self, terms: tuple[Term | None, ...], tensors: list[Tensor], found: Found) -> Iterator[Found]:
-        if not terms:
-            yield found
-            return
-        for first in self._match(terms[0], tensors[0], found):
-            yield from self._match_all(terms[1:], tensors[1:], first)
-
-    # ------------------------------------------------------------------------------------------------ sums, products
-
-    def _match_chain(self, chain: Chain, node: Node, tensor: Tensor, found: Found) -> Iterator[Found]:
-        if node.op not in chain.ops or node.domain:
-            self._miss(found, tensor, f"wanted {shown(chain)}, found {node.op}")
-            return
-        neutral = 0 if chain.op == "Add" else 1
-        for left, value, end in self._link(chain, node, chain.operands, neutral, found, len(chain.operands) + 1):
-            if left:
-                self._miss(end, tensor, f"no factor or summand is {shown(left[0])}")
-            elif not self._is(value, chain.number, tensor):
-                self._miss(end, tensor, _unlike(chain.number, value, tensor))
-            else:
-                yield end
-
-    def _link(
-        self, chain: Chain, node: Node, left: tuple[Term, ...], value: float, found: Found, depth: int
-    ) -> Iterator[tuple[tuple[Term, ...], float, Found]]:
-        """Cover the operands of `node` with terms of `left` and with numbers; what is left, and the numbers' total."""
-        found = Found(found.values, (*found.nodes, node))
-        first = node.inputs[0]
-        if node.op == "Neg":
-            yield from self._cover(chain, first, node, left, -value, found, depth)
-        elif node.op in ("Sub", "Div"):
-            second = self.number(node.inputs[1], beside=first)
-            if second is None or (node.op == "Div" and not second):
-                self._miss(found, node.outputs[0], f"{node.op} is not by a constant number")
-                return
-            value = value - second if node.op == "Sub" else value / second
-            yield from self._cover(chain, first, node, left, value, found, depth)
-        else:
-            for rest, total, half in self._cover(chain, first, node, left, value, found, depth):
-                yield from self._cover(chain, node.inputs[1], node, rest, total, half, depth)
-
-    def _cover(
-        self,
-        chain: Chain,
-        tensor: Tensor,
-        reader: Node,
-        left: tuple[Term, ...],
-        value: float,
-        found: Found,
-        depth: int,
-    ) -> Iterator[tuple[tuple[Term, ...], float, Found]]:
-        tried: set[str] = set()
-        for position, term in enumerate(left):
-            if isinstance(term, Var):
-                if term.name in tried:
-                    continue
-                tried.add(term.name)
-            for end in self._match(term, tensor, found):
-                yield left[:position] + left[position + 1 :], value, end
-        other = reader.inputs[1] if tensor is reader.inputs[0] and len(reader.inputs) > 1 else reader.inputs[0]
-        number = self.number(tensor, beside=other)
-        if number is not None:
-            yield left, value + number if chain.op == "Add" else value * number, found
-        source, skipped = self.source(tensor)
-        node = source.inputs[0] if len(source.inputs) == 1 else None
-        if depth and node is not None and node.op in chain.ops and not node.domain:
-            yield from self._link(chain, node, left, value, Found(found.values, found.nodes + skipped), depth - 1)
-
-    # ------------------------------------------------------------------------------------------------ values
+        return _Search(self, pattern).run(root.outputs[0]) if root.outputs else iter(())
 
     def number(self, tensor: Tensor, beside: Tensor | None = None) -> float | None:
         """The one value of a constant; None if it has several, or if it would make the value `beside` it larger."""
@@ -229,26 +77,275 @@ class Matcher:
     def source(self, tensor: Tensor) -> tuple[Tensor, tuple[Node, ...]]:
         """The value that `tensor` only hands on, and the nodes between."""
         skipped: tuple[Node, ...] = ()
-        while len(tensor.inputs) == 1:
-            node = tensor.inputs[0]
-            passes = _SEEN_THROUGH.get(node.op) if not node.domain else None
-            if passes is None or node.outputs[0] is not tensor or not passes(node, self.graph.opset):
+        while len(makers := tensor.inputs) == 1:
+            node = makers[0]
+            if node.op not in SEEN_THROUGH or node.outputs[0] is not tensor or not self.sees_through(node):
                 break
             skipped += (node,)
             tensor = node.inputs[0]
         return tensor, skipped
 
-    def _is(self, value: float, wanted: float, tensor: Tensor) -> bool:
+    def sees_through(self, node: Node) -> bool:
+        """Whether the first output of `node` is its first input, unchanged."""
+        passes = SEEN_THROUGH.get(node.op) if not node.domain else None
+        return passes is not None and passes(node, self.graph.opset)
+
+    def is_number(self, value: float, wanted: float, tensor: Tensor) -> bool:
         """Whether the number `value`, found as `tensor`, is the one that a pattern wants."""
         if not self.exact:
             return _near(value, wanted, tensor)
         wanted = wanted if tensor.dtype is None else float(np.array(wanted, tensor.dtype))
         return value == wanted and math.copysign(1, value) == math.copysign(1, wanted)
 
-    def _miss(self, found: Found, tensor: Tensor, reason: str) -> None:
+
+Goals = tuple[Any, Any, Any] | None
+"""What is still to be found: a term, or what is left of a chain; the value where it must be; and the goals after it."""
+
+State = tuple[Goals, dict[str, Any], tuple[Node, ...]]
+"""The goals that are left, what the variables are bound to, and the nodes found."""
+
+_Ahead = tuple[Tensor, Node, int, Any] | None
+"""What a chain's links read and is not looked at yet: a value, its reader, how many links may follow, and the rest."""
+
+_Partial = tuple[Chain, tuple[Term, ...], float, _Ahead, Tensor]
+"""A chain partly found: its operands that are left, what the numbers come to, what is ahead, and the chain's result.
+
+A plain tuple, as these are made by the thousand. The place that goes with it says how to go on: None, with an operand;
+_OTHERWISE, with a number or a link; a node and a number of links, into that link.
+"""
+
+_OTHERWISE = "otherwise"
+
+
+class _Search:
+    """A search for one pattern, depth first. What was left untried waits in `choices`, the next one last."""
+
+    def __init__(self, matcher: Matcher, pattern: Pattern):
+        self.matcher, self.pattern = matcher, pattern
+        self.opset, self.misses = matcher.graph.opset, matcher.misses
+        self.choices: list[State] = []
+
+    def run(self, tensor: Tensor) -> Iterator[Found]:
+        self.choices.append(((self.pattern.term, tensor, None), {}, ()))
+        while self.choices:
+            state: State | None = self.choices.pop()
+            while state is not None:
+                goals, values, nodes = state
+                if goals is None:
+                    yield Found(values, nodes)
+                    break
+                term, place, rest = goals
+                state = _STEPS[type(term)](self, term, place, (rest, values, nodes))
+
+    # ------------------------------------------------------------------------------------------------ a term
+
+    # Each step meets one goal, and gives the state after it; None where there is none, or several to choose from.
+
+    def left_out(self, term: None, tensor: Tensor, then: State) -> State | None:
+        return then if tensor.is_empty() else None
+
+    def given(self, term: Given, tensor: Tensor, then: State) -> None:
+        """A pattern's own array is no value of the graph."""
+
+    def either(self, term: Either, tensor: Tensor, then: State) -> None:
+        rest, values, nodes = then
+        for option in reversed(term.options):
+            self.choices.append(((option, tensor, rest), values, nodes))
+
+    def number(self, term: Number, tensor: Tensor, then: State) -> State | None:
+        value = self.matcher.number(tensor)
+        if value is not None and self.matcher.is_number(value, term.value, tensor):
+            return then
+        if self.misses is not None:
+            self._miss(then, tensor, _unlike(term.value, value, tensor))
+        return None
+
+    def variable(self, var: Var, tensor: Tensor, then: State) -> State | None:
+        rest, values, nodes = then
+        source, _ = self.matcher.source(tensor)
+        value: Any = source
+        if var.kind == "number":
+            value = self.matcher.number(tensor)
+        elif var.kind == "constant" and not is_constant(source):
+            value = None
+        if value is not None and var.name not in values:
+            return rest, {**values, var.name: value}, nodes
+        if value is None:
+            self._miss(then, tensor, f"'{var.name}' must be a constant {'number' * (var.kind == 'number')}".rstrip())
+        elif is_same(values[var.name], value) and (values[var.name] == value or not self.matcher.exact):
+            return then
+        elif self.misses is not None:
+            self._miss(then, tensor, f"'{var.name}' was {_shown(values[var.name], None)} elsewhere")
+        return None
+
+    def operator(self, term: Apply, tensor: Tensor, then: State) -> State | None:
+        rest, values, nodes = then
+        if term.op not in SEEN_THROUGH:
+            tensor, skipped = self.matcher.source(tensor)
+            nodes += skipped
+        node = _maker(tensor)
+        if node is None or schema.kind(node) != kind_of(term) or node.outputs[0] is not tensor:
+            self._miss_operator(term, tensor, (rest, values, nodes))
+            return None
+        nodes += (node,)
+        for name, wanted in term.attrs.items():
+            value = schema.attribute(node, name, self.opset)
+            if isinstance(wanted, Var) and wanted.name not in values:
+                values = {**values, wanted.name: value}
+            elif not is_same(values[wanted.name] if isinstance(wanted, Var) else wanted, value):
+                self._miss((rest, values, nodes), tensor, f"{name} is {value}")
+                return None
+        inputs = _operands(term, node, self.opset)
+        if len(inputs) != len(term.operands):
+            reason = f"{node.op} has {len(inputs)} inputs, wanted {len(term.operands)}"
+            self._miss((rest, values, nodes), tensor, reason)
+            return None
+        if node.op in SYMMETRIC and len(inputs) == 2:
+            self.choices.append((_all(term.operands, inputs[::-1], rest), values, nodes))
+        return _all(term.operands, inputs, rest), values, nodes
+
+    # ------------------------------------------------------------------------------------------------ sums, products
+
+    def chain(self, chain: Chain, tensor: Tensor, then: State) -> State | None:
+        rest, values, nodes = then
+        tensor, skipped = self.matcher.source(tensor)
+        then = rest, values, nodes + skipped
+        node = _maker(tensor)
+        if node is None or node.op not in chain.ops or node.domain:
+            self._miss_operator(chain, tensor, then)
+            return None
+        start = chain, chain.operands, 0 if chain.op == "Add" else 1, None, tensor
+        return self._link(start, node, len(chain.operands) + 1, then)
+
+    def rest_of_chain(self, partial: _Partial, way: Any, then: State) -> State | None:
+        if way is None:
+            return self._end(partial, then) if partial[3] is None else self._operand(partial, then)
+        if way is _OTHERWISE:
+            return self._otherwise(partial, then)
+        node, depth = way
+        return self._link(partial, node, depth, then)
+
+    def _operand(self, partial: _Partial, then: State) -> State | None:
+        """Take the next value for one of the operands that are left, each in turn."""
+        chain, left, number, ahead, result = partial
+        if not left:
+            return self._otherwise(partial, then)
+        assert ahead is not None
+        tensor, _, _, ahead = ahead
+        rest, values, nodes = then
+        self.choices.append(((partial, _OTHERWISE, rest), values, nodes))
+        states: list[State] = []
+        names: set[str] = set()
+        for place, term in enumerate(left):
+            if isinstance(term, Var):
+                if term.name in names:
+                    continue
+                names.add(term.name)
+            after = chain, left[:place] + left[place + 1 :], number, ahead, result
+            states.append(((term, tensor, (after, None, rest)), values, nodes))
+        self.choices += states[:0:-1]
+        return states[0]
+
+    def _otherwise(self, partial: _Partial, then: State) -> State | None:
+        """Take the next value for a number, or else for the result of a link."""
+        chain, left, number, ahead, result = partial
+        assert ahead is not None
+        tensor, reader, depth, ahead = ahead
+        rest, values, nodes = then
+        source, skipped = self.matcher.source(tensor)
+        node = _maker(source)
+        if depth and node is not None and node.op in chain.ops and not node.domain:
+            after = chain, left, number, ahead, result
+            self.choices.append(((after, (node, depth - 1), rest), values, nodes + skipped))
+        other = reader.inputs[1] if tensor is reader.inputs[0] and len(reader.inputs) > 1 else reader.inputs[0]
+        value = self.matcher.number(tensor, beside=other)
+        if value is None:
+            return None
+        number = number + value if chain.op == "Add" else number * value
+        return ((chain, left, number, ahead, result), None, rest), values, nodes
+
+    def _link(self, partial: _Partial, node: Node, depth: int, then: State) -> State | None:
+        """Look at what `node` reads next; a number that it subtracts or divides by is taken at once."""
+        chain, left, number, ahead, result = partial
+        rest, values, nodes = then
+        nodes += (node,)
+        first = node.inputs[0]
+        if node.op == "Neg":
+            number = -number
+        elif node.op in ("Sub", "Div"):
+            second = self.matcher.number(node.inputs[1], beside=first)
+            if second is None or (node.op == "Div" and not second):
+                self._miss((rest, values, nodes), node.outputs[0], f"{node.op} is not by a constant number")
+                return None
+            number = number - second if node.op == "Sub" else number / second
+        else:
+            ahead = node.inputs[1], node, depth, ahead
+        return ((chain, left, number, (first, node, depth, ahead), result), None, rest), values, nodes
+
+    def _end(self, partial: _Partial, then: State) -> State | None:
+        chain, left, number, _, result = partial
+        if not left and self.matcher.is_number(number, chain.number, result):
+            return then
+        if self.misses is not None:
+            lacks = f"no factor or summand is {shown(left[0])}" if left else _unlike(chain.number, number, result)
+            self._miss(then, result, lacks)
+        return None
+
+    # ------------------------------------------------------------------------------------------------ what stops it
+
+    def _miss_operator(self, term: Apply | Chain, tensor: Tensor, state: State) -> None:
+        if self.misses is not None:
+            node = _maker(tensor)
+            found = _shown(tensor, None) if node is None else node.op if isinstance(term, Chain) else schema.kind(node)
+            self._miss(state, tensor, f"wanted {shown(term)}, found {found}")
+
+    def _miss(self, state: State, tensor: Tensor, reason: str) -> None:
         if self.misses is not None:
             maker = tensor.inputs[0].name if tensor.inputs else ""
-            self.misses.append(Miss(len(set(found.nodes)), maker or tensor.name, reason))
+            self.misses.append(Miss(len(set(state[2])), maker or tensor.name, reason))
+
+
+_STEPS: dict[type, Callable[[_Search, Any, Any, State], State | None]] = {
+    type(None): _Search.left_out,
+    Given: _Search.given,
+    Either: _Search.either,
+    Number: _Search.number,
+    Var: _Search.variable,
+    Apply: _Search.operator,
+    Chain: _Search.chain,
+    tuple: _Search.rest_of_chain,
+}
+
+
+def _maker(tensor: Tensor) -> Node | None:
+    makers = tensor.inputs
+    return makers[0] if len(makers) == 1 else None
+
+
+def _all(terms: tuple[Term | None, ...], tensors: list[Tensor], goals: Goals) -> Goals:
+    """Each term at its value, the first first, and then `goals`."""
+    for place in range(len(terms) - 1, -1, -1):
+        goals = terms[place], tensors[place], goals
+    return goals
+
+
+def _operands(term: Apply, node: Node, opset: int) -> list[Tensor]:
+    """The inputs that are not attributes of the term, without those left out at the end."""
+    inputs = list(node.inputs)
+    if term.attrs:
+        skip = _attribute_places(node.op, opset, node.domain, tuple(term.attrs))
+        if skip:
+            inputs = [t for i, t in enumerate(inputs) if i not in skip]
+    while len(inputs) > len(term.operands) and inputs[-1].is_empty():
+        inputs.pop()
+    return inputs
+
+
+@functools.cache
+def _attribute_places(op: str, opset: int, domain: str | None, names: tuple[str, ...]) -> frozenset[int]:
+    """The inputs that are attributes called `names` in other opsets."""
+    inputs = [name for name in names if schema.is_input(op, name, opset, domain)]
+    return frozenset(schema.input_place(op, name, opset, domain) for name in inputs)
 
 
 def _same_type(node: Node, opset: int) -> bool:
@@ -267,7 +364,11 @@ def drops_nothing(node: Node, opset: int) -> bool:
     return opset >= 7 or bool(node.attrs.get("is_test", 0))
 
 
-_SEEN_THROUGH = {"Identity": lambda node, opset: True, "Cast": _same_type, "Dropout": drops_nothing}
+SEEN_THROUGH: dict[str, Callable[[Node, int], bool]] = {
+    "Identity": lambda node, opset: True,
+    "Cast": _same_type,
+    "Dropout": drops_nothing,
+}
 
 
 def is_constant(tensor: Tensor) -> bool:
@@ -290,6 +391,8 @@ def uniform(tensor: Tensor) -> tuple[float, tuple[int, ...]] | None:
 
 def adds_no_dims(shape: tuple[int, ...], beside: Tensor | None) -> bool:
     """Whether a value of `shape` broadcasts to `beside` and not the other way round."""
+    if not shape:
+        return True
     around = beside.shape if beside is not None else None
     if around is None:
         return len(shape) <= 1 and all(dim == 1 for dim in shape)
@@ -298,7 +401,8 @@ def adds_no_dims(shape: tuple[int, ...], beside: Tensor | None) -> bool:
     )
 
 
-def _same(a: Any, b: Any) -> bool:
+def is_same(a: Any, b: Any) -> bool:
+    """Whether what a variable is bound to in two places is one thing: a value, a number, or an attribute."""
     if isinstance(a, Tensor) or isinstance(b, Tensor):
         return a is b
     if isinstance(a, float) and isinstance(b, float):
@@ -307,8 +411,12 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _near(value: float, wanted: float, tensor: Tensor) -> bool:
-    tolerance = _TOLERANCE.get(str(tensor.dtype), _TIGHT)
-    return math.isclose(value, wanted, rel_tol=tolerance, abs_tol=1e-30)
+    return math.isclose(value, wanted, rel_tol=_tolerance(tensor.dtype), abs_tol=1e-30)
+
+
+@functools.cache
+def _tolerance(dtype: Any) -> float:
+    return _TOLERANCE.get(str(dtype), _TIGHT)
 
 
 def _unlike(wanted: float, value: float | None, tensor: Tensor) -> str:

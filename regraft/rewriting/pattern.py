@@ -7,6 +7,10 @@ from functools import cached_property
 
 from regraft.rewriting.term import Apply, Either, Number, Term, Var
 
+SUMS = ("Add", "Sub")
+PRODUCTS = ("Mul", "Div", "Neg")
+"""The operators that the links of a sum, and of a product, can be."""
+
 
 @dataclass(frozen=True, eq=False)
 class Chain(Term):
@@ -19,12 +23,17 @@ class Chain(Term):
     @property
     def ops(self) -> tuple[str, ...]:
         """The operators that a link of the chain can be."""
-        return ("Add", "Sub") if self.op == "Add" else ("Mul", "Div", "Neg")
+        return SUMS if self.op == "Add" else PRODUCTS
 
     @property
     def links(self) -> int:
         """How many nodes it takes, one with two operands each."""
         return len(self.operands) - 1 + (self.number != (0.0 if self.op == "Add" else 1.0))
+
+    @property
+    def needs_constant(self) -> bool:
+        """Whether no match does without a constant: its number is not near the neutral one, or that negated."""
+        return abs(self.number) > 1e-30 if self.op == "Add" else not 0.9 < abs(self.number) < 1.1
 
 
 class Pattern:

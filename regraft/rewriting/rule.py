@@ -5,7 +5,7 @@ Rule(lambda x: 0.5 * x * (1 + op.Erf(x / math.sqrt(2))), lambda x: op.Gelu(x))
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ from regraft.pipelines.pass_ import label
 from regraft.refusal import Refusal, as_refusal
 from regraft.rewriting.matcher import Matcher, Miss
 from regraft.rewriting.pattern import Pattern
-from regraft.rewriting.term import Term, call, trace
+from regraft.rewriting.term import Term, parameters, trace
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +46,35 @@ class Rule:
         """The pattern, ready to be looked for."""
         return Pattern(trace(self.pattern))
 
+    def verdict(self, values: dict[str, Any]) -> bool | Refusal | str | dict[str, Any]:
+        """What `where` says of `values`, those of its parameters that have any."""
+        return True if self.where is None else self.where(**_only(self._asked, values))
+
+    def result(self, values: dict[str, Any]) -> Term:
+        """What `replacement` gives for `values`, those of its parameters that have any."""
+        return self.replacement(**_only(self._taken, values))
+
+    @cached_property
+    def _asked(self) -> tuple[str, ...]:
+        return parameters(self.where) if self.where is not None else ()
+
+    @cached_property
+    def _taken(self) -> tuple[str, ...]:
+        return parameters(self.replacement)
+
+
+def _only(names: Iterable[str], values: dict[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in names if name in values}
+
 
 @dataclass
 class Match:
-    """A rule's match: what its names mean, and the nodes."""
+    """A rule's match: what its names mean, the nodes, and what the pattern bound itself."""
 
     values: dict[str, Any]
     nodes: tuple[Node, ...]
     graph: AnyGraph
+    bound: dict[str, Any]
 
     @property
     def root(self) -> Node:
@@ -61,37 +82,41 @@ class Match:
         return self.nodes[0]
 
 
-def index_of(graph: AnyGraph) -> dict[str, list[Node]]:
+def index_of(nodes: Iterable[Node]) -> dict[str, list[Node]]:
+    """The nodes of each operator."""
     index: dict[str, list[Node]] = {}
-    for node in graph.nodes:
+    for node in nodes:
         index.setdefault(schema.kind(node), []).append(node)
     return index
 
 
-def candidates(rule: Rule, index: dict[str, list[Node]]) -> Iterator[Node]:
-    if rule.compiled.needs <= index.keys():
+def candidates(rule: Rule, index: dict[str, list[Node]], kinds: Set[str]) -> Iterator[Node]:
+    """The nodes in which the pattern may end, where the graph has the operators `kinds`."""
+    if rule.compiled.needs <= kinds:
         for op in sorted(rule.compiled.roots):
             yield from index.get(op, ())
 
 
-def first_match(rule: Rule, root: Node, graph: AnyGraph, matcher: Matcher, edit: Editor) -> Match | None:
-    """The first way in which the rule applies at `root`."""
+def first_match(
+    rule: Rule, root: Node, graph: AnyGraph, matcher: Matcher, edit: Editor, misses: list[Miss] | None = None
+) -> Match | None:
+    """The first way in which the rule applies at `root`. With `misses`, what forbids another is kept there."""
     for found in matcher.match(rule.compiled, root):
         nodes = tuple(dict.fromkeys(found.nodes))
         elsewhere = None if rule.shared else _read_elsewhere(nodes, edit)
         refusal = None
         if elsewhere is None:
             values = {**found.values, "out": root.outputs[0], "opset": graph.opset}
-            verdict = call(rule.where, values) if rule.where is not None else True
+            verdict = rule.verdict(values)
             if verdict is True:
                 verdict = {}
             if isinstance(verdict, dict):
-                return Match({**values, **verdict}, nodes, graph)
+                return Match({**values, **verdict}, nodes, graph, found.values)
             said = verdict if isinstance(verdict, Refusal | str) else "the rule's condition does not hold"
             refusal = as_refusal(said)
         stopped = elsewhere or refusal
-        if matcher.misses is not None and stopped is not None:
-            matcher.misses.append(Miss(rule.compiled.size, label(root), stopped.reason, refusal))
+        if misses is not None and stopped is not None:
+            misses.append(Miss(rule.compiled.size, label(root), stopped.reason, refusal))
     return None
 
 

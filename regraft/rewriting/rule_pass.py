@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import add
 from typing import Any, ClassVar
 
 import numpy as np
 
 from regraft import shapes
+from regraft.errors import PipelineError
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, Variable, walk
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Value, is_float
+from regraft.pipelines.grammar import JOIN, write_group
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.rewriting import composite
 from regraft.rewriting.build import Builder
 from regraft.rewriting.effect import introduced, removed
 from regraft.rewriting.matcher import Matcher, Miss
-from regraft.rewriting.rule import Match, Rule, candidates, first_match, index_of
-from regraft.rewriting.term import Given, call
-from regraft.verification.contract import exact
+from regraft.rewriting.rule import Match, Rule
+from regraft.rewriting.term import Given
+from regraft.rewriting.worklist import Applied, Worklist
+from regraft.verification.contract import Contract, exact
 
 
 class RulePass(Pass):
-    """A pass that applies the rules of `rules()`, each over the whole graph, in their order.
+    """A pass that applies the rules of `rules()` until none applies.
+
+    Each goes over the whole graph, in their order, and all of them again over what an edit may let match.
 
     What it removes and introduces follows from the rules, unless a replacement must see more than symbols.
 
@@ -44,6 +50,19 @@ class RulePass(Pass):
         """What looks for the rules' patterns in `graph`."""
         return Matcher(graph, misses, self.exact_numbers or self.contract == exact)
 
+    def sets(self) -> Sequence[tuple[Rule, RulePass]]:
+        """The rules, each with the pass that it is from."""
+        return [(rule, self) for rule in self.rules()]
+
+    def joined(self) -> Sequence[RulePass]:
+        """The passes that this one joins."""
+        return [self]
+
+    def __add__(self, other: Pass) -> RulePass:
+        if not isinstance(other, RulePass):
+            raise PipelineError(f"'{other.name}' is not made of rules, and cannot be joined with others")
+        return Joined([*self.joined(), *other.joined()])
+
     @property
     def removes(self) -> frozenset[str]:
         return frozenset().union(*map(removed, self.rules()))
@@ -54,18 +73,68 @@ class RulePass(Pass):
 
     def run(self, model: Model, context: Context) -> None:
         kinds = {schema.kind(node) for node in model.nodes()}
-        needed = [rule for rule in self.rules() if rule.compiled.needs <= kinds]
-        if not needed:
+        sets = self.sets()
+        if not any(rule.compiled.needs <= kinds for rule, _ in sets):
             return
         ensure_types(model)
         with Editor(model) as edit:
-            for graph in rewritten(model):
-                misses: list[Miss] | None = [] if self.notes_refusals else None
-                for rule, found in _matches(needed, self.matcher(graph, misses), edit):
-                    _apply(rule, found, edit, context)
-                for miss in misses or ():
-                    if miss.refusal is not None:
-                        context.refuse(replace(miss.refusal, node=miss.node))
+            work = Worklist(sets, rewritten(model), edit)
+            work.run(lambda rule, match: _apply(rule, match, edit, context))
+        context.rule_uses += work.uses
+        for refusal in work.refused():
+            context.refuse(refusal)
+
+
+class Joined(RulePass):
+    """Apply the rules of several passes, `join(fuse-layer-norm,fuse-gelu)`, until none of them applies.
+
+    Where two match at a node, that of the pass that comes first is taken. The contract is that of the passes in a row.
+
+    Args:
+        passes: made of rules, and of nothing else.
+
+    Raises:
+        PipelineError: a pass does more than apply rules.
+    """
+
+    name = JOIN
+
+    def __init__(self, passes: Iterable[RulePass]):
+        super().__init__()
+        self._passes = tuple(passes)
+        for one in self._passes:
+            if type(one).run is not RulePass.run:
+                raise PipelineError(f"'{one.name}' does more than apply rules, and cannot be joined with others")
+
+    @property
+    def contract(self) -> Contract:
+        return reduce(add, (one.contract for one in self._passes))
+
+    @property
+    def removes(self) -> frozenset[str]:
+        return frozenset().union(*(one.removes for one in self._passes))
+
+    @property
+    def introduces(self) -> frozenset[str]:
+        return frozenset().union(*(one.introduces for one in self._passes))
+
+    def reference(self, model: Model) -> Model | None:
+        found: Model | None = None
+        for one in self._passes:
+            found = one.reference(found or model) or found
+        return found
+
+    def sets(self) -> Sequence[tuple[Rule, RulePass]]:
+        return [each for one in self._passes for each in one.sets()]
+
+    def rules(self) -> Sequence[Rule]:
+        return [rule for rule, _ in self.sets()]
+
+    def joined(self) -> Sequence[RulePass]:
+        return self._passes
+
+    def __str__(self) -> str:
+        return write_group(JOIN, {}, map(str, self._passes))
 
 
 def rewritten(model: Model) -> list[AnyGraph]:
@@ -83,16 +152,7 @@ def ensure_types(model: Model) -> None:
         shapes.infer(model)
 
 
-def _matches(rules: Sequence[Rule], matcher: Matcher, edit: Editor) -> Iterator[tuple[Rule, Match]]:
-    index = index_of(matcher.graph)
-    for rule in rules:
-        for root in candidates(rule, index):
-            found = first_match(rule, root, matcher.graph, matcher, edit) if root not in edit.dead else None
-            if found is not None:
-                yield rule, found
-
-
-def _apply(rule: Rule, match: Match, edit: Editor, context: Context) -> None:
+def _apply(rule: Rule, match: Match, edit: Editor, context: Context) -> Applied:
     root, added = match.root, []
     out: Tensor = root.outputs[0]
     dtype = match.values.get("dtype") or out.dtype or _float_among(match.nodes)
@@ -114,13 +174,16 @@ def _apply(rule: Rule, match: Match, edit: Editor, context: Context) -> None:
         return edit.constant(values, hint)
 
     values = {name: Given(value) if isinstance(value, Tensor) else value for name, value in match.values.items()}
-    result = Builder(emit, store, match.graph.opset, dtype)(call(rule.replacement, values))
-    if isinstance(result, Variable) and result.inputs and result.inputs[0] in added:
+    result = Builder(emit, store, match.graph.opset, dtype)(rule.result(values))
+    is_new = bool(result.inputs) and result.inputs[0] in added
+    if isinstance(result, Variable) and is_new:
         result.shape, result.dtype = out.shape, out.dtype
+    moved = [] if is_new else list(edit.readers(out))
     edit.replace(out, result)
     edit.remove(root)
     removed = [root, *edit.remove_unread(match.nodes[1:])]
     context.replaced(removed, added, rule.name)
+    return Applied(removed, added, moved)
 
 
 def _float_among(nodes: Sequence[Node]) -> Any:

@@ -147,11 +147,11 @@ def _operand(value: Any) -> Term | None:
     return None if value is None else term(value)
 
 
+def parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of what `function` takes."""
+    return tuple(inspect.signature(function).parameters)
+
+
 def trace(function: Callable[..., Term]) -> Term:
     """The term that `function` gives for variables named as its parameters."""
-    return term(function(*(Var(name) for name in inspect.signature(function).parameters)))
-
-
-def call(function: Callable[..., Any], values: dict[str, Any]) -> Any:
-    """`function` called with those of `values` that it has parameters for."""
-    return function(**{name: values[name] for name in inspect.signature(function).parameters if name in values})
+    return term(function(*map(Var, parameters(function))))

@@ -55,13 +55,13 @@ def why(model: Model, rule_pass: Pass, limit: int = 10) -> list[NearMiss]:
     nearest: dict[Node, NearMiss] = {}
     edit = Editor(model)
     for graph in rewritten(model):
-        index = index_of(graph)
+        index = index_of(graph.nodes)
         matched: set[Node] = set()
-        for rule in rule_pass.rules():
-            for root in candidates(rule, index):
+        for rule, owner in rule_pass.sets():
+            for root in candidates(rule, index, index.keys()):
                 misses: list[Miss] = []
-                finder = rule_pass.matcher(graph, misses)
-                found = first_match(rule, root, graph, finder, edit)
+                finder = owner.matcher(graph, misses)
+                found = first_match(rule, root, graph, finder, edit, misses)
                 if found is not None:
                     matched.update(found.nodes)
                 elif misses:

@@ -13,7 +13,7 @@ from regraft.ir.model import Model
 from regraft.legality.profile import SUFFIX, Profile, read_profile
 from regraft.legality.verdict import Verdict, Violation, judge
 from regraft.pipelines.configured import Configured
-from regraft.pipelines.grammar import parse, write_pass
+from regraft.pipelines.grammar import parse_ungrouped, write_pass
 from regraft.pipelines.manager import run
 from regraft.pipelines.options import Shapes, option, show_dims
 from regraft.pipelines.pipeline import Pipeline
@@ -135,7 +135,7 @@ def read_target(text: str) -> Target:
         UnknownNameError: there is no such target.
         ProfileError: the profile cannot be read.
     """
-    found = parse(text)
+    found = parse_ungrouped(text)
     if len(found) != 1:
         raise PipelineError(f"'{text}' names {len(found)} targets; name one")
     name, options = found[0]

@@ -18,6 +18,7 @@ from regraft.pipelines import record
 from regraft.pipelines.manager import run
 from regraft.pipelines.options import Shapes, option
 from regraft.pipelines.pass_ import Pass
+from regraft.pipelines.pipeline import Pipeline, Repeat
 from regraft.refusal import INFER_SHAPES, run_before
 from regraft.verification.contract import approximation, exact, interface, reassociation
 from regraft.verification.inputs import Given
@@ -460,3 +461,56 @@ def test_half_floats_inside_count():
     from regraft.verification.verify import coarsest_float
 
     assert coarsest_float(regraft.Model(graph)) == np.float16
+
+
+class Halve(Pass):
+    """Takes one of two names in a row away; what is left needs another round."""
+
+    name = "halve"
+
+    def run(self, model, context):
+        last = model.graph.nodes[-1]
+        if last.op == "Identity":
+            before = last.inputs[0].inputs[0]
+            output = last.outputs[0]
+            last.outputs.clear()
+            last.inputs.clear()
+            model.graph.nodes.remove(last)
+            before.outputs[:] = [output]
+            context.replaced([last])
+
+
+def chain_of_identities(length):
+    text = "".join(f"v{i} = Identity({f'v{i - 1}' if i else 'y'}) " for i in range(length - 1))
+    body = f"y = Neg(x) {text} out = Identity(v{length - 2})"
+    header = '<ir_version: 9, opset_import: ["" : 20]>'
+    return from_proto(parser.parse_model(f"{header} g (float x) => (float out) {{ {body} }}"))
+
+
+def test_a_group_is_repeated_until_nothing_changes():
+    model = chain_of_identities(3)
+    report = run(model, Pipeline(Nothing, Repeat(Halve, Nothing), Nothing))
+    assert [node.op for node in model.graph.nodes] == ["Neg"]
+    rounds = [(one.name, one.rounds, one.changed) for one in report.passes]
+    assert rounds[:3] == [("nothing", (), False), ("halve", (1,), True), ("nothing", (1,), False)]
+    assert rounds[-3:] == [("halve", (4,), False), ("nothing", (4,), False), ("nothing", (), False)]
+    assert len(rounds) == 1 + 2 * 4 + 1
+    assert report.pipeline == "nothing,repeat(halve,nothing),nothing"
+    assert "halve (round 2)" in report.timing()
+    assert report.to_dict()["passes"][1]["rounds"] == (1,)
+    assert not any(one.notes for one in report.passes)
+    assert len(record.read(model)) == 3
+
+
+def test_a_group_that_still_changes_something_after_its_last_round_says_so():
+    model = chain_of_identities(5)
+    report = run(model, Pipeline(Repeat(Halve, Nothing, rounds=2)))
+    assert len(model.graph.nodes) == 4
+    assert [one.notes for one in report.passes][-1] == [
+        "the last of 2 rounds changed something still: repeat{rounds=2}(halve,nothing)"
+    ]
+
+
+def test_groups_in_groups_count_their_rounds_and_an_empty_one_does_nothing():
+    report = run(chain_of_identities(2), Pipeline(Repeat(Nothing, Repeat(Halve)), Repeat()))
+    assert [one.rounds for one in report.passes] == [(1,), (1, 1), (1, 2), (1, 3), (2,), (2, 1)]

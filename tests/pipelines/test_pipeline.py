@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from regraft.errors import PipelineError, UnknownNameError
 from regraft.pipelines import registry
-from regraft.pipelines.grammar import PassText, parse, write
+from regraft.pipelines.grammar import GroupText, PassText, parse, write
 from regraft.pipelines.options import Bytes, Shapes, option
 from regraft.pipelines.pass_ import Pass
-from regraft.pipelines.pipeline import Pipeline
+from regraft.pipelines.pipeline import Pipeline, Repeat
 
 
 class Strip(Pass):
@@ -37,6 +37,9 @@ def known(monkeypatch):
     monkeypatch.setattr(registry.passes, "_added", {p.name: (p, "here") for p in (Strip, Fold, SetShapes)})
 
 
+GROUPED = [("b", {"k": ["("]}), GroupText("h", {}, [("c", {})])]
+
+
 @pytest.mark.parametrize(
     ("text", "passes"),
     [
@@ -51,6 +54,10 @@ def known(monkeypatch):
         (r'a{k="\"\\"}', [("a", {"k": '"\\'})]),
         ("a{k={},l={x, y},m={{p,q},r}}", [("a", {"k": [], "l": ["x", "y"], "m": [["p", "q"], "r"]})]),
         ('a{"odd key"=1,/encoder/ids.1:0=8x?}', [("a", {"odd key": "1", "/encoder/ids.1:0": "8x?"})]),
+        ("a{k=f(x),g(y)=z}", [("a", {"k": "f(x)", "g(y)": "z"})]),
+        ("g( )", [GroupText("g", {}, [])]),
+        ("a, g{k=v} (b{k={(}} ,h(c)),d", [("a", {}), GroupText("g", {"k": "v"}, GROUPED), ("d", {})]),
+        ('"a(b)"', [("a(b)", {})]),
     ],
 )
 def test_parsing(text, passes):
@@ -70,6 +77,10 @@ def test_parsing(text, passes):
         ("a{k={x}", "expected ',' or '}' at ^ (column 8): a{k={x}^"),
         ('a{k="x}', 'this quote is not closed, or holds a bad \\ at ^ (column 5): a{k=^"x}'),
         ("a{k=1,k=2}", "option k is given twice at ^ (column 7): a{k=1,^k=2}"),
+        ("g(a", "expected ',' or ')' at ^ (column 4): g(a^"),
+        ("g(a,)", "expected the name of a pass at ^ (column 5): g(a,^)"),
+        ("a)", "expected ',' or the end at ^ (column 2): a^)"),
+        ("(a)", "expected the name of a pass at ^ (column 1): ^(a)"),
         ("a{\nk=1", "expected ',' or '}' at ^ (column 7): a{ k=1^"),
     ],
 )
@@ -87,7 +98,13 @@ def test_an_error_in_a_long_text_shows_what_is_near():
 
 WORDS = st.text(min_size=0, max_size=8)
 VALUES = st.recursive(WORDS, lambda inner: st.lists(inner, max_size=3), max_leaves=5)
-TEXTS = st.lists(st.builds(PassText, WORDS, st.dictionaries(WORDS, VALUES, max_size=3)), max_size=4)
+OPTIONS = st.dictionaries(WORDS, VALUES, max_size=3)
+STEPS = st.recursive(
+    st.builds(PassText, WORDS, OPTIONS),
+    lambda inner: st.builds(GroupText, WORDS, OPTIONS, st.lists(inner, max_size=3)),
+    max_leaves=6,
+)
+TEXTS = st.lists(STEPS, max_size=4)
 
 
 @given(TEXTS)
@@ -95,7 +112,7 @@ def test_what_is_written_parses_as_the_same(passes):
     assert parse(write(passes)) == passes
 
 
-@given(st.text(alphabet='ab,={}"\\ \n'))
+@given(st.text(alphabet='ab,={}()"\\ \n'))
 def test_any_text_parses_or_is_refused(text):
     try:
         passes = parse(text)
@@ -104,7 +121,7 @@ def test_any_text_parses_or_is_refused(text):
     assert parse(write(passes)) == passes
 
 
-PASSES = st.lists(
+PASSES = st.recursive(
     st.one_of(
         st.builds(Strip),
         st.builds(
@@ -119,11 +136,12 @@ PASSES = st.lists(
             lambda shapes: SetShapes(shapes=shapes)
         ),
     ),
-    max_size=4,
+    lambda inner: st.builds(lambda passes, rounds: Repeat(passes, rounds=rounds), st.lists(inner), st.integers(1, 12)),
+    max_leaves=6,
 )
 
 
-@given(PASSES)
+@given(st.lists(PASSES, max_size=4))
 def test_a_pipeline_round_trips_through_text_and_toml(passes):
     registry.passes._added = {p.name: (p, "here") for p in (Strip, Fold, SetShapes)}
     pipeline = Pipeline(passes)
@@ -196,3 +214,29 @@ def test_a_pipeline_is_made_from_another():
 def test_a_pass_that_is_not_there_cannot_be_replaced(edit):
     with pytest.raises(PipelineError, match="there is no 'set-test' in the pipeline strip-test"):
         getattr(Pipeline("strip-test"), edit)("set-test")
+
+
+def test_a_group_that_is_repeated():
+    pipeline = Pipeline("strip-test,repeat{rounds=3}(fold-test,repeat(strip-test))")
+    assert str(pipeline) == "strip-test,repeat{rounds=3}(fold-test,repeat(strip-test))"
+    assert [one.name for one in pipeline] == ["strip-test", "fold-test", "strip-test"]
+    assert pipeline == Pipeline(Strip, Repeat(Fold, Repeat("strip-test"), rounds=3)) != Pipeline(pipeline.passes)
+    assert Pipeline(pipeline, "strip-test").steps == [*pipeline.steps, Strip()]
+    table = 'pipeline = ["strip-test", {repeat = ["fold-test", {repeat = ["strip-test"]}], rounds = 3}]'
+    assert Pipeline.from_toml(table) == pipeline
+    assert hash(pipeline.steps[1]) == hash(Repeat(Fold, Repeat(Strip), rounds=3))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("twice(strip-test)", "'twice' takes no passes in parentheses; 'repeat' and 'join' do"),
+        ("strip-test(fold-test)", "'strip-test' takes no passes in parentheses"),
+        ("repeat{max=3}(strip-test)", "'repeat' has no option 'max'; it has 'rounds'"),
+        ("repeat{rounds=many}(strip-test)", "'rounds' of 'repeat' is a number, not 'many'"),
+        ("repeat{rounds=0}(strip-test)", "repeated once at least, not 0 times"),
+    ],
+)
+def test_a_group_that_is_none_is_refused(text, problem):
+    with pytest.raises(PipelineError, match=problem):
+        Pipeline(text)

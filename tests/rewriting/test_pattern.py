@@ -281,3 +281,10 @@ def test_the_work_at_a_node_does_not_grow_with_the_graph():
         return calls
 
     assert steps(400) < 4.5 * steps(100)
+
+
+def test_an_array_in_a_pattern_matches_nothing():
+    s = Sketch()
+    graph = s.graph(s("Add", "x", s.number(1, shape=(4,))))
+    assert not found(lambda x: x + np.ones(4, np.float32), graph)
+    assert not found(lambda x: op.Add(op.Exp(x), np.ones(4, np.float32)), graph)

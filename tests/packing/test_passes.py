@@ -18,6 +18,7 @@ from regraft.pipelines.pipeline import Pipeline
 from regraft.runtime import Session
 from regraft.runtime.packing import read_lengths
 from regraft.verification.runtime import RuntimeFailure
+from tests.shares import diagonal
 
 ROWS, TOKENS, MOST, LONGEST = 4, 64, 8, 64
 PIPELINES = {
@@ -51,8 +52,7 @@ def _model(artifacts: Path, name: str) -> Model:
     return regraft.open_source(artifacts / "mxnet" / name / "model-symbol.json", None, ImportOptions(shapes))
 
 
-@pytest.mark.parametrize("form", PIPELINES)
-@pytest.mark.parametrize("name", [*MODELS, *GLUON])
+@pytest.mark.parametrize(("name", "form"), diagonal(4, [*MODELS, *GLUON], PIPELINES))
 def test_verified_end_to_end(name: str, form: str, artifacts: Path) -> None:
     model = _model(artifacts, name)
     report = regraft.run(model, PIPELINES[form], verify="final")
@@ -69,17 +69,18 @@ def test_verified_end_to_end(name: str, form: str, artifacts: Path) -> None:
         assert all(isinstance(dim, int) for shape in fed.values() for dim in shape or ())
 
 
-@pytest.mark.parametrize("form", PIPELINES)
-@pytest.mark.parametrize("opset", [11, 13, 17, 23])
-@pytest.mark.parametrize("name", ["bert-cls-eager-ts", "t5-encoder-ts"])
+@pytest.mark.parametrize(
+    ("name", "opset", "form"), diagonal(4, ["bert-cls-eager-ts", "t5-encoder-ts"], [11, 13, 17, 23], PIPELINES)
+)
 def test_in_other_opsets(name: str, opset: int, form: str, artifacts: Path) -> None:
     model = _model(artifacts, name)
     regraft.run(model, f"convert-opset{{version={opset}}}")
     regraft.run(model, PIPELINES[form], verify="final")
 
 
-@pytest.mark.parametrize("form", PIPELINES)
-@pytest.mark.parametrize("name", ["bert-qa-eager-dynamo", "roberta-eager-ts", "gpt2-eager-dynamo"])
+@pytest.mark.parametrize(
+    ("name", "form"), diagonal(3, ["bert-qa-eager-dynamo", "roberta-eager-ts", "gpt2-eager-dynamo"], PIPELINES)
+)
 def test_each_sequence_is_as_if_run_alone(name: str, form: str, artifacts: Path) -> None:
     """On lengths of the seed's distribution, cut to what the model has positions for."""
     before, after = _model(artifacts, name), _model(artifacts, name)

@@ -29,6 +29,7 @@ from regraft.verification.inputs import make_inputs
 from regraft.verification.verify import snapshot
 from tests.regions.attention_forms import FORMS, MERGE, MERGED, OPERATORS, inputs_of, make
 from tests.regions.test_attention import EXPORTS
+from tests.shares import diagonal
 
 AT_OPSETS = [(form, opset) for form in FORMS for opset in (11, 18, 23) if opset >= 13 or form != "keys by queries"]
 AT_OPSETS += [(form, opset) for form in ("eager", "both scaled, guarded", "merged, split") for opset in (13, 17, 20)]
@@ -467,7 +468,7 @@ def test_a_mask_that_is_multiplied_too_stays():
     assert_equal(before, model, inputs)
 
 
-@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize("name", diagonal(3, EXPORTS))
 def test_the_scale_of_exports(name, artifacts):
     model = regraft.load(artifacts / name)
     apply(model, StripDropout(), FoldConstants())

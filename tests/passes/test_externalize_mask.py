@@ -19,6 +19,7 @@ from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import Session
 from regraft.verification.verify import snapshot
 from tests.passes.constants import with_constants
+from tests.shares import diagonal
 
 ROWS, CAUSAL = (1, 1), (1, "S")
 EXPORTS = {  # file: the second and third dimension of the bias, and what the mask needed that the device still has
@@ -64,7 +65,7 @@ def padded(model, seed: int = 0):
     return inputs | {name: mask}, mask == 0
 
 
-@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize("name", diagonal(3, EXPORTS))
 def test_exports(artifacts, name):
     model = regraft.load(artifacts / name)
     split = clone(model)

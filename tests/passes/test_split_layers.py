@@ -25,6 +25,7 @@ from regraft.splitting.stages import Stage, run_chain, stages
 from regraft.verification.inputs import Given, make_inputs
 from regraft.verification.runtime import Session
 from regraft.verification.verify import snapshot
+from tests.shares import diagonal
 
 FOLDER = Path(__file__).parents[1] / "artifacts"
 EXPORTS = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.onnx"))
@@ -70,8 +71,7 @@ def test_all_exports_are_there() -> None:
     assert len(EXPORTS) >= 27
 
 
-@pytest.mark.parametrize("per", ["layer", "block"])
-@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize(("name", "per"), diagonal(2, EXPORTS, ["layer", "block"]))
 def test_the_chain_equals_the_whole_and_the_source_framework(name: str, per: str) -> None:
     model, inputs, framework = load(name)
     whole = clone(model)
@@ -83,7 +83,7 @@ def test_the_chain_equals_the_whole_and_the_source_framework(name: str, per: str
         np.testing.assert_allclose(found[output], value, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize("name", diagonal(3, EXPORTS))
 def test_a_stage_takes_the_hidden_state_and_the_mask(name: str) -> None:
     model, inputs, _ = load(name)
     dims = {

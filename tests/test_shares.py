@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from tests.shares import diagonal
+from tests.shares import diagonal, every
 
 NAMES, FORMS = "abcd", range(3)
 
@@ -20,6 +20,15 @@ def test_every_value_is_fast_and_the_rest_is_slow(n: int) -> None:
     assert {name for name, _ in fast} == set(NAMES)
     assert {form for _, form in fast} == set(FORMS)
     assert len(fast) == len(params) / n
+
+
+def test_of_rows_every_so_many_are_fast() -> None:
+    params = every(2, zip(NAMES, FORMS, strict=False))
+    assert [(*param.values, bool(param.marks)) for param in params] == [
+        ("a", 0, False),
+        ("b", 1, True),
+        ("c", 2, False),
+    ]
 
 
 def test_of_one_sequence_every_so_many_are_fast() -> None:

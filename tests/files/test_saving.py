@@ -23,6 +23,7 @@ from regraft.files.saving import INLINE_LIMIT, LAYOUTS, Layout
 from regraft.ir.graph import Constant
 from regraft.ir.model import Model
 from regraft.ir.weights import Derived, Value
+from tests.shares import diagonal
 
 COUNT = 4
 SIZE = 3001
@@ -228,7 +229,7 @@ def test_exported_models_keep_their_weights(tmp_path: Path, path: Path, layout: 
 
 
 @pytest.mark.parametrize(
-    "layouts", [["inline"] * 3, ["external"] * 5, ["external", "inline"] * 2, ["auto", "external"]]
+    "layouts", diagonal(2, [["external", "inline"] * 2, ["inline"] * 3, ["external"] * 5, ["auto", "external"]])
 )
 @pytest.mark.parametrize("again", [False, True], ids=["the same model", "loaded again"])
 def test_saving_over_the_file_that_holds_the_weights(source: Path, layouts: list[Layout], again: bool) -> None:

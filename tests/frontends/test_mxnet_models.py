@@ -13,6 +13,7 @@ from regraft.frontends.mxnet.symbol import VARIABLE, read_symbol
 from regraft.ir.schema import kind
 from regraft.pipelines.frontend import ImportOptions
 from regraft.verification.runtime import Session
+from tests.shares import diagonal
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts" / "mxnet"
 NOTEBOOK = Path(__file__).parents[3] / "shared" / "artifacts" / "mxnet" / "seed000-modified"
@@ -124,9 +125,7 @@ CHANGES = {  # pass: changes on the models with embeddings, and on the notebook'
 }
 
 
-@pytest.mark.parametrize("form", ["batch", "fixed"])
-@pytest.mark.parametrize("one", CHANGES)
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(("name", "one", "form"), diagonal(3, SHAPES, CHANGES, ["batch", "fixed"]))
 def test_passes_apply_and_verify(name, one, form):
     report = regraft.run(imported(name, form), one, verify="each", inputs=reference(name)[0])
     expected = CHANGES[one][name == "notebook"]

@@ -103,12 +103,12 @@ def test_padding_is_masked(artifacts, name):
     assert any(np.abs(v - before[k]).max() > 1e-4 for k, v in session.run(everything).items())
 
 
-@pytest.mark.parametrize("pipeline", [
+@pytest.mark.parametrize("pipeline", diagonal(2, [
     "externalize-mask,expose-position-ids,externalize-embeddings,eliminate-dead-code",
     "externalize-embeddings,externalize-mask",
     "clamp-mask-value,simplify-mask,externalize-mask,externalize-embeddings",
     "simplify-mask{assume-no-empty-rows=true},lower-where,externalize-mask",
-])  # fmt: skip
+]))  # fmt: skip
 @pytest.mark.parametrize("name", ["bert-cls-sdpa-ts", "bert-cls-eager-dynamo", "gpt2-eager-dynamo", "roberta-sdpa-ts"])
 def test_among_other_passes(artifacts, name, pipeline):
     model = regraft.load(artifacts / f"pytorch/{name}.onnx")

@@ -16,6 +16,7 @@ from regraft.ir.dimensions import FREE, UNNAMED
 from regraft.ir.model import Model
 from regraft.models import backend_cases, bert, chain
 from regraft.shapes.keys import Keys
+from tests.shares import diagonal
 
 ARTIFACTS = sorted((Path(__file__).parents[1] / "artifacts").rglob("*.onnx"))
 GROUPS = 8
@@ -45,7 +46,7 @@ def agree(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     assert each == once
 
 
-@pytest.mark.parametrize("path", ARTIFACTS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize("path", diagonal(3, ARTIFACTS), ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_of_exported_models(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     agree(regraft.load(path), monkeypatch)
 

@@ -13,8 +13,9 @@ ROOMS := regraft passes frontends targets models tests
 demo: .venv/demo
 	$(BIN)/regraft demo
 
-# Many tests start a Python, which would compile all sources again.
+# Many tests start a Python, which would compile all sources again; and each worker has a core.
 test test-slow: export PYTHONDONTWRITEBYTECODE =
+test test-slow: export OMP_NUM_THREADS = 1
 
 test: .venv/test
 	$(PYTEST)

@@ -116,8 +116,7 @@ def device_alone(model, position_ids):
     return found, lambda rows: (words + types + rows[position_ids]) @ WEIGHTS["weight"]
 
 
-@pytest.mark.parametrize("opset", OPSETS)
-@pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.parametrize(("position", "opset"), diagonal(3, POSITIONS, OPSETS))
 def test_every_form_takes_other_positions(position, opset, expose):
     model = embedded(position, opset=opset)
     expose(model, feeds())
@@ -242,9 +241,15 @@ def test_places_before_the_batch_in_every_opset(places, opset, expose):
     assert "position_ids" in signature(model)
 
 
-@pytest.mark.parametrize("name", ["gn0.10.0-classifier", "gn0.10.0-mlm-nsp"])
-@pytest.mark.parametrize("before", ["", "set-shapes{batch=2},fold-constants,"])
-@pytest.mark.parametrize("opset", [13, 17, 21])
+@pytest.mark.parametrize(
+    ("opset", "before", "name"),
+    diagonal(
+        3,
+        [13, 17, 21],
+        ["", "set-shapes{batch=2},fold-constants,"],
+        ["gn0.10.0-classifier", "gn0.10.0-mlm-nsp"],
+    ),
+)
 def test_gluonnlp(name, before, opset, artifacts):
     ids = {"data0": ("batch", 16), "data1": ("batch", 16), "data2": ("batch",), "data3": ("batch", 3)}
     shapes = {key: shape for key, shape in ids.items() if key != "data3" or "mlm" in name}

@@ -23,7 +23,7 @@ from regraft.targeting.environment import find_python
 from regraft.targeting.hand_over import hand_over
 from regraft.targeting.target import read_target
 from regraft.verification.inputs import Given, make_inputs
-from tests.shares import diagonal
+from tests.shares import diagonal, every
 
 FAKES = Path(__file__).parent / "fakes"
 SDK = {"neuron-inf1": FAKES / "neuron", "neuron-inf2": FAKES / "neuron", "bladedisc": FAKES / "blade"}
@@ -196,12 +196,15 @@ def test_a_bundle_that_was_copied_in_part_is_one_line(file, bundles, script, tmp
 
 @pytest.mark.parametrize(
     ("name", "file"),
-    [
-        ("neuron-inf1", QA),
-        ("neuron-inf1", "pytorch/vit-ts.onnx"),
-        ("neuron-inf2", "pytorch/gpt2-sdpa-dynamo.onnx"),
-        ("bladedisc", "pytorch/t5-encoder-dynamo.onnx"),
-    ],
+    every(
+        2,
+        [
+            ("neuron-inf1", QA),
+            ("neuron-inf1", "pytorch/vit-ts.onnx"),
+            ("neuron-inf2", "pytorch/gpt2-sdpa-dynamo.onnx"),
+            ("bladedisc", "pytorch/t5-encoder-dynamo.onnx"),
+        ],
+    ),
 )
 def test_other_models_become_torch_modules(name, file, artifacts, tmp_path, script):
     model = artifacts / file

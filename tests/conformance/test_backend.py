@@ -41,7 +41,7 @@ def clean_up(model: Model) -> None:
     run(model, CLEAN_UP)
 
 
-@pytest.mark.parametrize(("rewrite", "group"), diagonal(2, [unchanged, clean_up], range(GROUPS)))
+@pytest.mark.parametrize(("rewrite", "group"), diagonal(4, [unchanged, clean_up], range(GROUPS)))
 def test_the_result_is_the_same(rewrite: Rewrite, group: int, tmp_path: Path) -> None:
     problems = {name: _problem(read(name), rewrite, tmp_path) for name in sorted(sources())[group::GROUPS]}
     failed = [f"{name}: {problem}" for name, problem in problems.items() if problem]

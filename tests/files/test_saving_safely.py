@@ -49,8 +49,10 @@ def files(folder: Path) -> list[str]:
 # ------------------------------------------------------------------------------------------------ what others refer to
 
 
-@pytest.mark.parametrize("other", ["other.onnx", "other", "sub/../other.onnx", "../above.onnx"])
-@pytest.mark.parametrize("layout", ["inline", "external", "auto"])
+@pytest.mark.parametrize(
+    ("layout", "other"),
+    diagonal(3, ["inline", "external", "auto"], ["other.onnx", "other", "sub/../other.onnx", "../above.onnx"]),
+)
 def test_data_that_another_model_refers_to_stays(tmp_path: Path, other: str, layout: str) -> None:
     folder = tmp_path / "folder"
     (folder / "sub").mkdir(parents=True)

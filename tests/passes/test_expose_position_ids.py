@@ -136,9 +136,10 @@ def test_every_form_takes_other_positions(position, opset, expose):
     np.testing.assert_allclose(found, expected(rows), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("total", SUMS)
-@pytest.mark.parametrize("lookups", ["gather", "hot", "narrow", "nested"])
-@pytest.mark.parametrize("position", ["rows in a batch", "cut", "constant"])
+@pytest.mark.parametrize(
+    ("position", "lookups", "total"),
+    diagonal(3, ["rows in a batch", "cut", "constant"], ["gather", "hot", "narrow", "nested"], SUMS),
+)
 def test_every_sum(total, lookups, position, expose):
     model = embedded(position, total, lookups)
     expose(model)

@@ -40,7 +40,7 @@ def groups(start: int, stop: int) -> list[range]:
     return [range(first, min(first + GROUP, stop)) for first in range(start, stop, GROUP)]
 
 
-@pytest.mark.parametrize("seeds", diagonal(2, groups(0, QUICK)), ids=str)
+@pytest.mark.parametrize("seeds", diagonal(4, groups(0, QUICK)), ids=str)
 def test_no_pipeline_makes_a_random_model_wrong(seeds: range, tmp_path: Path) -> None:
     assert not problems(seeds, tmp_path)
 

@@ -81,7 +81,7 @@ BEYOND = {
 
 
 @pytest.mark.parametrize(
-    ("pair", "mode"), diagonal(2 * len(MODES), PAIRS, MODES), ids=lambda one: getattr(one, "name", one)
+    ("pair", "mode"), diagonal(4 * len(MODES), PAIRS, MODES), ids=lambda one: getattr(one, "name", one)
 )
 def test_wrong_is_caught_and_right_passes(pair: Pair, mode: Mode, tmp_path: Path) -> None:
     if mode in pair.open or pair.name in BEYOND:

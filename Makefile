@@ -5,6 +5,7 @@ FRAMEWORKS ?=  # ,compilers,ray,tensorflow,torch: the tests that need them run t
 SHARE ?= 1#  of the slow tests one in so many is run, others with every commit
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+PYTEST := $(BIN)/pytest -n auto --dist worksteal#  tests of a file mostly stay together, and share what they made
 ROOMS := regraft passes frontends targets models tests
 REFERENCE ?= docs-out
 CORE = $(subst /,.,$(patsubst %/__init__,%,$(basename $(wildcard regraft/*.py regraft/*/__init__.py)))) regraft.runtime.packing
@@ -14,11 +15,15 @@ CORE = $(subst /,.,$(patsubst %/__init__,%,$(basename $(wildcard regraft/*.py re
 demo: .venv/demo
 	$(BIN)/regraft demo
 
+# Many tests start a Python, which would compile all sources again; and each worker has a core.
+test test-slow: export PYTHONDONTWRITEBYTECODE =
+test test-slow: export OMP_NUM_THREADS = 1
+
 test: .venv/test
-	$(BIN)/pytest -n auto
+	$(PYTEST)
 
 test-slow: .venv/test
-	$(BIN)/pytest -n auto -m slow --share $(SHARE)
+	$(PYTEST) -m slow --share $(SHARE)
 
 lint: .venv/lint
 	$(BIN)/ruff check $(ROOMS)

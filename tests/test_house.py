@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,12 +36,18 @@ def imported(file: Path) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, a.name) for a in node.names if a.name.startswith("regraft."))
 
 
-def arrows(folder: Path) -> Iterator[tuple[str, str, str]]:
+@cache
+def arrows(folder: Path) -> list[tuple[str, str, str]]:
     """Which room imports which, and where."""
-    for file in sorted(folder.rglob("*.py")):
-        parts = file.relative_to(folder).parts
-        for line, module in imported(file):
-            yield parts[0].removesuffix(".py"), module.split(".")[1], f"{file.relative_to(ROOT)}:{line} {module}"
+    return [
+        (
+            file.relative_to(folder).parts[0].removesuffix(".py"),
+            module.split(".")[1],
+            f"{file.relative_to(ROOT)}:{line} {module}",
+        )
+        for file in sorted(folder.rglob("*.py"))
+        for line, module in imported(file)
+    ]
 
 
 def test_every_room_has_its_place() -> None:

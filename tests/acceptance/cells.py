@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from regraft.files.saving import save
+from regraft.targeting import worker as child
 from regraft.targeting.compiler import COMPILED, Compiler
 from regraft.targeting.process import CompilerError, Limits, Worker
 from regraft.targeting.target import Place
@@ -95,6 +96,19 @@ class Bench:
         files = [one.file for one in prepared] + [host for host in hosts if host]
         said = self.compiler.driver_options, self.compiler.contract
         return fingerprint(*files, self.version, self.compiler.driver, *said)
+
+    def fingerprint(self, contestant: Contestant, source: Path, inputs: Arrays, dynamic: bool) -> str:
+        """Of all that a cell's verdict hangs on: both files, the inputs, the compiler and its driver, the tolerance.
+
+        Not of the expected outputs, which follow from the source and the inputs: their last bits are the processor's.
+
+        Raises:
+            Refused: the contestant gives no model.
+        """
+        arrays = [(name, np.asarray(value)) for name, value in sorted(inputs.items())]
+        fed = [part for name, array in arrays for part in (name, array.dtype, array.shape, array.tobytes())]
+        prepared = self.prepare(contestant, source, inputs, dynamic)
+        return fingerprint(self.key(prepared), Path(child.__file__), source, *fed)
 
     def cell(
         self, contestant: Contestant, source: Path, inputs: Arrays, expected: Arrays, dynamic: bool

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -17,8 +22,9 @@ from tests.acceptance import page
 from tests.acceptance.cells import COMPILERS, Bench, Result, plain
 from tests.acceptance.contestants import CONTESTANTS, RAW, REGRAFT, Contestant, Refused
 from tests.acceptance.gaps import GAPS, gap
-from tests.acceptance.models import SUBJECTS, Subject
+from tests.acceptance.models import SUBJECTS, Subject, make
 from tests.acceptance.page import Cell
+from tests.acceptance.record import Record
 from tests.acceptance.store import Store, fingerprint
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +40,23 @@ def bench(name: str, folder: Path, **options) -> Bench:
         return Bench(targets.load(name)(**options), folder)
     except TargetError as error:
         pytest.skip(str(error))
+
+
+def verdict(bench: Bench, subject: Subject, files: Path, record: Record, config, tell) -> Result:
+    """On a cell: that of the record, where nothing changed since; else the compiler's."""
+    source, (inputs, expected) = subject.file(files), subject.reference(files)
+    cell = f"{bench.compiler.name} {subject.name}"
+    try:
+        asked = bench.fingerprint(REGRAFT, source, inputs, subject.dynamic)
+    except Refused as refused:
+        return Result(refusal=str(refused))
+    if not config.getoption("--compile") and not config.getoption("--record") and (known := record.get(cell, asked)):
+        tell("recorded", cell)
+        return known
+    found = bench.cell(REGRAFT, source, inputs, expected, subject.dynamic)
+    if config.getoption("--record"):
+        record.put(cell, asked, bench.version, found)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +81,25 @@ def test_what_regraft_rewrites_is_compiled_and_right(name, artifacts, tmp_path):
     assert result.pipeline
 
 
+@pytest.fixture(scope="module")
+def benches(tmp_path_factory) -> Callable[[str], Bench]:
+    """The compilers by name; each is asked for its version once."""
+    return cache(lambda name: bench(name, tmp_path_factory.mktemp(name)))
+
+
+@pytest.fixture(scope="module")
+def record(pytestconfig) -> Record:
+    if pytestconfig.getoption("--record") and "PYTEST_XDIST_WORKER" in os.environ:
+        pytest.fail("--record: one process writes the file; run without -n")
+    return Record()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMPILERS)
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
-def test_every_cell_is_as_the_page_says(name, subject, files, tmp_path):
-    found = bench(name, tmp_path).cell(REGRAFT, subject.file(files), *subject.reference(files), dynamic=subject.dynamic)
+def test_every_cell_is_as_the_page_says(name, subject, files, benches, record, pytestconfig, record_property):
+    make(files, [subject])
+    found = verdict(benches(name), subject, files, record, pytestconfig, record_property)
     assert page.mark(found)[0][0] == PAGE[name, subject.name, "regraft"], found.refusal or found.wrong
     assert found.right or gap(name, subject), found.refusal or found.wrong
 
@@ -123,6 +160,61 @@ def test_a_result_is_kept_until_something_changes(moody, artifacts, tmp_path, mo
     assert len(runs) == 2
     assert Bench(moody(), tmp_path, kept=True).cell(RAW, source, inputs, expected, dynamic=True) == Result()
     assert Bench(moody(), tmp_path, kept=True).cell(REGRAFT, source, inputs, expected, dynamic=True) is None
+
+
+MUST = {"--compile": (True, False), "--record": (True, True), "": (False, False)}
+
+
+@pytest.mark.parametrize("given", MUST)
+def test_a_recorded_cell_is_compiled_where_that_is_asked_for(given, moody, artifacts, tmp_path):
+    """The record says of a cell what no compiler would, so that it shows who was asked."""
+    compiled, recorded = MUST[given]
+    subject, files = Subject("gpt2", "ts", "dynamic"), tmp_path / "files"
+    files.mkdir()
+    for suffix in (".onnx", ".npz"):
+        shutil.copy((artifacts / CHEAP).with_suffix(suffix), subject.file(files).with_suffix(suffix))
+    record, made, told = Record(tmp_path / "record.jsonl"), Bench(moody(), tmp_path), []
+    asked = made.fingerprint(REGRAFT, subject.file(files), subject.reference(files)[0], subject.dynamic)
+    record.put("moody gpt2-ts-dynamic", asked, "1.0", Result(wrong="as recorded"))
+    config = SimpleNamespace(getoption=lambda name: name == given)
+    found = verdict(made, subject, files, record, config, lambda *properties: told.append(properties))
+    assert (found.wrong == "") == compiled
+    assert told == ([] if compiled else [("recorded", "moody gpt2-ts-dynamic")])
+    known = Record(tmp_path / "record.jsonl").get("moody gpt2-ts-dynamic", asked)
+    assert known is not None
+    assert (known.wrong == "") == recorded
+
+
+def test_a_cell_is_compiled_again_when_its_verdict_may_be_another(moody, artifacts, tmp_path, monkeypatch):
+    source = artifacts / CHEAP
+    inputs, _ = reference(source)
+    other = tmp_path / "other.onnx"
+    proto = onnx.load(source)
+    proto.producer_name = "somebody else"
+    onnx.save(proto, other)
+    prints = [Bench(moody(), tmp_path).fingerprint(REGRAFT, source, inputs, True) for _ in range(2)]
+    prints.append(Bench(moody(), tmp_path).fingerprint(REGRAFT, other, inputs, True))
+    fed = inputs | {"input_ids": inputs["input_ids"] + 1}
+    prints.append(Bench(moody(), tmp_path).fingerprint(REGRAFT, source, fed, True))
+    prints.append(Bench(moody(mood="wrong"), tmp_path).fingerprint(REGRAFT, source, inputs, True))
+    monkeypatch.setenv("MOODY_VERSION", "2.6")
+    prints.append(Bench(moody(), tmp_path).fingerprint(REGRAFT, source, inputs, True))
+    assert prints[0] == prints[1]
+    assert len(set(prints)) == len(prints) - 1
+
+
+def test_a_record_has_the_latest_verdict_of_a_cell(tmp_path):
+    record = Record(tmp_path / "record.jsonl")
+    assert record.get("tvm vit", "a") is None
+    record.put("tvm vit", "a", "1.0", Result(refusal="no: “such” op"))
+    record.put("mnn vit", "a", "1.0", Result())
+    record.put("tvm vit", "b", "1.0", Result(error=1e-7))
+    again = Record(tmp_path / "record.jsonl")
+    assert again.get("tvm vit", "a") is None
+    assert again.get("tvm vit", "b") == Result(error=1e-7)
+    assert again.get("mnn vit", "a") == Result()
+    assert again.get("iree vit", "a") is None
+    assert len((tmp_path / "record.jsonl").read_text().splitlines()) == 2
 
 
 def test_latency_is_a_ratio_of_pairs(moody, artifacts, tmp_path):

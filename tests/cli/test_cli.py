@@ -12,6 +12,7 @@ import pytest
 from regraft.cli import COMMANDS, cli
 from regraft.errors import RegraftError
 from regraft.interrupt import MESSAGE
+from tests.shares import diagonal
 
 HEAVY = ("onnx", "numpy", "onnxruntime", "onnx_graphsurgeon", "rich", "transformers")
 
@@ -20,7 +21,7 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in COMMANDS)])
+@pytest.mark.parametrize("arguments", diagonal(3, [["--help"], *([command, "--help"] for command in COMMANDS)]))
 def test_help_imports_nothing_heavy(arguments):
     code = f"""
 import sys

@@ -20,6 +20,7 @@ from regraft.models.backend_cases import Case, read, sources
 from regraft.pipelines.manager import run
 from regraft.verification.contract import Contract, exact
 from regraft.verification.runtime import Runnable, RuntimeFailure
+from tests.shares import diagonal
 
 CLEAN_UP = (
     "eliminate-identity,eliminate-common-subexpressions,fold-constants,infer-shapes,strip-dropout,strip-training,"
@@ -40,8 +41,7 @@ def clean_up(model: Model) -> None:
     run(model, CLEAN_UP)
 
 
-@pytest.mark.parametrize("group", range(GROUPS))
-@pytest.mark.parametrize("rewrite", [unchanged, clean_up])
+@pytest.mark.parametrize(("rewrite", "group"), diagonal(4, [unchanged, clean_up], range(GROUPS)))
 def test_the_result_is_the_same(rewrite: Rewrite, group: int, tmp_path: Path) -> None:
     problems = {name: _problem(read(name), rewrite, tmp_path) for name in sorted(sources())[group::GROUPS]}
     failed = [f"{name}: {problem}" for name, problem in problems.items() if problem]

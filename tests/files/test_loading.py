@@ -116,6 +116,7 @@ def varint(value: int) -> bytes:
     return bytes([low]) if value == low else bytes([low | 0x80]) + varint(value >> 7)
 
 
+@pytest.mark.slow
 def test_an_inline_file_of_3_gib_loads(tmp_path: Path) -> None:
     tail = sparse_file(tmp_path / "m.onnx", 3)
     model = regraft.load(tmp_path / "m.onnx")

@@ -20,6 +20,7 @@ import regraft
 from regraft.errors import ModelError
 from regraft.files.convert import from_proto
 from regraft.files.stream import partial, partial_folder, remove_stale, write_file
+from tests.shares import diagonal
 
 SIZE = 3000
 
@@ -48,8 +49,10 @@ def files(folder: Path) -> list[str]:
 # ------------------------------------------------------------------------------------------------ what others refer to
 
 
-@pytest.mark.parametrize("other", ["other.onnx", "other", "sub/../other.onnx", "../above.onnx"])
-@pytest.mark.parametrize("layout", ["inline", "external", "auto"])
+@pytest.mark.parametrize(
+    ("layout", "other"),
+    diagonal(3, ["inline", "external", "auto"], ["other.onnx", "other", "sub/../other.onnx", "../above.onnx"]),
+)
 def test_data_that_another_model_refers_to_stays(tmp_path: Path, other: str, layout: str) -> None:
     folder = tmp_path / "folder"
     (folder / "sub").mkdir(parents=True)
@@ -198,7 +201,7 @@ def test_a_killed_writer_leaves_a_whole_model(tmp_path: Path, layout: str) -> No
     assert not [name for name in files(tmp_path) if name.endswith(".partial")]
 
 
-@pytest.mark.parametrize("layout", ["inline", "external"])
+@pytest.mark.parametrize("layout", diagonal(2, ["external", "inline"]))
 def test_two_writers_leave_the_model_of_one(tmp_path: Path, layout: str) -> None:
     path = tmp_path / "m.onnx"
     regraft.save(from_proto(proto(1.0)), path)

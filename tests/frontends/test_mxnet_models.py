@@ -13,6 +13,7 @@ from regraft.frontends.mxnet.symbol import VARIABLE, read_symbol
 from regraft.ir.schema import kind
 from regraft.pipelines.frontend import ImportOptions
 from regraft.verification.runtime import Session
+from tests.shares import diagonal, every
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts" / "mxnet"
 NOTEBOOK = Path(__file__).parents[3] / "shared" / "artifacts" / "mxnet" / "seed000-modified"
@@ -54,7 +55,7 @@ CASES = [(name, form) for name in SHAPES for form in FORMS if (name, form) != ("
 
 
 @pytest.mark.parametrize("opset", [None, 13, 17, 20, 21])
-@pytest.mark.parametrize(("name", "form"), CASES)
+@pytest.mark.parametrize(("name", "form"), every(2, CASES))
 def test_the_outputs_are_those_of_mxnet(name, form, opset, tmp_path):
     model = imported(name, form, opset)
     path = regraft.save(model, tmp_path / "model.onnx")
@@ -124,9 +125,7 @@ CHANGES = {  # pass: changes on the models with embeddings, and on the notebook'
 }
 
 
-@pytest.mark.parametrize("form", ["batch", "fixed"])
-@pytest.mark.parametrize("one", CHANGES)
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(("name", "one", "form"), diagonal(3, SHAPES, CHANGES, ["batch", "fixed"]))
 def test_passes_apply_and_verify(name, one, form):
     report = regraft.run(imported(name, form), one, verify="each", inputs=reference(name)[0])
     expected = CHANGES[one][name == "notebook"]

@@ -27,6 +27,7 @@ from tests.growth import calls
 from tests.legality.small import model, profile
 from tests.matrix.artifacts import ARTIFACTS
 from tests.matrix.measures import operators
+from tests.shares import diagonal
 
 QUICK = ("bert-cls-sdpa-ts", "einsum-decoder-dynamo", "gpt2-eager-ts", "vit-dynamo")
 STUCK = {"gn0.10.0-mlm-nsp": ["GatherND"]}
@@ -81,7 +82,7 @@ def assert_sound(done: Legalized, legal: Model, target: Target, before: Model) -
         assert one.violation.reason
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", diagonal(2, QUICK))
 def test_a_list_of_operators_is_kept_to(name: str) -> None:
     before = exported(name)
     legal, target = clone(before), read_target(NEURON)
@@ -102,7 +103,7 @@ def test_every_exported_model(name: str, text: str) -> None:
         assert [one.violation.operator for one in done.stuck] == STUCK.get(name, [])
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", diagonal(2, QUICK))
 def test_the_proposed_pipeline_is_no_longer_than_that_written_by_hand(name: str) -> None:
     """By hand neuron-inf1 also fuses and cleans; both are legal and verified, and the proposed one has fewer passes."""
     target, before = read_target(NEURON), exported(name)
@@ -116,7 +117,7 @@ def test_the_proposed_pipeline_is_no_longer_than_that_written_by_hand(name: str)
     assert len(done.steps) < len(hand.passes)
 
 
-@pytest.mark.parametrize("text", [name for name in targets.names() if name not in ("moody",)])
+@pytest.mark.parametrize("text", diagonal(3, [name for name in targets.names() if name not in ("moody",)]))
 def test_every_target_has_a_model_made_legal_or_says_why_not(text: str) -> None:
     before = exported("bert-cls-sdpa-ts")
     legal, target = clone(before), read_target(text)
@@ -285,7 +286,7 @@ def test_the_guess_of_the_cost_follows_the_lowerings() -> None:
     assert costs.cost([far]) > 1
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_operators_may_be_lacking(data: st.DataObject) -> None:
     before = exported(data.draw(st.sampled_from(["bert-static-dynamo", "t5-encoder-dynamo"])))

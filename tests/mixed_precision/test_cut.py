@@ -53,7 +53,7 @@ def test_no_other_choice_needs_fewer_casts(data):
 
 
 def test_many_units_are_settled():
-    count = 20_000
+    count = 5_000
     wanted = [True if i % 7 == 0 else False if i % 5 == 0 else None for i in range(count)]
     units = make(wanted, [(i, i + k) for i in range(count) for k in (1, 2) if i + k < count])
     settle(units)

@@ -12,6 +12,7 @@ from regraft.errors import PassError, RegraftError
 from regraft.legality.share import share
 from regraft.runtime import Session
 from regraft.targeting.target import read_target
+from tests.shares import every
 
 QA = "pytorch/transformers-4.25.1-bert-qa/model.onnx"
 STATIC = "form=static,rows=4,tokens=64,max-valid-num=8,segment-max-size=64"
@@ -40,13 +41,16 @@ def _feeds(lengths: np.ndarray) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize(
     ("name", "pipeline", "operators"),
-    [
-        (QA, UNPACK, ["Unpack"] * 8),
-        (QA, SEGMENTS, ["AttentionMask"]),
-        ("pytorch/roberta-eager-dynamo.onnx", UNPACK, ["Unpack"] * 7),
-        ("pytorch/t5-encoder-ts.onnx", UNPACK, ["Unpack"] * 7),
-        ("pytorch/gpt2-eager-ts.onnx", SEGMENTS, ["AttentionMask"]),
-    ],
+    every(
+        2,
+        [
+            (QA, UNPACK, ["Unpack"] * 8),
+            (QA, SEGMENTS, ["AttentionMask"]),
+            ("pytorch/roberta-eager-dynamo.onnx", UNPACK, ["Unpack"] * 7),
+            ("pytorch/t5-encoder-ts.onnx", UNPACK, ["Unpack"] * 7),
+            ("pytorch/gpt2-eager-ts.onnx", SEGMENTS, ["AttentionMask"]),
+        ],
+    ),
 )
 def test_verified_and_taken_by_poprt(name, pipeline, operators, artifacts):
     """Queries, keys and values of both layers are unpacked, and what the model gives."""

@@ -18,6 +18,7 @@ from regraft.pipelines.pipeline import Pipeline
 from regraft.runtime import Session
 from regraft.runtime.packing import read_lengths
 from regraft.verification.runtime import RuntimeFailure
+from tests.shares import diagonal
 
 ROWS, TOKENS, MOST, LONGEST = 4, 64, 8, 64
 PIPELINES = {
@@ -51,8 +52,7 @@ def _model(artifacts: Path, name: str) -> Model:
     return regraft.open_source(artifacts / "mxnet" / name / "model-symbol.json", None, ImportOptions(shapes))
 
 
-@pytest.mark.parametrize("form", PIPELINES)
-@pytest.mark.parametrize("name", [*MODELS, *GLUON])
+@pytest.mark.parametrize(("name", "form"), diagonal(len(PIPELINES), [*MODELS, *GLUON], PIPELINES))
 def test_verified_end_to_end(name: str, form: str, artifacts: Path) -> None:
     model = _model(artifacts, name)
     report = regraft.run(model, PIPELINES[form], verify="final")
@@ -69,17 +69,18 @@ def test_verified_end_to_end(name: str, form: str, artifacts: Path) -> None:
         assert all(isinstance(dim, int) for shape in fed.values() for dim in shape or ())
 
 
-@pytest.mark.parametrize("form", PIPELINES)
-@pytest.mark.parametrize("opset", [11, 13, 17, 23])
-@pytest.mark.parametrize("name", ["bert-cls-eager-ts", "t5-encoder-ts"])
+@pytest.mark.parametrize(
+    ("name", "opset", "form"), diagonal(7, ["bert-cls-eager-ts", "t5-encoder-ts"], [11, 13, 17, 23], PIPELINES)
+)
 def test_in_other_opsets(name: str, opset: int, form: str, artifacts: Path) -> None:
     model = _model(artifacts, name)
     regraft.run(model, f"convert-opset{{version={opset}}}")
     regraft.run(model, PIPELINES[form], verify="final")
 
 
-@pytest.mark.parametrize("form", PIPELINES)
-@pytest.mark.parametrize("name", ["bert-qa-eager-dynamo", "roberta-eager-ts", "gpt2-eager-dynamo"])
+@pytest.mark.parametrize(
+    ("name", "form"), diagonal(3, ["bert-qa-eager-dynamo", "roberta-eager-ts", "gpt2-eager-dynamo"], PIPELINES)
+)
 def test_each_sequence_is_as_if_run_alone(name: str, form: str, artifacts: Path) -> None:
     """On lengths of the seed's distribution, cut to what the model has positions for."""
     before, after = _model(artifacts, name), _model(artifacts, name)
@@ -149,7 +150,7 @@ def test_masks_on_the_left_and_with_holes(artifacts: Path) -> None:
             assert np.abs(right[name] - found[name])[shown].max() <= 1e-5
 
 
-@pytest.mark.parametrize("form", PIPELINES)
+@pytest.mark.parametrize("form", diagonal(2, PIPELINES))
 def test_a_row_that_hides_everything_spoils_no_other(form: str, artifacts: Path) -> None:
     before, after = _model(artifacts, "bert-qa-eager-dynamo"), _model(artifacts, "bert-qa-eager-dynamo")
     regraft.run(after, f"{PIPELINES[form]},convert-fp16" if "static" in form else PIPELINES[form])
@@ -198,7 +199,7 @@ def test_a_convolution_over_the_sequence_is_refused(artifacts: Path) -> None:
             regraft.run(clone(model), form)
 
 
-@pytest.mark.parametrize("form", PIPELINES)
+@pytest.mark.parametrize("form", diagonal(3, PIPELINES))
 def test_a_mean_over_padding_is_refused(form: str, artifacts: Path) -> None:
     """The original gives another number where there is more padding: no packed model can."""
     model = _model(artifacts, "t5-encoder-ts")

@@ -29,6 +29,7 @@ from regraft.verification.inputs import make_inputs
 from regraft.verification.verify import snapshot
 from tests.regions.attention_forms import FORMS, MERGE, MERGED, OPERATORS, inputs_of, make
 from tests.regions.test_attention import EXPORTS
+from tests.shares import diagonal, every
 
 AT_OPSETS = [(form, opset) for form in FORMS for opset in (11, 18, 23) if opset >= 13 or form != "keys by queries"]
 AT_OPSETS += [(form, opset) for form in ("eager", "both scaled, guarded", "merged, split") for opset in (13, 17, 20)]
@@ -59,7 +60,7 @@ def assert_equal(before, model, inputs, contract=reassociation, places=1) -> Non
 # ------------------------------------------------------------------------------------------------ fuse and lower
 
 
-@pytest.mark.parametrize(("form", "opset"), AT_OPSETS)
+@pytest.mark.parametrize(("form", "opset"), every(2, AT_OPSETS))
 def test_every_form_becomes_one_node_and_back(form, opset):
     model = make(FORMS[form], opset)
     inputs = inputs_of(model)
@@ -146,7 +147,7 @@ AT_23 = ("bert-cls-sdpa-ts", "bert-mlm-tied-dynamo", "gpt2-eager-dynamo", "t5-en
 ONCE = [(name, 0) for name in EXPORTS] + [(name, 23) for name in EXPORTS if any(part in name for part in AT_23)]
 
 
-@pytest.mark.parametrize(("name", "opset"), ONCE)
+@pytest.mark.parametrize(("name", "opset"), every(3, ONCE))
 def test_exports_keep_their_outputs(name, opset, artifacts):
     model = regraft.load(artifacts / name)
     apply(model, StripDropout())
@@ -395,7 +396,7 @@ def test_half_precision(opset):
 # ------------------------------------------------------------------------------------------------ the scale
 
 
-@pytest.mark.parametrize(("form", "opset"), AT_OPSETS)
+@pytest.mark.parametrize(("form", "opset"), every(2, AT_OPSETS))
 def test_the_scale_goes_into_the_weights(form, opset):
     model = make(FORMS[form], opset)
     inputs = inputs_of(model)
@@ -467,7 +468,7 @@ def test_a_mask_that_is_multiplied_too_stays():
     assert_equal(before, model, inputs)
 
 
-@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize("name", diagonal(3, EXPORTS))
 def test_the_scale_of_exports(name, artifacts):
     model = regraft.load(artifacts / name)
     apply(model, StripDropout(), FoldConstants())

@@ -22,6 +22,7 @@ from regraft.pipelines.pass_ import Context
 from regraft.verification.contract import Contract, exact, reassociation
 from regraft.verification.inputs import make_inputs
 from regraft.verification.verify import snapshot
+from tests.shares import diagonal
 
 TARGETS = (11, 13, 14, 17, 18, 20, 21, 23, 24, 25, 26)
 EXPORTS = (
@@ -74,8 +75,7 @@ def refusal(model: Model, version: int) -> str:
 # ------------------------------------------------------------------------------------------------ real models
 
 
-@pytest.mark.parametrize("version", [11, 17, 26])
-@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize(("name", "version"), diagonal(3, EXPORTS, [11, 17, 26]))
 def test_exports_compute_the_same(name: str, version: int, artifacts: Path) -> None:
     _export(artifacts / name, version)
 

@@ -15,6 +15,7 @@ from regraft.verification.runtime import Session
 from regraft.verification.verify import snapshot
 from tests.regions.sums import LENGTH, POSITIONS, SUMS, WEIGHTS, WIDTH, embedded, feeds, written
 from tests.regions.test_embeddings import EXPORTS
+from tests.shares import diagonal
 
 SEEN = [name for name, (roles, _) in EXPORTS.items() if "position" in roles]
 OPSETS = (11, 13, 17, 18, 20, 23)
@@ -33,7 +34,7 @@ def signature(model) -> dict[str, tuple[str, list]]:
 # ------------------------------------------------------------------------------------------------ real exports
 
 
-@pytest.mark.parametrize("name", [name for name in SEEN if "train" not in name])
+@pytest.mark.parametrize("name", diagonal(3, [name for name in SEEN if "train" not in name]))
 def test_every_export(artifacts, name, expose):
     model = regraft.load(artifacts / name)
     before = signature(model)
@@ -115,8 +116,7 @@ def device_alone(model, position_ids):
     return found, lambda rows: (words + types + rows[position_ids]) @ WEIGHTS["weight"]
 
 
-@pytest.mark.parametrize("opset", OPSETS)
-@pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.parametrize(("position", "opset"), diagonal(3, POSITIONS, OPSETS))
 def test_every_form_takes_other_positions(position, opset, expose):
     model = embedded(position, opset=opset)
     expose(model, feeds())
@@ -136,9 +136,10 @@ def test_every_form_takes_other_positions(position, opset, expose):
     np.testing.assert_allclose(found, expected(rows), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("total", SUMS)
-@pytest.mark.parametrize("lookups", ["gather", "hot", "narrow", "nested"])
-@pytest.mark.parametrize("position", ["rows in a batch", "cut", "constant"])
+@pytest.mark.parametrize(
+    ("position", "lookups", "total"),
+    diagonal(3, ["rows in a batch", "cut", "constant"], ["gather", "hot", "narrow", "nested"], SUMS),
+)
 def test_every_sum(total, lookups, position, expose):
     model = embedded(position, total, lookups)
     expose(model)
@@ -241,9 +242,15 @@ def test_places_before_the_batch_in_every_opset(places, opset, expose):
     assert "position_ids" in signature(model)
 
 
-@pytest.mark.parametrize("name", ["gn0.10.0-classifier", "gn0.10.0-mlm-nsp"])
-@pytest.mark.parametrize("before", ["", "set-shapes{batch=2},fold-constants,"])
-@pytest.mark.parametrize("opset", [13, 17, 21])
+@pytest.mark.parametrize(
+    ("opset", "before", "name"),
+    diagonal(
+        3,
+        [13, 17, 21],
+        ["", "set-shapes{batch=2},fold-constants,"],
+        ["gn0.10.0-classifier", "gn0.10.0-mlm-nsp"],
+    ),
+)
 def test_gluonnlp(name, before, opset, artifacts):
     ids = {"data0": ("batch", 16), "data1": ("batch", 16), "data2": ("batch",), "data3": ("batch", 3)}
     shapes = {key: shape for key, shape in ids.items() if key != "data3" or "mlm" in name}

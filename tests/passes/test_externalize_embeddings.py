@@ -17,6 +17,7 @@ from regraft.pipelines.pass_ import Context
 from regraft.verification.runtime import Session
 from tests.regions.sums import LENGTH, LOOKUPS, POSITIONS, SUMS, WEIGHTS, embedded, feeds, written
 from tests.regions.test_embeddings import EXPORTS, NORMALIZED
+from tests.shares import diagonal
 
 RUN = [name for name in EXPORTS if "train" not in name]
 OPSETS = (11, 17, 23)
@@ -45,7 +46,11 @@ def tables(model) -> list[list[int]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "layer_norm"), [(n, False) for n in RUN] + [(n, True) for n in RUN if "sdpa" not in n and "mlm" not in n]
+    ("name", "layer_norm"),
+    [
+        *diagonal(3, RUN, [False]),
+        *diagonal(2, [name for name in RUN if "sdpa" not in name and "mlm" not in name], [True]),
+    ],
 )
 def test_every_export(artifacts, name, layer_norm, externalize):
     model = regraft.load(artifacts / name)
@@ -62,7 +67,9 @@ def test_every_export(artifacts, name, layer_norm, externalize):
     assert bool(has_mean) == (layer_norm and normalized)
 
 
-@pytest.mark.parametrize("name", [n for n in RUN if n.endswith(("eager-ts.onnx", "model.onnx", "op18.onnx"))])
+@pytest.mark.parametrize(
+    "name", diagonal(2, [n for n in RUN if n.endswith(("eager-ts.onnx", "model.onnx", "op18.onnx"))])
+)
 def test_positions_may_be_exposed_before(artifacts, name, apply):
     model, original = regraft.load(artifacts / name), regraft.load(artifacts / name)
     ExposePositionIds().run(model, Context())

@@ -19,6 +19,7 @@ from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import Session
 from regraft.verification.verify import snapshot
 from tests.passes.constants import with_constants
+from tests.shares import diagonal
 
 ROWS, CAUSAL = (1, 1), (1, "S")
 EXPORTS = {  # file: the second and third dimension of the bias, and what the mask needed that the device still has
@@ -64,7 +65,7 @@ def padded(model, seed: int = 0):
     return inputs | {name: mask}, mask == 0
 
 
-@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize("name", diagonal(3, EXPORTS))
 def test_exports(artifacts, name):
     model = regraft.load(artifacts / name)
     split = clone(model)
@@ -102,12 +103,12 @@ def test_padding_is_masked(artifacts, name):
     assert any(np.abs(v - before[k]).max() > 1e-4 for k, v in session.run(everything).items())
 
 
-@pytest.mark.parametrize("pipeline", [
+@pytest.mark.parametrize("pipeline", diagonal(2, [
     "externalize-mask,expose-position-ids,externalize-embeddings,eliminate-dead-code",
     "externalize-embeddings,externalize-mask",
     "clamp-mask-value,simplify-mask,externalize-mask,externalize-embeddings",
     "simplify-mask{assume-no-empty-rows=true},lower-where,externalize-mask",
-])  # fmt: skip
+]))  # fmt: skip
 @pytest.mark.parametrize("name", ["bert-cls-sdpa-ts", "bert-cls-eager-dynamo", "gpt2-eager-dynamo", "roberta-sdpa-ts"])
 def test_among_other_passes(artifacts, name, pipeline):
     model = regraft.load(artifacts / f"pytorch/{name}.onnx")

@@ -15,6 +15,7 @@ from regraft.rewriting.why import why
 from regraft.verification.inputs import make_inputs
 from regraft.verification.verify import snapshot
 from tests.passes.constants import with_constants
+from tests.shares import diagonal
 
 MIN = float(np.finfo(np.float32).min)
 EXPORTS = {  # what stays of the guards, of Expand and of And: (as written, if no row is empty)
@@ -31,8 +32,7 @@ EXPORTS = {  # what stays of the guards, of Expand and of And: (as written, if n
 }
 
 
-@pytest.mark.parametrize("name", EXPORTS)
-@pytest.mark.parametrize("assume", [False, True])
+@pytest.mark.parametrize(("assume", "name"), diagonal(2, [False, True], EXPORTS))
 def test_exports(artifacts, apply, name, assume):
     model = regraft.load(artifacts / f"pytorch/{name}.onnx")
     ops = Counter(apply(model, SimplifyMask(assume_no_empty_rows=assume)).ops)

@@ -25,6 +25,7 @@ from regraft.splitting.stages import Stage, run_chain, stages
 from regraft.verification.inputs import Given, make_inputs
 from regraft.verification.runtime import Session
 from regraft.verification.verify import snapshot
+from tests.shares import diagonal
 
 FOLDER = Path(__file__).parents[1] / "artifacts"
 EXPORTS = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.onnx"))
@@ -70,8 +71,7 @@ def test_all_exports_are_there() -> None:
     assert len(EXPORTS) >= 27
 
 
-@pytest.mark.parametrize("per", ["layer", "block"])
-@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize(("name", "per"), diagonal(3, EXPORTS, ["layer", "block"]))
 def test_the_chain_equals_the_whole_and_the_source_framework(name: str, per: str) -> None:
     model, inputs, framework = load(name)
     whole = clone(model)
@@ -83,7 +83,7 @@ def test_the_chain_equals_the_whole_and_the_source_framework(name: str, per: str
         np.testing.assert_allclose(found[output], value, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize("name", diagonal(3, EXPORTS))
 def test_a_stage_takes_the_hidden_state_and_the_mask(name: str) -> None:
     model, inputs, _ = load(name)
     dims = {
@@ -104,13 +104,16 @@ def test_a_stage_takes_the_hidden_state_and_the_mask(name: str) -> None:
 
 @pytest.mark.parametrize(
     "pipeline",
-    [
-        "split-layers,fold-constants,eliminate-common-subexpressions,eliminate-identity",
-        "fold-constants,split-layers,fuse-layer-norm,lower-gelu{form=erf},lower-layer-norm{form=pow}",
-        "fuse-layer-norm,fuse-gelu,lower-gelu{form=tanh},lower-layer-norm{form=mul},split-layers{per=block}",
-        "split-layers{per=block},convert-opset{version=23}",
-        "split-layers,convert-opset{version=13}",
-    ],
+    diagonal(
+        2,
+        [
+            "split-layers,fold-constants,eliminate-common-subexpressions,eliminate-identity",
+            "fold-constants,split-layers,fuse-layer-norm,lower-gelu{form=erf},lower-layer-norm{form=pow}",
+            "fuse-layer-norm,fuse-gelu,lower-gelu{form=tanh},lower-layer-norm{form=mul},split-layers{per=block}",
+            "split-layers{per=block},convert-opset{version=23}",
+            "split-layers,convert-opset{version=13}",
+        ],
+    ),
 )
 @pytest.mark.parametrize("name", ["pytorch/bert-cls-sdpa-ts.onnx", "pytorch/gpt2-eager-dynamo.onnx", EXPORTS[-1]])
 def test_before_and_after_other_passes(name: str, pipeline: str) -> None:

@@ -17,6 +17,7 @@ import regraft
 from tests.random_graphs.generate import generate, only
 from tests.random_graphs.judge import Raw, problem, valid
 from tests.random_graphs.pipelines import DEFAULT, pipeline
+from tests.shares import diagonal
 
 QUICK, ALL, GROUP = 100, 3_000, 25
 OPERATORS = 60
@@ -39,7 +40,7 @@ def groups(start: int, stop: int) -> list[range]:
     return [range(first, min(first + GROUP, stop)) for first in range(start, stop, GROUP)]
 
 
-@pytest.mark.parametrize("seeds", groups(0, QUICK), ids=str)
+@pytest.mark.parametrize("seeds", diagonal(4, groups(0, QUICK)), ids=str)
 def test_no_pipeline_makes_a_random_model_wrong(seeds: range, tmp_path: Path) -> None:
     assert not problems(seeds, tmp_path)
 

@@ -12,6 +12,7 @@ from regraft.refusal import Refusal
 from regraft.regions.attention import find_attentions, look_at
 from regraft.regions.projection import Projection, find_projection
 from tests.regions.attention_forms import FORMS, MERGED, OPERATORS, make
+from tests.shares import diagonal
 
 EXPORTS = {  # file: heads, elements of a head and scale, as the model's config says; whether NaNs become 0
     "pytorch/bert-cls-eager-dynamo.onnx": (4, 16, 0.25, False),
@@ -67,7 +68,7 @@ def test_both_layers_of_every_export_are_found(name, artifacts):
     assert not set(found[0].nodes) & set(found[1].nodes)
 
 
-@pytest.mark.parametrize("name", EXPORTS)
+@pytest.mark.parametrize("name", diagonal(3, EXPORTS))
 def test_the_types_that_a_model_declares_tell_nearly_as_much(name, artifacts):
     model = regraft.load(artifacts / name)
     shapes.infer(model)

@@ -144,7 +144,7 @@ def test_a_number_is_known_from_any_distance(length):
 @pytest.mark.parametrize("length", LENGTHS)
 def test_places_are_counted_from_any_distance(length):
     nodes, last = chain(
-        "r", ["Add one", "Sub one", "Mul one", "Identity", "Unsqueeze first", "Squeeze first"], length * 6
+        "r", ["Add one", "Sub one", "Mul one", "Identity", "Unsqueeze first", "Squeeze first"], length * 2
     )
     nodes = [helper.make_node("Range", ["zero", "three", "one"], ["r"]), *nodes]
     nodes.append(helper.make_node("Gather", ["x", last], ["y"]))

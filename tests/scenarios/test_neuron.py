@@ -19,6 +19,7 @@ from regraft.pipelines.frontend import ImportOptions
 from regraft.pipelines.source import open_source
 from regraft.runtime import Session
 from regraft.verification.inputs import Given, make_inputs
+from tests.shares import diagonal
 
 BATCH = 8
 ENOUGH = 0.99
@@ -71,7 +72,7 @@ def test_from_an_exported_tensorflow_model(artifacts, tmp_path):
     hold(bundle, original, make_inputs(original, seed=3, given=Given(dims=dims)))
 
 
-@pytest.mark.parametrize("length", [32, 128])
+@pytest.mark.parametrize("length", diagonal(2, [32, 128]))
 def test_from_a_saved_model(length, artifacts, tmp_path):
     """BERT's serving export: Gelu by Tanh, a mask of ones times the caller's, inputs that nothing reads."""
     pytest.importorskip("tensorflow")

@@ -19,6 +19,7 @@ import regraft
 from regraft.cli import cli
 from regraft.runtime import Session
 from regraft.runtime.packing import Limits, first_fit, next_fit, read_lengths
+from tests.shares import diagonal
 from tests.targets.scripts import FAKES, call
 
 MODEL = "pytorch/transformers-4.25.1-bert-qa/model.onnx"
@@ -77,7 +78,7 @@ def worst(found: dict[str, np.ndarray], feeds: dict[str, np.ndarray], alone: Ses
     return float(max(errors))
 
 
-@pytest.mark.parametrize("name", ["poprt-across", "poprt-rows", "runtime-across", "runtime-rows"])
+@pytest.mark.parametrize("name", diagonal(3, ["poprt-across", "poprt-rows", "runtime-across", "runtime-rows"]))
 def test_each_sequence_is_as_if_run_alone(name, bundles, artifacts):
     alone, packed = Session(regraft.load(artifacts / MODEL)), Session(bundles / name)
     for lengths in batches(across_rows=name.endswith("across")):

@@ -13,6 +13,7 @@ from regraft.errors import TargetError
 from regraft.runtime import transformers_model
 from regraft.targeting.hand_over import hand_over
 from regraft.targeting.target import read_target
+from tests.shares import diagonal
 
 torch = pytest.importorskip("torch", reason="needs the extra 'torch'")
 pytest.importorskip("onnxscript", reason="needs the extra 'torch'")
@@ -85,8 +86,7 @@ def assert_alike(found: Any, expected: Any, tolerance: float) -> None:
         assert found == expected
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("sizes", ["", "batch=2,sequence=24"])
+@pytest.mark.parametrize(("sizes", "task"), diagonal(2, ["", "batch=2,sequence=24"], TASKS))
 def test_a_compiled_bundle_in_a_pipeline(models, tokenizer, tmp_path, task, sizes):
     model, folder = models[task]
     hand_over(regraft.open_source(folder), read_target(f"moody{{{sizes}}}"), tmp_path / "bundle")

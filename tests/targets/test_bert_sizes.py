@@ -7,6 +7,7 @@ import pytest
 from regraft.legality.share import share
 from regraft.models import bert
 from regraft.targeting.target import read_target
+from tests.shares import diagonal
 
 SIZES = [pytest.param(bert.BASE, id="base"), pytest.param(bert.LARGE, id="large", marks=pytest.mark.slow)]
 STATIC = "batch=1,sequence=128"
@@ -23,7 +24,7 @@ TAKEN = [
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("target", TAKEN)
+@pytest.mark.parametrize("target", diagonal(2, TAKEN))
 def test_every_node_is_taken(target, size):
     model, chosen = bert.build(size), read_target(target)
     chosen.prepare(model)

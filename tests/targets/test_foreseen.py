@@ -11,7 +11,7 @@ from regraft.targeting.process import CompilerError
 from regraft.targeting.target import read_target
 from tests.acceptance import page
 from tests.acceptance.cells import COMPILERS
-from tests.acceptance.models import SUBJECTS
+from tests.acceptance.models import SUBJECTS, make
 from tests.targets.compiling import compile, needs
 
 AS_IT_IS = "strip-dropout"  # finds nothing here
@@ -24,6 +24,7 @@ EXCEPTIONS = {("mnn", "t5-encoder-ts-static"): "right by luck: its mask hangs on
 @pytest.mark.slow
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_what_is_red_raw_on_the_page_is_foreseen(compiler, files):
+    make(files)
     target = read_target(compiler)
     taken = {one.name: target.check(regraft.load(one.file(files))) == [] for one in SUBJECTS}
     unlike = {name for name in taken if taken[name] != (PAGE[compiler, name, "raw"] == "✓")}

@@ -16,6 +16,7 @@ from regraft.inspection.census import operators
 from regraft.splitting.stages import stages
 from regraft.targeting.metrics import measure
 from regraft.targeting.target import read_target
+from tests.shares import diagonal
 from tests.targets.scripts import FAKES, call, handed_over, sized
 
 BERT = "pytorch/bert-cls-sdpa-ts.onnx"
@@ -61,7 +62,7 @@ def test_replay_runs_every_stage(bert):
     assert rows[-1].startswith("logits: max abs error")
 
 
-@pytest.mark.parametrize("more", [[], ["--isolated"]])
+@pytest.mark.parametrize("more", diagonal(2, [["--isolated"], []]))
 def test_a_command_takes_the_place_of_stages(bert, more):
     done = call(bert, "replay.py", "--stage", f"layer.*={SIMULATOR}", *more)
     assert (done.returncode, done.stderr) == (0, "")

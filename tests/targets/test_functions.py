@@ -14,6 +14,7 @@ from regraft.pipelines.registry import targets
 from regraft.targeting.target import Target, read_target
 from tests.matrix.artifacts import ARTIFACTS, Artifact
 from tests.matrix.cells import conversion
+from tests.shares import diagonal
 
 OPSETS = (11, 13, 17, 18, 20)
 TAKE_NONE = [name for name in targets.names() if read_target(name).profile.limits.functions]
@@ -42,8 +43,7 @@ def check(target: Target, model: Model) -> None:
     assert not [one for one in target.check(model) if one.reason.startswith("local functions")]
 
 
-@pytest.mark.parametrize("name", TAKE_NONE)
-@pytest.mark.parametrize("artifact", QUICK)
+@pytest.mark.parametrize(("artifact", "name"), diagonal(2, QUICK, TAKE_NONE))
 def test_old_exports(artifact: str, name: str) -> None:
     model = exported(next(one for one in ARTIFACTS if one.name == artifact), 13)
     assert model is not None

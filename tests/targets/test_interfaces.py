@@ -10,6 +10,7 @@ import pytest
 from regraft.files.convert import from_proto
 from regraft.ir.model import Model
 from tests.acceptance.cells import COMPILERS
+from tests.shares import diagonal
 from tests.targets.compiling import compile, needs
 
 SCALARS = (
@@ -28,8 +29,7 @@ def test_scalars_stay_scalars(compiler: str, tmp_path: Path) -> None:
     assert len(outputs) == 3
 
 
-@pytest.mark.parametrize("compiler", COMPILERS)
-@pytest.mark.parametrize("name", ["x.1", "onnx::x/0", "1"])
+@pytest.mark.parametrize(("name", "compiler"), diagonal(3, ["x.1", "onnx::x/0", "1"], COMPILERS))
 def test_names_that_are_no_identifiers(compiler: str, name: str, tmp_path: Path) -> None:
     needs(compiler)
     named = model("(float[2] x, float[2] w) => (float[2] y) { y = Sub(x, w) }")

@@ -13,6 +13,7 @@ from regraft.files import convert
 from regraft.files.convert import clone
 from regraft.targeting.process import CompilerError
 from regraft.targeting.target import read_target
+from tests.shares import every
 from tests.targets.compiling import compile, needs, one_node
 
 needs("iree")
@@ -20,11 +21,14 @@ needs("iree")
 
 @pytest.mark.parametrize(
     ("name", "sizes"),
-    [
-        ("bert-static-dynamo", ""),
-        ("gpt2-sdpa-dynamo", "batch=2,sequence=8"),
-        ("bert-cls-sdpa-dynamo-op23", "batch=2,sequence=8"),
-    ],
+    every(
+        2,
+        [
+            ("bert-static-dynamo", ""),
+            ("gpt2-sdpa-dynamo", "batch=2,sequence=8"),
+            ("bert-cls-sdpa-dynamo-op23", "batch=2,sequence=8"),
+        ],
+    ),
 )
 def test_models_are_taken(artifacts, tmp_path, name, sizes):
     source = artifacts / f"pytorch/{name}.onnx"
@@ -43,6 +47,7 @@ def test_open_shapes_stay_open(artifacts, tmp_path):
     assert "batch" in regraft.load(tmp_path / "bundle").inputs[0].shape
 
 
+@pytest.mark.slow
 def test_rows_of_two_open_dimensions_are_a_gap_that_one_size_closes(artifacts, tmp_path):
     source, target = artifacts / "pytorch/gpt2-sdpa-dynamo.onnx", read_target("iree")
     assert [one.operator for one in target.check(regraft.load(source))] == ["Reshape"]

@@ -8,6 +8,7 @@ import regraft
 from regraft.targeting.compiled import CompiledSession
 from regraft.targeting.process import CompilerError
 from regraft.targeting.target import read_target
+from tests.shares import diagonal
 from tests.targets.compiling import compile, needs, one_node
 
 needs("litert")
@@ -15,14 +16,17 @@ needs("litert")
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "bert-cls-sdpa-ts",
-        "bert-cls-sdpa-dynamo-op23",
-        "gpt2-sdpa-dynamo",
-        "roberta-sdpa-dynamo",
-        "t5-encoder-ts",
-        "minilm",
-    ],
+    diagonal(
+        2,
+        [
+            "bert-cls-sdpa-ts",
+            "bert-cls-sdpa-dynamo-op23",
+            "gpt2-sdpa-dynamo",
+            "roberta-sdpa-dynamo",
+            "t5-encoder-ts",
+            "minilm",
+        ],
+    ),
 )
 def test_models_are_taken(artifacts, tmp_path, name):
     if name == "minilm":

@@ -23,6 +23,7 @@ from regraft.targeting.environment import find_python
 from regraft.targeting.hand_over import hand_over
 from regraft.targeting.target import read_target
 from regraft.verification.inputs import Given, make_inputs
+from tests.shares import diagonal, every
 
 FAKES = Path(__file__).parent / "fakes"
 SDK = {"neuron-inf1": FAKES / "neuron", "neuron-inf2": FAKES / "neuron", "bladedisc": FAKES / "blade"}
@@ -91,8 +92,7 @@ def named_dims(model) -> list[str]:
     return sorted({dim for tensor in model.inputs for dim in tensor.shape or () if isinstance(dim, str)})
 
 
-@pytest.mark.parametrize("name", TARGETS)
-@pytest.mark.parametrize("file", ENCODERS)
+@pytest.mark.parametrize(("file", "name"), diagonal(2, ENCODERS, TARGETS))
 def test_every_operator_is_listed(name, file, artifacts):
     model = regraft.load(artifacts / file)
     target = read_target(sized(model, name))
@@ -164,7 +164,7 @@ def test_all_but_the_sdk_is_run(name, bundles, script):
     assert name == "neuron-inf2" or "100.00 %" in done.stdout
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", diagonal(3, TARGETS))
 def test_without_the_sdk_nothing_is_begun(name, bundles, script, tmp_path):
     missing = script(bundles[name], "compile.py")
     assert missing.returncode == 2
@@ -180,7 +180,7 @@ def test_without_the_sdk_nothing_is_begun(name, bundles, script, tmp_path):
         assert message in done.stderr
 
 
-@pytest.mark.parametrize("file", ["device.onnx", "io-config.json", "manifest.json", "operators.json"])
+@pytest.mark.parametrize("file", diagonal(3, ["device.onnx", "io-config.json", "manifest.json", "operators.json"]))
 def test_a_bundle_that_was_copied_in_part_is_one_line(file, bundles, script, tmp_path):
     folder = shutil.copytree(bundles["neuron-inf1"], tmp_path / "bundle")
     path = folder / file
@@ -196,12 +196,15 @@ def test_a_bundle_that_was_copied_in_part_is_one_line(file, bundles, script, tmp
 
 @pytest.mark.parametrize(
     ("name", "file"),
-    [
-        ("neuron-inf1", QA),
-        ("neuron-inf1", "pytorch/vit-ts.onnx"),
-        ("neuron-inf2", "pytorch/gpt2-sdpa-dynamo.onnx"),
-        ("bladedisc", "pytorch/t5-encoder-dynamo.onnx"),
-    ],
+    every(
+        2,
+        [
+            ("neuron-inf1", QA),
+            ("neuron-inf1", "pytorch/vit-ts.onnx"),
+            ("neuron-inf2", "pytorch/gpt2-sdpa-dynamo.onnx"),
+            ("bladedisc", "pytorch/t5-encoder-dynamo.onnx"),
+        ],
+    ),
 )
 def test_other_models_become_torch_modules(name, file, artifacts, tmp_path, script):
     model = artifacts / file
@@ -276,7 +279,7 @@ def test_a_wrong_module_is_an_error(bundles, script, tmp_path):
     assert "the torch module computes something else" in done.stderr
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", diagonal(2, TARGETS))
 def test_compiled_and_run_where_the_sdk_is(name, bundles, artifacts, script, tmp_path):
     folder = shutil.copytree(bundles[name], tmp_path / "bundle")
     done = script(folder, "compile.py", "--runs", "2", sdk=SDK[name])
@@ -309,6 +312,10 @@ def test_too_little_on_the_device_is_an_error(bundles, script, tmp_path):
     assert done.returncode == 1
     assert "left on the host: aten::add x2" in done.stdout
     assert "more than 99.0 % is wanted on the device" in done.stderr
+
+
+@pytest.mark.slow
+def test_an_operator_that_the_compiler_lacks_is_an_error(bundles, script, tmp_path):
     folder = shutil.copytree(bundles["neuron-inf2"], tmp_path / "inf2")
     done = script(folder, "compile.py", sdk=SDK["neuron-inf2"], FAKE_UNSUPPORTED="aten::erf")
     assert done.returncode == 1

@@ -18,6 +18,7 @@ from regraft.ir.model import Model
 from regraft.pipelines.pass_ import Context
 from regraft.verification.contract import Contract
 from regraft.verification.runtime import Session
+from tests.shares import diagonal
 from tests.verification.planted.blind_right import BLIND_RIGHT
 from tests.verification.planted.blind_wrong import BLIND_WRONG
 from tests.verification.planted.control import CONTROL
@@ -80,9 +81,8 @@ BEYOND = {
 
 
 @pytest.mark.parametrize(
-    "mode", [pytest.param(mode, marks=pytest.mark.slow if mode.endswith("final") else ()) for mode in MODES]
+    ("pair", "mode"), diagonal(4 * len(MODES), PAIRS, MODES), ids=lambda one: getattr(one, "name", one)
 )
-@pytest.mark.parametrize("pair", PAIRS, ids=NAMES)
 def test_wrong_is_caught_and_right_passes(pair: Pair, mode: Mode, tmp_path: Path) -> None:
     if mode in pair.open or pair.name in BEYOND:
         pytest.skip(BEYOND.get(pair.name, "either answer is fine"))

@@ -11,6 +11,7 @@ from regraft import exact, precision
 from regraft.errors import VerificationError
 from regraft.files.convert import from_proto
 from regraft.verification.contract import promise
+from tests.shares import diagonal
 from tests.verification.planted.pair import Pair
 from tests.verification.planted.promises import OVERFLOWING, PROMISES, Promised
 from tests.verification.planted.test_planted import planted
@@ -18,8 +19,11 @@ from tests.verification.planted.test_planted import planted
 NAMES = [one.pair.name for one in PROMISES]
 
 
-@pytest.mark.parametrize("when", ["each", "final"])
-@pytest.mark.parametrize("one", PROMISES, ids=NAMES)
+@pytest.mark.parametrize(
+    ("one", "when"),
+    diagonal(2, PROMISES, ["each", "final"]),
+    ids=lambda one: one if isinstance(one, str) else one.pair.name,
+)
 def test_a_run_holds_to_the_promise(one: Promised, when: regraft.Verify) -> None:
     assert refused(one.pair, [planted(one.pair.after, one.contract)], when) != one.pair.right, one.pair.told
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from regraft.errors import PipelineError, UnknownNameError
 from regraft.pipelines import registry
-from regraft.pipelines.grammar import GroupText, PassText, parse, write
+from regraft.pipelines.grammar import GroupText, PassText, parse, parse_ungrouped, write
 from regraft.pipelines.options import Bytes, Shapes, option
 from regraft.pipelines.pass_ import Pass
 from regraft.pipelines.pipeline import Pipeline, Repeat
@@ -240,3 +240,9 @@ def test_a_group_that_is_repeated():
 def test_a_group_that_is_none_is_refused(text, problem):
     with pytest.raises(PipelineError, match=problem):
         Pipeline(text)
+
+
+def test_a_group_where_it_has_no_meaning_is_refused():
+    assert parse_ungrouped("a{k=v},b") == [("a", {"k": "v"}), ("b", {})]
+    with pytest.raises(PipelineError, match=r"'a\(b\)' has passes in parentheses"):
+        parse_ungrouped("a(b)")

@@ -37,6 +37,7 @@ docs: .venv/docs
 
 bench: .venv/bench
 	$(BIN)/python -m tests.benchmarks.large --out benchmarks-out
+	$(BIN)/python -m tests.benchmarks.core --out benchmarks-out
 	$(BIN)/python -m tests.benchmarks.scale
 	$(BIN)/python -m tests.benchmarks.fp16 --out benchmarks-out
 	$(BIN)/python -m tests.benchmarks.fp16_accuracy --out benchmarks-out

@@ -29,22 +29,25 @@ class Changes:
         nodes: those of the main graph that are new, or have another operator, other attributes, inputs or outputs, or
             a body where something is other.
         values: inputs and constants that are new or other, and what nodes made that went or are other.
-        reordered: whether nodes of the main graph that were there before stand in another order.
+        reordered: whether nodes that were there before stand in another order.
+        renamed: whether a value that a node makes or reads has another name.
     """
 
     all: bool = False
     nodes: set[Node] = field(default_factory=set)
     values: set[Tensor] = field(default_factory=set)
     reordered: bool = False
+    renamed: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.all or self.nodes or self.values or self.reordered)
+        return bool(self.all or self.nodes or self.values or self.reordered or self.renamed)
 
     def __ior__(self, other: Changes) -> Changes:
         self.all |= other.all
         self.nodes |= other.nodes
         self.values |= other.values
         self.reordered |= other.reordered
+        self.renamed |= other.renamed
         return self
 
 
@@ -54,7 +57,7 @@ class Watch:
     def __init__(self) -> None:
         self._edits = Edits()
         self._around: list[Any] | None = None
-        self._inside: dict[Node, list[Any]] = {}  # attributes that can change in place
+        self._inside: dict[Node, list[tuple[Any, Any]]] = {}  # attributes that can change in place, as they were
         self._graphs: set[AnyGraph] = set()
         self._bodies: dict[Node, list[Any]] = {}  # of nodes with bodies, what these had beside nodes
         self._sources: dict[Tensor, Any] = {}  # what no node makes
@@ -72,7 +75,7 @@ class Watch:
         for graph in self._graphs - set(graphs):
             self._forget(graph)
         self._graphs = set(graphs)
-        edits.nodes.update([node for node, seen in self._inside.items() if seen != _inside(node)])
+        edits.nodes.update([n for n, held in self._inside.items() if any(_is_other(v, seen) for v, seen in held)])
         bodies = {node: [*map(_frame, subgraphs(node))] for graph in graphs for node in graph.nodes.holders}
         edits.nodes.update(node for node, seen in bodies.items() if seen != self._bodies.get(node))
         self._bodies = bodies
@@ -88,7 +91,7 @@ class Watch:
             elif graph is not model.graph and graph in self._graphs:
                 found.all = True  # in a function
         self._look_at_sources()
-        found.values, found.reordered = set(edits.values), edits.reordered
+        found.values, found.reordered, found.renamed = set(edits.values), edits.reordered, edits.renamed
         edits.clear()
         return found
 
@@ -113,8 +116,9 @@ class Watch:
         if node.graph is not None and node.graph.edits is self._edits:
             number_dtypes(node)
             self._take(node.inputs)
-            if not _PLAIN.issuperset(map(type, node.attrs.values())):
-                self._inside[node] = _inside(node)
+            values = [value for value in node.attrs.values() if type(value) not in _PLAIN]
+            if values:
+                self._inside[node] = [(value, _seen(value)) for value in values]
 
     def _take(self, values: Iterable[Tensor]) -> None:
         """Look, from now on, at those of `values` that no node makes."""
@@ -166,9 +170,21 @@ _PLAIN = frozenset({int, float, str, bytes, bool, AttributeRef})
 """Types of attributes that nobody can change in place."""
 
 
-def _inside(node: Node) -> list[Any]:
-    """What is equal as long as none of the attributes of `node` is changed in place."""
-    return [(name, _frozen(value)) for name, value in node.attrs.items() if type(value) not in _PLAIN]
+def _seen(value: Any) -> Any:
+    """What tells whether an attribute changes in place."""
+    if isinstance(value, Constant):
+        return value.lazy
+    if type(value) is list and _PLAIN.issuperset(kinds := [*map(type, value)]):
+        return value.copy(), kinds  # 1 equals 1.0, and is another attribute
+    return _frozen(value)
+
+
+def _is_other(value: Any, seen: Any) -> bool:
+    if isinstance(value, Constant):
+        return value.lazy is not seen
+    if type(value) is list and type(seen) is tuple:
+        return value != seen[0] or [*map(type, value)] != seen[1]
+    return bool(_frozen(value) != seen)
 
 
 def _frozen(value: Any) -> Any:

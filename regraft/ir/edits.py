@@ -19,22 +19,23 @@ class Edits:
         values: those that a node made which makes them no longer.
         graphs: those to which a node came, or from which one went.
         reordered: whether nodes stand in another order, but for those that came or went.
+        renamed: whether a value has another name.
     """
 
-    __slots__ = ("graphs", "nodes", "reordered", "values")
+    __slots__ = ("graphs", "nodes", "renamed", "reordered", "values")
 
     def __init__(self) -> None:
         self.nodes: set[Node] = set()
         self.values: set[Tensor] = set()
         self.graphs: set[AnyGraph] = set()
-        self.reordered = False
+        self.reordered = self.renamed = False
 
     def clear(self) -> None:
         """Begin anew."""
         self.nodes.clear()
         self.values.clear()
         self.graphs.clear()
-        self.reordered = False
+        self.reordered = self.renamed = False
 
     def edited(self, node: Node, lost: Iterable[Any] = ()) -> None:
         """Note that `node` was edited, and makes the values `lost` no longer."""

@@ -26,11 +26,11 @@ def sort(graph: Any) -> None:
     Raises:
         GraphError: there is a cycle.
     """
+    if _is_sorted(graph):
+        return
     place = {id(node): i for i, node in enumerate(graph.nodes)}  # graphsurgeon's own nodes have no hash
     makers = ([id(n) for t in reads(node) if t.name for n in t.inputs] for node in graph.nodes)
     before = [{place[n]: None for n in needed if n in place} for needed in makers]
-    if all(p < i for i, needed in enumerate(before) for p in needed):
-        return
     order: list[int] = []
     state = [0] * len(before)  # 1: on the path, 2: placed
     for root in range(len(before)):
@@ -50,6 +50,16 @@ def sort(graph: Any) -> None:
                 order.append(index)
                 stack.pop()
     graph.nodes[:] = [graph.nodes[i] for i in order]
+
+
+def _is_sorted(graph: Any) -> bool:
+    left = set(map(id, graph.nodes))
+    for node in graph.nodes:
+        for tensor in reads(node) if node.attrs and subgraphs(node) else node.inputs:
+            if tensor.name and any(id(maker) in left for maker in tensor.inputs):
+                return False
+        left.discard(id(node))
+    return True
 
 
 def _label(node: Node) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from itertools import chain
 
 from regraft.errors import GraphError
@@ -29,10 +30,64 @@ class _Checked:
 
     def __init__(self, model: Model):
         _check(model)
+        self._named: dict[str, Tensor] | None = None  # the values of the main graph; None: to be found out
 
     def follow(self, model: Model, changes: Changes) -> None:
-        if changes.all or model.functions or not _is_sound(model.graph, changes):
+        closely = changes.all or changes.reordered or model.functions or model.graph.nodes.holders
+        if changes.renamed:
+            self._named = None
+        if closely or not self._is_sound(model.graph, changes):
+            self._named = None
             _check(model)
+
+    def _is_sound(self, graph: Graph, changes: Changes) -> bool:
+        """Whether all is well where something changed; False too where only a closer look tells."""
+        place = {node: number for number, node in enumerate(graph.nodes)}
+        given = set(graph.inputs)
+        versions = schema.versions(graph)
+
+        def is_made(tensor: Tensor, before: int) -> bool:
+            """Whether the node in this place can read `tensor`."""
+            if tensor.inputs:
+                return len(tensor.inputs) == 1 and place.get(tensor.inputs[0], before) < before
+            return isinstance(tensor, Constant) or tensor in given or not tensor.name
+
+        for node in changes.nodes:
+            here = place[node]
+            asked = wanted(node.op, versions.get(node.domain or "", 1), node.domain or "")
+            if asked is None or misfit(node, asked) is not None or not all(is_made(t, here) for t in node.inputs):
+                return False
+            for tensor in node.outputs:
+                if isinstance(tensor, Constant) or tensor in given or tensor.inputs != [node]:
+                    return False
+                if not all(place.get(user, here) > here for user in tensor.outputs):
+                    return False
+        return (
+            len(place) == len(graph.nodes)
+            and len(given) == len(graph.inputs)
+            and all(is_made(t, len(place)) for t in changes.values if t.outputs)
+            and all(is_made(t, len(place)) and t.name for t in graph.outputs)
+            and all(t.name for t in graph.inputs)
+            and self._are_named_apart(graph, changes, place)
+        )
+
+    def _are_named_apart(self, graph: Graph, changes: Changes, place: dict[Node, int]) -> bool:
+        """Whether the values of a graph have names of their own."""
+        nodes: Iterable[Node] = changes.nodes
+        if self._named is None:
+            self._named, nodes = {}, graph.nodes
+        ends = {*graph.inputs, *graph.outputs}
+        for tensor in chain(ends, *(node.outputs for node in nodes), *(node.inputs for node in nodes)):
+            if not tensor.name and not isinstance(tensor, Constant):
+                continue  # left out
+            known = self._named.setdefault(tensor.name, tensor)
+            if known is tensor:
+                continue
+            is_there = known.inputs[0] in place if known.inputs else known.outputs or known in ends
+            if is_there or not tensor.name:
+                return False
+            self._named[tensor.name] = tensor
+        return "" not in self._named
 
 
 def _check(model: Model) -> None:
@@ -48,48 +103,6 @@ def _check(model: Model) -> None:
             raise GraphError(
                 f"node '{_name(node)}' ({node.op}) takes or gives more than the function, {takes} and {gives}"
             )
-
-
-def _is_sound(graph: Graph, changes: Changes) -> bool:
-    """Whether all is well where something changed; False too where only a closer look at all tells."""
-    if graph.nodes.holders or changes.reordered:
-        return False
-    place = {node: number for number, node in enumerate(graph.nodes)}
-    given = set(graph.inputs)
-    versions = schema.versions(graph)
-
-    def is_made(tensor: Tensor, before: int) -> bool:
-        """Whether `tensor` can be read by the node in this place."""
-        if tensor.inputs:
-            return len(tensor.inputs) == 1 and place.get(tensor.inputs[0], before) < before
-        return isinstance(tensor, Constant) or tensor in given or not tensor.name
-
-    for node in changes.nodes:
-        here = place[node]
-        asked = wanted(node.op, versions.get(node.domain or "", 1), node.domain or "")
-        if asked is None or misfit(node, asked) is not None or not all(is_made(t, here) for t in node.inputs):
-            return False
-        for tensor in node.outputs:
-            if isinstance(tensor, Constant) or tensor in given or tensor.inputs != [node]:
-                return False
-            if not all(place.get(user, here) > here for user in tensor.outputs):
-                return False
-    return (
-        len(place) == len(graph.nodes)
-        and len(given) == len(graph.inputs)
-        and all(is_made(t, len(place)) for t in changes.values if t.outputs)
-        and all(is_made(t, len(place)) and t.name for t in graph.outputs)
-        and _are_named_apart(graph)
-    )
-
-
-def _are_named_apart(graph: Graph) -> bool:
-    """Whether every value that is made or given has a name of its own."""
-    values = {value for node in graph.nodes for value in node.inputs if not value.inputs}
-    values.update(graph.inputs, graph.outputs)
-    values.update(chain.from_iterable(node.outputs for node in graph.nodes))
-    names = [value.name for value in values if value.name or isinstance(value, Constant)]
-    return len(set(names)) == len(names) and "" not in names and all(value.name for value in graph.inputs)
 
 
 def foreign(model: Model) -> list[str]:

@@ -183,9 +183,28 @@ _put_inputs, _put_outputs = (getattr(Linked, field).__set__ for field in Linked.
 class _Tensor(Linked):
     """A value. Both kinds have the same fields, so that one can become the other."""
 
-    __slots__ = ("_values", "default", "dtype", "info", "name", "order", "promised", "shape", "type")
+    __slots__ = ("_name", "_values", "default", "dtype", "info", "order", "promised", "shape", "type")
 
-    name: str
+    if TYPE_CHECKING:
+
+        @property
+        def name(self) -> str: ...
+
+        @name.setter
+        def name(self, name: str) -> None: ...
+
+    else:
+
+        def _rename(self, name: str) -> None:
+            self._name = name
+            for node in (*self._inputs, *self._outputs):
+                graph = getattr(node, "graph", None)
+                if graph is not None and graph.edits is not None:
+                    graph.edits.renamed = True
+
+        name = property(attrgetter("_name"), _rename)
+
+    _name: str
     dtype: Any
     shape: Any
 
@@ -256,7 +275,7 @@ class Variable(_Tensor):
         self, name: str, dtype: Any = None, shape: Sequence[Dim] | None = None, type: str | None = "tensor_type"
     ):
         self._connect()
-        self.name, self.dtype, self.shape, self.type = name, dtype, shape, type
+        self._name, self.dtype, self.shape, self.type = name, dtype, shape, type
         self.info = self.default = self.promised = None
 
     @staticmethod
@@ -285,7 +304,7 @@ class Constant(_Tensor):
 
     def __init__(self, name: str, values: Array | Value):
         self._connect()
-        self.name, self.order = name, None
+        self._name, self.order = name, None
         self.values = values
 
     @property

@@ -46,9 +46,14 @@ class Rule:
         """The pattern, ready to be looked for."""
         return Pattern(trace(self.pattern))
 
-    def verdict(self, values: dict[str, Any]) -> bool | Refusal | str | dict[str, Any]:
-        """What `where` says of `values`, those of its parameters that have any."""
-        return True if self.where is None else self.where(**_only(self._asked, values))
+    def verdict(self, values: dict[str, Any]) -> dict[str, Any] | Refusal:
+        """What `where` says of `values`, those of its parameters that have any: more values, or why not."""
+        said = True if self.where is None else self.where(**_only(self._asked, values))
+        if isinstance(said, Refusal | str):
+            return as_refusal(said)
+        if isinstance(said, dict):
+            return said
+        return {} if said is True else Refusal("the rule's condition does not hold")
 
     def result(self, values: dict[str, Any]) -> Term:
         """What `replacement` gives for `values`, those of its parameters that have any."""
@@ -108,12 +113,9 @@ def first_match(
         if elsewhere is None:
             values = {**found.values, "out": root.outputs[0], "opset": graph.opset}
             verdict = rule.verdict(values)
-            if verdict is True:
-                verdict = {}
             if isinstance(verdict, dict):
                 return Match({**values, **verdict}, nodes, graph, found.values)
-            said = verdict if isinstance(verdict, Refusal | str) else "the rule's condition does not hold"
-            refusal = as_refusal(said)
+            refusal = verdict
         stopped = elsewhere or refusal
         if misses is not None and stopped is not None:
             misses.append(Miss(rule.compiled.size, label(root), stopped.reason, refusal))

@@ -6,7 +6,7 @@ compared with what was seen of it: what no node makes, lists among attributes, w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +79,8 @@ class Watch:
         bodies = {node: [*map(_frame, subgraphs(node))] for graph in graphs for node in graph.nodes.holders}
         edits.nodes.update(node for node, seen in bodies.items() if seen != self._bodies.get(node))
         self._bodies = bodies
-        for graph in inner:
-            self._take((*graph.inputs, *graph.outputs))
+        ends = {tensor for graph in inner for tensor in (*graph.inputs, *graph.outputs)}
+        self._take(ends)
         for node in edits.nodes:
             self._see(node)
             if node.graph is model.graph:
@@ -90,7 +90,7 @@ class Watch:
                 found.nodes.add(holder)
             elif graph is not model.graph and graph in self._graphs:
                 found.all = True  # in a function
-        self._look_at_sources()
+        self._look_at_sources(ends)
         found.values, found.reordered, found.renamed = set(edits.values), edits.reordered, edits.renamed
         edits.clear()
         return found
@@ -126,14 +126,14 @@ class Watch:
             if not tensor.inputs and tensor.name and tensor not in self._sources:
                 self._sources[tensor] = None
 
-    def _look_at_sources(self) -> None:
+    def _look_at_sources(self, ends: Set[Tensor]) -> None:
         unread, values = [], self._edits.values
         for tensor, before in self._sources.items():
             if isinstance(tensor, Constant):
                 if tensor.lazy is not before:
                     self._sources[tensor] = tensor.lazy
                     values.add(tensor)
-                if not tensor.outputs:
+                if not tensor.outputs and tensor not in ends:
                     unread.append(tensor)
             elif (now := _declared(tensor)) != before:
                 self._sources[tensor] = now

@@ -14,7 +14,8 @@ import numpy as np
 import onnx
 
 from regraft.ir.edits import Edits
-from regraft.ir.node import AttributeRef, Body, Node, Nodes, TypedList, bodies, subgraphs, walk
+from regraft.ir.node import AttributeRef, Node, TypedList
+from regraft.ir.nodes import Body, Nodes, bodies, subgraphs, walk
 from regraft.ir.order import reads, sort
 from regraft.ir.value import Constant, Dim, Tensor, Variable
 

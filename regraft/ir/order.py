@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from regraft.errors import GraphError
-from regraft.ir.node import Node, subgraphs, walk
+from regraft.ir.node import Node
+from regraft.ir.nodes import subgraphs, walk
 from regraft.ir.value import Tensor
 
 

@@ -13,7 +13,7 @@ from regraft.files.convert import from_proto, to_proto
 from regraft.ir import structure
 from regraft.ir.graph import Constant, Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
-from regraft.ir.node import Nodes
+from regraft.ir.nodes import Nodes
 from regraft.ir.surgery import Editor
 from regraft.rewriting.composite import provide
 

@@ -1,0 +1,163 @@
+"""The nodes of a graph as a list that tells of edits, and the graphs inside nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from operator import attrgetter
+from typing import Any, SupportsIndex
+
+from regraft.ir.node import Node, put_graph
+
+
+class Body:
+    """What can stand inside a node: a graph."""
+
+
+class Nodes(list[Node]):
+    """The nodes of a graph, which know it; tells of every change.
+
+    Attributes:
+        graph: whose they are.
+        holders: those that may have bodies.
+    """
+
+    __slots__ = ("graph", "holders")
+
+    def __init__(self, graph: Any, nodes: Iterable[Node] = ()):
+        super().__init__(nodes)
+        self.graph = graph
+        self.holders: set[Node] = set()
+        self._take(self)
+
+    @property
+    def _edits(self) -> Any:
+        """Who is told; that something comes or goes is told at once."""
+        edits = self.graph.edits
+        if edits is not None:
+            edits.graphs.add(self.graph)
+        return edits
+
+    def _take(self, nodes: Iterable[Node]) -> None:
+        graph, edits = self.graph, self._edits
+        for node in nodes:
+            if isinstance(node, Node):  # else graphsurgeon's, which is adopted later
+                put_graph(node, graph)
+                if node.attrs:
+                    self.hold(node)
+                if edits is not None:
+                    edits.edited(node)
+
+    def _drop(self, nodes: Iterable[Node]) -> None:
+        edits = self._edits
+        for node in nodes:
+            if isinstance(node, Node):
+                self.holders.discard(node)
+                if edits is not None:
+                    edits.edited(node, node.outputs)
+                if node.graph is self.graph:
+                    put_graph(node, None)
+
+    def hold(self, node: Node) -> None:
+        """Note whether `node` may have bodies."""
+        for value in node.attrs.values():
+            if isinstance(value, Body) or (type(value) is list and (not value or isinstance(value[0], Body))):
+                self.holders.add(node)
+                return
+        self.holders.discard(node)
+
+    def _reordered(self) -> None:
+        if (edits := self._edits) is not None:
+            edits.reordered = True
+
+    def append(self, node: Node) -> None:
+        super().append(node)
+        self._take((node,))
+
+    def extend(self, nodes: Iterable[Node]) -> None:
+        added = list(nodes)
+        super().extend(added)
+        self._take(added)
+
+    def insert(self, place: SupportsIndex, node: Node) -> None:
+        super().insert(place, node)
+        self._take((node,))
+
+    def remove(self, node: Node) -> None:
+        super().remove(node)
+        self._drop((node,))
+
+    def pop(self, place: SupportsIndex = -1) -> Node:
+        node = super().pop(place)
+        self._drop((node,))
+        return node
+
+    def clear(self) -> None:
+        old = list(self)
+        super().clear()
+        self._drop(old)
+
+    def reverse(self) -> None:
+        super().reverse()
+        self._reordered()
+
+    def sort(self, **how: Any) -> None:
+        super().sort(**how)
+        self._reordered()
+
+    def __setitem__(self, place: Any, nodes: Any) -> None:
+        old = self[place] if isinstance(place, slice) else [self[place]]
+        new = list(nodes) if isinstance(place, slice) else [nodes]
+        super().__setitem__(place, new if isinstance(place, slice) else nodes)
+        self._exchanged(old, new)
+
+    def __delitem__(self, place: Any) -> None:
+        old = self[place] if isinstance(place, slice) else [self[place]]
+        super().__delitem__(place)
+        self._drop(old)
+
+    def __iadd__(self, nodes: Iterable[Node]) -> Nodes:  # type: ignore[override, misc]
+        self.extend(nodes)
+        return self
+
+    def __imul__(self, times: SupportsIndex) -> Nodes:
+        raise TypeError("a node stands in a graph once")
+
+    def _exchanged(self, old: list[Node], new: list[Node]) -> None:
+        before, after = set(map(id, old)), set(map(id, new))  # graphsurgeon's own nodes have no hash
+        if [n for n in old if id(n) in after] != [n for n in new if id(n) in before]:
+            self._reordered()
+        self._drop(n for n in old if id(n) not in after)
+        self._take(n for n in new if id(n) not in before)
+
+
+def bodies(nodes: Iterable[Node]) -> list[Any]:
+    """The graphs that are attributes of `nodes`, not those inside them."""
+    if isinstance(nodes, Nodes) and not nodes.holders:
+        return []
+    return _bodies_among(chain.from_iterable(map(dict.values, map(_ATTRS, nodes))))
+
+
+def subgraphs(node: Node) -> Sequence[Any]:
+    """The graphs that are attributes of `node`, not those inside them."""
+    return _bodies_among(node.attrs.values()) if node.attrs else ()
+
+
+def _bodies_among(values: Iterable[Any]) -> list[Any]:
+    holders = [value for value in values if type(value) not in _SIMPLE]
+    if not holders:
+        return []
+    return [body for one in holders for body in (one if type(one) is list else (one,)) if isinstance(body, Body)]
+
+
+_ATTRS = attrgetter("attrs")
+_SIMPLE = frozenset({int, float, str})
+
+
+def walk(graph: Any) -> Iterator[Any]:
+    """`graph` and every graph inside it, outer before inner."""
+    stack = [graph]
+    while stack:
+        current = stack.pop()
+        yield current
+        stack += reversed(bodies(current.nodes))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -118,6 +119,13 @@ def load_file(path: str | Path) -> list[type[Configured]]:
     return found
 
 
+class _Uncached(SourceFileLoader):
+    """Leaves no bytecode beside a user's file."""
+
+    def set_data(self, *_: Any, **__: Any) -> None:
+        """Write nothing."""
+
+
 def _run_file(path: Path) -> Any:
     if not path.is_file():
         raise PipelineError(f"no file of passes at {path}")
@@ -125,6 +133,7 @@ def _run_file(path: Path) -> Any:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PipelineError(f"{path} is not a Python file")
+    spec.loader = _Uncached(name, str(path))
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

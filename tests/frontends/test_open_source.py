@@ -129,12 +129,14 @@ def test_a_file_that_nobody_knows(tmp_path, content):
 
 
 def test_several_models_in_a_folder(model, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
     for name in ("a.onnx", "b.onnx"):
         shutil.copy(model, tmp_path / name)
     with pytest.raises(FrontendError, match=r"several models: a\.onnx, b\.onnx; name one"):
         regraft.open_source(tmp_path)
     with pytest.raises(FrontendError, match=r"no \.onnx file"):
-        regraft.open_source(tmp_path.parent, "onnx")
+        regraft.open_source(empty, "onnx")
 
 
 def test_a_source_that_two_frontends_know(model, other):

@@ -78,6 +78,7 @@ class InferredTypes(Facts):
         walker = self._walker
         walker.declared = False
         walker.node(node, versions.get(node.domain or "", 1), {})
+        self._declared.discard(node)
         if walker.declared:
             self._declared.add(node)
 

@@ -48,14 +48,14 @@ class Keys:
         attrs = []
         for name, value in node.attrs.items():
             kind = type(value)
-            if kind is list:
-                attrs.append((name, *map(type, value), *value))
-            elif kind in _PLAIN:
+            if kind in _PLAIN:
                 attrs.append((name, kind, value))
+            elif kind is list and _PLAIN.issuperset(kinds := [*map(type, value)]):
+                attrs.append((name, *kinds, *value))
             else:
                 return None
-        ids = [*map(id, inputs)]
-        self._held.update(zip(ids, inputs, strict=True))
+        ids = [id(fact) if tensor.name else 0 for tensor, fact in zip(node.inputs, inputs, strict=True)]
+        self._held.update(zip(ids, inputs, strict=True))  # so that no other fact gets one of these
         return node.op, opset, tuple(attrs), tuple(ids)
 
     def of(self, call: Call) -> Hashable:

@@ -123,7 +123,9 @@ def main() -> None:
                 GRAPHS[graph](size, source)
                 rows += _rows(graph, size, present, source, warm, options)
                 source.unlink()
-    table.write(options.out, "core", "Processor seconds, memory on top of a warm process", rows, {"rounds": options.rounds})
+    table.write(
+        options.out, "core", "Processor seconds, memory on top of a warm process", rows, {"rounds": options.rounds}
+    )
 
 
 def _rows(

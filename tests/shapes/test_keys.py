@@ -15,7 +15,7 @@ from regraft.ir.dimensions import FREE, UNNAMED
 from regraft.ir.model import Model
 from regraft.models import backend_cases, bert, chain
 from regraft.shapes.analysis import InferredTypes
-from regraft.shapes.facts import Facts
+from regraft.shapes.facts import Fact, Facts
 from regraft.shapes.keys import Keys
 from tests.shares import diagonal
 
@@ -106,3 +106,15 @@ def test_calls_that_differ_in_a_value_are_told_apart(
     facts = model.facts(InferredTypes)
     a, b = (facts[tensor] for tensor in model.graph.outputs)
     assert str((a.dims, a.value)) != str((b.dims, b.value))
+
+
+def test_what_is_left_out_is_not_what_is_unknown() -> None:
+    text = """
+        <ir_version: 10, opset_import: ["": 20, "d": 1]> g (float[4] x) => (y) { y = d.F (x) }
+        <domain: "d", opset_import: ["": 20]> F (a, k) => (y) { u = Clip (a, , k) v = Clip (a, k) y = Clip (a, k, k) }
+    """
+    proto = onnx.parser.parse_model(text.replace("=> (y) { y = d", "=> (float[4] y) { y = d"))
+    nodes = from_proto(proto).functions[0].nodes
+    keys, unknown = Keys(), Fact()
+    left_out, named = (keys.at_once(node, 20, [unknown] * len(node.inputs)) for node in (nodes[0], nodes[2]))
+    assert left_out != named

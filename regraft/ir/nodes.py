@@ -30,16 +30,15 @@ class Nodes(list[Node]):
         self.holders: set[Node] = set()
         self._take(self)
 
-    @property
-    def _edits(self) -> Any:
-        """Who is told; that something comes or goes is told at once."""
+    def _edit(self) -> Any:
+        """Tell that the list is edited. Returns who is told more; None: nobody."""
         edits = self.graph.edits
         if edits is not None:
             edits.graphs.add(self.graph)
         return edits
 
     def _take(self, nodes: Iterable[Node]) -> None:
-        graph, edits = self.graph, self._edits
+        graph, edits = self.graph, self._edit()
         for node in nodes:
             if isinstance(node, Node):  # else graphsurgeon's, which is adopted later
                 put_graph(node, graph)
@@ -49,7 +48,7 @@ class Nodes(list[Node]):
                     edits.edited(node)
 
     def _drop(self, nodes: Iterable[Node]) -> None:
-        edits = self._edits
+        edits = self._edit()
         for node in nodes:
             if isinstance(node, Node):
                 self.holders.discard(node)
@@ -67,7 +66,7 @@ class Nodes(list[Node]):
         self.holders.discard(node)
 
     def _reordered(self) -> None:
-        if (edits := self._edits) is not None:
+        if (edits := self._edit()) is not None:
             edits.reordered = True
 
     def append(self, node: Node) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from regraft.ir.edits import Edits
 from regraft.ir.graph import AnyGraph, AttributeRef, Constant, Graph, Node, Tensor, Variable, subgraphs, walk
 from regraft.ir.graphsurgeon import adopt, number_dtypes
+from regraft.ir.node import PLAIN
 
 if TYPE_CHECKING:
     from regraft.ir.model import Model
@@ -166,8 +167,8 @@ class _Same:
     __hash__ = None  # type: ignore[assignment]
 
 
-_PLAIN = frozenset({int, float, str, bytes, bool, AttributeRef})
-"""Types of attributes that nobody can change in place."""
+_PLAIN = PLAIN | {bool, AttributeRef, type(None)}
+"""Types of attributes that nobody can change in place; a function has None for one that its callers must give."""
 
 
 def _seen(value: Any) -> Any:

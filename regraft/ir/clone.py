@@ -13,6 +13,7 @@ from regraft.ir.graph import Constant, Function, Graph, Node, Tensor, TypedList,
 from regraft.ir.graphsurgeon import adopt
 from regraft.ir.host import Host
 from regraft.ir.model import Model
+from regraft.ir.node import PLAIN
 
 
 @paused()
@@ -94,7 +95,7 @@ class _Clone:
         return made
 
     def attributes(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        return {name: value if type(value) in _PLAIN else self.attribute(value) for name, value in attrs.items()}
+        return {name: value if type(value) in PLAIN else self.attribute(value) for name, value in attrs.items()}
 
     def attribute(self, value: Any) -> Any:
         if isinstance(value, Graph):
@@ -103,9 +104,6 @@ class _Clone:
             return self.constant(value)
         if isinstance(value, list):
             made = TypedList(value.type) if isinstance(value, TypedList) else []
-            made += [item if type(item) in _PLAIN else self.attribute(item) for item in value]
+            made += [item if type(item) in PLAIN else self.attribute(item) for item in value]
             return made
         return deepcopy(value) if isinstance(value, Message) else value
-
-
-_PLAIN = frozenset({int, float, str, bytes})

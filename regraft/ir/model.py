@@ -104,7 +104,10 @@ class Model:
 
     @property
     def _facts(self) -> FactStore:
-        store: FactStore = vars(self.graph).setdefault("_facts", FactStore())
+        kept = vars(self.graph)
+        if "_facts" not in kept:
+            kept["_facts"] = FactStore()
+        store: FactStore = kept["_facts"]
         return store
 
     def to_graphsurgeon(self) -> Any:

@@ -10,6 +10,9 @@ import onnx
 
 from regraft.ir.value import Linked, Tensor
 
+PLAIN = frozenset({int, float, str, bytes})
+"""Types of attributes that hold nothing else, and that nobody can change in place."""
+
 
 @dataclass(frozen=True)
 class AttributeRef:

@@ -7,7 +7,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any, SupportsIndex
 
-from regraft.ir.node import Node, put_graph
+from regraft.ir.node import PLAIN, Node, put_graph
 
 
 class Body:
@@ -143,14 +143,13 @@ def subgraphs(node: Node) -> Sequence[Any]:
 
 
 def _bodies_among(values: Iterable[Any]) -> list[Any]:
-    holders = [value for value in values if type(value) not in _SIMPLE]
+    holders = [value for value in values if type(value) not in PLAIN]
     if not holders:
         return []
     return [body for one in holders for body in (one if type(one) is list else (one,)) if isinstance(body, Body)]
 
 
 _ATTRS = attrgetter("attrs")
-_SIMPLE = frozenset({int, float, str})
 
 
 def walk(graph: Any) -> Iterator[Any]:

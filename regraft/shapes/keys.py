@@ -9,6 +9,7 @@ import onnx
 
 from regraft.files.exporter import Exporter
 from regraft.ir.graph import Constant, Node, Tensor
+from regraft.ir.node import PLAIN
 from regraft.shapes.call import Call
 from regraft.shapes.facts import Fact
 from regraft.shapes.inference import small_array
@@ -18,8 +19,6 @@ _READ_FLOATS = frozenset({"Range", "Resize", "Upsample"})
 
 _NOT_AT_ONCE = _READ_FLOATS | {"Cast", "CastLike", "Constant"}
 """Operators of which the facts of the inputs do not say all: elements are told from floats too."""
-
-_PLAIN = frozenset({int, float, str, bytes})
 
 
 class Keys:
@@ -48,9 +47,9 @@ class Keys:
         attrs = []
         for name, value in node.attrs.items():
             kind = type(value)
-            if kind in _PLAIN:
+            if kind in PLAIN:
                 attrs.append((name, kind, value))
-            elif kind is list and _PLAIN.issuperset(kinds := [*map(type, value)]):
+            elif kind is list and PLAIN.issuperset(kinds := [*map(type, value)]):
                 attrs.append((name, *kinds, *value))
             else:
                 return None
@@ -79,7 +78,7 @@ class Keys:
 
 
 def _attribute_key(value: Any) -> Hashable:
-    if type(value) in (int, float, str, bytes):
+    if type(value) in PLAIN:
         return type(value), value
     if type(value) is list and value:
         return tuple(map(_attribute_key, value))

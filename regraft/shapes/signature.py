@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from regraft.ir.graph import Function
+from regraft.ir.node import PLAIN
 from regraft.shapes import dims
 from regraft.shapes.dims import Dim
 from regraft.shapes.facts import Fact, whole_array
@@ -72,9 +73,9 @@ def _attributes_key(attrs: dict[str, Any]) -> Hashable:
 
 
 def _value_key(value: Any) -> Hashable:
-    if value is None or type(value) in (int, float, str, bytes):
+    if value is None or type(value) in PLAIN:
         return type(value), value
-    if type(value) is list and all(type(item) in (int, float, str, bytes) for item in value):
+    if type(value) is list and all(type(item) in PLAIN for item in value):
         return tuple(map(_value_key, value))
     return id(value)  # a tensor, a graph, a type: the same object only
 

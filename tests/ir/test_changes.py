@@ -196,3 +196,13 @@ def test_a_node_with_attributes_of_another_is_not_that_one() -> None:
     alone = copy.copy(first.attrs)
     alone["axis"] = 10
     assert not watch.look(model)
+
+
+def test_an_attribute_that_callers_must_give_is_no_change() -> None:
+    model, watch = built(), Watch()
+    model.functions.append(Function("f", "d", [Node("Relu", "inner", {}, [Variable("a")], [Variable("b")])]))
+    model.functions[0].attrs = {"axis": None}
+    watch.look(model)
+    assert not watch.look(model)
+    model.functions[0].attrs["axis"] = 1
+    assert watch.look(model).all

@@ -207,6 +207,9 @@ def test_a_pipeline_is_made_from_another():
         "strip-test,set-test,fold-test,strip-test,strip-test"
     )
     assert str(pipeline.replacing("fold-test", [])) == "strip-test,strip-test"
+    group = Pipeline("repeat{rounds=3}(fold-test,repeat(strip-test))")
+    assert str(group.before("strip-test", Fold)) == "repeat{rounds=3}(fold-test,repeat(fold-test,strip-test))"
+    assert str(group.replacing("fold-test", Strip())) == "repeat{rounds=3}(strip-test,repeat(strip-test))"
     assert str(pipeline) == "strip-test,fold-test{ratio=0.1},strip-test"
 
 

@@ -171,7 +171,7 @@ class Editor:
     def remove(self, node: Node) -> None:
         """Take `node` out, and its bodies. Nothing may read its outputs any more."""
         self.dead.add(node)
-        for body in subgraphs(node):
+        for body in subgraphs(node) if node.attrs else ():
             for graph in walk(body):
                 self.dead.update(graph.nodes)
 

@@ -115,12 +115,15 @@ class Watch:
         """Take note of a node that is other than it was, or has gone."""
         self._edits.values.update(node.outputs)
         self._inside.pop(node, None)
-        if node.graph is not None and node.graph.edits is self._edits:
-            number_dtypes(node)
-            self._take(node.inputs)
-            values = [value for value in node.attrs.values() if type(value) not in _PLAIN] if node.attrs else ()
-            if values:
-                self._inside[node] = [(value, self._seen(value)) for value in values]
+        if node.graph is None or node.graph.edits is not self._edits:
+            return
+        self._take(node.inputs)
+        if not node.attrs or all(type(value) in _PLAIN for value in node.attrs.values()):
+            return
+        number_dtypes(node)
+        values = [value for value in node.attrs.values() if type(value) not in _PLAIN]
+        if values:
+            self._inside[node] = [(value, self._seen(value)) for value in values]
 
     def _seen(self, value: Any) -> Any:
         """What tells whether an attribute changes in place; one object for lists that are alike."""

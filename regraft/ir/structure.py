@@ -137,20 +137,16 @@ class _Check:
     """A walk over a graph and what is inside it.
 
     Attributes:
-        made: what can be read where the walk stands.
-        named: the value of each name that can be seen there.
+        named: the values that can be read where the walk stands, by name.
     """
 
     def __init__(self, functions: set[tuple[str, str]]):
         self.functions = functions
-        self.made: set[Tensor] = set()
         self.named: dict[str, Tensor] = {}
 
     def body(self, graph: Graph) -> None:
         """Check `graph`, whose values nobody sees outside."""
-        own = self.graph(graph)
-        self.made.difference_update(own)
-        for tensor in own:
+        for tensor in self.graph(graph):
             del self.named[tensor.name]
 
     def graph(self, graph: AnyGraph) -> list[Tensor]:
@@ -158,7 +154,7 @@ class _Check:
         own: list[Tensor] = []
         for tensor in graph.inputs:
             self.make(tensor, own, graph)
-        versions, made, named = schema.versions(graph), self.made, self.named
+        versions, named = schema.versions(graph), self.named
         operators: dict[tuple[str, str | None], Wanted | None] = {}
         for node in graph.nodes:
             key = (node.op, node.domain)
@@ -167,7 +163,7 @@ class _Check:
             if (asked := operators[key]) is not None and (problem := misfit(node, asked)) is not None:
                 raise GraphError(f"{_where(node)} {problem}")
             for tensor in node.inputs:
-                if tensor not in made and named.get(tensor.name) is not tensor:
+                if named.get(tensor.name) is not tensor:
                     self.read(tensor, own, node)
             for body in subgraphs(node) if node.attrs else ():
                 self.body(body)
@@ -178,27 +174,28 @@ class _Check:
                     if len(makers) != 1 or makers[0] is not node or isinstance(tensor, Constant):
                         raise GraphError(f"{_where(node)} is not the one maker of its output '{tensor.name}'")
         for tensor in graph.outputs:
-            if tensor not in made:
+            if named.get(tensor.name) is not tensor:
                 self.read(tensor, own, graph, "outputs")
         return own
 
     def make(self, tensor: Tensor, own: list[Tensor], at: Node | AnyGraph) -> None:
-        if tensor in self.made:
-            raise GraphError(f"value '{tensor.name}' is made twice, the second time by {_where(at)}")
-        self.see(tensor, own, at)
-        self.made.add(tensor)
+        name = tensor.name
+        if name and name not in self.named:
+            self.named[name] = tensor
+            own.append(tensor)
+        elif self.named.get(name) is not tensor:
+            self.see(tensor, own, at)
+        elif not isinstance(tensor, Constant):
+            raise GraphError(f"value '{name}' is made twice, the second time by {_where(at)}")
 
-    def read(self, tensor: Tensor, own: list[Tensor], at: Node | AnyGraph, ends: str = "") -> None:
+    def read(self, tensor: Tensor, own: list[Tensor], at: Node | AnyGraph, ends: str = "inputs") -> None:
         if isinstance(tensor, Constant):
             self.see(tensor, own, at, ends)
         elif tensor.name:
             raise GraphError(f"{_where(at, ends)}: reads '{tensor.name}', which nothing before it makes")
 
     def see(self, tensor: Tensor, own: list[Tensor], at: Node | AnyGraph, ends: str = "inputs") -> None:
-        known = self.named.get(tensor.name)
-        if known is tensor:
-            return
-        if known is not None:
+        if tensor.name in self.named:
             raise GraphError(f"two values are called '{tensor.name}', one of them at {_where(at, ends)}")
         if not tensor.name:
             raise GraphError(f"{_where(at, ends)} has a value without a name")

@@ -7,7 +7,6 @@ is dead, and rebuilds the lists once, at the end.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
 from types import TracebackType
 from typing import Any
 
@@ -37,6 +36,7 @@ class Editor:
         self.dead: set[Node] = set()
         self._homes: dict[Node, AnyGraph] = {}  # of nodes that are new, or moved
         self.ends: dict[Tensor, list[AnyGraph]] = {}  # the graphs that a value is an output of
+        self._names: set[str] | None = None  # of all values and nodes, once one is asked for
         self._next: dict[str, int] = {}
         self._before: dict[Node, list[Node]] = {}  # new nodes, by the old one that they stand before
         self._anchor: dict[Node, Node] = {}  # that old node, by new one
@@ -85,8 +85,7 @@ class Editor:
         graph: AnyGraph = self._homes.get(node, node.graph)
         return graph
 
-    @cached_property
-    def _names(self) -> set[str]:
+    def _find_names(self) -> set[str]:
         names: set[str] = set()
         for graph in self.model.graphs():
             names.update([t.name for t in (*graph.inputs, *graph.outputs, *graph.unused)])
@@ -101,6 +100,8 @@ class Editor:
 
     def name(self, hint: str) -> str:
         """A name, `hint` or near it, that no value and no node has."""
+        if self._names is None:
+            self._names = self._find_names()
         name = hint
         while name in self._names or not name:
             self._next[hint] = self._next.get(hint, 0) + 1

@@ -29,7 +29,7 @@ class Changes:
         all: whether everything may be other: at the first look, or after a change of the opset or of a function.
         nodes: those of the main graph that are new, or have another operator, other attributes, inputs or outputs, or
             a body where something is other.
-        values: inputs and constants that are new or other, and what nodes made that went or are other.
+        values: inputs and constants that are new, other or read no longer, and what nodes made that went or are other.
         reordered: whether nodes that were there before stand in another order.
         renamed: values that a node makes or reads that have another name.
     """
@@ -154,6 +154,7 @@ class Watch:
                 values.add(tensor)
         for tensor in [one for one in sources if not one.outputs and isinstance(one, Constant) and one not in ends]:
             del sources[tensor]
+            values.add(tensor)
 
 
 def _inner(model: Model) -> dict[AnyGraph, Node | None]:

@@ -86,6 +86,9 @@ class _Checked:
             if not tensor.name or (is_there and known.name == tensor.name):
                 return False
             named[tensor.name] = tensor
+        for tensor in changes.values:
+            if not tensor.inputs and not tensor.outputs and tensor not in ends and named.get(tensor.name) is tensor:
+                del named[tensor.name]  # it has gone
         return "" not in named
 
 

@@ -12,6 +12,7 @@ from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.refusal import PassRef, Refusal, run_before
 from regraft.regions.attention import Attention, find_attentions
+from regraft.regions.mask import MASKING
 from regraft.regions.numbers import scales
 from regraft.regions.projection import find_projection
 from regraft.regions.reads import read_elsewhere
@@ -87,7 +88,7 @@ def _reason_to_keep(found: Attention, factors: Set[Node], edit: Editor) -> Refus
     """Why what is multiplied by the factors cannot do without."""
     places = [place for place, node in enumerate(found.inner) if node in factors]
     last = max(places, default=0)
-    if any(node.op in ("Add", "Sub", "Where", "Mul") and node not in factors for node in found.inner[:last]):
+    if any(node.op in MASKING and node not in factors for node in found.inner[:last]):
         return Refusal("the mask is multiplied too")
     values = [node.outputs[0] for node in found.inner[:last]]
     for view in (found.q.view, found.k.view):

@@ -21,21 +21,18 @@ from regraft.ir.graph import Node, Tensor
 from regraft.ir.weights import dtype_from_onnx
 from regraft.mixed_precision.extent import Limits
 from regraft.mixed_precision.losses import amplified
-from regraft.mixed_precision.sizes import HANDING_ON, NORMALIZING, SATURATING, SHRINKING, WEIGHTED, Sizes
+from regraft.mixed_precision.sizes import HANDING_ON, NORMALIZING, SHRINKING, WEIGHTED, Sizes
 from regraft.mixed_precision.solve import solve
 from regraft.mixed_precision.unit import Unit
 from regraft.mixed_precision.units import is_constant
-from regraft.ops.traits import COMPARISONS
+from regraft.ops.traits import COMPARES, COMPARISONS, ROUNDS, SATURATES, SUMS
 
 ANGLES = frozenset({"Cos", "Sin", "Tan"})
-ROUNDED = frozenset({"Ceil", "Floor", "Mod", "Round"})
+ROUNDED = ROUNDS | {"Mod"}
 COORDINATES: Mapping[str, int] = {"GridSample": 1, "MaxRoiPool": 1, "RoiAlign": 1}
 """Operators that read a place in a picture, and which input that is."""
 
-COMPARING = frozenset(
-    {"ArgMax", "ArgMin", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "NonZero", "OneHot", "TopK"}
-    | {"Unique"}
-)
+COMPARING = COMPARES | {"OneHot"}
 """Operators for which whole numbers are numbers of things."""
 
 
@@ -166,11 +163,11 @@ class _Digits:
         kind, accuracy = schema.kind(node), need.accuracy
         if kind in WEIGHTED and not need.deep and not self._sizes[tensor].raw:
             return accuracy / math.sqrt(math.prod(tensor.shape or ())) if is_constant(tensor) else None
-        if kind in SATURATING | NORMALIZING and accuracy >= self._limits.rounding:
+        if kind in SATURATES | NORMALIZING and accuracy >= self._limits.rounding:
             return None
-        if kind in SATURATING - {"Softmax", "LpNormalization"} or kind in ANGLES:
+        if kind in SATURATES - {"Softmax", "LpNormalization"} or kind in ANGLES:
             return accuracy  # no steeper than the line through 0
-        if kind in HANDING_ON or kind in SHRINKING or kind in ("Add", "Sub", "Sum", "AffineGrid"):
+        if kind in HANDING_ON or kind in SHRINKING or kind in SUMS or kind == "AffineGrid":
             return accuracy
         if kind == "Mul" and len(node.inputs) == 2:
             other = node.inputs[1] if tensor is node.inputs[0] else node.inputs[0]

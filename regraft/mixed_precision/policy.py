@@ -16,34 +16,26 @@ from regraft.ir.model import Model
 from regraft.mixed_precision.layers import connected_layers
 from regraft.mixed_precision.unit import Unit
 from regraft.mixed_precision.units import is_constant
+from regraft.ops import traits
 from regraft.regions.attention import find_attentions
 from regraft.rewriting.rule_pass import rewritten
 from regraft.shapes import analyse
 
 Mode = Literal["full", "matmul", "attention"]
 
-PRODUCTS = frozenset(
-    {"MatMul", "Gemm", "Conv", "ConvTranspose", "Einsum", "DeformConv", "Attention", "com.microsoft::MatMulNBits"}
-)
-RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
+PRODUCTS = traits.PRODUCTS | {"Attention", "com.microsoft::MatMulNBits"}
 
-KEPT = frozenset(
-    {"BitCast", "CumProd", "CumSum", "Cos", "DFT", "DynamicQuantizeLinear", "QuantizeLinear", "STFT"}
-    | {"Exp", "GlobalAveragePool", "GridSample", "GroupNormalization", "Hardmax"}
-    | {"InstanceNormalization", "LRN", "LayerNormalization", "Log", "LogSoftmax", "LpNormalization", "LpPool"}
-    | {"LinearAttention"}
-    | {"GlobalLpPool", "MeanVarianceNormalization", "NegativeLogLikelihoodLoss", "Pow", "RMSNormalization", "Range"}
-    | {"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMean", "ReduceProd", "ReduceSum"}
-    | {"ReduceSumSquare", "Resize", "Sin", "Softmax", "SoftmaxCrossEntropyLoss", "Tan", "Upsample"}
+KEPT = (
+    (traits.REDUCTIONS - traits.EXTREMES)
+    | traits.NORMALIZATIONS
+    | traits.SOFTMAXES
+    | {"BitCast", "Cos", "CumProd", "CumSum", "DFT", "DynamicQuantizeLinear", "Exp", "GlobalAveragePool"}
+    | {"GlobalLpPool", "GridSample", "LRN", "LinearAttention", "Log", "LpPool", "NegativeLogLikelihoodLoss", "Pow"}
+    | {"QuantizeLinear", "Range", "Resize", "STFT", "Sin", "SoftmaxCrossEntropyLoss", "Tan", "Upsample"}
 )
 """Operators that lose too much in half precision: sums of many terms, powers, normalizations, coordinates."""
 
-MOVING = frozenset(
-    {"Compress", "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Identity"}
-    | {"Pad", "ReduceMax", "ReduceMin", "Reshape", "ReverseSequence", "ScatterElements", "ScatterND", "Slice"}
-    | {"SpaceToDepth", "Split", "Squeeze", "Tile", "TopK", "Transpose", "Trilu", "Unsqueeze", "Where", "Dropout"}
-    | {"MaxPool", "GlobalMaxPool"}
-)
+MOVING = traits.MOVES | traits.MERGES | traits.EXTREMES | {"Dropout"}
 """Operators that hand values on as they are: they take the precision of what is around them."""
 
 
@@ -110,7 +102,7 @@ class Policy:
         kind = schema.kind(node)
         if node in layers:
             unit.settle(True, "a fully connected layer")
-        elif kind in PRODUCTS or (kind in RECURRENT and self.mode == "full"):
+        elif kind in PRODUCTS or (kind in traits.RECURRENT and self.mode == "full"):
             unit.settle(True, "a product")
         elif kind == "Cast" and not unit.reads and not _is_byte(node.inputs[0]):
             unit.settle(False, "made of numbers of another type")
@@ -134,7 +126,7 @@ class Policy:
 
 def is_product(unit: Unit) -> bool:
     """Whether it is one of the nodes that half precision is there for."""
-    return unit.node is not None and schema.kind(unit.node) in PRODUCTS | RECURRENT
+    return unit.node is not None and schema.kind(unit.node) in PRODUCTS | traits.RECURRENT
 
 
 def _keep_beyond(unit: Unit, values: Mapping[Tensor, str]) -> None:

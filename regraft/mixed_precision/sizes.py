@@ -20,41 +20,45 @@ from regraft.mixed_precision.norms import Norms
 from regraft.mixed_precision.solve import solve
 from regraft.mixed_precision.unit import Unit
 from regraft.mixed_precision.units import is_constant
-from regraft.ops.traits import MOVES
+from regraft.ops.traits import (
+    ARITHMETIC,
+    AVERAGES,
+    EXTREMES,
+    GATHERS,
+    MERGES,
+    MOVES,
+    NORMALIZATIONS,
+    PRODUCTS,
+    ROUNDS,
+    SATURATES,
+    SHRINKS,
+    SUMS,
+    WHOLE,
+)
 
 WIDENING = frozenset({"Exp", "Pow", "ReduceProd", "ReduceSumSquare", "CumProd"})
 """Operators whose results have another order of magnitude than what they read."""
 
-SATURATING = frozenset(
-    {"Cos", "Erf", "HardSigmoid", "Hardmax", "LpNormalization", "Sigmoid", "Sign", "Sin", "Softmax", "Softsign", "Tanh"}
-)
-"""Operators whose results are at most 1."""
+NORMALIZING = NORMALIZATIONS | {"BatchNormalization"}
 
-NORMALIZING = frozenset(
-    {"BatchNormalization", "GroupNormalization", "InstanceNormalization", "LayerNormalization"}
-    | {"MeanVarianceNormalization", "RMSNormalization"}
-)
-
-NARROWING = SATURATING | NORMALIZING | {"Log", "LogSoftmax", "Sqrt", "HardSwish", "Attention"}
+NARROWING = SATURATES | NORMALIZING | {"Log", "LogSoftmax", "Sqrt", "HardSwish", "Attention"}
 """Operators whose results are of moderate size whatever they read."""
 
-ARITHMETIC = frozenset({"Add", "Div", "Mean", "Mul", "Sub", "Sum"})
+COMBINING = ARITHMETIC | SUMS
 
-HANDING_ON = MOVES | {"Cast", "CastLike", "Concat", "Pad", "ScatterElements", "ScatterND", "Trilu", "Where"}
+HANDING_ON = MOVES | MERGES | {"Cast", "CastLike"}
 """Operators that hand elements on."""
 
-SHRINKING = frozenset(
-    {"Abs", "AveragePool", "Clip", "Dropout", "Elu", "Gelu", "GlobalAveragePool", "GlobalMaxPool", "LeakyRelu"}
-    | {"Max", "MaxPool", "Mean", "Min", "Mish", "Neg", "ReduceMax", "ReduceMean", "ReduceMin", "Relu", "Resize"}
-    | {"Swish", "ThresholdedRelu", "TopK", "Upsample"}
+SHRINKING = (
+    (SHRINKS - NARROWING - HANDING_ON)
+    | AVERAGES
+    | EXTREMES
+    | {"Clip", "Dropout", "Elu", "LeakyRelu", "Max", "Min", "Resize", "Upsample"}
 )
 """Operators whose results are no larger than what they read, or than 1."""
 
-WEIGHTED = frozenset({"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"})
-"""Operators that sum products of their first two operands."""
-
-_PER_ELEMENT = frozenset({"Abs", "Gelu", "Identity", "Neg", "Relu", "Swish"})
-"""Operators that enlarge no element of a row."""
+WEIGHTED = PRODUCTS - {"DeformConv"}
+"""Operators that sum products of their first two operands, and no other factors."""
 
 
 class Large(NamedTuple):
@@ -197,7 +201,7 @@ class Sizes:
         rule = _RULES.get(kind)
         bound, norm = rule(self, node) if rule is not None else (math.inf, math.inf)
         whole = bool(sizes) and kind in _WHOLE and all(size.whole for size in sizes)
-        raw = is_raw and (kind in ARITHMETIC or kind in HANDING_ON or kind in SHRINKING)
+        raw = is_raw and (kind in COMBINING or kind in HANDING_ON or kind in SHRINKING)
         large = self._large(node, kind, bound, sizes)
         fixed = bool(given) and all(is_constant(t) or self[t].fixed for t in given)
         return Size(bound, norm, whole or kind in _ROUNDING, raw, large, fixed)
@@ -336,16 +340,7 @@ def source_of(tensor: Tensor) -> Tensor | None:
     return tensor
 
 
-_VIEWS_OF_ONE = HANDING_ON - {
-    "Concat",
-    "Gather",
-    "GatherElements",
-    "GatherND",
-    "Pad",
-    "ScatterElements",
-    "ScatterND",
-    "Where",
-}
+_VIEWS_OF_ONE = (MOVES - GATHERS) | {"Cast", "CastLike", "Trilu"}
 
 
 def _join(sizes: Sequence[Size]) -> Size:
@@ -406,7 +401,7 @@ def _handed_on(sizes: Sizes, node: Node) -> Bounds:
         bound = max(bound, _magnitude(node, "value", 0.0))
     if node.attrs.get("reduction", "none") not in ("none", b"none") or node.attrs.get("mode") in ("cubic", b"cubic"):
         bound = math.inf
-    return bound, sizes[node.inputs[0]].norm if schema.kind(node) in _PER_ELEMENT else math.inf
+    return bound, sizes[node.inputs[0]].norm if schema.kind(node) in SHRINKS else math.inf
 
 
 def _clipped(sizes: Sizes, node: Node) -> Bounds:
@@ -519,22 +514,12 @@ def _filled(sizes: Sizes, node: Node) -> Bounds:
     return 0.0 if value is None else float(np.abs(np.asarray(value.values, np.float64)).max(initial=0)), math.inf
 
 
-_ROUNDING = frozenset({"Ceil", "Floor", "Round", "Sign"})
-_WHOLE = (
-    HANDING_ON
-    | {"Abs", "Add", "Clip", "CumSum", "Dropout", "Max", "Min", "Mod", "Mul", "Neg", "Range", "Relu"}
-    | {
-        "ReduceMax",
-        "ReduceMin",
-        "ReduceSum",
-        "Sub",
-        "Sum",
-    }
-)
+_ROUNDING = ROUNDS | {"Sign"}
+_WHOLE = WHOLE | {"Cast", "CastLike", "Dropout"}
 """Operators that make whole numbers of whole numbers."""
 
 _RULES: Mapping[str, Callable[[Sizes, Node], Bounds]] = {
-    **dict.fromkeys(SATURATING, _saturated),
+    **dict.fromkeys(SATURATES, _saturated),
     **dict.fromkeys(HANDING_ON, _handed_on),
     **dict.fromkeys(SHRINKING, _shrunk),
     **dict.fromkeys(WEIGHTED, _product),
@@ -560,7 +545,7 @@ def find_raw(units: Sequence[Unit], sizes: Sizes) -> dict[Unit, str]:
             continue
         given = [slot.tensor for slot in unit.reads if not is_constant(slot.tensor)]
         kind = schema.kind(unit.node)
-        if kind in ARITHMETIC and given and all(sizes[tensor].raw for tensor in given):
+        if kind in COMBINING and given and all(sizes[tensor].raw for tensor in given):
             found[unit] = "arithmetic on inputs, before anything normalizes them"
         if kind in WEIGHTED and any(sizes[t].raw and sizes[t].whole and math.isinf(sizes[t].bound) for t in given):
             found[unit] = "reads whole numbers of unknown size"

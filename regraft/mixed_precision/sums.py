@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from regraft.ir import schema
 from regraft.ir.graph import Tensor
-from regraft.mixed_precision.sizes import ARITHMETIC, HANDING_ON
+from regraft.mixed_precision.sizes import COMBINING, HANDING_ON
 from regraft.mixed_precision.unit import Unit
+from regraft.ops.traits import SUMS
 
-_SUMMING = frozenset({"Add", "Mean", "Sub", "Sum"})
-_CARRYING = ARITHMETIC | HANDING_ON | {"Neg"}
+_CARRYING = COMBINING | HANDING_ON | {"Neg"}
 _WHY = "a sum that a Loop or a Scan keeps in its state"
 
 
@@ -34,7 +34,7 @@ def _carries(unit: Unit) -> bool:
 
 
 def _sums(unit: Unit) -> bool:
-    return unit.node is not None and schema.kind(unit.node) in _SUMMING
+    return unit.node is not None and schema.kind(unit.node) in SUMS
 
 
 def _cycles(units: Sequence[Unit]) -> Iterator[list[Unit]]:

@@ -12,6 +12,7 @@ from regraft.ir.graph import AnyGraph, Constant, Function, Node, Tensor, Variabl
 from regraft.ir.model import Model
 from regraft.mixed_precision import support
 from regraft.mixed_precision.unit import Slot, Tie, Unit
+from regraft.ops.traits import SHAPE_ONLY
 from regraft.opset.types import Types, dtype_name
 from regraft.rewriting.rule_pass import rewritten
 
@@ -20,7 +21,7 @@ SINGLE = np.dtype(np.float32)
 AS_ASKED = "an input or an output of the model"
 """Why these have the precision that they have."""
 
-INDIFFERENT = ("Constant", "Shape", "Size")
+INDIFFERENT = SHAPE_ONLY | {"Constant"}
 """Operators for whose work the dtype does not matter."""
 
 

@@ -107,11 +107,17 @@ REDUCTIONS = frozenset(
 )
 """Give one number for all that lie along some axes, in whatever order."""
 
+KEEPS_ONE = frozenset({"ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum"})
+"""Give one number along the axes as it is."""
+
 AVERAGES = frozenset({"AveragePool", "GlobalAveragePool", "Mean", "ReduceMean"})
 """Give numbers between the least and the largest of what they read, 0 included."""
 
 SOFTMAXES = frozenset({"Hardmax", "LogSoftmax", "Softmax"})
 """Give the same where one number is added to all that they read."""
+
+ALONG_AXIS = SOFTMAXES | {"ArgMax", "ArgMin", "Concat", "Split", "TopK"}
+"""Work along the axis that an attribute names, in the same way at each place of the other axes."""
 
 NORMALIZATIONS = frozenset(
     {"GroupNormalization", "InstanceNormalization", "LayerNormalization", "LpNormalization"}

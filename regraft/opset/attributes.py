@@ -7,15 +7,13 @@ from typing import Any
 import numpy as np
 
 from regraft.ir.graph import Constant, Node, Tensor
+from regraft.ops import traits
 from regraft.opset.site import AttributeRef, Site
 from regraft.opset.table import down, up
 from regraft.refusal import PassRef
 
-REDUCTIONS = tuple(
-    f"Reduce{kind}" for kind in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
-)
-_COPIES = ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum")
-"""Reductions that over no axis at all are the identity."""
+BUT_SUM = traits.REDUCTIONS - {"ReduceSum"}
+"""Reductions that took axes as an input later than ReduceSum."""
 
 
 def to_input(site: Site, name: str, index: int, dtype: Any = np.int64, listed: bool = True) -> None:
@@ -56,7 +54,7 @@ def _reference(tensor: Tensor) -> AttributeRef | None:
 
 
 @up("Squeeze", "Unsqueeze", at=13)
-@up(*REDUCTIONS, at=18)
+@up(*BUT_SUM, at=18)
 @up("ReduceSum", at=13)
 def axes_to_input(site: Site) -> None:
     if site.node.attrs.get("axes") == []:  # reduces all, as no axes do
@@ -69,13 +67,13 @@ def axes_to_attribute(site: Site) -> None:
     to_attribute(site, "axes", 1)
 
 
-@down(*REDUCTIONS, at=18)
+@down(*BUT_SUM, at=18)
 @down("ReduceSum", at=13)
 def reduction_axes_to_attribute(site: Site) -> None:
     axes = site.input(1)
     nothing = axes is None or site.types.shape(axes) == [0]
     if site.attr("noop_with_empty_axes") and nothing:
-        if site.node.op not in _COPIES:
+        if site.node.op not in traits.KEEPS_ONE:
             site.refuse("noop_with_empty_axes without axes")
         site.becomes("Identity", site.node.inputs[:1])
         return

@@ -8,14 +8,14 @@ import numpy as np
 
 from regraft.folding.evaluate import Base, Program
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
-from regraft.ops.traits import ELEMENTWISE
+from regraft.ops.traits import ELEMENTWISE, VIEWS
 from regraft.packing.tokens import SIZING, Tokens
 from regraft.regions.attention import Attention
 from regraft.regions.origin import origin
 from regraft.rewriting.matcher import is_constant
 from regraft.verification.runtime import RuntimeFailure
 
-_FILLS = frozenset({"ConstantOfShape", "Expand", "Identity", "Squeeze", "Unsqueeze"})
+_FILLS = (VIEWS - {"Flatten", "Reshape"}) | {"ConstantOfShape", "Expand"}
 """What gives every place a number that it is given, beside operators that work element by element."""
 
 

@@ -16,6 +16,7 @@ from regraft.packing.tokens import BATCH, PER_ELEMENT, SEQUENCE, SIZING, Tokens,
 from regraft.packing.zones import Zones
 from regraft.pipelines.pass_ import label
 from regraft.regions.attention import Attention
+from regraft.regions.mask import MASKING
 from regraft.rewriting.build import Builder
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes.dims import Dim
@@ -119,7 +120,7 @@ class Part(ABC):
         if self._idle.isdisjoint(self._read[node]) or schema.kind(node) == "Attention":
             return None
         own = [place for place, tensor in enumerate(self._read[node]) if tensor in self._values]
-        if len(own) != 1 or node.op not in ("Add", "Sub", "Mul", "Where"):
+        if len(own) != 1 or node.op not in MASKING:
             raise PassError(f"'{label(node)}' ({node.op}) does more with a mask than hide: take form=gather")
         return own[0]
 

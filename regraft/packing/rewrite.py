@@ -16,7 +16,7 @@ from regraft.ir.graph import Node, Tensor, Variable
 from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
-from regraft.ops.traits import LAYOUT, SHAPE_ONLY
+from regraft.ops.traits import BODIES, CONVOLUTIONS, LAYOUT, RECURRENT, SHAPE_ONLY
 from regraft.packers.fits import WAY, PackedShape, Way, write_shape
 from regraft.packing.buckets import Buckets
 from regraft.packing.loops import Loops
@@ -40,7 +40,7 @@ from regraft.verification.inputs import reader
 from regraft.verification.meaning import meaning
 from regraft.verification.signature import Port
 
-MIXING = frozenset({"Conv", "ConvTranspose", "CumSum", "DFT", "GRU", "LSTM", "RNN", "STFT", "Scan", "Loop", "If"})
+MIXING = CONVOLUTIONS | RECURRENT | BODIES | {"CumSum", "DFT", "STFT"}
 """What an attention is not made of: behind these every token has something of others."""
 
 

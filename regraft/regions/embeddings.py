@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from regraft.ir import schema
 from regraft.ir.graph import Graph, Node, Tensor, walk
 from regraft.ir.model import Model
-from regraft.ops.traits import LAYOUT, SHAPE_ONLY
+from regraft.ops.traits import ARITHMETIC, LAYOUT, SHAPE_ONLY
 from regraft.regions.lookups import SAME_VALUES, Lookup, Lookups, Role, is_float
 from regraft.rewriting.matcher import drops_nothing
 from regraft.rewriting.rule_pass import ensure_types
 
-_ELEMENTWISE = frozenset(
-    {"Add", "Sub", "Mul", "Div", "Pow", "Sqrt", "Reciprocal", "Neg", "Cast", "Identity", "Dropout"}
-)
+_SCALING = ARITHMETIC | {"Cast", "Identity", "Neg", "Pow", "Reciprocal", "Sqrt"}
+"""Operators that a normalization is written out with, beside means."""
+
 _MEANS = frozenset({"LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization", "ReduceMean"})
 
 
@@ -188,7 +188,7 @@ class _Search:
 
     def _reads_only(self, node: Node, inside: set[Tensor]) -> bool:
         op = schema.kind(node)
-        fits = self._is_dropout(node) if op == "Dropout" else op in _MEANS or op in _ELEMENTWISE
+        fits = self._is_dropout(node) if op == "Dropout" else op in _MEANS or op in _SCALING
         return fits and all(t in inside or t.is_empty() or self._is_constant(t) for t in node.inputs)
 
     # ------------------------------------------------------------------------------------------------ questions

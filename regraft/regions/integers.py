@@ -19,7 +19,7 @@ from regraft.ir.model import Model
 from regraft.ir.schema import constant_of
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array
-from regraft.ops.traits import LAYOUT
+from regraft.ops.traits import COMPARES, LAYOUT, SHAPE_ONLY, WHOLE
 from regraft.regions.bounds import Bounds
 from regraft.regions.ranges import Range
 from regraft.rewriting.matcher import is_constant
@@ -28,25 +28,11 @@ Assumed = Literal["nothing", "inputs", "all"]
 
 NARROW = np.iinfo(np.int32)
 
-TAKES_INT32 = frozenset(
-    {
-        "Abs",
-        "Add",
-        "ArgMax",
-        "ArgMin",
-        "Cast",
-        "Clip",
-        "Compress",
-        "Concat",
-        "ConstantOfShape",
-        "CumSum",
-        "Div",
-        "Equal",
-    }
-    | {"Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Greater", "GreaterOrEqual", "Identity", "Less"}
-    | {"LessOrEqual", "Max", "Min", "Mod", "Mul", "Neg", "NonZero", "Pad", "ReduceMax", "ReduceMin"}
-    | {"ReduceProd", "ReduceSum", "Reshape", "ScatterElements", "ScatterND", "Shape", "Sign", "Size", "Slice", "Split"}
-    | {"Squeeze", "Sub", "Tile", "TopK", "Transpose", "Trilu", "Unsqueeze", "Where"}
+TAKES_INT32 = (
+    (WHOLE - {"DepthToSpace", "Range", "Relu", "ReverseSequence", "SpaceToDepth", "Sum"})
+    | (COMPARES - {"Unique"})
+    | SHAPE_ONLY
+    | {"Cast", "ConstantOfShape", "Div", "ReduceProd", "Sign"}
 )
 """Operators that ONNX Runtime has for int32 wherever it has them for int64.
 

@@ -19,7 +19,7 @@ from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Derived, Value
-from regraft.ops.traits import COMPARISONS, LAYOUT, LOGIC
+from regraft.ops.traits import COMPARISONS, GATHERS, LAYOUT, LOGIC
 from regraft.pipelines.pass_ import Context
 from regraft.refusal import INFER_SHAPES, PassRef, Refusal, run_before
 from regraft.regions.bounds import Bounds
@@ -27,7 +27,7 @@ from regraft.rewriting.node_pass import builder, remove_unread_makers
 from regraft.rewriting.rule_pass import ensure_types, rewritten
 from regraft.rewriting.term import Apply, Given, Term, op
 
-_CARRYING = LAYOUT | {"Concat", "Gather", "GatherElements", "GatherND", "Slice", "Tile"}
+_CARRYING = LAYOUT | GATHERS | {"Concat", "Slice", "Tile"}
 """Operators whose first input, of Concat every input, may be numbers as well as truths."""
 
 NUMBER = np.dtype(np.float32)

@@ -11,13 +11,16 @@ import numpy as np
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Node, Tensor
 from regraft.ir.order import reads
-from regraft.ops.traits import LAYOUT, SHAPE_ONLY
+from regraft.ops.traits import LAYOUT, PRODUCTS, QUANTIZED_PRODUCTS, SHAPE_ONLY
 from regraft.regions.bounds import Bounds
 from regraft.regions.ranges import largest
 from regraft.rewriting.matcher import is_constant
 
-PRODUCTS = frozenset({"MatMul", "Gemm", "Einsum", "Conv", "Attention", "MatMulInteger", "QLinearMatMul"})
+_LAYERS = PRODUCTS | QUANTIZED_PRODUCTS | {"Attention"}
 """Operators that layers are made of, and masks are not."""
+
+MASKING = frozenset({"Add", "Mul", "Sub", "Where"})
+"""Operators by which a mask meets scores."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +83,7 @@ def computed_by_layers(graph: AnyGraph) -> set[Tensor]:
         if node.op in SHAPE_ONLY and not node.domain:
             continue
         inputs = [tensor for tensor in reads(node) if not tensor.is_empty() and not is_constant(tensor)]
-        is_layer = schema.kind(node) in PRODUCTS or (node.domain and node.domain != schema.STAND_IN)
+        is_layer = schema.kind(node) in _LAYERS or (node.domain and node.domain != schema.STAND_IN)
         if node.op == "Einsum" and len(node.inputs) == 1:  # a sum, or another order of axes
             is_layer = False
         if (is_layer and inputs) or not found.isdisjoint(inputs):
@@ -100,7 +103,7 @@ def _before(softmax: Node, layered: set[Tensor]) -> Iterator[Masking]:
         seen.add(node)
         if node.op in LAYOUT or node.op in ("Cast", "Dropout"):
             pending.append(node.inputs[0])
-        elif node.op in ("Add", "Sub", "Mul", "Div", "Where"):
+        elif node.op in MASKING or node.op == "Div":
             places = (1, 2) if node.op == "Where" else (0, 1)
             scores = [place for place in places if node.inputs[place] in layered]
             pending += [node.inputs[place] for place in scores]

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Set
 
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.surgery import Editor
+from regraft.ops.traits import SHAPE_ONLY
 from regraft.pipelines.pass_ import label
 from regraft.refusal import Refusal
 
 
 def needs_elements(node: Node, tensor: Tensor) -> bool:
     """Whether `node` reads the elements of `tensor`, not only its shape or its dtype."""
-    if node.domain or node.op not in ("Shape", "Size", "CastLike"):
+    if node.domain or node.op not in SHAPE_ONLY | {"CastLike"}:
         return True
     return node.op == "CastLike" and node.inputs[0] is tensor
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from regraft.ir.graph import Node, Tensor
+from regraft.ops.traits import REARRANGES, REGROUPS
 from regraft.regions.numbers import keeps_shape, number, scales
 from regraft.rewriting.matcher import drops_nothing
 from regraft.shapes import Facts
@@ -222,15 +223,13 @@ def _kept(node: Node, keys_last: bool, facts: Facts) -> bool | None:
     """Whether the keys are last on the other side of `node`; None where it does not keep the last two axes."""
     if node.op in ("Identity", "Cast"):
         return keys_last
-    if node.op not in ("Reshape", "Squeeze", "Unsqueeze", "Transpose"):
+    if node.op not in REARRANGES:
         return None
     before, after = facts[node.inputs[0]].dims, facts[node.outputs[0]].dims
     if before is None or after is None or len(before) < 2 or len(after) < 2:
         return None
-    if node.op in ("Reshape", "Squeeze", "Unsqueeze"):
+    if node.op in REGROUPS:
         return keys_last if before[-2:] == after[-2:] else None
-    if node.op == "Transpose":
-        perm, rank = list(node.attrs.get("perm", range(len(before))[::-1])), len(before)
-        swap = [*range(rank - 2), rank - 1, rank - 2]
-        return not keys_last if perm == swap else keys_last if perm == list(range(rank)) else None
-    return None
+    perm, rank = list(node.attrs.get("perm", range(len(before))[::-1])), len(before)
+    swap = [*range(rank - 2), rank - 1, rank - 2]
+    return not keys_last if perm == swap else keys_last if perm == list(range(rank)) else None

@@ -7,15 +7,12 @@ from collections.abc import Iterable, Iterator, Set
 
 from regraft.ir.graph import AnyGraph, Node, Tensor
 from regraft.ir.order import reads
-
-_PRODUCTS = frozenset(
-    {"MatMul", "Gemm", "Conv", "Einsum", "MatMulInteger", "ConvInteger", "QLinearMatMul", "QLinearConv"}
-)
+from regraft.ops.traits import PRODUCTS, QUANTIZED_PRODUCTS, SHAPE_ONLY
 
 
 def is_about_shape(node: Node) -> bool:
     """Whether `node` reads the shape of a value, and nothing of what is in it."""
-    return not node.domain and node.op in ("Shape", "Size")
+    return not node.domain and node.op in SHAPE_ONLY
 
 
 class Stream:
@@ -59,7 +56,7 @@ class Stream:
     def has_product(self, cut: int) -> bool:
         """Whether a matrix product stands between a cut and the next."""
         first, last = self._places[cut] + 1, self._places[cut + 1] + 1
-        return any(node.op in _PRODUCTS for node in self.nodes[first:last])
+        return any(node.op in PRODUCTS | QUANTIZED_PRODUCTS for node in self.nodes[first:last])
 
 
 def ancestors(tensor: Tensor) -> set[Tensor]:

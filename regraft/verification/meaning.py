@@ -13,7 +13,7 @@ from onnx import defs
 from regraft.ir.graph import Constant, Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
 from regraft.ir.schema import output_dtype
-from regraft.ops.traits import MOVES, VIEWS
+from regraft.ops.traits import BROADCASTS, COMPARISONS, ELEMENTWISE, MOVES, ORDERINGS, RECURRENT, SOFTMAXES, VIEWS
 from regraft.verification.signature import Port
 
 Kind = Literal[
@@ -28,10 +28,7 @@ _CARRIED = {  # ops whose output holds the values of these inputs
     "Min": range(1000),
 }
 _SAME_SHAPE = ("Identity", "Cast", "Dropout", "DequantizeLinear")
-_ALIKE = frozenset(
-    {"Abs", "Cast", "Dropout", "Erf", "Exp", "Gelu", "Identity", "LogSoftmax", "Neg", "Relu", "Sigmoid", "Softmax"}
-    | {"Tanh"}
-)  # ops whose output has the shape of the first input
+_ALIKE = (ELEMENTWISE - BROADCASTS) | SOFTMAXES | {"Dropout"}  # ops whose output has the shape of the first input
 _SAME_VALUES = VIEWS | {"Cast"}
 TABLES = {  # (op, place of the index) -> place of the table
     ("Gather", 1): 0,
@@ -41,7 +38,7 @@ TABLES = {  # (op, place of the index) -> place of the table
     ("EmbedLayerNormalization", 1): 4,
 }
 _MASKING = {("Where", 0), ("Sub", 1), ("And", 0), ("And", 1), ("Or", 0), ("Or", 1), ("Not", 0)}
-_MASKING |= {(op, place) for op in ("Equal", "Greater", "GreaterOrEqual", "Less", "Mul") for place in (0, 1)}
+_MASKING |= {(op, place) for op in (COMPARISONS - {"LessOrEqual"}) | {"Mul"} for place in (0, 1)}
 _SIZING = {  # places of operands that say how large a result is, or where in a tensor to look
     **dict.fromkeys(("Reshape", "Expand", "Tile", "TopK", "Split", "Unsqueeze", "Squeeze", "CenterCropPad"), (1,)),
     **dict.fromkeys(("Gather", "GatherElements", "GatherND", "ScatterND", "ScatterElements", "Scatter", "Trilu"), (1,)),
@@ -60,7 +57,6 @@ _SIZING = {  # places of operands that say how large a result is, or where in a 
     "STFT": (1, 3),
     "MelWeightMatrix": (0, 1, 2),
 }
-_RECURRENT = ("GRU", "LSTM", "RNN")
 _CHOICES = {  # attributes that list what an input may be
     "CategoryMapper": ("cats_int64s", "cats_strings"),
     "LabelEncoder": ("keys_int64s", "keys_strings", "keys_floats"),
@@ -68,7 +64,7 @@ _CHOICES = {  # attributes that list what an input may be
 }
 _FAR = 32  # steps back from a node: without a limit, long chains would take quadratic time
 _MANY = 32  # numbers at which a model decides something
-_ORDERING = ("Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Min", "Mod")
+_ORDERING = ORDERINGS | {"Max", "Min", "Mod"}
 _SEGMENTS = 16  # tables with fewer rows hold token types
 
 _NAMES: tuple[tuple[str, Kind], ...] = (
@@ -128,7 +124,7 @@ def _meaning(uses: list[tuple[Node, int]], port: Port, sizes: bool) -> Meaning:
         guess: Kind = "segment" if bound is not None and bound <= _SEGMENTS else "index"
         kind = named if named in ("position", "segment") else guess
         return Meaning(kind, bound) if bound is not None else Meaning(kind, dim=str(rows[0]))
-    steps = [_shape(node.inputs[0]) for node, place in uses if node.op in _RECURRENT and place == 4]
+    steps = [_shape(node.inputs[0]) for node, place in uses if node.op in RECURRENT and place == 4]
     if steps:
         step = steps[0][0] if steps[0] else None
         return Meaning("length", dim=step) if isinstance(step, str) else Meaning("length", step or 1)
@@ -152,7 +148,7 @@ def _is_masking(node: Node, place: int) -> bool:
     """Whether `node` uses an operand as a mask; a factor that is one number makes none."""
     if (node.op, place) not in _MASKING:
         return False
-    if node.op in ("Equal", "Greater", "GreaterOrEqual", "Less"):  # masks are compared with 0 or 1
+    if node.op in COMPARISONS:  # masks are compared with 0 or 1
         return not any(number not in (0, 0.5, 1) for tensor in node.inputs for number in _numbers(tensor))
     others = (_constant(tensor) for tensor in node.inputs if tensor is not node.inputs[place])
     return node.op != "Mul" or not any(other is not None and other.size == 1 for other in others)

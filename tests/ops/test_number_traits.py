@@ -15,6 +15,7 @@ from onnx import helper
 from regraft.models.backend_cases import Case
 from regraft.ops.traits import (
     ACTIVATIONS,
+    ALONG_AXIS,
     ARITHMETIC,
     AVERAGES,
     BODIES,
@@ -25,6 +26,7 @@ from regraft.ops.traits import (
     EXTREMES,
     GATHERS,
     IDEMPOTENT,
+    KEEPS_ONE,
     MERGES,
     MOVES,
     NORMALIZATIONS,
@@ -230,6 +232,34 @@ def test_the_order_along_reduced_axes_does_not_matter(op: str) -> None:
         before, after = (run(session, case, [value, *values[1:]])[0] for value in (values[0], turned))
         np.testing.assert_allclose(before, after, rtol=1e-5)
         tried += before.size < values[0].size
+    assert tried
+
+
+@pytest.mark.parametrize("op", of(KEEPS_ONE))
+def test_one_number_is_kept(op: str) -> None:
+    for case, _, values in of_floats(op):
+        one = values[0].reshape(-1)[:1].reshape([1] * values[0].ndim)
+        assert bits(run(opened(case), case, [one, *values[1:]])[0]) == bits(one)
+
+
+@pytest.mark.parametrize("op", of(ALONG_AXIS))
+def test_any_axis_may_be_named(op: str) -> None:
+    default = onnx.defs.get_schema(op).attributes["axis"].default_value.i
+    tried = 0
+    for case, _, values in each(op):
+        axis, rank = attributes(case).get("axis", default), values[0].ndim
+        if rank < 2 or not attributes(case).get("keepdims", 1):
+            continue
+        other, tried = (axis + 1) % rank, tried + 1
+        model = onnx.ModelProto()
+        model.CopyFrom(case.model)
+        kept = [a for a in model.graph.node[0].attribute if a.name != "axis"]
+        del model.graph.node[0].attribute[:]
+        model.graph.node[0].attribute.extend([*kept, helper.make_attribute("axis", other)])
+        turned = [np.swapaxes(v, axis, other) if v.ndim == rank else v for v in values]
+        wanted = [np.swapaxes(out, axis, other) for out in run(opened(case), case, values)]
+        for one, another in zip(run(opened(replace(case, model=model)), case, turned), wanted, strict=True):
+            np.testing.assert_allclose(one, another, rtol=1e-5)
     assert tried
 
 

@@ -25,7 +25,7 @@ from regraft.cli.terminal import echo
 
 if TYPE_CHECKING:
     from regraft.targeting.hand_over import HandedOver
-    from regraft.targeting.process import Limits
+    from regraft.targeting.process import ResourceLimits
 
 
 @command(
@@ -57,7 +57,7 @@ def compile(
     atol: float | None,
     no_check: bool,
     environment: Path | None,
-    limits: Limits,
+    limits: ResourceLimits,
     source: SourceOptions,
     inputs: tuple[str, ...],
     seed: int,

@@ -13,7 +13,7 @@ from regraft.ir.model import Model
 from regraft.ir.order import sort
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array, Derived, Value, code_of
-from regraft.mixed_precision.extent import Limits
+from regraft.mixed_precision.extent import FloatLimits
 from regraft.mixed_precision.support import SAYS_DTYPE
 from regraft.mixed_precision.unit import Slot, Unit
 from regraft.mixed_precision.units import INDIFFERENT, SINGLE, is_constant
@@ -27,7 +27,7 @@ _LARGE = 1024  # bytes from which on a weight is converted while it is saved
 
 
 def convert(
-    model: Model, units: Sequence[Unit], unfit: Mapping[Tensor, str], limits: Limits, context: Context
+    model: Model, units: Sequence[Unit], unfit: Mapping[Tensor, str], limits: FloatLimits, context: Context
 ) -> dict[str, Tensor]:
     """Lower the units that are to be lowered.
 
@@ -47,7 +47,7 @@ def convert(
 
 
 class _Converter:
-    def __init__(self, model: Model, edit: Editor, unfit: Mapping[Tensor, str], limits: Limits, context: Context):
+    def __init__(self, model: Model, edit: Editor, unfit: Mapping[Tensor, str], limits: FloatLimits, context: Context):
         self.edit, self.unfit, self.limits, self.context = edit, unfit, limits, context
         self.half = limits.dtype
         self.starts: dict[Tensor, AnyGraph] = {t: graph for graph in model.graphs() for t in graph.inputs}

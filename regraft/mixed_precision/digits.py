@@ -19,7 +19,7 @@ import numpy as np
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.weights import dtype_from_onnx
-from regraft.mixed_precision.extent import Limits
+from regraft.mixed_precision.extent import FloatLimits
 from regraft.mixed_precision.losses import amplified
 from regraft.mixed_precision.sizes import HANDING_ON, NORMALIZING, SHRINKING, WEIGHTED, Sizes
 from regraft.mixed_precision.solve import solve
@@ -65,7 +65,7 @@ def find_exact(units: Sequence[Unit], sizes: Sizes) -> dict[Unit, str]:
 class _Digits:
     def __init__(self, units: Sequence[Unit], sizes: Sizes) -> None:
         self._units, self._sizes = units, sizes
-        self._limits: Limits = sizes.limits
+        self._limits: FloatLimits = sizes.limits
         self._needs: dict[Tensor, _Need] = {}
         makers: dict[Tensor, list[int]] = {}
         backwards = list(reversed(units))

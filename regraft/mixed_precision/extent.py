@@ -22,7 +22,7 @@ _BLOCK = 1 << 18  # elements that are looked at at once
 
 
 @dataclass(frozen=True)
-class Limits:
+class FloatLimits:
     """What a half-precision dtype can hold."""
 
     dtype: np.dtype[Any]
@@ -98,7 +98,7 @@ class Gain(NamedTuple):
 class Constants:
     """What constants hold, each found out once. No weight stays in memory."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: FloatLimits) -> None:
         self._limits = limits
         self._known: dict[tuple[int, str], tuple[Any, Any]] = {}
 

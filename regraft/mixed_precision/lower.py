@@ -13,7 +13,7 @@ from regraft.ir.schema import STAND_IN
 from regraft.mixed_precision import cut
 from regraft.mixed_precision.convert import convert
 from regraft.mixed_precision.digits import find_exact
-from regraft.mixed_precision.extent import Constants, Limits
+from regraft.mixed_precision.extent import Constants, FloatLimits
 from regraft.mixed_precision.losses import find_lost, vanishes
 from regraft.mixed_precision.policy import Policy, is_product
 from regraft.mixed_precision.quantized import find_quantized
@@ -48,7 +48,7 @@ class Findings:
     exact: dict[Unit, str]
 
 
-def examine(units: Sequence[Unit], limits: Limits, fits: Collection[Tensor] = ()) -> Findings:
+def examine(units: Sequence[Unit], limits: FloatLimits, fits: Collection[Tensor] = ()) -> Findings:
     """Look at all values and constants.
 
     Args:
@@ -64,7 +64,7 @@ def examine(units: Sequence[Unit], limits: Limits, fits: Collection[Tensor] = ()
 
 def decide(
     model: Model,
-    limits: Limits,
+    limits: FloatLimits,
     policy: Policy,
     lower_ends: bool,
     beyond: Mapping[Tensor, str] | None = None,
@@ -86,7 +86,7 @@ def decide(
     return Decision(units, bad)
 
 
-def carry_out(model: Model, decision: Decision, limits: Limits, context: Context) -> None:
+def carry_out(model: Model, decision: Decision, limits: FloatLimits, context: Context) -> None:
     """Lower what was decided; inputs that are lowered are cast by the host."""
     lowered = [unit for unit in decision.units if unit.lowered and not unit.border]
     if any(unit.tie == "output" for unit in lowered):

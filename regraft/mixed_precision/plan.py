@@ -17,7 +17,7 @@ from regraft.files.stream import write_file
 from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
 from regraft.mixed_precision import cut
-from regraft.mixed_precision.extent import Limits
+from regraft.mixed_precision.extent import FloatLimits
 from regraft.mixed_precision.lower import Decision, decide, examine
 from regraft.mixed_precision.observe import Range, observe
 from regraft.mixed_precision.policy import Mode, make_policy
@@ -85,7 +85,7 @@ def make(
         RuntimeFailure: the model does not run on a sample.
     """
     ensure_types(model)
-    limits = Limits(np.dtype(getattr(ml_dtypes, dtype, dtype)))
+    limits = FloatLimits(np.dtype(getattr(ml_dtypes, dtype, dtype)))
     units = collect(model, limits.dtype)
     inside = {tensor for node in model.graph.nodes for tensor in node.outputs}
     tensors = [tensor for tensor, _ in name_values(units).values() if tensor in inside]
@@ -102,11 +102,11 @@ def _row(name: str, tensor: Tensor, unit: Unit, seen: Mapping[Tensor, Range], ha
     return Row(name, op, half if unit.lowered else _SINGLE, unit.why, seen.get(tensor))
 
 
-def _fits(range: Range, limits: Limits, margin: float) -> bool:
+def _fits(range: Range, limits: FloatLimits, margin: float) -> bool:
     return not range.nan and not range.inf and range.size * margin <= limits.largest
 
 
-def _beyond(seen: Mapping[Tensor, Range], limits: Limits, margin: float) -> dict[Tensor, str]:
+def _beyond(seen: Mapping[Tensor, Range], limits: FloatLimits, margin: float) -> dict[Tensor, str]:
     """The values that were seen to come within `margin` of what half precision can hold, with the reason."""
     found = {}
     for tensor, range in seen.items():
@@ -142,7 +142,7 @@ def _text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def read(path: str | os.PathLike[str], model: Model, limits: Limits, lower_ends: bool) -> Decision:
+def read(path: str | os.PathLike[str], model: Model, limits: FloatLimits, lower_ends: bool) -> Decision:
     """What the plan at `path` decides for `model`.
 
     Raises:
@@ -173,7 +173,7 @@ def read(path: str | os.PathLike[str], model: Model, limits: Limits, lower_ends:
 
 
 def _unfit(
-    units: Sequence[Unit], named: Mapping[str, Named], given: Mapping[str, Mapping[str, Any]], limits: Limits
+    units: Sequence[Unit], named: Mapping[str, Named], given: Mapping[str, Mapping[str, Any]], limits: FloatLimits
 ) -> dict[Tensor, str]:
     """What must be clipped: what the graph says, and what was seen."""
     sizes = {t: max(-row["low"], row["high"]) for n, (t, _) in named.items() if "low" in (row := given[n])}

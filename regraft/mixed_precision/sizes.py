@@ -15,7 +15,7 @@ import numpy as np
 
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
-from regraft.mixed_precision.extent import Constants, Gain, Limits
+from regraft.mixed_precision.extent import Constants, FloatLimits, Gain
 from regraft.mixed_precision.norms import Norms
 from regraft.mixed_precision.solve import solve
 from regraft.mixed_precision.unit import Unit
@@ -120,7 +120,7 @@ class Sizes:
     """
 
     def __init__(
-        self, units: Sequence[Unit], limits: Limits, constants: Constants, fits: Collection[Tensor] = ()
+        self, units: Sequence[Unit], limits: FloatLimits, constants: Constants, fits: Collection[Tensor] = ()
     ) -> None:
         self.limits, self.constants, self._fits = limits, constants, fits
         self._known: dict[Tensor, Size] = {}
@@ -372,7 +372,7 @@ def _summed(node: Node, kind: str, constant: Tensor, place: int) -> tuple[int, .
     return tuple(range(rank))
 
 
-def _is_bounded(node: Node, kind: str, limits: Limits) -> bool:
+def _is_bounded(node: Node, kind: str, limits: FloatLimits) -> bool:
     """Whether it clips to constants that half precision holds."""
     if kind != "Clip":
         return False

@@ -17,7 +17,7 @@ from regraft.ir.model import Model
 from regraft.pipelines import manager
 from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.report import Report
-from regraft.targeting.process import Limits
+from regraft.targeting.process import ResourceLimits
 from regraft.targeting.target import Place, Target
 from regraft.verification.contract import Contract
 from regraft.verification.inputs import Given
@@ -50,7 +50,7 @@ def hand_over(
     seed: int = 0,
     layout: Layout = "auto",
     environment: Path | None = None,
-    limits: Limits | None = None,
+    limits: ResourceLimits | None = None,
     tolerance: Contract | None = None,
     progress: bool = False,
 ) -> HandedOver:
@@ -82,7 +82,7 @@ def hand_over(
         raise TargetError(
             f"{target.name} does not take the result: {violations[0]}{more}; --no-check hands it over all the same"
         )
-    place = Place(folder.with_name(f"{folder.name}.log"), environment, limits or Limits(), tolerance)
+    place = Place(folder.with_name(f"{folder.name}.log"), environment, limits or ResourceLimits(), tolerance)
     golden = write_bundle(
         model,
         folder,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from regraft.ir.graph import Constant
-from regraft.mixed_precision.extent import Constants, Limits
+from regraft.mixed_precision.extent import Constants, FloatLimits
 from tests.mixed_precision.conftest import build, halve
 
 RNG = np.random.default_rng(2)
@@ -152,7 +152,7 @@ def test_a_large_constant_is_looked_at_in_pieces(monkeypatch):
     values = RNG.standard_normal((37, 11)).astype(np.float32)
     values[30, 3], values[2, 2], values[1, 1], values[4, 4] = 7e4, -8e4, 0, 1e-9
     values[9, 9] = -np.inf
-    constant, constants = Constant("c", values), Constants(Limits(np.dtype(np.float16)))
+    constant, constants = Constant("c", values), Constants(FloatLimits(np.dtype(np.float16)))
     extent = constants.extent(constant)
     finite = values[np.isfinite(values)]
     assert (extent.low, extent.high) == (finite.min(), finite.max())

@@ -14,7 +14,8 @@ from onnx import helper, numpy_helper
 
 import regraft
 from regraft.errors import PassError
-from regraft.files.convert import clone, from_proto, to_proto
+from regraft.files.convert import clone, from_proto
+from regraft.files.saving import to_proto
 from regraft.ir.model import Model
 from regraft.ir.structure import check
 from regraft.passes.convert_opset import ConvertOpset

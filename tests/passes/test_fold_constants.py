@@ -352,7 +352,7 @@ def test_a_function_holds_its_constants_as_nodes() -> None:
     (function,) = [g for g in model.graphs() if isinstance(g, Function)]
     assert Counter(n.op for n in function.nodes) == Counter({"Constant": 1, "Neg": 1, "Cast": 1, "Add": 2})
     same_outputs(before, model, {"a": np.ones(2, np.float32)})
-    assert fold(from_proto(regraft.files.convert.to_proto(model))).changes == []
+    assert fold(from_proto(regraft.to_proto(model))).changes == []
 
 
 def test_an_input_with_a_default_is_no_constant() -> None:

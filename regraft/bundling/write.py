@@ -50,7 +50,7 @@ def write_bundle(
     given: Given | None = None,
     seed: int = 0,
     layout: Layout = "auto",
-    add: Callable[[Model, Path, Golden], dict[str, Any]] | None = None,
+    add: Callable[[Model, Path, Golden], dict[str, object]] | None = None,
 ) -> Golden | None:
     """Write `model`, with its host if it has one, to `folder`, which is new, empty, or a bundle that is replaced.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from regraft.errors import PipelineError
 from regraft.pipelines.configured import Configured
@@ -96,6 +96,12 @@ class RuleUse:
     seconds: float = 0.0
 
 
+class Track(Protocol):
+    """Gives the items on, and shows how far it is."""
+
+    def __call__(self, items: Iterable[T], total: int | None) -> Iterable[T]: ...
+
+
 @dataclass
 class Context:
     """What a pass is given beside the model: where it says what it did.
@@ -109,7 +115,7 @@ class Context:
 
     pass_name: str = ""
     known: Mapping[int, Node] = field(default_factory=dict)
-    track: Callable[[Iterable[Any], int | None], Iterable[Any]] = lambda items, total: items
+    track: Track = lambda items, total: items
     changes: list[Change] = field(default_factory=list)
     effects: list[str] = field(default_factory=list)
     said: list[Refusal | str] = field(default_factory=list)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 
 from regraft.errors import VerificationError
@@ -106,7 +107,7 @@ class Verdict:
 def compare(
     before: Runnable,
     after: Runnable,
-    inputs: Mapping[str, Any] | Given | None = None,
+    inputs: Mapping[str, npt.ArrayLike] | Given | None = None,
     *,
     contract: Contract | None = None,
     names: Mapping[str, str] | None = None,

@@ -20,44 +20,30 @@ from regraft.mixed_precision.norms import Norms
 from regraft.mixed_precision.solve import solve
 from regraft.mixed_precision.unit import Unit
 from regraft.mixed_precision.units import is_constant
-from regraft.ops.traits import (
-    ARITHMETIC,
-    AVERAGES,
-    EXTREMES,
-    GATHERS,
-    MERGES,
-    MOVES,
-    NORMALIZATIONS,
-    PRODUCTS,
-    ROUNDS,
-    SATURATES,
-    SHRINKS,
-    SUMS,
-    WHOLE,
-)
+from regraft.ops import traits
 
 WIDENING = frozenset({"Exp", "Pow", "ReduceProd", "ReduceSumSquare", "CumProd"})
 """Operators whose results have another order of magnitude than what they read."""
 
-NORMALIZING = NORMALIZATIONS | {"BatchNormalization"}
+NORMALIZING = traits.NORMALIZATIONS | {"BatchNormalization"}
 
-NARROWING = SATURATES | NORMALIZING | {"Log", "LogSoftmax", "Sqrt", "HardSwish", "Attention"}
+NARROWING = traits.SATURATES | NORMALIZING | {"Log", "LogSoftmax", "Sqrt", "HardSwish", "Attention"}
 """Operators whose results are of moderate size whatever they read."""
 
-COMBINING = ARITHMETIC | SUMS
+COMBINING = traits.ARITHMETIC | traits.SUMS
 
-HANDING_ON = MOVES | MERGES | {"Cast", "CastLike"}
+HANDING_ON = traits.MOVES | traits.MERGES | {"Cast", "CastLike"}
 """Operators that hand elements on."""
 
 SHRINKING = (
-    (SHRINKS - NARROWING - HANDING_ON)
-    | AVERAGES
-    | EXTREMES
+    (traits.SHRINKS - NARROWING - HANDING_ON)
+    | traits.AVERAGES
+    | traits.EXTREMES
     | {"Clip", "Dropout", "Elu", "LeakyRelu", "Max", "Min", "Resize", "Upsample"}
 )
 """Operators whose results are no larger than what they read, or than 1."""
 
-WEIGHTED = PRODUCTS - {"DeformConv"}
+WEIGHTED = traits.PRODUCTS - {"DeformConv"}
 """Operators that sum products of their first two operands, and no other factors."""
 
 
@@ -340,7 +326,7 @@ def source_of(tensor: Tensor) -> Tensor | None:
     return tensor
 
 
-_VIEWS_OF_ONE = (MOVES - GATHERS) | {"Cast", "CastLike", "Trilu"}
+_VIEWS_OF_ONE = (traits.MOVES - traits.GATHERS) | {"Cast", "CastLike", "Trilu"}
 
 
 def _join(sizes: Sequence[Size]) -> Size:
@@ -401,7 +387,7 @@ def _handed_on(sizes: Sizes, node: Node) -> Bounds:
         bound = max(bound, _magnitude(node, "value", 0.0))
     if node.attrs.get("reduction", "none") not in ("none", b"none") or node.attrs.get("mode") in ("cubic", b"cubic"):
         bound = math.inf
-    return bound, sizes[node.inputs[0]].norm if schema.kind(node) in SHRINKS else math.inf
+    return bound, sizes[node.inputs[0]].norm if schema.kind(node) in traits.SHRINKS else math.inf
 
 
 def _clipped(sizes: Sizes, node: Node) -> Bounds:
@@ -514,12 +500,12 @@ def _filled(sizes: Sizes, node: Node) -> Bounds:
     return 0.0 if value is None else float(np.abs(np.asarray(value.values, np.float64)).max(initial=0)), math.inf
 
 
-_ROUNDING = ROUNDS | {"Sign"}
-_WHOLE = WHOLE | {"Cast", "CastLike", "Dropout"}
+_ROUNDING = traits.ROUNDS | {"Sign"}
+_WHOLE = traits.WHOLE | {"Cast", "CastLike", "Dropout"}
 """Operators that make whole numbers of whole numbers."""
 
 _RULES: Mapping[str, Callable[[Sizes, Node], Bounds]] = {
-    **dict.fromkeys(SATURATES, _saturated),
+    **dict.fromkeys(traits.SATURATES, _saturated),
     **dict.fromkeys(HANDING_ON, _handed_on),
     **dict.fromkeys(SHRINKING, _shrunk),
     **dict.fromkeys(WEIGHTED, _product),

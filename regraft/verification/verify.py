@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -142,7 +142,8 @@ def compare(
     contract = contract or recorded(old.metadata, new.metadata) or reassociation
     given = inputs if isinstance(inputs, Given) else Given(values=inputs or {})
     known = {port.name for port in (*ports[0].inputs, *ports[0].defaults)}
-    watch = Watch(old, replace(given, values=_only(known, given.values)), seed, trials, threads)
+    values = {name: value for name, value in given.values.items() if name in known}
+    watch = Watch(old, replace(given, values=values), seed, trials, threads)
     for one in watch.samples:
         one.inputs.update({name: value for name, value in given.values.items() if name not in known})
     paired = Names(_renamed(ins), _renamed(outs))
@@ -159,25 +160,11 @@ def snapshot(model: Runnable, inputs: Mapping[str, Any], *, threads: int = 0) ->
     return Session(model, threads=threads).run(inputs)
 
 
-def unstable_outputs(model: Runnable, inputs: Mapping[str, Any], contract: Contract) -> tuple[str, ...]:
-    """The outputs that `model` gives differently, by more than `contract` allows, in two runs on the same inputs."""
-    session = Session(model)
-    return _unlike(contract, session.run(inputs), session.run(inputs))
-
-
 def as_model(model: Runnable) -> Model:
     """`model` as a Model; weights are not read."""
     if isinstance(model, Model):
         return model
     return from_proto(model) if isinstance(model, onnx.ModelProto) else load(model)
-
-
-def _unlike(contract: Contract, first: Mapping[str, Any], again: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(name for name in first if not contract.check(_only([name], first), _only([name], again)).passed)
-
-
-def _only(names: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: values[name] for name in names if name in values}
 
 
 def _row(output: OutputDrift) -> tuple[str, ...]:

@@ -107,7 +107,6 @@ FORMS = {
 }
 """Bodies that any opset from 11 on can hold."""
 
-UNSCALED = frozenset({"two biases"})
 MERGED = tuple(form for form in FORMS if "wqkv" in FORMS[form])
 
 OPERATORS = {

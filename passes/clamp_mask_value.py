@@ -113,7 +113,7 @@ def _fills(masking: Masking, inside: set[Node]) -> Iterator[Fill]:
         fill = pending.pop()
         assert fill.place is not None  # a ConstantOfShape is not looked at again
         tensor = fill.node.inputs[fill.place]
-        node: Node | None = tensor.inputs[0] if tensor.inputs else None
+        node = tensor.producer
         if fill in seen or tensor.is_empty():
             continue
         seen.add(fill)

@@ -80,7 +80,7 @@ class SimplifyMask(RulePass):
         bounds = Bounds()
 
         def is_idle(p: Tensor, opset: int) -> bool | Refusal:
-            softmax = p.inputs[0] if p.inputs else None
+            softmax = p.producer
             if softmax is None or schema.kind(softmax) != "Softmax":
                 return Refusal(f"'{p.name}' is no Softmax")
             scores = softmax.inputs[0]

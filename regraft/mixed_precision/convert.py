@@ -57,7 +57,7 @@ class _Converter:
         self.low: set[Tensor] = set()  # the values that are in half precision
 
     def convert(self, units: Sequence[Unit]) -> dict[str, Tensor]:
-        makers: dict[Tensor, Unit] = {tensor: unit for unit in units for tensor in unit.writes}
+        producers: dict[Tensor, Unit] = {tensor: unit for unit in units for tensor in unit.writes}
         readers: dict[Tensor, list[Reading]] = {}
         for unit in units:
             for slot in unit.reads:
@@ -65,16 +65,16 @@ class _Converter:
             if unit.lowered and unit.node is not None and unit.writes and not unit.border:
                 self.retarget(unit.node)
         for slot in _indifferent(self.edit.model):
-            if slot.tensor in makers:
-                readers.setdefault(slot.tensor, []).append((makers[slot.tensor], slot))
+            if slot.tensor in producers:
+                readers.setdefault(slot.tensor, []).append((producers[slot.tensor], slot))
         inputs = {}
-        for tensor in dict.fromkeys((*makers, *readers)):
-            maker, reading = makers.get(tensor), readers.get(tensor, [])
+        for tensor in dict.fromkeys((*producers, *readers)):
+            producer, reading = producers.get(tensor), readers.get(tensor, [])
             if is_constant(tensor):
                 self.constant(tensor, reading)
-            elif maker is None or not maker.lowered:
+            elif producer is None or not producer.lowered:
                 self.kept(tensor, reading)
-            elif maker.border:
+            elif producer.border:
                 self.border(tensor, reading)
             elif tensor in self.starts and self.starts[tensor] is self.main:
                 inputs[tensor.name] = self.start(tensor, reading)
@@ -202,9 +202,9 @@ class _Converter:
     def stand_in(self, tensor: Tensor, dtype: np.dtype[Any]) -> Variable:
         """A new value that takes the place of `tensor`, an output of the model, as what its node makes."""
         value = Variable(self.edit.name(f"{tensor.name}_{dtype}"), dtype, tensor.shape)
-        maker = tensor.inputs[0]
-        place = next(i for i, t in enumerate(maker.outputs) if t is tensor)
-        maker.outputs.redirect(place, value)
+        producer = tensor.inputs[0]
+        place = next(i for i, t in enumerate(producer.outputs) if t is tensor)
+        producer.outputs.redirect(place, value)
         self.low.update([value] if dtype == self.half else [])
         return value
 
@@ -246,8 +246,8 @@ class _Converter:
                 self.edit.replace(node.outputs[0], node.inputs[0])
                 self.edit.remove(node)
                 self.context.replaced([node], rule="cast")
-        makers = dict.fromkeys(node for tensor in self.unread for node in tensor.inputs)
-        for node in self.edit.remove_unread(n for n in makers if n.op in ("Cast", "Constant") and not n.domain):
+        producers = dict.fromkeys(node for tensor in self.unread for node in tensor.inputs)
+        for node in self.edit.remove_unread(n for n in producers if n.op in ("Cast", "Constant") and not n.domain):
             self.context.replaced([node], rule="cast" if node.op == "Cast" else "constant")
 
 

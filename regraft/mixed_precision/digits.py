@@ -67,12 +67,12 @@ class _Digits:
         self._units, self._sizes = units, sizes
         self._limits: FloatLimits = sizes.limits
         self._needs: dict[Tensor, _Need] = {}
-        makers: dict[Tensor, list[int]] = {}
+        producers: dict[Tensor, list[int]] = {}
         backwards = list(reversed(units))
         for number, unit in enumerate(backwards):
             for tensor in unit.writes:
-                makers.setdefault(tensor, []).append(number)
-        solve(backwards, makers, self._evaluate)
+                producers.setdefault(tensor, []).append(number)
+        solve(backwards, producers, self._evaluate)
 
     def kept(self) -> dict[Unit, str]:
         found: dict[Unit, str] = {}

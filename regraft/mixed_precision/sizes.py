@@ -319,7 +319,7 @@ def _is_float(tensor: Tensor) -> bool:
 def source_of(tensor: Tensor) -> Tensor | None:
     """The constant that `tensor` is, or is a view of; None where there is none."""
     while not is_constant(tensor):
-        node = tensor.inputs[0] if tensor.inputs else None
+        node = tensor.producer
         if node is None or node.domain or node.op not in _VIEWS_OF_ONE or not node.inputs:
             return None
         tensor = node.inputs[0]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from regraft.ir.graph import Constant, Node, Tensor
+from regraft.ir.graph import Constant, Tensor
 from regraft.ops import traits
 from regraft.opset.site import AttributeRef, Site
 from regraft.opset.table import down, up
@@ -47,10 +47,10 @@ def known(site: Site, tensor: Tensor, name: str) -> np.ndarray:
 
 
 def _reference(tensor: Tensor) -> AttributeRef | None:
-    maker: Node | None = tensor.inputs[0] if tensor.inputs else None
-    if maker is None or maker.op != "Constant" or maker.domain:
+    producer = tensor.producer
+    if producer is None or producer.op != "Constant" or producer.domain:
         return None
-    return next((v for v in maker.attrs.values() if isinstance(v, AttributeRef)), None)
+    return next((v for v in producer.attrs.values() if isinstance(v, AttributeRef)), None)
 
 
 @up("Squeeze", "Unsqueeze", at=13)

@@ -59,7 +59,7 @@ def _is_of(mask: Tensor, tensor: Tensor, tokens: Tokens) -> bool:
             if tokens.facts[current].dims is None or set(tokens.facts[current].dims or ()) - {1}:
                 return False
             continue
-        node: Node | None = current.inputs[0] if current.inputs else None
+        node = current.producer
         if node is None or node.domain or not (node.op in ELEMENTWISE or node.op in _FILLS):
             return False
         if node.op != "ConstantOfShape":

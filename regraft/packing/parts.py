@@ -41,7 +41,7 @@ class Parting(ABC):
 
         Args:
             result: what it gives, from where on tokens are apart again.
-            nodes: all of its nodes, makers before readers.
+            nodes: all of its nodes, producers before users.
 
         Raises:
             PassError: a node does more than can be done sequence by sequence.

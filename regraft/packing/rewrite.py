@@ -409,7 +409,7 @@ def _inside(attentions: Iterable[Attention], tokens: Tokens) -> set[Node]:
     pending = [t for node in found for t in node.inputs]
     while pending:
         tensor = pending.pop()
-        node = tensor.inputs[0] if tensor.inputs else None
+        node = tensor.producer
         if node is None or node in found or not tokens.has(tensor) or tokens.leads(tensor):
             continue
         if schema.kind(node) in MIXING:

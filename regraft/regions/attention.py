@@ -117,7 +117,7 @@ class Attention:
 
     @property
     def nodes(self) -> tuple[Node, ...]:
-        """All nodes, from what splits the heads to what merges them, makers before readers."""
+        """All nodes, from what splits the heads to what merges them, producers before users."""
         before = (*self.q.view.nodes, *self.k.view.nodes, *self.v.view.nodes)
         return tuple(dict.fromkeys((*before, *self.inner, *self.result.nodes)))
 

@@ -83,13 +83,13 @@ def _infinite(part: Bias | Mask, found: Attention, facts: Facts) -> Mask | None:
     A gate that is the condition itself makes 0 of every weight that is masked: where a row is masked throughout, too.
     """
     if isinstance(part, Bias):
-        maker = part.tensor.inputs[0] if part.tensor.inputs else None
-        if maker is None or maker.op != "Where" or maker.domain or part.factor <= 0:
+        producer = part.tensor.producer
+        if producer is None or producer.op != "Where" or producer.domain or part.factor <= 0:
             return None
-        numbers = [number(branch, facts) for branch in maker.inputs[1:]]
+        numbers = [number(branch, facts) for branch in producer.inputs[1:]]
         if sorted(-math.inf if n is None else n for n in numbers) != [-math.inf, 0] or None in numbers:
             return None
-        part = Mask(maker.inputs[0], numbers[0] == 0, -math.inf, part.swapped, part.rank)
+        part = Mask(producer.inputs[0], numbers[0] == 0, -math.inf, part.swapped, part.rank)
     if not all(part.keeps and _root(gate) is _root(part.tensor) for gate in found.gates):
         return None
     return part if part.fill <= (VANISHING if found.gates else -math.inf) else None

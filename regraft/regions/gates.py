@@ -31,7 +31,7 @@ class Gates:
 
     def without(self, tensor: Tensor, masking: Masking) -> Tensor | None:
         """What `tensor` is without the gate that it is multiplied by, or chosen by; None where it has none."""
-        node: Node | None = tensor.inputs[0] if tensor.inputs else None
+        node = tensor.producer
         shown = self._shown(masking)
         if node is None or node.domain or shown is None:
             return None
@@ -83,7 +83,7 @@ class Gates:
         """The condition under which `masking` shows a score."""
         if masking.kind == "chosen":
             return _stripped(masking.mask, masking.scores != 1)
-        node: Node | None = masking.value.inputs[0] if masking.value.inputs else None
+        node = masking.value.producer
         if node is None or node.domain or masking.kind == "subtracted":
             return None
         if node.op == "Where":
@@ -93,7 +93,7 @@ class Gates:
                 return _stripped(node.inputs[0], not zeros[0])
         if node.op == "Mul":
             for place in (0, 1):
-                rest = node.inputs[place].inputs[0] if node.inputs[place].inputs else None
+                rest = node.inputs[place].producer
                 if rest is not None and rest.op == "Sub" and self.bounds(node.inputs[1 - place]).high <= HIDING:
                     one = self.bounds(rest.inputs[0])
                     return _stripped(rest.inputs[1], False) if one.is_one_number and one.low == 1 else None

@@ -128,7 +128,7 @@ class Narrowing:
         return given
 
     def _decide(self, graph: AnyGraph) -> None:
-        """Readers before makers, so that what needs 64 bits is known."""
+        """Users before producers, so that what needs 64 bits is known."""
         for node in reversed(graph.nodes):
             for body in subgraphs(node):
                 self._decide(body)

@@ -53,7 +53,7 @@ class Masking:
     @property
     def transpose(self) -> Node | None:
         """The Transpose that brings what is added into the layout of the scores."""
-        node: Node | None = self.value.inputs[0] if self.value.inputs else None
+        node = self.value.producer
         return node if node is not None and node.op == "Transpose" and self.kind != "chosen" else None
 
     @property
@@ -120,7 +120,7 @@ def _masks(node: Node, scores: int, layered: set[Tensor]) -> bool:
 def shows_each_row(softmax: Node, bounds: Bounds, opset: int) -> bool:
     """Whether the scores of `softmax` are masked by a constant that leaves a finite number in each row, and no NaN."""
     scores: Tensor = softmax.inputs[0]
-    node: Node | None = scores.inputs[0] if scores.inputs else None
+    node = scores.producer
     axis = schema.attribute(softmax, "axis", opset)
     if node is None or node.op not in ("Add", "Where") or node.domain or scores.shape is None:
         return False

@@ -214,9 +214,9 @@ def _forth(place: Place, opset: int, facts: Facts) -> Ways:
 
 def _guard(node: Node, tensor: Tensor, facts: Facts) -> Node | None:
     """The IsNaN of a Where that makes 0 of what is no number in `tensor`."""
-    maker: Node | None = node.inputs[0].inputs[0] if node.inputs[0].inputs else None
-    is_guard = maker is not None and maker.op == "IsNaN" and maker.inputs[0] is tensor and node.inputs[2] is tensor
-    return maker if is_guard and number(node.inputs[1], facts) == 0 else None
+    test = node.inputs[0].producer
+    is_guard = test is not None and test.op == "IsNaN" and test.inputs[0] is tensor and node.inputs[2] is tensor
+    return test if is_guard and number(node.inputs[1], facts) == 0 else None
 
 
 def _kept(node: Node, keys_last: bool, facts: Facts) -> bool | None:

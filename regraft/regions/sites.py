@@ -56,7 +56,7 @@ def _leaves(masking: Masking) -> Iterator[Masking]:
     pending, seen = [masking], set[Node]()
     while pending:
         current = pending.pop()
-        node: Node | None = current.value.inputs[0] if current.value.inputs else None
+        node = current.value.producer
         if node is None or node.domain or current.kind != "added" or not origin(current.value).tables:
             yield current
         elif node.op == "Add":

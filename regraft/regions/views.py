@@ -96,7 +96,7 @@ def trace(tensor: Tensor, facts: Facts, scaled: bool = True) -> View | None:
 
 
 def step(tensor: Tensor, facts: Facts) -> tuple[Tensor, float] | None:
-    """What the maker of `tensor` rearranges or multiplies, and by how much; None where it does more."""
+    """What the producer of `tensor` rearranges or multiplies, and by how much; None where it does more."""
     node = tensor.inputs[0] if len(tensor.inputs) == 1 else None
     if node is None or node.domain or node.outputs[0] is not tensor:
         return None

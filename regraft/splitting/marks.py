@@ -113,9 +113,9 @@ def homes(graph: Graph, names: Sequence[str]) -> list[int | None]:
     marks = [None if node in free else _mark(node, numbers) for node in graph.nodes]
     inputs = [[t for t in reads(node) if not _is_known(t, free)] for node in graph.nodes]
     place = {node: i for i, node in enumerate(graph.nodes)}
-    makers = [[place[node] for t in tensors for node in t.inputs if node in place] for tensors in inputs]
+    producers = [[place[node] for t in tensors for node in t.inputs if node in place] for tensors in inputs]
     found: list[int | None] = []
-    for node, mark, before in zip(graph.nodes, marks, makers, strict=True):
+    for node, mark, before in zip(graph.nodes, marks, producers, strict=True):
         latest = max((found[i] or 0 for i in before), default=len(names) - 1)
         found.append(None if node in free else latest if mark is None else mark)
     handed_on = {(tensor, mark) for tensors, mark in zip(inputs, marks, strict=True) for tensor in tensors}
@@ -129,8 +129,8 @@ def homes(graph: Graph, names: Sequence[str]) -> list[int | None]:
         is_moved = marks[i] is None and len(wanted[i]) == 1 and outputs.isdisjoint(graph.nodes[i].outputs)
         if first < stage or (is_moved and all((tensor, first) in handed_on for tensor in inputs[i])):
             found[i] = stage = first
-        for maker in makers[i]:
-            wanted[maker].add(stage)
+        for producer in producers[i]:
+            wanted[producer].add(stage)
     return found
 
 

@@ -263,7 +263,7 @@ def _is_chosen(node: Node, place: int) -> bool:
 
 def _is_flag(tensor: Tensor) -> bool:
     """Whether `tensor` holds a boolean, cast to a number."""
-    node = tensor.inputs[0] if tensor.inputs else None
+    node = tensor.producer
     if node is None or node.op != "Cast" or not node.inputs[0].inputs:
         return False
     return output_dtype(node.inputs[0].inputs[0], defs.onnx_opset_version()) == np.bool_
@@ -301,7 +301,7 @@ def _bounds(node: Node) -> Iterator[int]:
 def _origin(tensor: Tensor) -> str:
     """The op that makes the values of `tensor`, before they are reshaped, cast, or a constant is added."""
     for _ in range(_FAR):
-        node = tensor.inputs[0] if tensor.inputs else None
+        node = tensor.producer
         if node is None:
             break
         if node.op in ("Add", "Mul"):
@@ -316,7 +316,7 @@ def _origin(tensor: Tensor) -> str:
 def _uncut(tensor: Tensor) -> Tensor:
     """What `tensor` is cut from by constants, such as `[0:max]` of another axis."""
     for _ in range(_FAR):
-        node = tensor.inputs[0] if tensor.inputs else None
+        node = tensor.producer
         if node is None or node.op != "Slice" or any(_constant(t) is None for t in node.inputs[1:]):
             break
         tensor = node.inputs[0]
@@ -328,7 +328,7 @@ def _constant(tensor: Tensor, through: Collection[str] = _SAME_SHAPE) -> Constan
     for _ in range(_FAR):
         if isinstance(tensor, Constant):
             return tensor
-        node = tensor.inputs[0] if tensor.inputs else None
+        node = tensor.producer
         if node is not None and node.op == "Constant":
             value = node.attrs.get("value")
             return value if isinstance(value, Constant) else None

@@ -33,7 +33,7 @@ QUICK = settings(
 
 
 def parse(text: str, **marks: str) -> Model:
-    """A model whose nodes are marked: `a="first c d"` puts the makers of c and d into the stage first."""
+    """A model whose nodes are marked: `a="first c d"` puts the producers of c and d into the stage first."""
     model = from_proto(onnx.parser.parse_model(f'<ir_version: 9, opset_import: ["" : 18, "local" : 1]>\n{text}'))
     made = {tensor.name: node for node in model.graph.nodes for tensor in node.outputs}
     for stage, names in marks.items():

@@ -14,7 +14,7 @@ from regraft.ir.graph import AnyGraph, Node, Tensor
 from regraft.ir.weights import is_float
 from regraft.refusal import PassRef, Refusal, run_before
 from regraft.regions.attention import Attention
-from regraft.regions.stream import Stream, ancestors
+from regraft.regions.dominators import Stream, ancestors
 from regraft.regions.views import is_weight
 
 

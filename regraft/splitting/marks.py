@@ -18,7 +18,7 @@ from regraft.ops.traits import RANDOM
 from regraft.outside import check_form, parse_json
 from regraft.pipelines.pass_ import STAGE
 from regraft.refusal import PassRef, Refusal
-from regraft.regions.stream import is_about_shape
+from regraft.regions.dominators import is_about_shape
 
 ORDER = "regraft.stages"
 """Where the metadata of a model has the names of its stages, as a JSON list."""

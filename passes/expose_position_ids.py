@@ -17,7 +17,7 @@ from regraft.pipelines.pass_ import EVERY, Context, Pass
 from regraft.refusal import Refusal
 from regraft.regions.embeddings import Embeddings, find_embeddings
 from regraft.regions.lookups import Lookup, cuts_rows
-from regraft.regions.turns import index_is_turned, sum_is_turned
+from regraft.regions.sequence_major import index_is_turned, sum_is_turned
 from regraft.shapes import Facts, analyse
 from regraft.splitting import cone, take_sizes, to_host
 from regraft.verification.contract import interface

@@ -15,9 +15,9 @@ from regraft.pipelines.pass_ import Context, Pass
 from regraft.refusal import PassRef, Refusal, run_before
 from regraft.regions.attention import Attention, look_at
 from regraft.regions.bounds import Bounds
+from regraft.regions.external_uses import read_elsewhere
 from regraft.regions.forms import Form, MaskForm, form_of, mask_of
 from regraft.regions.ranges import largest
-from regraft.regions.reads import read_elsewhere
 from regraft.rewriting import composite
 from regraft.rewriting.node_pass import put, remove_unread_makers
 from regraft.rewriting.rule_pass import ensure_types, rewritten

@@ -14,8 +14,8 @@ from regraft.ir.graph import AnyGraph, Node, Tensor
 from regraft.ir.weights import is_float
 from regraft.refusal import PassRef, Refusal, run_before
 from regraft.regions.attention import Attention
+from regraft.regions.axis_mapping import is_weight
 from regraft.regions.dominators import Stream, ancestors
-from regraft.regions.views import is_weight
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from regraft.ir.graph import Node, Tensor
+from regraft.regions.axis_mapping import Axes, Axis, View, axes_of, is_weight, leaves, move, regroup, step, trace
 from regraft.regions.dataflow import settle
 from regraft.regions.external_uses import needs_elements
-from regraft.regions.views import Axes, Axis, View, axes_of, is_weight, leaves, move, regroup, step, trace
 from regraft.shapes import Facts
 from regraft.shapes.dims import Dim
 

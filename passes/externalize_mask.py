@@ -20,8 +20,8 @@ from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass, label
 from regraft.refusal import Refusal
 from regraft.regions.bounds import Bounds
-from regraft.regions.gates import Gates
 from regraft.regions.mask import Masking, find_maskings
+from regraft.regions.mask_products import Gates
 from regraft.regions.origin import HIDING, Origin, origin
 from regraft.regions.ranges import largest
 from regraft.regions.sameness import Sameness

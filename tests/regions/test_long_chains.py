@@ -23,8 +23,8 @@ from regraft.pipelines.pass_ import Context
 from regraft.regions import dataflow
 from regraft.regions.attention import find_attentions
 from regraft.regions.bounds import Bounds
-from regraft.regions.gates import Gates
 from regraft.regions.grid import grid_of
+from regraft.regions.mask_products import Gates
 from regraft.regions.numbers import number
 from regraft.regions.sameness import Sameness
 from regraft.regions.uniform import Uniform

@@ -16,8 +16,8 @@ from regraft.ir.weights import Array
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.refusal import Refusal
+from regraft.regions.additive_mask import Masking, find_maskings
 from regraft.regions.bounds import LARGEST
-from regraft.regions.mask import Masking, find_maskings
 from regraft.regions.ranges import largest
 from regraft.rewriting.matcher import is_constant
 from regraft.rewriting.rule_pass import rewritten

@@ -19,8 +19,8 @@ from regraft.ops.traits import SHAPE_ONLY
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass, label
 from regraft.refusal import Refusal
+from regraft.regions.additive_mask import Masking, find_maskings
 from regraft.regions.bounds import Bounds
-from regraft.regions.mask import Masking, find_maskings
 from regraft.regions.mask_products import Gates
 from regraft.regions.origin import HIDING, Origin, origin
 from regraft.regions.ranges import largest

@@ -11,9 +11,9 @@ from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.refusal import PassRef, Refusal, run_before
+from regraft.regions.additive_mask import MASKING
 from regraft.regions.attention import Attention, find_attentions
 from regraft.regions.external_uses import read_elsewhere
-from regraft.regions.mask import MASKING
 from regraft.regions.numbers import scales
 from regraft.regions.projection import find_projection
 from regraft.rewriting.derive import Products

@@ -15,9 +15,9 @@ from regraft.ir.weights import code_of
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context
 from regraft.refusal import PassRef, Refusal
+from regraft.regions.additive_mask import shows_each_row
 from regraft.regions.bounds import Bounds
 from regraft.regions.broadcast import narrowed
-from regraft.regions.mask import shows_each_row
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass, ensure_types, rewritten
 from regraft.rewriting.term import Term, either, op

@@ -29,7 +29,7 @@ KNOWN = {
     "regraft/opset/wider.py:_INTEGERS_TOO": "ONNX's history: what took floats only",
     "regraft/regions/embeddings.py:_SCALING": "what exporters write normalizations with",
     "regraft/regions/integers.py:TAKES_INT32": "kernels of ONNX Runtime, each run by the tests of narrow-integers",
-    "regraft/regions/mask.py:MASKING": "what exporters apply masks with",
+    "regraft/regions/additive_mask.py:MASKING": "what exporters apply masks with",
     "regraft/verification/meaning.py:_SAME_SHAPE": "through what a table of an export is looked up",
     "passes/externalize_gates.py:CONDITIONS": "what exporters compute conditions with",
 }

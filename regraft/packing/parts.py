@@ -15,8 +15,8 @@ from regraft.ops.traits import LAYOUT
 from regraft.packing.tokens import BATCH, PER_ELEMENT, SEQUENCE, SIZING, Tokens, counts, product
 from regraft.packing.zones import Zones
 from regraft.pipelines.pass_ import label
+from regraft.regions.additive_mask import MASKING
 from regraft.regions.attention import Attention
-from regraft.regions.mask import MASKING
 from regraft.rewriting.build import Builder
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes.dims import Dim

@@ -28,8 +28,8 @@ from regraft.packing.tokens import BATCH, SEQUENCE, Tokens, counts
 from regraft.packing.zones import Ways, Zones
 from regraft.pipelines.pass_ import Context, label
 from regraft.refusal import PassRef, Refusal
+from regraft.regions.additive_mask import computed_by_layers, find_maskings
 from regraft.regions.attention import Attention, look_at
-from regraft.regions.mask import computed_by_layers, find_maskings
 from regraft.regions.origin import origin
 from regraft.rewriting.build import Builder
 from regraft.rewriting.node_pass import builder

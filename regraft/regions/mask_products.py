@@ -10,9 +10,9 @@ from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.surgery import Editor
 from regraft.ops.traits import LAYOUT
+from regraft.regions.additive_mask import Masking
 from regraft.regions.bounds import LARGEST, Bounds
 from regraft.regions.dataflow import settle
-from regraft.regions.mask import Masking
 from regraft.regions.origin import HIDING
 from regraft.regions.sameness import Sameness
 from regraft.regions.sites import Site

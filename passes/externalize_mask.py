@@ -21,11 +21,11 @@ from regraft.pipelines.pass_ import EVERY, Context, Pass, label
 from regraft.refusal import Refusal
 from regraft.regions.additive_mask import Masking, find_maskings
 from regraft.regions.bounds import Bounds
+from regraft.regions.mask_chains import Site, find_sites, rows_alike
 from regraft.regions.mask_products import Gates
 from regraft.regions.origin import HIDING, Origin, origin
 from regraft.regions.ranges import largest
 from regraft.regions.sameness import Sameness
-from regraft.regions.sites import Site, find_sites, rows_alike
 from regraft.regions.uniform import Uniform
 from regraft.rewriting.node_pass import builder, remove_unread_makers
 from regraft.rewriting.term import Given, Term, op

@@ -13,9 +13,9 @@ from regraft.ops.traits import LAYOUT
 from regraft.regions.additive_mask import Masking
 from regraft.regions.bounds import LARGEST, Bounds
 from regraft.regions.dataflow import settle
+from regraft.regions.mask_chains import Site
 from regraft.regions.origin import HIDING
 from regraft.regions.sameness import Sameness
-from regraft.regions.sites import Site
 from regraft.rewriting.matcher import is_constant
 
 Truth = tuple[Tensor, bool]

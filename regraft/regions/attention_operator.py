@@ -15,7 +15,7 @@ from regraft.refusal import Refusal
 from regraft.regions.attention import Attention, Operand
 from regraft.regions.bounds import Bounds
 from regraft.regions.numbers import number
-from regraft.regions.scores import Bias, Mask
+from regraft.regions.score_path import Bias, Mask
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes import Facts
 

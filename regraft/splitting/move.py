@@ -14,7 +14,7 @@ from regraft.ir.surgery import Editor
 from regraft.opset.plan import apply, plan
 from regraft.pipelines.pass_ import Context
 from regraft.refusal import INFER_SHAPES, Refusal
-from regraft.splitting.piece import extract, join, keep
+from regraft.splitting.subgraph import extract, join, keep
 
 
 def to_host(model: Model, values: Mapping[str, Tensor], context: Context, rule: str = "") -> dict[str, Variable]:

@@ -24,7 +24,7 @@ from regraft.mixed_precision.units import AS_ASKED, collect, is_constant
 from regraft.pipelines.pass_ import Context
 from regraft.refusal import Refusal
 from regraft.splitting import to_host
-from regraft.splitting.move import without_work
+from regraft.splitting.offload import without_work
 
 
 @dataclass(frozen=True)

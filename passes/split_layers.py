@@ -15,7 +15,7 @@ from regraft.regions.attention import find_attentions
 from regraft.regions.layers import Layer, find_layers
 from regraft.rewriting.rule_pass import ensure_types
 from regraft.shapes import analyse
-from regraft.splitting.marks import assign, mark
+from regraft.splitting.stage_labels import assign, mark
 from regraft.verification.contract import exact
 
 

@@ -13,7 +13,7 @@ from regraft.legality.profile import Profile, read_profile
 from regraft.legality.share import share
 from regraft.legality.verdict import judge
 from regraft.pipelines.options import option
-from regraft.splitting.marks import ORDER
+from regraft.splitting.stage_labels import ORDER
 from regraft.splitting.stages import stages
 from regraft.targeting.handoff import Handoff
 from regraft.targeting.tolerances import SHARES, tolerances

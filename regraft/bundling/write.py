@@ -21,7 +21,7 @@ from regraft.files.stream import partial_folder, sync_folder, take_place
 from regraft.ir.model import Model
 from regraft.pipelines.manager import run
 from regraft.pipelines.report import Report
-from regraft.splitting.marks import ORDER
+from regraft.splitting.stage_labels import ORDER
 from regraft.verification.inputs import Given, make_inputs
 from regraft.verification.runtime import Session
 

@@ -21,7 +21,7 @@ from regraft.models import bert
 from regraft.passes.split_layers import SplitLayers
 from regraft.passes.strip_dropout import StripDropout
 from regraft.pipelines.pass_ import STAGE, Context
-from regraft.splitting.marks import ORDER, is_split
+from regraft.splitting.stage_labels import ORDER, is_split
 from regraft.splitting.stages import Stage, run_chain, stages
 from regraft.verification.inputs import Given, make_inputs
 from regraft.verification.runtime import Session

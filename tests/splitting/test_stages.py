@@ -21,7 +21,7 @@ from regraft.ir.structure import check
 from regraft.ir.weights import Stored
 from regraft.pipelines.pass_ import STAGE
 from regraft.regions.dominators import Stream
-from regraft.splitting.marks import ORDER
+from regraft.splitting.stage_labels import ORDER
 from regraft.splitting.stages import Stage, run_chain, stages, steps
 from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import RuntimeFailure

@@ -13,7 +13,7 @@ from regraft.ir.model import Model
 from regraft.ir.order import sort
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array, Derived, Value, code_of
-from regraft.mixed_precision.extent import FloatLimits
+from regraft.mixed_precision.overflow import FloatLimits
 from regraft.mixed_precision.support import SAYS_DTYPE
 from regraft.mixed_precision.unit import Slot, Unit
 from regraft.mixed_precision.units import INDIFFERENT, SINGLE, is_constant

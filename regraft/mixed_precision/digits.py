@@ -19,8 +19,8 @@ import numpy as np
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.weights import dtype_from_onnx
-from regraft.mixed_precision.extent import FloatLimits
 from regraft.mixed_precision.losses import amplified
+from regraft.mixed_precision.overflow import FloatLimits
 from regraft.mixed_precision.sizes import HANDING_ON, NORMALIZING, SHRINKING, WEIGHTED, Sizes
 from regraft.mixed_precision.solve import solve
 from regraft.mixed_precision.unit import Unit

@@ -8,8 +8,8 @@ import numpy as np
 
 from regraft.errors import PassError
 from regraft.ir.model import Model
-from regraft.mixed_precision.extent import FloatLimits
 from regraft.mixed_precision.lower import carry_out, decide
+from regraft.mixed_precision.overflow import FloatLimits
 from regraft.mixed_precision.plan import read
 from regraft.mixed_precision.policy import Mode, make_policy
 from regraft.mixed_precision.support import FIRST_OPSET

@@ -13,8 +13,8 @@ from regraft.ir.schema import STAND_IN
 from regraft.mixed_precision import cut
 from regraft.mixed_precision.convert import convert
 from regraft.mixed_precision.digits import find_exact
-from regraft.mixed_precision.extent import Constants, FloatLimits
 from regraft.mixed_precision.losses import find_lost, vanishes
+from regraft.mixed_precision.overflow import Constants, FloatLimits
 from regraft.mixed_precision.policy import Policy, is_product
 from regraft.mixed_precision.quantized import find_quantized
 from regraft.mixed_precision.sizes import Sizes, find_raw

@@ -17,9 +17,9 @@ from regraft.files.stream import write_file
 from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
 from regraft.mixed_precision import cut
-from regraft.mixed_precision.extent import FloatLimits
 from regraft.mixed_precision.lower import Decision, decide, examine
 from regraft.mixed_precision.observe import Range, observe
+from regraft.mixed_precision.overflow import FloatLimits
 from regraft.mixed_precision.policy import Mode, make_policy
 from regraft.mixed_precision.unit import Unit
 from regraft.mixed_precision.units import collect

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from regraft.ir.graph import Constant
-from regraft.mixed_precision.extent import Constants, FloatLimits
+from regraft.mixed_precision.overflow import Constants, FloatLimits
 from tests.mixed_precision.conftest import build, halve
 
 RNG = np.random.default_rng(2)
@@ -148,7 +148,7 @@ def test_a_scale_of_quantized_weights_that_vanishes():
 
 
 def test_a_large_constant_is_looked_at_in_pieces(monkeypatch):
-    monkeypatch.setattr("regraft.mixed_precision.extent._BLOCK", 100)
+    monkeypatch.setattr("regraft.mixed_precision.overflow._BLOCK", 100)
     values = RNG.standard_normal((37, 11)).astype(np.float32)
     values[30, 3], values[2, 2], values[1, 1], values[4, 4] = 7e4, -8e4, 0, 1e-9
     values[9, 9] = -np.inf

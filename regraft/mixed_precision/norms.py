@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
-from regraft.mixed_precision.units import is_constant
+from regraft.mixed_precision.precision_groups import is_constant
 from regraft.ops.traits import VIEWS
 
 _REDUCING = frozenset({"ReduceMax", "ReduceMean", "ReduceSum"})

@@ -14,7 +14,7 @@ import numpy as np
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Tensor
 from regraft.ir.weights import Array, Value
-from regraft.mixed_precision.units import SINGLE
+from regraft.mixed_precision.precision_groups import SINGLE
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 
 from regraft.ir.graph import Tensor
+from regraft.mixed_precision.precision_group import Unit
 from regraft.mixed_precision.precision_groups import is_constant
-from regraft.mixed_precision.unit import Unit
 
 _MANY = 1 << 30
 _KEPT, _LOWERED = 0, 1  # source and sink

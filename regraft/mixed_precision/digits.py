@@ -21,10 +21,10 @@ from regraft.ir.graph import Node, Tensor
 from regraft.ir.weights import dtype_from_onnx
 from regraft.mixed_precision.losses import amplified
 from regraft.mixed_precision.overflow import FloatLimits
+from regraft.mixed_precision.precision_group import Unit
 from regraft.mixed_precision.precision_groups import is_constant
 from regraft.mixed_precision.sizes import HANDING_ON, NORMALIZING, SHRINKING, WEIGHTED, Sizes
 from regraft.mixed_precision.solve import solve
-from regraft.mixed_precision.unit import Unit
 from regraft.ops.traits import COMPARES, COMPARISONS, ROUNDS, SATURATES, SUMS
 
 ANGLES = frozenset({"Cos", "Sin", "Tan"})

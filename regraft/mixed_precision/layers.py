@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
+from regraft.mixed_precision.precision_group import Unit
 from regraft.mixed_precision.precision_groups import is_constant
-from regraft.mixed_precision.unit import Unit
 from regraft.ops.traits import ACTIVATIONS, ARITHMETIC, REARRANGES
 
 _BEHIND_PRODUCTS = (

@@ -8,9 +8,9 @@ import numpy as np
 
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
+from regraft.mixed_precision.precision_group import Unit
 from regraft.mixed_precision.precision_groups import is_constant
 from regraft.mixed_precision.sizes import Sizes, source_of
-from regraft.mixed_precision.unit import Unit
 
 SCALES = frozenset({"DequantizeLinear", "Div", "Mul", "Pow", "PRelu", "Reciprocal", "com.microsoft::MatMulNBits"})
 """Operators for which every element of a constant counts by its digits, however small it is beside the others."""

@@ -16,11 +16,11 @@ from regraft.mixed_precision.digits import find_exact
 from regraft.mixed_precision.losses import find_lost, vanishes
 from regraft.mixed_precision.overflow import Constants, FloatLimits
 from regraft.mixed_precision.policy import Policy, is_product
+from regraft.mixed_precision.precision_group import Unit
 from regraft.mixed_precision.precision_groups import AS_ASKED, collect, is_constant
 from regraft.mixed_precision.quantized import find_quantized
 from regraft.mixed_precision.sizes import Sizes, find_raw
 from regraft.mixed_precision.sums import find_sums
-from regraft.mixed_precision.unit import Unit
 from regraft.pipelines.pass_ import Context
 from regraft.refusal import Refusal
 from regraft.splitting import to_host

@@ -21,8 +21,8 @@ from regraft.mixed_precision.lower import Decision, decide, examine
 from regraft.mixed_precision.observe import Range, observe
 from regraft.mixed_precision.overflow import FloatLimits
 from regraft.mixed_precision.policy import Mode, make_policy
+from regraft.mixed_precision.precision_group import Unit
 from regraft.mixed_precision.precision_groups import collect
-from regraft.mixed_precision.unit import Unit
 from regraft.outside import parse_toml, read_text
 from regraft.rewriting.rule_pass import ensure_types
 

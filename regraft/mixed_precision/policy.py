@@ -14,8 +14,8 @@ from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
 from regraft.mixed_precision.layers import connected_layers
+from regraft.mixed_precision.precision_group import Unit
 from regraft.mixed_precision.precision_groups import is_constant
-from regraft.mixed_precision.unit import Unit
 from regraft.ops import traits
 from regraft.regions.attention import find_attentions
 from regraft.rewriting.rule_pass import rewritten

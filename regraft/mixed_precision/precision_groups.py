@@ -11,7 +11,7 @@ from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Constant, Function, Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
 from regraft.mixed_precision import support
-from regraft.mixed_precision.unit import Slot, Tie, Unit
+from regraft.mixed_precision.precision_group import Slot, Tie, Unit
 from regraft.ops.traits import SHAPE_ONLY
 from regraft.opset.types import Types, dtype_name
 from regraft.rewriting.rule_pass import rewritten

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from regraft.ir import schema
 from regraft.ir.graph import Tensor
+from regraft.mixed_precision.precision_group import Unit
 from regraft.mixed_precision.precision_groups import is_constant
 from regraft.mixed_precision.sizes import HANDING_ON, WEIGHTED
-from regraft.mixed_precision.unit import Unit
 
 
 def find_quantized(units: Sequence[Unit]) -> dict[Unit, str]:

@@ -17,9 +17,9 @@ from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.mixed_precision.norms import Norms
 from regraft.mixed_precision.overflow import Constants, FloatLimits, Gain
+from regraft.mixed_precision.precision_group import Unit
 from regraft.mixed_precision.precision_groups import is_constant
 from regraft.mixed_precision.solve import solve
-from regraft.mixed_precision.unit import Unit
 from regraft.ops import traits
 
 WIDENING = frozenset({"Exp", "Pow", "ReduceProd", "ReduceSumSquare", "CumProd"})

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from regraft.ir.graph import Tensor
-from regraft.mixed_precision.unit import Unit
+from regraft.mixed_precision.precision_group import Unit
 
 
 def solve(

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from regraft.ir import schema
 from regraft.ir.graph import Tensor
+from regraft.mixed_precision.precision_group import Unit
 from regraft.mixed_precision.sizes import COMBINING, HANDING_ON
-from regraft.mixed_precision.unit import Unit
 from regraft.ops.traits import SUMS
 
 _CARRYING = COMBINING | HANDING_ON | {"Neg"}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from regraft.ir.graph import Graph, Variable
 from regraft.mixed_precision.cut import settle
-from regraft.mixed_precision.unit import Slot, Unit
+from regraft.mixed_precision.precision_group import Slot, Unit
 
 
 def make(wanted: Sequence[bool | None], edges: Sequence[tuple[int, int]]) -> list[Unit]:

@@ -24,7 +24,7 @@ from regraft.cli.parameters import (
 from regraft.cli.terminal import echo
 
 if TYPE_CHECKING:
-    from regraft.targeting.hand_over import HandedOver
+    from regraft.targeting.build_bundle import HandedOver
     from regraft.targeting.process import ResourceLimits
 
 
@@ -75,7 +75,7 @@ def compile(
     to run where the compiler is.
     """
     from regraft.files.bundle import check_sums
-    from regraft.targeting.hand_over import hand_over
+    from regraft.targeting.build_bundle import hand_over
     from regraft.targeting.target import read_target
     from regraft.verification.contract import precision
 

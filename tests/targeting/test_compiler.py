@@ -17,8 +17,8 @@ import regraft
 from regraft.cli import cli
 from regraft.errors import ModelError, RegraftError, TargetError
 from regraft.files.bundle import read_manifest
+from regraft.targeting.build_bundle import hand_over
 from regraft.targeting.compiled import CompiledSession, open_bundle
-from regraft.targeting.hand_over import hand_over
 from regraft.targeting.process import CompilerError, ResourceLimits, Worker
 from regraft.targeting.target import read_target
 from regraft.verification.inputs import make_inputs

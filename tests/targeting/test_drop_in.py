@@ -11,7 +11,7 @@ import pytest
 import regraft
 from regraft.errors import TargetError
 from regraft.runtime import transformers_model
-from regraft.targeting.hand_over import hand_over
+from regraft.targeting.build_bundle import hand_over
 from regraft.targeting.target import read_target
 from tests.shares import diagonal
 

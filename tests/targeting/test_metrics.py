@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 import regraft
 from regraft.cli import cli
 from regraft.errors import ModelError
-from regraft.targeting.hand_over import hand_over
+from regraft.targeting.build_bundle import hand_over
 from regraft.targeting.metrics import Latency, Metrics, measure
 from regraft.targeting.target import read_target
 

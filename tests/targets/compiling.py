@@ -12,7 +12,7 @@ import regraft
 from regraft.errors import TargetError
 from regraft.files import convert
 from regraft.pipelines.registry import targets
-from regraft.targeting.hand_over import hand_over
+from regraft.targeting.build_bundle import hand_over
 from regraft.targeting.target import read_target
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import regraft
-from regraft.targeting.hand_over import HandedOver, hand_over
+from regraft.targeting.build_bundle import HandedOver, hand_over
 from regraft.targeting.target import read_target
 from regraft.verification.inputs import Given
 

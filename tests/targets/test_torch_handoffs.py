@@ -19,8 +19,8 @@ from onnx.parser import parse_model
 import regraft
 from regraft.errors import TargetError
 from regraft.runtime import Session
+from regraft.targeting.build_bundle import hand_over
 from regraft.targeting.environment import find_python
-from regraft.targeting.hand_over import hand_over
 from regraft.targeting.target import read_target
 from regraft.verification.inputs import Given, make_inputs
 from tests.shares import diagonal, every

@@ -15,7 +15,7 @@ from regraft.legality.verdict import judge
 from regraft.pipelines.options import option
 from regraft.splitting.stage_labels import ORDER
 from regraft.splitting.stages import stages
-from regraft.targeting.handoff import Handoff
+from regraft.targeting.offline_target import Handoff
 from regraft.targeting.tolerances import SHARES, tolerances
 
 _WHOLE = (

@@ -10,7 +10,7 @@ import numpy as np
 
 from regraft.bundling.golden import Golden
 from regraft.ir.model import Model
-from regraft.targeting.handoff import Handoff
+from regraft.targeting.offline_target import Handoff
 from regraft.targeting.tolerances import tolerances
 from regraft.verification.contract import exact
 from regraft.verification.inputs import Given, make_inputs

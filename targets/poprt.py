@@ -13,7 +13,7 @@ from regraft.ir.model import Model
 from regraft.packers.fits import read_shape
 from regraft.packing.dialect import DOMAIN, UNPACK_INFO
 from regraft.pipelines.options import option
-from regraft.targeting.handoff import Handoff
+from regraft.targeting.offline_target import Handoff
 from regraft.targeting.tolerances import Precision, tolerances
 
 DEVICE, WITH_OPERATORS, CONVERTED = "device.onnx", "poprt.onnx", "converted.onnx"

@@ -15,7 +15,7 @@ from regraft.ir.graph import Variable
 from regraft.ir.model import Model
 from regraft.pipelines.options import option
 from regraft.pipelines.pipeline import Pipeline
-from regraft.targeting.handoff import Handoff
+from regraft.targeting.offline_target import Handoff
 from regraft.targeting.tolerances import tolerances
 
 RAW = "trtexec"

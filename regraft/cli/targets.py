@@ -37,7 +37,7 @@ def _describe(found: type[Target]) -> None:
     from regraft.cli.passes import options
     from regraft.legality.tables import ProfileError
     from regraft.targeting.compiler import Compiler
-    from regraft.targeting.handoff import Handoff
+    from regraft.targeting.offline_target import Handoff
 
     echo(found.name, bold=True)
     block(inspect.cleandoc(found.__doc__ or ""))

@@ -30,7 +30,7 @@ KNOWN = {
     "regraft/regions/embeddings.py:_SCALING": "what exporters write normalizations with",
     "regraft/regions/integers.py:TAKES_INT32": "kernels of ONNX Runtime, each run by the tests of narrow-integers",
     "regraft/regions/additive_mask.py:MASKING": "what exporters apply masks with",
-    "regraft/verification/meaning.py:_SAME_SHAPE": "through what a table of an export is looked up",
+    "regraft/verification/input_roles.py:_SAME_SHAPE": "through what a table of an export is looked up",
     "passes/externalize_gates.py:CONDITIONS": "what exporters compute conditions with",
 }
 """Lists that are no trait, and what they are instead."""

@@ -17,8 +17,8 @@ from regraft.ir.model import Model
 from regraft.ir.weights import Array
 from regraft.packers.fits import PackedShape, Way, read_shape, read_way
 from regraft.packers.shown import shown_tokens
+from regraft.verification.input_roles import meaning
 from regraft.verification.inputs import reader
-from regraft.verification.meaning import meaning
 from regraft.verification.signature import Port
 
 Arrays = Mapping[str, Array]

@@ -36,8 +36,8 @@ from regraft.rewriting.node_pass import builder
 from regraft.rewriting.term import Given
 from regraft.shapes.dims import symbol
 from regraft.splitting import cone, drop_inputs, to_host
+from regraft.verification.input_roles import meaning
 from regraft.verification.inputs import reader
-from regraft.verification.meaning import meaning
 from regraft.verification.signature import Port
 
 MIXING = CONVOLUTIONS | RECURRENT | BODIES | {"CumSum", "DFT", "STFT"}

@@ -16,8 +16,8 @@ from regraft.ir.model import Model
 from regraft.ir.weights import Array
 from regraft.packers.fits import read_shape
 from regraft.serving.protocol import Metadata
+from regraft.verification.input_roles import Meaning, longest_sequence, meaning
 from regraft.verification.inputs import reader
-from regraft.verification.meaning import Meaning, longest_sequence, meaning
 from regraft.verification.runtime import Session
 from regraft.verification.signature import Port
 from regraft.verification.trials import USUAL

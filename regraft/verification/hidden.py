@@ -16,8 +16,8 @@ import numpy as np
 from regraft.ir.model import Model
 from regraft.ir.weights import Array
 from regraft.packers.shown import shown_tokens
+from regraft.verification.input_roles import Meaning, meaning
 from regraft.verification.inputs import reader
-from regraft.verification.meaning import Meaning, meaning
 from regraft.verification.signature import Port
 
 Arrays = dict[str, Any]

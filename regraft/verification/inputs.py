@@ -13,7 +13,7 @@ import numpy as np
 
 from regraft.ir.graph import Variable
 from regraft.ir.model import Model
-from regraft.verification.meaning import channels, longest_sequence, meaning, sizing_values
+from regraft.verification.input_roles import channels, longest_sequence, meaning, sizing_values
 from regraft.verification.signature import Port
 from regraft.verification.sizes import Given, Sizes
 from regraft.verification.trials import USUAL, Trial

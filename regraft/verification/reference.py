@@ -17,8 +17,8 @@ from regraft.ir.weights import Array
 from regraft.verification.contract import HIDDEN, Contract, exact, reassociation
 from regraft.verification.drift import Drift, OutputDrift, leaves, machine_eps, measure
 from regraft.verification.hidden import Hidden, with_hidden
+from regraft.verification.input_roles import sizing_values
 from regraft.verification.judgement import Evidence, judge
-from regraft.verification.meaning import sizing_values
 from regraft.verification.noise import Moved, Noise, smoothed, unshared
 from regraft.verification.overflow import limited_twin
 from regraft.verification.runtime import Session

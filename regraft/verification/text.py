@@ -10,8 +10,8 @@ import numpy as np
 
 from regraft.ir.graph import Variable
 from regraft.ir.model import Model
+from regraft.verification.input_roles import longest_sequence, meaning
 from regraft.verification.inputs import InputError, reader
-from regraft.verification.meaning import longest_sequence, meaning
 from regraft.verification.signature import Port
 
 _MADE_BY_TOKENIZER = {"index": "input_ids", "mask": "attention_mask", "segment": "token_type_ids"}

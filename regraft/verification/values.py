@@ -8,7 +8,7 @@ import ml_dtypes
 import numpy as np
 
 from regraft.ir.weights import Array
-from regraft.verification.meaning import Meaning
+from regraft.verification.input_roles import Meaning
 from regraft.verification.trials import Trial
 
 WORDS = np.array(["the", "Graph", "keeps", "what", "IT", "means", "when", "a", "node", "gives", "way"], dtype=object)

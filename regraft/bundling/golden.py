@@ -15,7 +15,7 @@ from regraft.ir.schema import draws
 from regraft.ir.weights import Array
 from regraft.pipelines.pass_ import label
 from regraft.verification.contract import HIDDEN, Contract
-from regraft.verification.drift import Drift
+from regraft.verification.deviation import Drift
 from regraft.verification.hidden import with_hidden
 from regraft.verification.inputs import Given, make_inputs
 from regraft.verification.reference import Reference

@@ -9,7 +9,7 @@ from regraft.cli.terminal import echo
 from regraft.errors import visible
 
 if TYPE_CHECKING:
-    from regraft.verification.drift import Drift
+    from regraft.verification.deviation import Drift
 
 
 def title(text: str) -> None:

@@ -38,7 +38,7 @@ def report(
 
     metrics = measure(bundle, runs=runs, seed=seed, environment=environment, limits=limits, trust=trust)
     if as_json:
-        from regraft.verification.drift import to_json
+        from regraft.verification.deviation import to_json
 
         block(to_json(metrics.to_dict()))
     else:

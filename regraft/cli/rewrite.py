@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from regraft.ir.model import Model
     from regraft.pipelines.manager import Verify
     from regraft.pipelines.report import PassReport, Report
-    from regraft.verification.drift import Drift
+    from regraft.verification.deviation import Drift
     from regraft.verification.second_look import SecondLook
 
 DEFAULT_TARGET = "onnxruntime"

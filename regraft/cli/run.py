@@ -112,7 +112,7 @@ def _print(results: dict[str, Any], as_json: bool) -> None:
     import numpy as np
 
     from regraft.cli.output import table
-    from regraft.verification.drift import leaves, to_json
+    from regraft.verification.deviation import leaves, to_json
     from regraft.verification.vectors import as_lists
 
     if as_json:

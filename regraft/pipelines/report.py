@@ -11,7 +11,7 @@ from regraft.files.stream import write_file
 from regraft.pipelines.pass_ import Change, RuleUse
 from regraft.refusal import Refusal
 from regraft.verification.contract import Contract, exact
-from regraft.verification.drift import Drift, to_json
+from regraft.verification.deviation import Drift, to_json
 from regraft.verification.samples import Sample
 
 _TELLING = 0.05  # the share of the time from which on a rule is shown

@@ -11,7 +11,7 @@ from regraft.ir.model import Model
 from regraft.pipelines.pass_ import Pass
 from regraft.pipelines.report import PassReport, Report
 from regraft.verification.contract import Contract, exact
-from regraft.verification.drift import Drift
+from regraft.verification.deviation import Drift
 from regraft.verification.runtime import NoKernel
 from regraft.verification.samples import weight
 from regraft.verification.sizes import Given

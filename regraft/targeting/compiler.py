@@ -24,7 +24,7 @@ from regraft.targeting.kernel_noise import kernel_noise
 from regraft.targeting.process import CompilerError, Worker
 from regraft.targeting.target import Place, Target
 from regraft.verification.contract import Contract
-from regraft.verification.drift import Drift, leaves, measure
+from regraft.verification.deviation import Drift, leaves, measure
 from regraft.verification.runtime import handed_back
 from regraft.verification.signature import Port
 from regraft.verification.verify import coarsest_float

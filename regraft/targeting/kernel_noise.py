@@ -14,7 +14,7 @@ import numpy as np
 from regraft.errors import RegraftError
 from regraft.ir.model import Model
 from regraft.ops.traits import QUANTIZED_PRODUCTS
-from regraft.verification.drift import leaves
+from regraft.verification.deviation import leaves
 from regraft.verification.runtime import Session
 
 QUANTIZED = QUANTIZED_PRODUCTS | {"DynamicQuantizeLinear", "QuantizeLinear"}

@@ -34,7 +34,7 @@ from typing import Any, Literal
 import numpy as np
 
 from regraft.errors import ModelError
-from regraft.verification.drift import Drift, OutputDrift, leaves, measure
+from regraft.verification.deviation import Drift, OutputDrift, leaves, measure
 
 GAIN = 4.0
 PEAK = 10.0

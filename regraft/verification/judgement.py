@@ -11,7 +11,7 @@ import numpy as np
 
 from regraft.ir.weights import Array
 from regraft.verification.contract import PEAK, Contract
-from regraft.verification.drift import OutputDrift, cosine, machine_eps, root_mean_square, settled_by_form
+from regraft.verification.deviation import OutputDrift, cosine, machine_eps, root_mean_square, settled_by_form
 from regraft.verification.noise import FACTOR, around, smoothed
 
 RUNS = (1, 2, 3, 6, 12)

@@ -15,7 +15,7 @@ from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.ir.weights import Array
 from regraft.verification.contract import HIDDEN, Contract, exact, reassociation
-from regraft.verification.drift import Drift, OutputDrift, leaves, machine_eps, measure
+from regraft.verification.deviation import Drift, OutputDrift, leaves, machine_eps, measure
 from regraft.verification.hidden import Hidden, with_hidden
 from regraft.verification.input_roles import sizing_values
 from regraft.verification.judgement import Evidence, judge

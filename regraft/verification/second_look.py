@@ -25,7 +25,7 @@ from regraft.files.convert import export
 from regraft.ir.endless import check_size
 from regraft.ir.model import Model
 from regraft.verification.contract import precision
-from regraft.verification.drift import leaves, measure
+from regraft.verification.deviation import leaves, measure
 
 Kind = Literal["refused", "crashed", "endless"]
 

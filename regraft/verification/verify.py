@@ -16,7 +16,7 @@ from regraft.files.convert import from_proto
 from regraft.files.loading import load
 from regraft.ir.model import Model
 from regraft.verification.contract import Contract, reassociation, recorded
-from regraft.verification.drift import Drift, OutputDrift, to_json
+from regraft.verification.deviation import Drift, OutputDrift, to_json
 from regraft.verification.interface import Interface
 from regraft.verification.runtime import Runnable, Session
 from regraft.verification.signature import Correspondence, correspond

@@ -18,7 +18,7 @@ from regraft.ir.model import Model
 from regraft.ir.schema import draws
 from regraft.packers.fits import read_shape
 from regraft.verification.contract import Contract, exact
-from regraft.verification.drift import Drift
+from regraft.verification.deviation import Drift
 from regraft.verification.inputs import make_inputs
 from regraft.verification.interface import Interface, differences
 from regraft.verification.reference import Reference

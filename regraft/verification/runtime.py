@@ -25,7 +25,7 @@ from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.ir.weights import Array, packed_size
 from regraft.packers.fits import PackedShape, read_shape
-from regraft.verification.attach import Change, attach
+from regraft.verification.bind_initializers import Change, attach
 from regraft.verification.signature import Port
 from regraft.verification.vectors import received
 

@@ -14,14 +14,14 @@ from regraft.regions.bounds import Bounds
 from regraft.regions.origin import HIDING, origin
 from regraft.regions.uniform import Uniform
 
-Site = tuple[Masking, ...]
+MaskChain = tuple[Masking, ...]
 """Maskings one directly behind the other, the nearest to the Softmax first."""
 
 _NO_MASK = Refusal("it hides nothing that could come from outside")
 """Of what is added to scores and is no mask: that it stays goes without saying."""
 
 
-def find_sites(every: Sequence[Masking], ends: Collection[Tensor] = ()) -> tuple[list[Site], list[Refusal]]:
+def find_mask_chains(every: Sequence[Masking], ends: Collection[Tensor] = ()) -> tuple[list[MaskChain], list[Refusal]]:
     """The maskings that what is given from outside can take the place of; and why others stay.
 
     A mask that is summed up with a learned bias, or hides places of it, is taken by itself, and once where layers share
@@ -32,7 +32,7 @@ def find_sites(every: Sequence[Masking], ends: Collection[Tensor] = ()) -> tuple
         ends: the outputs of the graph.
     """
     bounds, refusals = Bounds(), dict[Refusal, None]()
-    sites: list[Site] = []
+    chains: list[MaskChain] = []
     taken: set[Node] = set()
     for whole, masking in ((one, leaf) for one in every for leaf in _leaves(one)):
         if masking.node in taken:
@@ -43,12 +43,12 @@ def find_sites(every: Sequence[Masking], ends: Collection[Tensor] = ()) -> tuple
                 refusals[replace(refusal, heading=f"kept the mask '{masking.mask.name}'")] = None
             continue
         taken.add(masking.node)
-        last = sites[-1][-1] if sites else None
+        last = chains[-1][-1] if chains else None
         if last is not None and last.scores is not None and last.node.inputs[last.scores] is masking.node.outputs[0]:
-            sites[-1] = (*sites[-1], masking)
+            chains[-1] = (*chains[-1], masking)
         else:
-            sites.append((masking,))
-    return sites, list(refusals)
+            chains.append((masking,))
+    return chains, list(refusals)
 
 
 def _leaves(masking: Masking) -> Iterator[Masking]:
@@ -103,11 +103,11 @@ def _shown(masking: Masking, ends: Collection[Tensor]) -> Refusal | None:
     return None
 
 
-def rows_alike(site: Site, uniform: Uniform) -> tuple[int, ...]:
+def rows_alike(chain: MaskChain, uniform: Uniform) -> tuple[int, ...]:
     """The axes of a mask, but for the first, along which it does not vary and the scores have their size anyway."""
-    first, axes = site[0], set[int]()
+    first, axes = chain[0], set[int]()
     out = first.node.outputs[0].shape
-    if out is None or (len(site) > 1 and any(masking.transpose for masking in site)):
+    if out is None or (len(chain) > 1 and any(masking.transpose for masking in chain)):
         return ()
     if first.scores is None:  # the Attention operator of ONNX Runtime wants a mask of all queries and keys
         return tuple(axis for axis in uniform(first.mask) if axis == -3)
@@ -119,7 +119,7 @@ def rows_alike(site: Site, uniform: Uniform) -> tuple[int, ...]:
         fits = len(scores) == len(out) and scores[behind] == out[behind] is not None
         if axis and fits:
             axes.add(axis - len(out))
-    for masking in site:
+    for masking in chain:
         tensor = masking.mask
         axes &= uniform(tensor) | {axis for axis in axes if -axis > len(tensor.shape or ())}
     return tuple(sorted(axes))

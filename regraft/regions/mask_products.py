@@ -13,7 +13,7 @@ from regraft.ops.traits import LAYOUT
 from regraft.regions.additive_mask import Masking
 from regraft.regions.bounds import LARGEST, Bounds
 from regraft.regions.dataflow import settle
-from regraft.regions.mask_chains import Site
+from regraft.regions.mask_chains import MaskChain
 from regraft.regions.origin import HIDING
 from regraft.regions.sameness import Sameness
 from regraft.rewriting.matcher import is_constant
@@ -47,13 +47,13 @@ class Gates:
                     return kept
         return None
 
-    def behind(self, site: Site, edit: Editor) -> list[Node]:
-        """What makes 0 of probabilities that are 0, since a masking of `site` hides their scores."""
-        p: Tensor = site[0].softmax.outputs[0]
+    def behind(self, chain: MaskChain, edit: Editor) -> list[Node]:
+        """What makes 0 of probabilities that are 0, since a masking of `chain` hides their scores."""
+        p: Tensor = chain[0].softmax.outputs[0]
         return [
             node
             for node in dict.fromkeys(edit.readers(p))
-            if any(self.without(node.outputs[0], masking) is p for masking in site)
+            if any(self.without(node.outputs[0], masking) is p for masking in chain)
         ]
 
     def guards(self, softmax: Node, edit: Editor) -> list[Node]:

@@ -22,7 +22,7 @@ from regraft.refusal import Refusal
 from regraft.regions.additive_mask import Masking, find_maskings
 from regraft.regions.bounds import Bounds
 from regraft.regions.mask_chains import MaskChain, find_mask_chains, rows_alike
-from regraft.regions.mask_products import Gates
+from regraft.regions.mask_products import MaskProducts
 from regraft.regions.origin import HIDING, Origin, origin
 from regraft.regions.ranges import largest
 from regraft.regions.sameness import Sameness
@@ -96,7 +96,7 @@ class ExternalizeMask(Pass):
     ) -> dict[str, Tensor]:
         """Let every chain add a bias; the biases, by the names of the inputs that they become."""
         same, uniform = Sameness(), Uniform(model.opset)
-        gates = Gates(same, uniform.bounds)
+        gates = MaskProducts(same, uniform.bounds)
         made: dict[Hashable, Tensor] = {}
         moved = {masking for chain in chains for masking in chain}
         infinite = {m.softmax for m in every if m not in moved and not uniform.bounds(m.value).finite}
@@ -180,7 +180,7 @@ def _ask_inputs(sources: Sequence[Origin], facts: Facts, model: Model, context: 
 # ----------------------------------------------------------------------------------------------- on the device
 
 
-def _add(chain: MaskChain, bias: Tensor, gates: Gates, model: Model, edit: Editor, context: Context) -> None:
+def _add(chain: MaskChain, bias: Tensor, gates: MaskProducts, model: Model, edit: Editor, context: Context) -> None:
     """Let `bias` be added where `chain` masks, to scores that no gate makes zero first."""
     first, added, removed = chain[0], list[Node](), list[Node]()
     for masking in chain[1:]:

@@ -22,7 +22,7 @@ Truth = tuple[Tensor, bool]
 """A condition, or numbers that are cast from or to one, and whether it is the other way round."""
 
 
-class Gates:
+class MaskProducts:
     """Finds the products and choices that say what a masking says: without them the probabilities are the same."""
 
     def __init__(self, same: Sameness, bounds: Bounds):

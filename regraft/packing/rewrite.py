@@ -36,7 +36,7 @@ from regraft.rewriting.node_pass import builder
 from regraft.rewriting.term import Given
 from regraft.shapes.dims import symbol
 from regraft.splitting import cone, drop_inputs, to_host
-from regraft.verification.input_roles import meaning
+from regraft.verification.input_roles import input_role
 from regraft.verification.inputs import reader
 from regraft.verification.signature import Port
 
@@ -80,7 +80,7 @@ def find_sequences(model: Model) -> Sequences:
         raise PassError(f"mask '{mask.name}' has fixed dimensions {known}: export the model with open ones")
     if len(known) > 2 and not (known[0] == batch and known[-1] == sequence and set(known[1:-1]) <= {1, sequence}):
         raise PassError(f"mask '{mask.name}' is {known}, and '{like.name}' {like.shape}: not of the same names")
-    is_added = meaning(reader(mask, model), Port.of_variable(mask)).kind == "bias"
+    is_added = input_role(reader(mask, model), Port.of_variable(mask)).kind == "bias"
     dims = str(batch or "batch"), str(sequence or "sequence")
     return Sequences(mask, given, dims, is_added, is_pairwise=sequence in known[1:-1])
 

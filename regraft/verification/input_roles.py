@@ -78,7 +78,7 @@ _NAMES: tuple[tuple[str, Kind], ...] = (
 
 
 @dataclass(frozen=True)
-class Meaning:
+class InputRole:
     """What an input means. `rows` is the bound of an index, a segment or a position, which are less, and of a length.
 
     Attributes:
@@ -96,52 +96,52 @@ class Meaning:
     asked: tuple[float, ...] = ()
 
 
-def meaning(variable: Variable, port: Port, sizes: bool = False) -> Meaning:
+def input_role(variable: Variable, port: Port, sizes: bool = False) -> InputRole:
     """What the graph input `variable`, described by `port` (a tensor), means; `sizes`: it is of `sizing_values`."""
     uses = list(_uses(variable))
-    what = _meaning(uses, port, sizes)
+    what = _role(uses, port, sizes)
     if what.kind not in ("float", "integer", "index", "segment", "choice"):
         return what
     whole = port.dtype is not None and port.dtype.kind in "iu"
     return replace(what, asked=tuple(sorted({number for use in uses for number in _asked(*use, whole)})))
 
 
-def _meaning(uses: list[tuple[Node, int]], port: Port, sizes: bool) -> Meaning:
+def _role(uses: list[tuple[Node, int]], port: Port, sizes: bool) -> InputRole:
     dtype = port.dtype
     named = next((kind for pattern, kind in _NAMES if re.search(pattern, port.name.lower())), None)
     rank = len(port.shape) if port.shape is not None else 2
     is_float = dtype is None or dtype.kind not in "biuO"
     choices = [choice for node, _ in uses for name in _CHOICES.get(node.op, ()) for choice in node.attrs.get(name, ())]
     if choices:
-        return Meaning("choice", choices=tuple(c for c in choices if isinstance(c, str) == (dtype == np.object_)))
+        return InputRole("choice", choices=tuple(c for c in choices if isinstance(c, str) == (dtype == np.object_)))
     if is_float and named == "mask" and rank >= 2:
-        return Meaning("bias" if any(node.op in ("Add", "Sum") for node, _ in uses) else "mask")
+        return InputRole("bias" if any(node.op in ("Add", "Sum") for node, _ in uses) else "mask")
     if dtype == np.object_:
-        return Meaning("string")
+        return InputRole("string")
     rows = [r for r in (_rows(node, place) for node, place in uses) if r]  # of floats too: MXNet's ids are floats
     if rows:
         bound = min((r for r in rows if isinstance(r, int)), default=None)
         guess: Kind = "segment" if bound is not None and bound <= _SEGMENTS else "index"
         kind = named if named in ("position", "segment") else guess
-        return Meaning(kind, bound) if bound is not None else Meaning(kind, dim=str(rows[0]))
+        return InputRole(kind, bound) if bound is not None else InputRole(kind, dim=str(rows[0]))
     steps = [_shape(node.inputs[0]) for node, place in uses if node.op in RECURRENT and place == 4]
     if steps:
         step = steps[0][0] if steps[0] else None
-        return Meaning("length", dim=step) if isinstance(step, str) else Meaning("length", step or 1)
+        return InputRole("length", dim=step) if isinstance(step, str) else InputRole("length", step or 1)
     counted = [_shape(node.inputs[0]) for node, place in uses if node.op == "Less" and place == 1]
     if rank == 1 and counted and named in (None, "length"):
         bounds = [dim for shape in counted for dim in shape or () if isinstance(dim, int)]
-        return Meaning("length", max(bounds, default=None))
+        return InputRole("length", max(bounds, default=None))
     if is_float or dtype is None:
-        return Meaning("float", sizes=sizes)
+        return InputRole("float", sizes=sizes)
     if not sizes and rank == 0 and (asked := sorted(_equal(uses))):
-        return Meaning("choice", choices=(*asked, max(asked) + 1))
+        return InputRole("choice", choices=(*asked, max(asked) + 1))
     masks = named == "mask" or (named is None and any(_is_masking(node, place) for node, place in uses))
     if rank >= 2 and masks:
-        return Meaning("mask")
+        return InputRole("mask")
     if dtype.kind == "b":
-        return Meaning("boolean")
-    return Meaning(named if named not in (None, "mask") else "integer", sizes=sizes)
+        return InputRole("boolean")
+    return InputRole(named if named not in (None, "mask") else "integer", sizes=sizes)
 
 
 def _is_masking(node: Node, place: int) -> bool:

@@ -1,4 +1,4 @@
-"""Drift: how far the outputs of a rewritten model are from the original's."""
+"""Deviation: how far the outputs of a rewritten model are from the original's."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Tolerance(Protocol):
 
 
 @dataclass(frozen=True)
-class OutputDrift:
+class OutputDeviation:
     """The drift of one output.
 
     Attributes:
@@ -55,7 +55,7 @@ class OutputDrift:
     values: int = 0
 
     @classmethod
-    def failure(cls, name: str, reason: str, place: tuple[int, ...] = ()) -> OutputDrift:
+    def failure(cls, name: str, reason: str, place: tuple[int, ...] = ()) -> OutputDeviation:
         """An output that cannot be compared by value."""
         infinite = float("inf")
         return cls(name, infinite, infinite, infinite, 0.0, infinite, infinite, 0.0, reason, place)
@@ -69,7 +69,7 @@ class OutputDrift:
         """The difference as a share of the tolerance."""
         return self.measured / self.allowed if self.allowed else self.measured
 
-    def worse(self, other: OutputDrift) -> OutputDrift:
+    def worse(self, other: OutputDeviation) -> OutputDeviation:
         """The one with the larger ratio of difference to tolerance, with the largest differences of both."""
         return replace(
             max((self, other), key=lambda drift: (bool(drift.reason), drift.share)),
@@ -88,7 +88,7 @@ class OutputDrift:
 
 
 @dataclass(frozen=True)
-class Drift:
+class Deviation:
     """The drift of every output that both sides have, and the outputs that only one has.
 
     Attributes:
@@ -97,7 +97,7 @@ class Drift:
     """
 
     contract: str
-    outputs: tuple[OutputDrift, ...]
+    outputs: tuple[OutputDeviation, ...]
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     trials: int = 1
@@ -113,7 +113,7 @@ class Drift:
         return any(output.values for output in self.outputs)
 
     @property
-    def failures(self) -> list[OutputDrift]:
+    def failures(self) -> list[OutputDeviation]:
         return [output for output in self.outputs if not output.passed]
 
     @property
@@ -134,7 +134,7 @@ class Drift:
         )
         return f"{moved}{apart}"
 
-    def worse(self, other: Drift) -> Drift:
+    def worse(self, other: Deviation) -> Deviation:
         """Two comparisons in one: for every output the one with the larger ratio of difference to tolerance."""
         outputs = {one.name: one for one in self.outputs}
         for one in other.outputs:
@@ -142,11 +142,11 @@ class Drift:
         added, removed = ({*self.added, *other.added}, {*self.removed, *other.removed})
         contract = "+".join(dict.fromkeys([*self.contract.split("+"), *other.contract.split("+")]))
         trials, warning = max(self.trials, other.trials), self.warning or other.warning
-        return Drift(contract, tuple(outputs.values()), tuple(added), tuple(removed), trials, warning)
+        return Deviation(contract, tuple(outputs.values()), tuple(added), tuple(removed), trials, warning)
 
-    def with_failure(self, name: str, reason: str) -> Drift:
+    def with_failure(self, name: str, reason: str) -> Deviation:
         """The same with one more failure, named `name`."""
-        return replace(self, outputs=(*self.outputs, OutputDrift.failure(name, reason)))
+        return replace(self, outputs=(*self.outputs, OutputDeviation.failure(name, reason)))
 
     @property
     def max_abs(self) -> float:
@@ -196,7 +196,7 @@ def measure(
     *,
     same_dtype: bool = True,
     computed_in: Any = None,
-) -> OutputDrift:
+) -> OutputDeviation:
     """Compare one output.
 
     Args:
@@ -218,38 +218,40 @@ def measure(
     return _measure_floats(name, before.astype(wide), after.astype(wide), tolerance, eps)
 
 
-def settled_by_form(name: str, before: Any, after: Any, same_dtype: bool) -> OutputDrift | None:
+def settled_by_form(name: str, before: Any, after: Any, same_dtype: bool) -> OutputDeviation | None:
     """The result if values need not be compared: one is absent, or has another shape or dtype; None otherwise."""
     if before is None or after is None:
         same = before is None and after is None
-        return OutputDrift(name) if same else OutputDrift.failure(name, "one side has no value")
+        return OutputDeviation(name) if same else OutputDeviation.failure(name, "one side has no value")
     before, after = np.asarray(before), np.asarray(after)
     if before.shape != after.shape:
-        return OutputDrift.failure(name, f"shape {list(before.shape)} became {list(after.shape)}")
+        return OutputDeviation.failure(name, f"shape {list(before.shape)} became {list(after.shape)}")
     if before.dtype != after.dtype and (
         same_dtype or machine_eps(before.dtype) is None or machine_eps(after.dtype) is None
     ):
-        return OutputDrift.failure(name, f"dtype {before.dtype} became {after.dtype}")
+        return OutputDeviation.failure(name, f"dtype {before.dtype} became {after.dtype}")
     return None
 
 
-def _measure_equality(name: str, before: np.ndarray, after: np.ndarray) -> OutputDrift:
+def _measure_equality(name: str, before: np.ndarray, after: np.ndarray) -> OutputDeviation:
     differing = np.asarray(before != after)
     if not differing.any():
-        return OutputDrift(name)
+        return OutputDeviation(name)
     reason = f"{np.count_nonzero(differing)} of {before.size} {before.dtype} values differ"
-    return OutputDrift.failure(name, reason, _place(differing, 0))
+    return OutputDeviation.failure(name, reason, _place(differing, 0))
 
 
-def _measure_floats(name: str, before: np.ndarray, after: np.ndarray, tolerance: Tolerance, eps: float) -> OutputDrift:
+def _measure_floats(
+    name: str, before: np.ndarray, after: np.ndarray, tolerance: Tolerance, eps: float
+) -> OutputDeviation:
     finite = np.isfinite(before) & np.isfinite(after)
     lost = ~finite & (before != after) & ~(np.isnan(before) & np.isnan(after))
     if lost.any():
         reason = f"{np.count_nonzero(lost)} of {before.size} values changed to or from NaN or infinity"
-        return OutputDrift.failure(name, reason, _place(lost, 0))
+        return OutputDeviation.failure(name, reason, _place(lost, 0))
     before, after = before[finite], after[finite]
     if not before.size or np.array_equal(before, after):
-        return OutputDrift(name)
+        return OutputDeviation(name)
     difference, magnitude = np.abs(after - before), np.abs(before)
     nonzero = magnitude > 0
     scale = float(np.median(magnitude[nonzero])) if nonzero.any() else 1.0
@@ -265,7 +267,7 @@ def _measure_floats(name: str, before: np.ndarray, after: np.ndarray, tolerance:
         )
     elif rms > allowed_rms:
         reason = f"the values differ too much: {rms:.3g} in root mean square, {allowed_rms:.3g} allowed"
-    return OutputDrift(
+    return OutputDeviation(
         name,
         max_abs=float(np.max(difference)),
         rms=rms,

@@ -16,7 +16,7 @@ from regraft.files.convert import from_proto
 from regraft.files.loading import load
 from regraft.ir.model import Model
 from regraft.verification.contract import Contract, reassociation, recorded
-from regraft.verification.deviation import Drift, OutputDrift, to_json
+from regraft.verification.deviation import Deviation, OutputDeviation, to_json
 from regraft.verification.interface import Interface
 from regraft.verification.runtime import Runnable, Session
 from regraft.verification.signature import Correspondence, correspond
@@ -38,7 +38,7 @@ class Verdict:
         interface: changes that a caller sees, a line each.
     """
 
-    drift: Drift
+    drift: Deviation
     inputs: Correspondence
     outputs: Correspondence
     unstable: tuple[str, ...] = ()
@@ -50,7 +50,7 @@ class Verdict:
         return self.drift.passed and self.drift.compared
 
     @property
-    def _compared(self) -> list[OutputDrift]:
+    def _compared(self) -> list[OutputDeviation]:
         return [one for one in self.drift.outputs if one.name != INTERFACE]
 
     @property
@@ -167,7 +167,7 @@ def as_model(model: Runnable) -> Model:
     return from_proto(model) if isinstance(model, onnx.ModelProto) else load(model)
 
 
-def _row(output: OutputDrift) -> tuple[str, ...]:
+def _row(output: OutputDeviation) -> tuple[str, ...]:
     numbers = f"{output.max_abs:.3g}", f"{output.max_rel:.3g}", f"{output.cosine:.9f}"
     place = ", ".join(map(str, output.place))
     return output.name, *(numbers if math.isfinite(output.max_abs) else ("", "", "")), place, output.reason or "ok"

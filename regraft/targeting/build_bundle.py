@@ -24,7 +24,7 @@ from regraft.verification.inputs import Given
 
 
 @dataclass(frozen=True)
-class HandedOver:
+class BuiltBundle:
     """What became of a model.
 
     Attributes:
@@ -38,7 +38,7 @@ class HandedOver:
     manifest: dict[str, Any]
 
 
-def hand_over(
+def build_bundle(
     model: Model,
     target: Target,
     folder: str | os.PathLike[str],
@@ -53,7 +53,7 @@ def hand_over(
     limits: ResourceLimits | None = None,
     tolerance: Contract | None = None,
     progress: bool = False,
-) -> HandedOver:
+) -> BuiltBundle:
     """Prepare `model`, which is changed, for `target`, check it, and write the bundle that the target finishes.
 
     Args:
@@ -94,4 +94,4 @@ def hand_over(
         add=lambda written, new, vectors: target.finish(written, new, vectors, place),
     )
     assert golden is not None
-    return HandedOver(report, golden, read_manifest(folder))
+    return BuiltBundle(report, golden, read_manifest(folder))

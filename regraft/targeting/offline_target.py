@@ -19,7 +19,7 @@ PARAMETERS = "handoff.json"
 UNWANTED = shutil.ignore_patterns("__pycache__", ".*", "*.pyc")
 
 
-class Handoff(Target):
+class OfflineTarget(Target):
     """A target that is handed a bundle with the scripts that call its compiler.
 
     The scripts lie in folders of `targets/scripts/` and are copied as they are; what they must know of the model stands

@@ -17,7 +17,7 @@ import regraft
 from regraft.cli import cli
 from regraft.errors import ModelError, RegraftError, TargetError
 from regraft.files.bundle import read_manifest
-from regraft.targeting.build_bundle import hand_over
+from regraft.targeting.build_bundle import build_bundle
 from regraft.targeting.compiled import CompiledSession, open_bundle
 from regraft.targeting.process import CompilerError, ResourceLimits, Worker
 from regraft.targeting.target import read_target
@@ -36,7 +36,7 @@ def bundle(tmp_path) -> Path:
 
 
 def compile(source: Path, bundle: Path, text: str = "moody", **more):
-    return hand_over(regraft.load(source), read_target(text), bundle, **more)
+    return build_bundle(regraft.load(source), read_target(text), bundle, **more)
 
 
 @pytest.mark.parametrize("mood", ["right", "prints", "spoils"])

@@ -11,7 +11,7 @@ import pytest
 import regraft
 from regraft.errors import TargetError
 from regraft.runtime import transformers_model
-from regraft.targeting.build_bundle import hand_over
+from regraft.targeting.build_bundle import build_bundle
 from regraft.targeting.target import read_target
 from tests.shares import diagonal
 
@@ -89,7 +89,7 @@ def assert_alike(found: Any, expected: Any, tolerance: float) -> None:
 @pytest.mark.parametrize(("sizes", "task"), diagonal(2, ["", "batch=2,sequence=24"], TASKS))
 def test_a_compiled_bundle_in_a_pipeline(models, tokenizer, tmp_path, task, sizes):
     model, folder = models[task]
-    hand_over(regraft.open_source(folder), read_target(f"moody{{{sizes}}}"), tmp_path / "bundle")
+    build_bundle(regraft.open_source(folder), read_target(f"moody{{{sizes}}}"), tmp_path / "bundle")
     replaced = transformers_model(tmp_path / "bundle", model.config)
     assert_alike(answers(task, replaced, tokenizer), answers(task, model, tokenizer), 1e-5)
 
@@ -98,7 +98,7 @@ def test_half_precision_with_a_host(models, tokenizer, tmp_path):
     task = "text-classification"
     model, folder = models[task]
     pipeline = "externalize-embeddings,externalize-mask,convert-fp16"
-    hand_over(regraft.open_source(folder), read_target("moody"), tmp_path / "bundle", pipeline=pipeline)
+    build_bundle(regraft.open_source(folder), read_target("moody"), tmp_path / "bundle", pipeline=pipeline)
     replaced = transformers_model(tmp_path / "bundle", model.config)
     expected, found = answers(task, model, tokenizer), answers(task, replaced, tokenizer)
     assert_alike([one[0]["label"] for one in found], [one[0]["label"] for one in expected], 0)
@@ -107,7 +107,7 @@ def test_half_precision_with_a_host(models, tokenizer, tmp_path):
 
 def test_what_is_too_long_is_refused(models, tokenizer, tmp_path):
     model, folder = models["text-classification"]
-    hand_over(regraft.open_source(folder), read_target("moody{batch=1,sequence=4}"), tmp_path / "bundle")
+    build_bundle(regraft.open_source(folder), read_target("moody{batch=1,sequence=4}"), tmp_path / "bundle")
     replaced = transformers_model(tmp_path / "bundle", model.config)
     with pytest.raises(TargetError, match=r"is \[1, \d+\], and the bundle takes \[1, 4\]"):
         answers("text-classification", replaced, tokenizer)

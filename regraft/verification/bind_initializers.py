@@ -31,7 +31,7 @@ class Change(Protocol):
     def __call__(self, name: str, array: Array) -> Array: ...
 
 
-def attach(
+def bind_initializers(
     model: Model,
     options: Any,
     ort_value: Callable[[Array], Any],

@@ -25,7 +25,7 @@ from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.ir.weights import Array, packed_size
 from regraft.packers.fits import PackedShape, read_shape
-from regraft.verification.bind_initializers import Change, attach
+from regraft.verification.bind_initializers import Change, bind_initializers
 from regraft.verification.signature import Port
 from regraft.verification.vectors import received
 
@@ -104,7 +104,7 @@ class Session:
             check_size(load(path))
             return _session(str(path), options)
         check_size(model)
-        attached = attach(model, options, _ort_value, self._change, self._header)
+        attached = bind_initializers(model, options, _ort_value, self._change, self._header)
         if attached is None:
             with tempfile.TemporaryDirectory(prefix="regraft-") as folder:
                 return _session(str(save(model.device, Path(folder, "model.onnx"), "external")), options)

@@ -14,20 +14,20 @@ from regraft.ir.order import sort
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array, Derived, Value, code_of
 from regraft.mixed_precision.overflow import FloatLimits
-from regraft.mixed_precision.precision_group import Slot, Unit
+from regraft.mixed_precision.precision_group import PrecisionGroup, Slot
 from regraft.mixed_precision.precision_groups import INDIFFERENT, SINGLE, is_constant
 from regraft.mixed_precision.support import SAYS_DTYPE
 from regraft.pipelines.pass_ import Context
 from regraft.rewriting import composite
 from regraft.rewriting.rule_pass import rewritten
 
-Reading = tuple[Unit, Slot]
+Reading = tuple[PrecisionGroup, Slot]
 
 _LARGE = 1024  # bytes from which on a weight is converted while it is saved
 
 
 def convert(
-    model: Model, units: Sequence[Unit], unfit: Mapping[Tensor, str], limits: FloatLimits, context: Context
+    model: Model, units: Sequence[PrecisionGroup], unfit: Mapping[Tensor, str], limits: FloatLimits, context: Context
 ) -> dict[str, Tensor]:
     """Lower the units that are to be lowered.
 
@@ -56,13 +56,13 @@ class _Converter:
         self.unread: dict[Tensor, None] = {}
         self.low: set[Tensor] = set()  # the values that are in half precision
 
-    def convert(self, units: Sequence[Unit]) -> dict[str, Tensor]:
-        producers: dict[Tensor, Unit] = {tensor: unit for unit in units for tensor in unit.writes}
+    def convert(self, units: Sequence[PrecisionGroup]) -> dict[str, Tensor]:
+        producers: dict[Tensor, PrecisionGroup] = {tensor: unit for unit in units for tensor in unit.writes}
         readers: dict[Tensor, list[Reading]] = {}
         for unit in units:
             for slot in unit.reads:
                 readers.setdefault(slot.tensor, []).append((unit, slot))
-            if unit.lowered and unit.node is not None and unit.writes and not unit.border:
+            if unit.lowered and unit.node is not None and unit.writes and not unit.boundary:
                 self.retarget(unit.node)
         for slot in _indifferent(self.edit.model):
             if slot.tensor in producers:
@@ -74,8 +74,8 @@ class _Converter:
                 self.constant(tensor, reading)
             elif producer is None or not producer.lowered:
                 self.kept(tensor, reading)
-            elif producer.border:
-                self.border(tensor, reading)
+            elif producer.boundary:
+                self.boundary(tensor, reading)
             elif tensor in self.starts and self.starts[tensor] is self.main:
                 inputs[tensor.name] = self.start(tensor, reading)
             else:
@@ -98,10 +98,12 @@ class _Converter:
             self.give([slot for unit, slot in reading if not unit.lowered], wide)
             return
         here = self.home(tensor)
-        border = next((u.node for u, _ in fitting if u.border and u.node and self.edit.graph_of(u.node) is here), None)
-        others = [slot for _, slot in fitting if slot.holder is not border]
+        boundary = next(
+            (u.node for u, _ in fitting if u.boundary and u.node and self.edit.graph_of(u.node) is here), None
+        )
+        others = [slot for _, slot in fitting if slot.holder is not boundary]
         if others:
-            self.give(others, border.outputs[0] if border else self.cast(tensor, self.half))
+            self.give(others, boundary.outputs[0] if boundary else self.cast(tensor, self.half))
 
     def lowered(self, tensor: Tensor, reading: Sequence[Reading]) -> None:
         """In half precision: what is kept reads it through one Cast; an output of the model that is kept is it."""
@@ -116,7 +118,7 @@ class _Converter:
         if wanting:
             self.give(wanting, self.cast(tensor, SINGLE))
 
-    def border(self, tensor: Tensor, reading: Sequence[Reading]) -> None:
+    def boundary(self, tensor: Tensor, reading: Sequence[Reading]) -> None:
         """What a Cast made of half precision: only what is kept needs it."""
         cast, low = tensor.inputs[0], tensor.inputs[0].inputs[0]
         self.low.add(low)
@@ -236,13 +238,13 @@ class _Converter:
         elif node.op == "Attention":
             node.attrs.setdefault("softmax_precision", code_of(SINGLE))
 
-    def tidy(self, units: Sequence[Unit]) -> None:
+    def tidy(self, units: Sequence[PrecisionGroup]) -> None:
         """Remove casts between values of one precision, and what only made values that nothing reads any more."""
         for tensor in self.unread:
             tensor.outputs.settle()
         for unit in units:
             node = unit.node
-            if unit.border and node is not None and unit.reads and node.inputs[0] in self.low:
+            if unit.boundary and node is not None and unit.reads and node.inputs[0] in self.low:
                 self.edit.replace(node.outputs[0], node.inputs[0])
                 self.edit.remove(node)
                 self.context.replaced([node], rule="cast")

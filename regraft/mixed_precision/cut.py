@@ -11,23 +11,23 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 
 from regraft.ir.graph import Tensor
-from regraft.mixed_precision.precision_group import Unit
+from regraft.mixed_precision.precision_group import PrecisionGroup
 from regraft.mixed_precision.precision_groups import is_constant
 
 _MANY = 1 << 30
 _KEPT, _LOWERED = 0, 1  # source and sink
 
 
-def settle(units: Sequence[Unit]) -> None:
+def settle(units: Sequence[PrecisionGroup]) -> None:
     """Decide the units that are open. Constants need no cast: they are stored in both precisions."""
     nets = _nets(units)
     for component in _components(nets):
         _cut(component, nets)
 
 
-def _nets(units: Iterable[Unit]) -> list[list[Unit]]:
+def _nets(units: Iterable[PrecisionGroup]) -> list[list[PrecisionGroup]]:
     """For each value those that make and read it, where not all of them are settled."""
-    members: dict[Tensor, dict[Unit, None]] = defaultdict(dict)
+    members: dict[Tensor, dict[PrecisionGroup, None]] = defaultdict(dict)
     for unit in units:
         for tensor in (*unit.writes, *(slot.tensor for slot in unit.reads)):
             if not is_constant(tensor):
@@ -37,14 +37,14 @@ def _nets(units: Iterable[Unit]) -> list[list[Unit]]:
     return found + alone
 
 
-def _components(nets: Sequence[Sequence[Unit]]) -> Iterator[dict[Unit, list[int]]]:
+def _components(nets: Sequence[Sequence[PrecisionGroup]]) -> Iterator[dict[PrecisionGroup, list[int]]]:
     """Open units that values tie together, each with the numbers of the nets that it is in."""
-    places: dict[Unit, list[int]] = defaultdict(list)
+    places: dict[PrecisionGroup, list[int]] = defaultdict(list)
     for number, net in enumerate(nets):
         for unit in net:
             if unit.lowered is None:
                 places[unit].append(number)
-    seen: set[Unit] = set()
+    seen: set[PrecisionGroup] = set()
     for root in places:
         if root in seen:
             continue
@@ -60,7 +60,7 @@ def _components(nets: Sequence[Sequence[Unit]]) -> Iterator[dict[Unit, list[int]
         yield component
 
 
-def _cut(component: dict[Unit, list[int]], nets: Sequence[Sequence[Unit]]) -> None:
+def _cut(component: dict[PrecisionGroup, list[int]], nets: Sequence[Sequence[PrecisionGroup]]) -> None:
     flow = _Flow()
     place = {unit: flow.node() for unit in component}
     for number in dict.fromkeys(number for numbers in component.values() for number in numbers):

@@ -21,7 +21,7 @@ from regraft.ir.graph import Node, Tensor
 from regraft.ir.weights import dtype_from_onnx
 from regraft.mixed_precision.losses import amplified
 from regraft.mixed_precision.overflow import FloatLimits
-from regraft.mixed_precision.precision_group import Unit
+from regraft.mixed_precision.precision_group import PrecisionGroup
 from regraft.mixed_precision.precision_groups import is_constant
 from regraft.mixed_precision.sizes import HANDING_ON, NORMALIZING, SHRINKING, WEIGHTED, Sizes
 from regraft.mixed_precision.solve import solve
@@ -57,13 +57,13 @@ class _Need(NamedTuple):
         return _Need(min(self.accuracy, other.accuracy), self.deep or other.deep, min(self, other).why)
 
 
-def find_exact(units: Sequence[Unit], sizes: Sizes) -> dict[Unit, str]:
+def find_exact(units: Sequence[PrecisionGroup], sizes: Sizes) -> dict[PrecisionGroup, str]:
     """The units that half precision would make too inexact, with the reason."""
     return _Digits(units, sizes).kept()
 
 
 class _Digits:
-    def __init__(self, units: Sequence[Unit], sizes: Sizes) -> None:
+    def __init__(self, units: Sequence[PrecisionGroup], sizes: Sizes) -> None:
         self._units, self._sizes = units, sizes
         self._limits: FloatLimits = sizes.limits
         self._needs: dict[Tensor, _Need] = {}
@@ -74,10 +74,10 @@ class _Digits:
                 producers.setdefault(tensor, []).append(number)
         solve(backwards, producers, self._evaluate)
 
-    def kept(self) -> dict[Unit, str]:
-        found: dict[Unit, str] = {}
+    def kept(self) -> dict[PrecisionGroup, str]:
+        found: dict[PrecisionGroup, str] = {}
         for unit in self._units:
-            if unit.border:
+            if unit.boundary:
                 continue
             written = [(tensor, self._needs[tensor]) for tensor in unit.writes if tensor in self._needs]
             for tensor, need in (*written, *self._asks(unit)):
@@ -86,7 +86,7 @@ class _Digits:
                     break
         return found
 
-    def _evaluate(self, unit: Unit) -> list[Tensor]:
+    def _evaluate(self, unit: PrecisionGroup) -> list[Tensor]:
         changed = []
         for tensor, need in self._asks(unit):
             old = self._needs.get(tensor)
@@ -105,9 +105,9 @@ class _Digits:
         is_exact = size.whole and size.bound <= self._limits.whole
         return is_exact or size.bound * self._limits.rounding <= accuracy
 
-    def _asks(self, unit: Unit) -> Iterator[tuple[Tensor, _Need]]:
+    def _asks(self, unit: PrecisionGroup) -> Iterator[tuple[Tensor, _Need]]:
         """What `unit` needs of what it reads."""
-        if unit.border:
+        if unit.boundary:
             return
         read = [slot.tensor for slot in unit.reads if slot.tensor.name]
         if unit.node is not None:

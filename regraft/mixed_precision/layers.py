@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
-from regraft.mixed_precision.precision_group import Unit
+from regraft.mixed_precision.precision_group import PrecisionGroup
 from regraft.mixed_precision.precision_groups import is_constant
 from regraft.ops.traits import ACTIVATIONS, ARITHMETIC, REARRANGES
 
@@ -18,7 +18,7 @@ _BEHIND_PRODUCTS = (
 _VIEWS = REARRANGES | {"Slice", "Split"}
 
 
-def connected_layers(units: Iterable[Unit]) -> set[Node]:
+def connected_layers(units: Iterable[PrecisionGroup]) -> set[Node]:
     """The nodes of such layers: what reads nothing but a product with weights, and constants, belongs to it."""
     layers: set[Node] = set()
     made: set[Tensor] = set()

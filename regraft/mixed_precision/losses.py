@@ -8,7 +8,7 @@ import numpy as np
 
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
-from regraft.mixed_precision.precision_group import Unit
+from regraft.mixed_precision.precision_group import PrecisionGroup
 from regraft.mixed_precision.precision_groups import is_constant
 from regraft.mixed_precision.sizes import Sizes, source_of
 
@@ -19,11 +19,11 @@ _EXACT_ENOUGH = 2.0  # roundings of 1 that a normalized value may be off by for 
 _FAR = 16.0  # standard deviations from which on the mean of a value costs it its digits
 
 
-def find_lost(units: Sequence[Unit], sizes: Sizes) -> dict[Unit, str]:
+def find_lost(units: Sequence[PrecisionGroup], sizes: Sizes) -> dict[PrecisionGroup, str]:
     """The units that read a constant which would lose too much, with the reason."""
     found = {}
     for unit in units:
-        if unit.node is not None and not unit.border and unit.writes and (why := _lost(unit, unit.node, sizes)):
+        if unit.node is not None and not unit.boundary and unit.writes and (why := _lost(unit, unit.node, sizes)):
             found[unit] = why
     return found
 
@@ -54,7 +54,7 @@ def amplified(node: Node, sizes: Sizes) -> Iterator[tuple[Tensor, float]]:
             yield node.inputs[0], _EXACT_ENOUGH * unit / float(np.max(slope))
 
 
-def _lost(unit: Unit, node: Node, sizes: Sizes) -> str:
+def _lost(unit: PrecisionGroup, node: Node, sizes: Sizes) -> str:
     kind = schema.kind(node)
     if kind == "BatchNormalization":
         return _lost_in_normalization(node, sizes)

@@ -16,7 +16,7 @@ from regraft.mixed_precision.digits import find_exact
 from regraft.mixed_precision.losses import find_lost, vanishes
 from regraft.mixed_precision.overflow import Constants, FloatLimits
 from regraft.mixed_precision.policy import Policy, is_product
-from regraft.mixed_precision.precision_group import Unit
+from regraft.mixed_precision.precision_group import PrecisionGroup
 from regraft.mixed_precision.precision_groups import AS_ASKED, collect, is_constant
 from regraft.mixed_precision.quantized import find_quantized
 from regraft.mixed_precision.sizes import Sizes, find_raw
@@ -31,7 +31,7 @@ from regraft.splitting.offload import without_work
 class Decision:
     """The units of a model, all settled, and the values that half precision may not hold, with the reason."""
 
-    units: list[Unit]
+    units: list[PrecisionGroup]
     unfit: dict[Tensor, str]
 
 
@@ -45,10 +45,10 @@ class Findings:
     """
 
     unfit: dict[Tensor, str]
-    exact: dict[Unit, str]
+    exact: dict[PrecisionGroup, str]
 
 
-def examine(units: Sequence[Unit], limits: FloatLimits, fits: Collection[Tensor] = ()) -> Findings:
+def examine(units: Sequence[PrecisionGroup], limits: FloatLimits, fits: Collection[Tensor] = ()) -> Findings:
     """Look at all values and constants.
 
     Args:
@@ -88,7 +88,7 @@ def decide(
 
 def carry_out(model: Model, decision: Decision, limits: FloatLimits, context: Context) -> None:
     """Lower what was decided; inputs that are lowered are cast by the host."""
-    lowered = [unit for unit in decision.units if unit.lowered and not unit.border]
+    lowered = [unit for unit in decision.units if unit.lowered and not unit.boundary]
     if any(unit.tie == "output" for unit in lowered):
         model.host = model.host or without_work(model)
     refused = [unit.why for unit in decision.units if unit.cannot]

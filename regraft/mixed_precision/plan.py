@@ -21,12 +21,12 @@ from regraft.mixed_precision.lower import Decision, decide, examine
 from regraft.mixed_precision.observe import Range, observe
 from regraft.mixed_precision.overflow import FloatLimits
 from regraft.mixed_precision.policy import Mode, make_policy
-from regraft.mixed_precision.precision_group import Unit
+from regraft.mixed_precision.precision_group import PrecisionGroup
 from regraft.mixed_precision.precision_groups import collect
 from regraft.outside import parse_toml, read_text
 from regraft.rewriting.rule_pass import ensure_types
 
-Named = tuple[Tensor, Unit]
+Named = tuple[Tensor, PrecisionGroup]
 
 _SINGLE = "float32"
 _HEAD = """\
@@ -52,11 +52,11 @@ class Row:
     seen: Range | None = None
 
 
-def name_values(units: Iterable[Unit]) -> dict[str, Named]:
+def name_values(units: Iterable[PrecisionGroup]) -> dict[str, Named]:
     """The values that a plan has rows for: all that nodes and bodies make. A name in two bodies gets a number."""
     named: dict[str, Named] = {}
     for unit in units:
-        if unit.border or unit.tie == "input":
+        if unit.boundary or unit.tie == "input":
             continue
         for tensor in unit.writes:
             name, number = tensor.name, 1
@@ -97,7 +97,7 @@ def make(
     return [_row(name, tensor, unit, seen, dtype) for name, (tensor, unit) in name_values(decision.units).items()]
 
 
-def _row(name: str, tensor: Tensor, unit: Unit, seen: Mapping[Tensor, Range], half: str) -> Row:
+def _row(name: str, tensor: Tensor, unit: PrecisionGroup, seen: Mapping[Tensor, Range], half: str) -> Row:
     op = unit.node.op if unit.node is not None else "body"
     return Row(name, op, half if unit.lowered else _SINGLE, unit.why, seen.get(tensor))
 
@@ -158,7 +158,7 @@ def read(path: str | os.PathLike[str], model: Model, limits: FloatLimits, lower_
             rest = "" if name in named else ", which this model does not have"
             raise PassError(f"{path} was made for another model: it {what} '{name}'{rest}; make the plan anew")
     bad = _unfit(units, named, given, limits)
-    followed: dict[Unit, str] = {}
+    followed: dict[PrecisionGroup, str] = {}
     for name, (_, unit) in named.items():
         lowered = given[name]["precision"] == half
         first = followed.setdefault(unit, name)
@@ -173,7 +173,10 @@ def read(path: str | os.PathLike[str], model: Model, limits: FloatLimits, lower_
 
 
 def _unfit(
-    units: Sequence[Unit], named: Mapping[str, Named], given: Mapping[str, Mapping[str, Any]], limits: FloatLimits
+    units: Sequence[PrecisionGroup],
+    named: Mapping[str, Named],
+    given: Mapping[str, Mapping[str, Any]],
+    limits: FloatLimits,
 ) -> dict[Tensor, str]:
     """What must be clipped: what the graph says, and what was seen."""
     sizes = {t: max(-row["low"], row["high"]) for n, (t, _) in named.items() if "low" in (row := given[n])}

@@ -14,7 +14,7 @@ from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
 from regraft.mixed_precision.layers import connected_layers
-from regraft.mixed_precision.precision_group import Unit
+from regraft.mixed_precision.precision_group import PrecisionGroup
 from regraft.mixed_precision.precision_groups import is_constant
 from regraft.ops import traits
 from regraft.regions.attention import find_attentions
@@ -56,8 +56,8 @@ class Policy:
 
     def settle(
         self,
-        units: Sequence[Unit],
-        exact: Mapping[Unit, str],
+        units: Sequence[PrecisionGroup],
+        exact: Mapping[PrecisionGroup, str],
         unfit: Mapping[Tensor, str],
         beyond: Mapping[Tensor, str],
     ) -> None:
@@ -86,7 +86,7 @@ class Policy:
             if unit.lowered is None and unit.node is not None:
                 self._prefer(unit, unit.node, layers)
 
-    def _settle(self, unit: Unit, node: Node, layers: Collection[Node]) -> None:
+    def _settle(self, unit: PrecisionGroup, node: Node, layers: Collection[Node]) -> None:
         """What stays whatever it reads; and what masks, and infinities for tanh, do no harm."""
         kind = schema.kind(node)
         if kind in self.keep_ops or node.op in self.keep_ops:
@@ -98,7 +98,7 @@ class Policy:
         elif kind in KEPT or node.attrs.get("reduction", "none") not in ("none", b"none"):
             unit.settle(False, f"{kind} needs the range or the digits")
 
-    def _prefer(self, unit: Unit, node: Node, layers: Collection[Node]) -> None:
+    def _prefer(self, unit: PrecisionGroup, node: Node, layers: Collection[Node]) -> None:
         kind = schema.kind(node)
         if node in layers:
             unit.settle(True, "a fully connected layer")
@@ -124,12 +124,12 @@ class Policy:
                 raise PassError(f"keep-nodes: no node of the model is called '{text}'")
 
 
-def is_product(unit: Unit) -> bool:
+def is_product(unit: PrecisionGroup) -> bool:
     """Whether it is one of the nodes that half precision is there for."""
     return unit.node is not None and schema.kind(unit.node) in PRODUCTS | traits.RECURRENT
 
 
-def _keep_beyond(unit: Unit, values: Mapping[Tensor, str]) -> None:
+def _keep_beyond(unit: PrecisionGroup, values: Mapping[Tensor, str]) -> None:
     if unit.lowered is not None:
         return
     for tensor in (*(slot.tensor for slot in unit.reads), *unit.writes):

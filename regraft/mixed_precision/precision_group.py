@@ -27,7 +27,7 @@ class Slot(NamedTuple):
 
 
 @dataclass(eq=False)
-class Unit:
+class PrecisionGroup:
     """A node, or a tie: values that must have one precision, such as the results of the branches of an If.
 
     Attributes:
@@ -38,7 +38,7 @@ class Unit:
         why: the reason, in a few words.
         cannot: whether it must be in 32 bits because ONNX has no other, or because too little is known.
         clips: whether it takes values beyond the range of half precision as the largest that it has room for.
-        border: whether it is a Cast between 32-bit floats and half precision that was there before: its work is drawn
+        boundary: whether it is a Cast between 32-bit floats and half precision that was there before: its work is drawn
             anew, so it counts as lowered.
     """
 
@@ -51,7 +51,7 @@ class Unit:
     why: str = ""
     cannot: bool = False
     clips: bool = False
-    border: bool = False
+    boundary: bool = False
 
     def settle(self, lowered: bool, why: str) -> None:
         """Decide, unless that was done before."""

@@ -11,7 +11,7 @@ from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Constant, Function, Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
 from regraft.mixed_precision import support
-from regraft.mixed_precision.precision_group import Slot, Tie, Unit
+from regraft.mixed_precision.precision_group import PrecisionGroup, Slot, Tie
 from regraft.ops.traits import SHAPE_ONLY
 from regraft.opset.types import Types, dtype_name
 from regraft.rewriting.rule_pass import rewritten
@@ -25,7 +25,7 @@ INDIFFERENT = SHAPE_ONLY | {"Constant"}
 """Operators for whose work the dtype does not matter."""
 
 
-def collect(model: Model, half: np.dtype[Any], lower_ends: bool = False) -> list[Unit]:
+def collect(model: Model, half: np.dtype[Any], lower_ends: bool = False) -> list[PrecisionGroup]:
     """The units of `model`, in the order of its graphs. Those that cannot be in `half` are settled already.
 
     Args:
@@ -45,9 +45,9 @@ class _Collector:
         self.types = Types(model)
         self.functions = {f.unique_id: f for f in model.functions if f.domain != schema.STAND_IN}
         self.stand_ins = {f.name: f for f in model.functions if f.domain == schema.STAND_IN}
-        self.arguments: dict[tuple[Function, str, int], Unit] = {}
+        self.arguments: dict[tuple[Function, str, int], PrecisionGroup] = {}
 
-    def collect(self, lower_ends: bool) -> list[Unit]:
+    def collect(self, lower_ends: bool) -> list[PrecisionGroup]:
         graph = self.model.graph
         passed_on = set(graph.inputs) & set(graph.outputs)
         units = [
@@ -63,10 +63,10 @@ class _Collector:
             units.append(self.end("output", [Slot(graph, i)], [], is_lowered))
         return [unit for unit in map(self.narrowed, units) if unit.reads or unit.writes]
 
-    def end(self, tie: Tie, reads: list[Slot], writes: list[Tensor], lowered: bool) -> Unit:
-        return Unit(None, self.model.graph, tie, reads, writes, lowered, AS_ASKED)
+    def end(self, tie: Tie, reads: list[Slot], writes: list[Tensor], lowered: bool) -> PrecisionGroup:
+        return PrecisionGroup(None, self.model.graph, tie, reads, writes, lowered, AS_ASKED)
 
-    def narrowed(self, unit: Unit) -> Unit:
+    def narrowed(self, unit: PrecisionGroup) -> PrecisionGroup:
         """`unit` with its 32-bit floats only. Where values that it ties differ, or are unknown, nothing changes."""
         if unit.node is None or unit.lowered is None:
             dtypes = {self.types.dtype(t) for t in (*(s.tensor for s in unit.reads), *unit.writes) if t.name}
@@ -79,13 +79,13 @@ class _Collector:
     def is_single(self, tensor: Tensor) -> bool:
         return bool(tensor.name) and self.types.dtype(tensor) == SINGLE
 
-    def node(self, node: Node, graph: AnyGraph, opset: int) -> Iterator[Unit]:
+    def node(self, node: Node, graph: AnyGraph, opset: int) -> Iterator[PrecisionGroup]:
         key = (node.domain or "", node.op, node.overload) if node.overload else (node.domain or "", node.op)
         if key in self.functions:
             self.call(node, self.functions[key])
         elif (node.domain or "", node.op) in support.BEYOND_ONNX:
             places = [i for i in support.BEYOND_ONNX[node.domain or "", node.op] if i < len(node.inputs)]
-            yield Unit(node, graph, None, [Slot(node, i) for i in places], list(node.outputs))
+            yield PrecisionGroup(node, graph, None, [Slot(node, i) for i in places], list(node.outputs))
         elif node.domain and node.domain != schema.STAND_IN:
             yield from self.kept(node, graph, f"{node.domain}::{node.op} is no operator of ONNX")
         elif subgraphs(node):
@@ -93,14 +93,14 @@ class _Collector:
         elif node.domain == schema.STAND_IN and (lacks := self.lacking(node)):
             yield from self.kept(node, graph, lacks)
         elif node.domain == schema.STAND_IN:
-            yield Unit(node, graph, None, self.slots(node), list(node.outputs))
+            yield PrecisionGroup(node, graph, None, self.slots(node), list(node.outputs))
         elif node.op not in INDIFFERENT:
             yield from self.operator(node, graph, opset)
 
-    def operator(self, node: Node, graph: AnyGraph, opset: int) -> Iterator[Unit]:
+    def operator(self, node: Node, graph: AnyGraph, opset: int) -> Iterator[PrecisionGroup]:
         if self.is_cast_of_half(node):
             was = "a cast that was there"
-            yield Unit(node, graph, None, self.slots(node), list(node.outputs), True, was, border=True)
+            yield PrecisionGroup(node, graph, None, self.slots(node), list(node.outputs), True, was, boundary=True)
             return
         rule = schema.find(node.op, opset)
         if rule is None or support.takes_no_tensor(rule):
@@ -120,22 +120,24 @@ class _Collector:
         if unknown or (makes and not can.outputs) or (reads and not can.inputs):
             yield from self.kept(node, graph, f"the type of '{unknown[0].name}' is not known" if unknown else lacks)
             return
-        yield Unit(node, graph, None, [Slot(node, i) for i in can.inputs], [node.outputs[i] for i in can.outputs])
+        yield PrecisionGroup(
+            node, graph, None, [Slot(node, i) for i in can.inputs], [node.outputs[i] for i in can.outputs]
+        )
         rest = [Slot(node, i) for i in reads if i not in can.inputs]
         left = [node.outputs[i] for i in makes if i not in can.outputs]
         if rest or left:
-            yield Unit(node, graph, None, rest, left, False, lacks, cannot=True)
+            yield PrecisionGroup(node, graph, None, rest, left, False, lacks, cannot=True)
 
     def is_cast_of_half(self, node: Node) -> bool:
         if node.op != "Cast":
             return False
         return {self.types.dtype(node.inputs[0]), self.types.dtype(node.outputs[0])} == {SINGLE, self.half}
 
-    def kept(self, node: Node, graph: AnyGraph, why: str) -> Iterator[Unit]:
-        yield Unit(node, graph, None, self.slots(node), list(node.outputs), False, why, cannot=True)
+    def kept(self, node: Node, graph: AnyGraph, why: str) -> Iterator[PrecisionGroup]:
+        yield PrecisionGroup(node, graph, None, self.slots(node), list(node.outputs), False, why, cannot=True)
         for body in subgraphs(node):
             reads = [Slot(body, i) for i in range(len(body.outputs))]
-            yield Unit(None, body, "body", reads, list(body.inputs), False, why)
+            yield PrecisionGroup(None, body, "body", reads, list(body.inputs), False, why)
 
     def slots(self, node: Node) -> list[Slot]:
         return [Slot(node, i) for i in range(len(node.inputs))]
@@ -148,10 +150,12 @@ class _Collector:
         for i, tensor in enumerate(node.outputs):
             self.argument(function, "out", i, [Slot(function, i)], []).writes.append(tensor)
 
-    def argument(self, function: Function, kind: str, place: int, reads: list[Slot], writes: list[Variable]) -> Unit:
+    def argument(
+        self, function: Function, kind: str, place: int, reads: list[Slot], writes: list[Variable]
+    ) -> PrecisionGroup:
         key = function, kind, place
         if key not in self.arguments:
-            self.arguments[key] = Unit(None, function, "argument", reads, list(writes))
+            self.arguments[key] = PrecisionGroup(None, function, "argument", reads, list(writes))
         return self.arguments[key]
 
     def lacking(self, node: Node) -> str:
@@ -165,7 +169,7 @@ class _Collector:
                 return f"{inner.op} has no {self.half} in opset {function.opset}"
         return ""
 
-    def bodies(self, node: Node, graph: AnyGraph, opset: int) -> Iterator[Unit]:
+    def bodies(self, node: Node, graph: AnyGraph, opset: int) -> Iterator[PrecisionGroup]:
         """What an If, a Loop or a Scan hands on, each with the values that it must agree with."""
         rule = schema.find(node.op, opset)
         if rule is not None and not support.has_half(rule, self.half_name):
@@ -174,7 +178,7 @@ class _Collector:
         if node.op == "If":
             branches = subgraphs(node)
             for i, tensor in enumerate(node.outputs):
-                yield Unit(None, graph, "result", [Slot(branch, i) for branch in branches], [tensor])
+                yield PrecisionGroup(None, graph, "result", [Slot(branch, i) for branch in branches], [tensor])
             return
         if node.op not in ("Loop", "Scan") or graph.opset < 9:  # before, a Scan had batches
             yield from self.kept(node, graph, f"{node.op} has a body")
@@ -185,8 +189,8 @@ class _Collector:
         states = len(node.inputs) - first - sliced
         for i in range(states):
             reads = [Slot(node, first + i), Slot(body, skip + i)]
-            yield Unit(None, graph, "state", reads, [body.inputs[first + i], node.outputs[i]])
+            yield PrecisionGroup(None, graph, "state", reads, [body.inputs[first + i], node.outputs[i]])
         for i in range(states, states + sliced):
-            yield Unit(None, graph, "slice", [Slot(node, i)], [body.inputs[i]])
+            yield PrecisionGroup(None, graph, "slice", [Slot(node, i)], [body.inputs[i]])
         for i in range(states, len(node.outputs)):
-            yield Unit(None, graph, "result", [Slot(body, skip + i)], [node.outputs[i]])
+            yield PrecisionGroup(None, graph, "result", [Slot(body, skip + i)], [node.outputs[i]])

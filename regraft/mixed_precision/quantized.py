@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from regraft.ir import schema
 from regraft.ir.graph import Tensor
-from regraft.mixed_precision.precision_group import Unit
+from regraft.mixed_precision.precision_group import PrecisionGroup
 from regraft.mixed_precision.precision_groups import is_constant
 from regraft.mixed_precision.sizes import HANDING_ON, WEIGHTED
 
 
-def find_quantized(units: Sequence[Unit]) -> dict[Unit, str]:
+def find_quantized(units: Sequence[PrecisionGroup]) -> dict[PrecisionGroup, str]:
     """The units that stay as they are for that, with the reason."""
     found = _between(units)
     made: set[Tensor] = set()
@@ -25,11 +25,11 @@ def find_quantized(units: Sequence[Unit]) -> dict[Unit, str]:
     return found
 
 
-def _between(units: Sequence[Unit]) -> dict[Unit, str]:
+def _between(units: Sequence[PrecisionGroup]) -> dict[PrecisionGroup, str]:
     """What reads nothing but dequantized values, and is read by nothing but what quantizes."""
-    readers: dict[Tensor, list[Unit]] = {}
+    readers: dict[Tensor, list[PrecisionGroup]] = {}
     made: set[Tensor] = set()
-    behind: list[Unit] = []
+    behind: list[PrecisionGroup] = []
     for unit in units:
         for slot in unit.reads:
             readers.setdefault(slot.tensor, []).append(unit)
@@ -39,7 +39,7 @@ def _between(units: Sequence[Unit]) -> dict[Unit, str]:
         elif _kind(unit) not in ("", "QuantizeLinear") and given and made.issuperset(given):
             made.update(unit.writes)
             behind.append(unit)
-    found: dict[Unit, str] = {}
+    found: dict[PrecisionGroup, str] = {}
     for unit in reversed(behind):
         after = [reader for tensor in unit.writes for reader in readers.get(tensor, ())]
         if after and all(reader in found or _kind(reader) == "QuantizeLinear" for reader in after):
@@ -47,6 +47,6 @@ def _between(units: Sequence[Unit]) -> dict[Unit, str]:
     return found
 
 
-def _kind(unit: Unit) -> str:
+def _kind(unit: PrecisionGroup) -> str:
     """The operator; empty for a tie."""
     return schema.kind(unit.node) if unit.node is not None else ""

@@ -17,7 +17,7 @@ from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.mixed_precision.norms import Norms
 from regraft.mixed_precision.overflow import Constants, FloatLimits, Gain
-from regraft.mixed_precision.precision_group import Unit
+from regraft.mixed_precision.precision_group import PrecisionGroup
 from regraft.mixed_precision.precision_groups import is_constant
 from regraft.mixed_precision.solve import solve
 from regraft.ops import traits
@@ -106,7 +106,7 @@ class Sizes:
     """
 
     def __init__(
-        self, units: Sequence[Unit], limits: FloatLimits, constants: Constants, fits: Collection[Tensor] = ()
+        self, units: Sequence[PrecisionGroup], limits: FloatLimits, constants: Constants, fits: Collection[Tensor] = ()
     ) -> None:
         self.limits, self.constants, self._fits = limits, constants, fits
         self._known: dict[Tensor, Size] = {}
@@ -131,7 +131,7 @@ class Sizes:
 
     # ------------------------------------------------------------------------------------------------ the steps
 
-    def _evaluate(self, unit: Unit) -> list[Tensor]:
+    def _evaluate(self, unit: PrecisionGroup) -> list[Tensor]:
         found = self._of(unit)
         if found is None:
             return []
@@ -153,12 +153,12 @@ class Sizes:
     def _seen(self, tensor: Tensor, size: Size) -> Size:
         return size._replace(large=None) if size.large and tensor in self._fits and not size.large.hides else size
 
-    def _of(self, unit: Unit) -> Size | None:
+    def _of(self, unit: PrecisionGroup) -> Size | None:
         """What `unit` makes; None as long as nothing is known of what it reads."""
         node = unit.node
         if node is None:
             return self._of_tie(unit)
-        if unit.border:
+        if unit.boundary:
             return Size(bound=self.limits.largest)
         given = [t for t in node.inputs if t.name]
         if any(t in self._made and t not in self._known for t in given):
@@ -168,7 +168,7 @@ class Sizes:
             size = size._replace(large=None)
         return size
 
-    def _of_tie(self, unit: Unit) -> Size | None:
+    def _of_tie(self, unit: PrecisionGroup) -> Size | None:
         if unit.tie == "input":
             return Size(raw=True)
         if unit.tie == "body":
@@ -523,7 +523,7 @@ _RULES: Mapping[str, Callable[[Sizes, Node], Bounds]] = {
 }
 
 
-def find_raw(units: Sequence[Unit], sizes: Sizes) -> dict[Unit, str]:
+def find_raw(units: Sequence[PrecisionGroup], sizes: Sizes) -> dict[PrecisionGroup, str]:
     """What computes with inputs that nobody normalized yet, with the reason: an offset or a count costs digits."""
     found = {}
     for unit in units:

@@ -6,13 +6,13 @@ import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from regraft.ir.graph import Tensor
-from regraft.mixed_precision.precision_group import Unit
+from regraft.mixed_precision.precision_group import PrecisionGroup
 
 
 def solve(
-    units: Sequence[Unit],
+    units: Sequence[PrecisionGroup],
     dependents: Mapping[Tensor, Sequence[int]],
-    evaluate: Callable[[Unit], Iterable[Tensor]],
+    evaluate: Callable[[PrecisionGroup], Iterable[Tensor]],
 ) -> None:
     """Call `evaluate` on every unit, and again on the `dependents`, by number, of each value that it says has changed.
 

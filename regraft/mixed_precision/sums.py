@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from regraft.ir import schema
 from regraft.ir.graph import Tensor
-from regraft.mixed_precision.precision_group import Unit
+from regraft.mixed_precision.precision_group import PrecisionGroup
 from regraft.mixed_precision.sizes import COMBINING, HANDING_ON
 from regraft.ops.traits import SUMS
 
@@ -14,30 +14,30 @@ _CARRYING = COMBINING | HANDING_ON | {"Neg"}
 _WHY = "a sum that a Loop or a Scan keeps in its state"
 
 
-def find_sums(units: Sequence[Unit]) -> dict[Unit, str]:
+def find_sums(units: Sequence[PrecisionGroup]) -> dict[PrecisionGroup, str]:
     """The units through which a state is added to round after round, with the reason."""
     if not any(unit.tie == "state" for unit in units):
         return {}
     carrying = [unit for unit in units if _carries(unit)]
-    found: dict[Unit, str] = {}
+    found: dict[PrecisionGroup, str] = {}
     for cycle in _cycles(carrying):
         if any(unit.tie == "state" for unit in cycle) and any(_sums(unit) for unit in cycle):
             found.update(dict.fromkeys(cycle, _WHY))
     return found
 
 
-def _carries(unit: Unit) -> bool:
+def _carries(unit: PrecisionGroup) -> bool:
     """Whether what `unit` makes is a sum where what it reads is one."""
     if unit.node is None:
         return unit.tie in ("result", "slice", "state")
     return schema.kind(unit.node) in _CARRYING
 
 
-def _sums(unit: Unit) -> bool:
+def _sums(unit: PrecisionGroup) -> bool:
     return unit.node is not None and schema.kind(unit.node) in SUMS
 
 
-def _cycles(units: Sequence[Unit]) -> Iterator[list[Unit]]:
+def _cycles(units: Sequence[PrecisionGroup]) -> Iterator[list[PrecisionGroup]]:
     """The units that reach each other, by Tarjan's algorithm."""
     readers: dict[Tensor, list[int]] = {}
     for number, unit in enumerate(units):

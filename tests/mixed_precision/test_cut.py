@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from regraft.ir.graph import Graph, Variable
 from regraft.mixed_precision.cut import settle
-from regraft.mixed_precision.precision_group import Slot, Unit
+from regraft.mixed_precision.precision_group import PrecisionGroup, Slot
 
 
-def make(wanted: Sequence[bool | None], edges: Sequence[tuple[int, int]]) -> list[Unit]:
+def make(wanted: Sequence[bool | None], edges: Sequence[tuple[int, int]]) -> list[PrecisionGroup]:
     """A unit for each entry of `wanted`, which makes a value, and reads those of others."""
     values = [Variable(f"v{i}") for i in range(len(wanted))]
     read: dict[int, list[Variable]] = {}
@@ -23,11 +23,11 @@ def make(wanted: Sequence[bool | None], edges: Sequence[tuple[int, int]]) -> lis
     for i, lowered in enumerate(wanted):
         graph = Graph(outputs=read.get(i, []))
         reads = [Slot(graph, k) for k in range(len(graph.outputs))]
-        units.append(Unit(None, graph, None, reads, [values[i]], lowered))
+        units.append(PrecisionGroup(None, graph, None, reads, [values[i]], lowered))
     return units
 
 
-def casts(units: Sequence[Unit], lowered: Sequence[bool | None]) -> int:
+def casts(units: Sequence[PrecisionGroup], lowered: Sequence[bool | None]) -> int:
     """The values that are made in one precision and read in another."""
     place = {unit.writes[0]: i for i, unit in enumerate(units)}
     crossing = {

@@ -13,10 +13,10 @@ from regraft.ir.model import Model
 from regraft.ir.order import sort
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array, Derived, Value, code_of
+from regraft.mixed_precision.dtype_support import SAYS_DTYPE
 from regraft.mixed_precision.overflow import FloatLimits
 from regraft.mixed_precision.precision_group import PrecisionGroup, Slot
 from regraft.mixed_precision.precision_groups import INDIFFERENT, SINGLE, is_constant
-from regraft.mixed_precision.support import SAYS_DTYPE
 from regraft.pipelines.pass_ import Context
 from regraft.rewriting import composite
 from regraft.rewriting.rule_pass import rewritten

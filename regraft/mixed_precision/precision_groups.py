@@ -10,7 +10,7 @@ import numpy as np
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Constant, Function, Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
-from regraft.mixed_precision import support
+from regraft.mixed_precision import dtype_support
 from regraft.mixed_precision.precision_group import PrecisionGroup, Slot, Tie
 from regraft.ops.traits import SHAPE_ONLY
 from regraft.opset.types import Types, dtype_name
@@ -83,8 +83,8 @@ class _Collector:
         key = (node.domain or "", node.op, node.overload) if node.overload else (node.domain or "", node.op)
         if key in self.functions:
             self.call(node, self.functions[key])
-        elif (node.domain or "", node.op) in support.BEYOND_ONNX:
-            places = [i for i in support.BEYOND_ONNX[node.domain or "", node.op] if i < len(node.inputs)]
+        elif (node.domain or "", node.op) in dtype_support.BEYOND_ONNX:
+            places = [i for i in dtype_support.BEYOND_ONNX[node.domain or "", node.op] if i < len(node.inputs)]
             yield PrecisionGroup(node, graph, None, [Slot(node, i) for i in places], list(node.outputs))
         elif node.domain and node.domain != schema.STAND_IN:
             yield from self.kept(node, graph, f"{node.domain}::{node.op} is no operator of ONNX")
@@ -103,18 +103,18 @@ class _Collector:
             yield PrecisionGroup(node, graph, None, self.slots(node), list(node.outputs), True, was, boundary=True)
             return
         rule = schema.find(node.op, opset)
-        if rule is None or support.takes_no_tensor(rule):
+        if rule is None or dtype_support.takes_no_tensor(rule):
             yield from self.kept(node, graph, f"{node.op} takes or makes other things than tensors")
             return
         reads = [i for i, tensor in enumerate(node.inputs) if self.is_single(tensor)]
         makes = [i for i, tensor in enumerate(node.outputs) if self.is_single(tensor)]
         if not reads and not makes:
             return
-        can = support.lowerable(node, rule, reads, makes, self.half_name)
+        can = dtype_support.lowerable(node, rule, reads, makes, self.half_name)
         unknown = [
             t
             for i, t in enumerate(node.inputs)
-            if t.name and support.allows_float(rule, i) and self.types.name(t) is None
+            if t.name and dtype_support.allows_float(rule, i) and self.types.name(t) is None
         ]
         lacks = f"{node.op} has no {self.half} in opset {opset}"
         if unknown or (makes and not can.outputs) or (reads and not can.inputs):
@@ -165,14 +165,14 @@ class _Collector:
             return ""
         for inner in function.nodes:
             rule = schema.find(inner.op, function.opset)
-            if rule is not None and not support.has_half(rule, self.half_name):
+            if rule is not None and not dtype_support.has_half(rule, self.half_name):
                 return f"{inner.op} has no {self.half} in opset {function.opset}"
         return ""
 
     def bodies(self, node: Node, graph: AnyGraph, opset: int) -> Iterator[PrecisionGroup]:
         """What an If, a Loop or a Scan hands on, each with the values that it must agree with."""
         rule = schema.find(node.op, opset)
-        if rule is not None and not support.has_half(rule, self.half_name):
+        if rule is not None and not dtype_support.has_half(rule, self.half_name):
             yield from self.kept(node, graph, f"{node.op} has no {self.half} in opset {opset}")
             return
         if node.op == "If":

@@ -1,4 +1,4 @@
-"""Give every unit its precision: dtypes, weights, and the casts between."""
+"""Give every group its precision: dtypes, weights, and the casts between."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _LARGE = 1024  # bytes from which on a weight is converted while it is saved
 
 
 def convert(
-    model: Model, units: Sequence[PrecisionGroup], unfit: Mapping[Tensor, str], limits: FloatLimits, context: Context
+    model: Model, groups: Sequence[PrecisionGroup], unfit: Mapping[Tensor, str], limits: FloatLimits, context: Context
 ) -> dict[str, Tensor]:
-    """Lower the units that are to be lowered.
+    """Lower the groups that are to be lowered.
 
     Args:
         unfit: values that are clipped before they are lowered, with the reason.
@@ -40,7 +40,7 @@ def convert(
     """
     with Editor(model) as edit:
         converter = _Converter(model, edit, unfit, limits, context)
-        inputs = converter.convert(units)
+        inputs = converter.convert(groups)
     for graph in model.graphs():
         sort(graph)
     return inputs
@@ -56,14 +56,14 @@ class _Converter:
         self.unread: dict[Tensor, None] = {}
         self.low: set[Tensor] = set()  # the values that are in half precision
 
-    def convert(self, units: Sequence[PrecisionGroup]) -> dict[str, Tensor]:
-        producers: dict[Tensor, PrecisionGroup] = {tensor: unit for unit in units for tensor in unit.writes}
+    def convert(self, groups: Sequence[PrecisionGroup]) -> dict[str, Tensor]:
+        producers: dict[Tensor, PrecisionGroup] = {tensor: group for group in groups for tensor in group.writes}
         readers: dict[Tensor, list[Reading]] = {}
-        for unit in units:
-            for slot in unit.reads:
-                readers.setdefault(slot.tensor, []).append((unit, slot))
-            if unit.lowered and unit.node is not None and unit.writes and not unit.boundary:
-                self.retarget(unit.node)
+        for group in groups:
+            for slot in group.reads:
+                readers.setdefault(slot.tensor, []).append((group, slot))
+            if group.lowered and group.node is not None and group.writes and not group.boundary:
+                self.retarget(group.node)
         for slot in _indifferent(self.edit.model):
             if slot.tensor in producers:
                 readers.setdefault(slot.tensor, []).append((producers[slot.tensor], slot))
@@ -80,22 +80,22 @@ class _Converter:
                 inputs[tensor.name] = self.start(tensor, reading)
             else:
                 self.lowered(tensor, reading)
-        self.tidy(units)
+        self.tidy(groups)
         return inputs
 
     # ------------------------------------------------------------------------------------------------ values
 
     def kept(self, tensor: Tensor, reading: Sequence[Reading]) -> None:
         """A 32-bit float: what is lowered reads it through one Cast; an output of the model that is lowered is it."""
-        fitting = [(unit, slot) for unit, slot in reading if unit.lowered]
-        if tensor in self.unfit and any(unit.clips for unit, _ in fitting):
+        fitting = [(group, slot) for group, slot in reading if group.lowered]
+        if tensor in self.unfit and any(group.clips for group, _ in fitting):
             clipped = self.cast(self.clip(tensor), self.half)
-            self.give([slot for unit, slot in fitting if unit.clips], clipped)
-            fitting = [(unit, slot) for unit, slot in fitting if not unit.clips]
+            self.give([slot for group, slot in fitting if group.clips], clipped)
+            fitting = [(group, slot) for group, slot in fitting if not group.clips]
         if any(slot.holder is self.main for _, slot in fitting):
             wide = self.stand_in(tensor, SINGLE)
             self.cast(wide, self.half, tensor)
-            self.give([slot for unit, slot in reading if not unit.lowered], wide)
+            self.give([slot for group, slot in reading if not group.lowered], wide)
             return
         here = self.home(tensor)
         boundary = next(
@@ -107,11 +107,11 @@ class _Converter:
 
     def lowered(self, tensor: Tensor, reading: Sequence[Reading]) -> None:
         """In half precision: what is kept reads it through one Cast; an output of the model that is kept is it."""
-        wanting = [slot for unit, slot in reading if not unit.lowered]
+        wanting = [slot for group, slot in reading if not group.lowered]
         if any(slot.holder is self.main for slot in wanting):
             low = self.stand_in(tensor, self.half)
             self.cast(low, SINGLE, tensor)
-            self.give([slot for unit, slot in reading if unit.lowered], low)
+            self.give([slot for group, slot in reading if group.lowered], low)
             return
         tensor.dtype = self.half
         self.low.add(tensor)
@@ -122,26 +122,26 @@ class _Converter:
         """What a Cast made of half precision: only what is kept needs it."""
         cast, low = tensor.inputs[0], tensor.inputs[0].inputs[0]
         self.low.add(low)
-        if any(unit.lowered and slot.holder is self.main for unit, slot in reading):
+        if any(group.lowered and slot.holder is self.main for group, slot in reading):
             cast.op, cast.attrs, tensor.dtype = "Identity", {}, self.half
-            wanting = [slot for unit, slot in reading if not unit.lowered]
+            wanting = [slot for group, slot in reading if not group.lowered]
             if wanting:
                 self.give(wanting, self.cast(low, SINGLE))
         else:
-            self.give([slot for unit, slot in reading if unit.lowered], low)
+            self.give([slot for group, slot in reading if group.lowered], low)
 
     def start(self, tensor: Tensor, reading: Sequence[Reading]) -> Tensor:
         """An input of the main graph that is to be lowered."""
         low = self.cast(tensor, self.half)
-        self.give([slot for unit, slot in reading if unit.lowered], low)
-        wanting = [slot for unit, slot in reading if not unit.lowered]
+        self.give([slot for group, slot in reading if group.lowered], low)
+        wanting = [slot for group, slot in reading if not group.lowered]
         if wanting:
             self.give(wanting, self.cast(low, SINGLE))
         return low
 
     def constant(self, tensor: Tensor, reading: Sequence[Reading]) -> None:
         """Stored in the precision of its readers; twice where they differ."""
-        wanting = [(unit, slot) for unit, slot in reading if unit.lowered]
+        wanting = [(group, slot) for group, slot in reading if group.lowered]
         if not wanting:
             return
         if isinstance(tensor, Constant) and len(wanting) == len(reading):
@@ -238,13 +238,13 @@ class _Converter:
         elif node.op == "Attention":
             node.attrs.setdefault("softmax_precision", code_of(SINGLE))
 
-    def tidy(self, units: Sequence[PrecisionGroup]) -> None:
+    def tidy(self, groups: Sequence[PrecisionGroup]) -> None:
         """Remove casts between values of one precision, and what only made values that nothing reads any more."""
         for tensor in self.unread:
             tensor.outputs.settle()
-        for unit in units:
-            node = unit.node
-            if unit.boundary and node is not None and unit.reads and node.inputs[0] in self.low:
+        for group in groups:
+            node = group.node
+            if group.boundary and node is not None and group.reads and node.inputs[0] in self.low:
                 self.edit.replace(node.outputs[0], node.inputs[0])
                 self.edit.remove(node)
                 self.context.replaced([node], rule="cast")

@@ -57,38 +57,38 @@ class _Need(NamedTuple):
         return _Need(min(self.accuracy, other.accuracy), self.deep or other.deep, min(self, other).why)
 
 
-def find_exact(units: Sequence[PrecisionGroup], sizes: Sizes) -> dict[PrecisionGroup, str]:
-    """The units that half precision would make too inexact, with the reason."""
-    return _Digits(units, sizes).kept()
+def find_exact(groups: Sequence[PrecisionGroup], sizes: Sizes) -> dict[PrecisionGroup, str]:
+    """The groups that half precision would make too inexact, with the reason."""
+    return _Digits(groups, sizes).kept()
 
 
 class _Digits:
-    def __init__(self, units: Sequence[PrecisionGroup], sizes: Sizes) -> None:
-        self._units, self._sizes = units, sizes
+    def __init__(self, groups: Sequence[PrecisionGroup], sizes: Sizes) -> None:
+        self._units, self._sizes = groups, sizes
         self._limits: FloatLimits = sizes.limits
         self._needs: dict[Tensor, _Need] = {}
         producers: dict[Tensor, list[int]] = {}
-        backwards = list(reversed(units))
-        for number, unit in enumerate(backwards):
-            for tensor in unit.writes:
+        backwards = list(reversed(groups))
+        for number, group in enumerate(backwards):
+            for tensor in group.writes:
                 producers.setdefault(tensor, []).append(number)
         solve(backwards, producers, self._evaluate)
 
     def kept(self) -> dict[PrecisionGroup, str]:
         found: dict[PrecisionGroup, str] = {}
-        for unit in self._units:
-            if unit.boundary:
+        for group in self._units:
+            if group.boundary:
                 continue
-            written = [(tensor, self._needs[tensor]) for tensor in unit.writes if tensor in self._needs]
-            for tensor, need in (*written, *self._asks(unit)):
+            written = [(tensor, self._needs[tensor]) for tensor in group.writes if tensor in self._needs]
+            for tensor, need in (*written, *self._asks(group)):
                 if not self._holds(tensor, need.accuracy):
-                    found[unit] = need.why
+                    found[group] = need.why
                     break
         return found
 
-    def _evaluate(self, unit: PrecisionGroup) -> list[Tensor]:
+    def _evaluate(self, group: PrecisionGroup) -> list[Tensor]:
         changed = []
-        for tensor, need in self._asks(unit):
+        for tensor, need in self._asks(group):
             old = self._needs.get(tensor)
             need = need._replace(accuracy=_coarse(need.accuracy))
             new = need if old is None else old | need
@@ -105,24 +105,24 @@ class _Digits:
         is_exact = size.whole and size.bound <= self._limits.whole
         return is_exact or size.bound * self._limits.rounding <= accuracy
 
-    def _asks(self, unit: PrecisionGroup) -> Iterator[tuple[Tensor, _Need]]:
-        """What `unit` needs of what it reads."""
-        if unit.boundary:
+    def _asks(self, group: PrecisionGroup) -> Iterator[tuple[Tensor, _Need]]:
+        """What `group` needs of what it reads."""
+        if group.boundary:
             return
-        read = [slot.tensor for slot in unit.reads if slot.tensor.name]
-        if unit.node is not None:
-            for tensor, need in self._own(unit.node):
+        read = [slot.tensor for slot in group.reads if slot.tensor.name]
+        if group.node is not None:
+            for tensor, need in self._own(group.node):
                 if tensor in read:
                     yield tensor, need
-        wanted = [self._needs[tensor] for tensor in unit.writes if tensor in self._needs]
+        wanted = [self._needs[tensor] for tensor in group.writes if tensor in self._needs]
         if not wanted:
             return
         need = functools.reduce(operator.or_, wanted)
-        if unit.node is None:
+        if group.node is None:
             yield from ((tensor, need) for tensor in read)
             return
         for tensor in read:
-            accuracy = self._through(unit.node, tensor, need)
+            accuracy = self._through(group.node, tensor, need)
             if accuracy is not None:
                 yield tensor, need._replace(accuracy=accuracy)
 

@@ -18,13 +18,13 @@ _BEHIND_PRODUCTS = (
 _VIEWS = REARRANGES | {"Slice", "Split"}
 
 
-def connected_layers(units: Iterable[PrecisionGroup]) -> set[Node]:
+def connected_layers(groups: Iterable[PrecisionGroup]) -> set[Node]:
     """The nodes of such layers: what reads nothing but a product with weights, and constants, belongs to it."""
     layers: set[Node] = set()
     made: set[Tensor] = set()
     weights: set[Tensor] = set()
-    for unit in units:
-        node = unit.node
+    for group in groups:
+        node = group.node
         if node is None:
             continue
         given = [tensor for tensor in node.inputs if tensor.name]

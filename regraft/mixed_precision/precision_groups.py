@@ -1,4 +1,4 @@
-"""A model as units: every place that reads or makes a 32-bit float belongs to one."""
+"""A model as groups: every place that reads or makes a 32-bit float belongs to one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ INDIFFERENT = SHAPE_ONLY | {"Constant"}
 
 
 def collect(model: Model, half: np.dtype[Any], lower_ends: bool = False) -> list[PrecisionGroup]:
-    """The units of `model`, in the order of its graphs. Those that cannot be in `half` are settled already.
+    """The groups of `model`, in the order of its graphs. Those that cannot be in `half` are settled already.
 
     Args:
         lower_ends: whether the inputs and outputs of the main graph are to be in half precision.
@@ -50,31 +50,31 @@ class _Collector:
     def collect(self, lower_ends: bool) -> list[PrecisionGroup]:
         graph = self.model.graph
         passed_on = set(graph.inputs) & set(graph.outputs)
-        units = [
+        groups = [
             self.end("input", [], [t], lower_ends and t.default is None and t not in passed_on) for t in graph.inputs
         ]
         for inner in rewritten(self.model):
             opsets = schema.versions(inner)
             for node in inner.nodes:
-                units += self.node(node, inner, opsets.get(node.domain or "", 1))
-        units += self.arguments.values()
+                groups += self.node(node, inner, opsets.get(node.domain or "", 1))
+        groups += self.arguments.values()
         for i, tensor in enumerate(graph.outputs):
             is_lowered = lower_ends and bool(tensor.inputs) and not is_constant(tensor)
-            units.append(self.end("output", [Slot(graph, i)], [], is_lowered))
-        return [unit for unit in map(self.narrowed, units) if unit.reads or unit.writes]
+            groups.append(self.end("output", [Slot(graph, i)], [], is_lowered))
+        return [group for group in map(self.narrowed, groups) if group.reads or group.writes]
 
     def end(self, tie: Tie, reads: list[Slot], writes: list[Tensor], lowered: bool) -> PrecisionGroup:
         return PrecisionGroup(None, self.model.graph, tie, reads, writes, lowered, AS_ASKED)
 
-    def narrowed(self, unit: PrecisionGroup) -> PrecisionGroup:
-        """`unit` with its 32-bit floats only. Where values that it ties differ, or are unknown, nothing changes."""
-        if unit.node is None or unit.lowered is None:
-            dtypes = {self.types.dtype(t) for t in (*(s.tensor for s in unit.reads), *unit.writes) if t.name}
+    def narrowed(self, group: PrecisionGroup) -> PrecisionGroup:
+        """`group` with its 32-bit floats only. Where values that it ties differ, or are unknown, nothing changes."""
+        if group.node is None or group.lowered is None:
+            dtypes = {self.types.dtype(t) for t in (*(s.tensor for s in group.reads), *group.writes) if t.name}
             if SINGLE in dtypes and len(dtypes) > 1:
-                unit.settle(False, "tied to a value of another or an unknown type")
-        unit.reads = [slot for slot in unit.reads if self.is_single(slot.tensor)]
-        unit.writes = [tensor for tensor in unit.writes if self.is_single(tensor)]
-        return unit
+                group.settle(False, "tied to a value of another or an unknown type")
+        group.reads = [slot for slot in group.reads if self.is_single(slot.tensor)]
+        group.writes = [tensor for tensor in group.writes if self.is_single(tensor)]
+        return group
 
     def is_single(self, tensor: Tensor) -> bool:
         return bool(tensor.name) and self.types.dtype(tensor) == SINGLE
@@ -145,8 +145,8 @@ class _Collector:
     def call(self, node: Node, function: Function) -> None:
         """Tie the arguments and results of a call to those of the function, and so to those of every other call."""
         for i in range(len(node.inputs)):
-            unit = self.argument(function, "in", i, [], function.inputs[i : i + 1])
-            unit.reads.append(Slot(node, i))
+            group = self.argument(function, "in", i, [], function.inputs[i : i + 1])
+            group.reads.append(Slot(node, i))
         for i, tensor in enumerate(node.outputs):
             self.argument(function, "out", i, [Slot(function, i)], []).writes.append(tensor)
 

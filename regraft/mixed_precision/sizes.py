@@ -68,7 +68,7 @@ class Size(NamedTuple):
         norm: the largest root of the sum of squares along the last axis, proven.
         whole: whether all elements are whole numbers.
         fixed: whether it is made of constants only.
-        raw: whether it is an input, or made of inputs by arithmetic, and so in units that nobody normalized yet.
+        raw: whether it is an input, or made of inputs by arithmetic, and so in groups that nobody normalized yet.
         large: why it may be beyond half precision.
     """
 
@@ -106,19 +106,19 @@ class Sizes:
     """
 
     def __init__(
-        self, units: Sequence[PrecisionGroup], limits: FloatLimits, constants: Constants, fits: Collection[Tensor] = ()
+        self, groups: Sequence[PrecisionGroup], limits: FloatLimits, constants: Constants, fits: Collection[Tensor] = ()
     ) -> None:
         self.limits, self.constants, self._fits = limits, constants, fits
         self._known: dict[Tensor, Size] = {}
         self._times: dict[Tensor, int] = {}
-        self._made = {tensor for unit in units for tensor in unit.writes}
+        self._made = {tensor for group in groups for tensor in group.writes}
         self.norms = Norms()
         readers: dict[Tensor, list[int]] = {}
-        for number, unit in enumerate(units):
-            tensors = unit.node.inputs if unit.node is not None else [slot.tensor for slot in unit.reads]
+        for number, group in enumerate(groups):
+            tensors = group.node.inputs if group.node is not None else [slot.tensor for slot in group.reads]
             for tensor in dict.fromkeys(tensors):
                 readers.setdefault(tensor, []).append(number)
-        solve(units, readers, self._evaluate)
+        solve(groups, readers, self._evaluate)
 
     def __getitem__(self, tensor: Tensor) -> Size:
         if tensor not in self._known and is_constant(tensor):
@@ -131,13 +131,13 @@ class Sizes:
 
     # ------------------------------------------------------------------------------------------------ the steps
 
-    def _evaluate(self, unit: PrecisionGroup) -> list[Tensor]:
-        found = self._of(unit)
+    def _evaluate(self, group: PrecisionGroup) -> list[Tensor]:
+        found = self._of(group)
         if found is None:
             return []
         changed = []
-        for tensor in unit.writes:
-            size = self._seen(tensor, found if unit.node is None or _is_result(unit.node, tensor) else _UNKNOWN)
+        for tensor in group.writes:
+            size = self._seen(tensor, found if group.node is None or _is_result(group.node, tensor) else _UNKNOWN)
             old = self._known.get(tensor)
             new = size if old is None else size | old
             if new == old:
@@ -153,12 +153,12 @@ class Sizes:
     def _seen(self, tensor: Tensor, size: Size) -> Size:
         return size._replace(large=None) if size.large and tensor in self._fits and not size.large.hides else size
 
-    def _of(self, unit: PrecisionGroup) -> Size | None:
-        """What `unit` makes; None as long as nothing is known of what it reads."""
-        node = unit.node
+    def _of(self, group: PrecisionGroup) -> Size | None:
+        """What `group` makes; None as long as nothing is known of what it reads."""
+        node = group.node
         if node is None:
-            return self._of_tie(unit)
-        if unit.boundary:
+            return self._of_tie(group)
+        if group.boundary:
             return Size(bound=self.limits.largest)
         given = [t for t in node.inputs if t.name]
         if any(t in self._made and t not in self._known for t in given):
@@ -168,12 +168,12 @@ class Sizes:
             size = size._replace(large=None)
         return size
 
-    def _of_tie(self, unit: PrecisionGroup) -> Size | None:
-        if unit.tie == "input":
+    def _of_tie(self, group: PrecisionGroup) -> Size | None:
+        if group.tie == "input":
             return Size(raw=True)
-        if unit.tie == "body":
+        if group.tie == "body":
             return _UNKNOWN
-        sizes = [self[t] for slot in unit.reads if (t := slot.tensor) in self._known or t not in self._made]
+        sizes = [self[t] for slot in group.reads if (t := slot.tensor) in self._known or t not in self._made]
         return _join(sizes) if sizes else None
 
     def _of_node(self, node: Node, given: Sequence[Tensor]) -> Size:
@@ -523,16 +523,16 @@ _RULES: Mapping[str, Callable[[Sizes, Node], Bounds]] = {
 }
 
 
-def find_raw(units: Sequence[PrecisionGroup], sizes: Sizes) -> dict[PrecisionGroup, str]:
+def find_raw(groups: Sequence[PrecisionGroup], sizes: Sizes) -> dict[PrecisionGroup, str]:
     """What computes with inputs that nobody normalized yet, with the reason: an offset or a count costs digits."""
     found = {}
-    for unit in units:
-        if unit.node is None:
+    for group in groups:
+        if group.node is None:
             continue
-        given = [slot.tensor for slot in unit.reads if not is_constant(slot.tensor)]
-        kind = schema.kind(unit.node)
+        given = [slot.tensor for slot in group.reads if not is_constant(slot.tensor)]
+        kind = schema.kind(group.node)
         if kind in COMBINING and given and all(sizes[tensor].raw for tensor in given):
-            found[unit] = "arithmetic on inputs, before anything normalizes them"
+            found[group] = "arithmetic on inputs, before anything normalizes them"
         if kind in WEIGHTED and any(sizes[t].raw and sizes[t].whole and math.isinf(sizes[t].bound) for t in given):
-            found[unit] = "reads whole numbers of unknown size"
+            found[group] = "reads whole numbers of unknown size"
     return found

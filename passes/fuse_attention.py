@@ -39,7 +39,7 @@ class FuseAttention(Pass):
     before the batch) they are `[B, N, S, D]`. All factors on Q, K and the scores are one `scale`; masks that choose
     between a score and a large negative number are added, those that choose -inf are the operator's conditions.
 
-    As the operator is defined, a row that is masked with -inf throughout gives 0, and a NaN in the inputs is handed on.
+    As the operator is defined, a row that is masked with -inf throughout gives 0, and a NaN in the inputs is forwarded.
     PyTorch's exports guard the Softmax by IsNaN, and so give 0 for both; where there is no guard both gave NaN. ONNX
     Runtime's operator takes the least finite number in a mask for -inf: a mask that may hold it is raised to a quarter
     of it.

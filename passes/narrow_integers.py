@@ -111,7 +111,7 @@ class _Work:
             tensor.dtype = np.dtype(np.int32)
 
     def _is_redundant(self, source: Tensor, out: Tensor) -> bool:
-        """Whether a Cast of `source` to int32 hands it on."""
+        """Whether a Cast of `source` to int32 forwards it."""
         return self._is_narrow(source) and out not in self.edit.ends
 
     def _is_fed_narrow(self, node: Node, group: Group) -> bool:

@@ -146,7 +146,7 @@ def _same_but_broadcast(node: Node, bounds: Bounds, edit: Editor) -> Tensor | No
         return first
     out: Tensor = node.outputs[0]
     if node.op == "Add" and (out in edit.ends or any(schema.kind(reader) != "Softmax" for reader in edit.readers(out))):
-        return None  # x + 0 is not -0 where x is; a Softmax does not tell them apart
+        return None  # x + 0 is not -0 where x is; a Softmax does not distinguish them
     known = [bounds(tensor) for tensor in node.inputs]
     if node.op == "Where":
         chosen: Tensor = node.inputs[1 if known[0].low else 2]

@@ -31,7 +31,7 @@ class SplitLayers(Pass):
 
     The graph stays as it is: the marks are metadata of its nodes, and passes that run later keep them. Where an input
     is the first hidden state, what several layers share is in a stage `shared`, if there is any. Sizes that layers
-    reshape to are handed on like masks; after fold-constants few are left, after set-shapes none.
+    reshape to are forwarded like masks; after fold-constants few are left, after set-shapes none.
 
     A model where no value holds all that goes from one layer to the next is refused.
     """

@@ -30,7 +30,7 @@ class PopRt(OfflineTarget):
 
     A model that was packed with dialect=poprt goes to PopRT with PopRT's own operators, and without the functions by
     which everything else computes them; `convert.py --online` runs it in PopRT's PackRunner, sequence by sequence.
-    `pack-args` are handed on to PopRT as they are: whoever gives them gets PopRT's packing, which changes the inputs;
+    `pack-args` are forwarded to PopRT as they are: whoever gives them gets PopRT's packing, which changes the inputs;
     regraft does not compare what comes out of that.
 
     Facts: PopRT user guide 1.5.0 (October 2023, the last release).

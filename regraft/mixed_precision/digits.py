@@ -23,7 +23,7 @@ from regraft.mixed_precision.losses import amplified
 from regraft.mixed_precision.overflow import FloatLimits
 from regraft.mixed_precision.precision_group import PrecisionGroup
 from regraft.mixed_precision.precision_groups import is_constant
-from regraft.mixed_precision.sizes import HANDING_ON, NORMALIZING, SHRINKING, WEIGHTED, Sizes
+from regraft.mixed_precision.sizes import FORWARDING, NORMALIZING, SHRINKING, WEIGHTED, Sizes
 from regraft.mixed_precision.solve import solve
 from regraft.ops.traits import COMPARES, COMPARISONS, ROUNDS, SATURATES, SUMS
 
@@ -44,7 +44,7 @@ class _Need(NamedTuple):
     """How far off a value may be, and for whom.
 
     Attributes:
-        deep: whether products with weights hand it on. What is normalized by constants may be a product of numbers
+        deep: whether products with weights forward it. What is normalized by constants may be a product of numbers
             that are rounded by a share, as that is the noise of all layers; an angle or an index may not.
     """
 
@@ -132,7 +132,7 @@ class _Digits:
             yield tensor, _Need(accuracy, True, f"{_name(node)} needs the digits of '{tensor.name}'")
         if schema.kind(node) in COMPARISONS and not any(is_constant(t) for t in node.inputs):
             for tensor in node.inputs:  # a peak is what equals the largest around it: both must be rounded alike
-                yield tensor, _Need(0.0, False, f"{_name(node)} tells '{tensor.name}' from what is near it")
+                yield tensor, _Need(0.0, False, f"{_name(node)} distinguishes '{tensor.name}' from what is near it")
         for tensor, accuracy in amplified(node, self._sizes):
             yield tensor, _Need(accuracy, False, f"{_name(node)} enlarges what is lost of '{tensor.name}'")
 
@@ -167,7 +167,7 @@ class _Digits:
             return None
         if kind in SATURATES - {"Softmax", "LpNormalization"} or kind in ANGLES:
             return accuracy  # no steeper than the line through 0
-        if kind in HANDING_ON or kind in SHRINKING or kind in SUMS or kind == "AffineGrid":
+        if kind in FORWARDING or kind in SHRINKING or kind in SUMS or kind == "AffineGrid":
             return accuracy
         if kind == "Mul" and len(node.inputs) == 2:
             other = node.inputs[1] if tensor is node.inputs[0] else node.inputs[0]

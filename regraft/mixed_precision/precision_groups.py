@@ -170,7 +170,7 @@ class _Collector:
         return ""
 
     def bodies(self, node: Node, graph: AnyGraph, opset: int) -> Iterator[PrecisionGroup]:
-        """What an If, a Loop or a Scan hands on, each with the values that it must agree with."""
+        """What an If, a Loop or a Scan forwards, each with the values that it must agree with."""
         rule = schema.find(node.op, opset)
         if rule is not None and not dtype_support.has_half(rule, self.half_name):
             yield from self.kept(node, graph, f"{node.op} has no {self.half} in opset {opset}")

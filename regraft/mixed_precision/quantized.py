@@ -8,7 +8,7 @@ from regraft.ir import schema
 from regraft.ir.graph import Tensor
 from regraft.mixed_precision.precision_group import PrecisionGroup
 from regraft.mixed_precision.precision_groups import is_constant
-from regraft.mixed_precision.sizes import HANDING_ON, WEIGHTED
+from regraft.mixed_precision.sizes import FORWARDING, WEIGHTED
 
 
 def find_quantized(groups: Sequence[PrecisionGroup]) -> dict[PrecisionGroup, str]:
@@ -18,7 +18,7 @@ def find_quantized(groups: Sequence[PrecisionGroup]) -> dict[PrecisionGroup, str
     why = "reads what DequantizeLinear makes, which has no half precision in this opset"
     for group in groups:
         reads = any(slot.tensor in made for slot in group.reads)
-        if (group.cannot and _kind(group) == "DequantizeLinear") or (reads and _kind(group) in HANDING_ON):
+        if (group.cannot and _kind(group) == "DequantizeLinear") or (reads and _kind(group) in FORWARDING):
             made.update(group.writes)
         if reads and _kind(group) in WEIGHTED:
             found.setdefault(group, why)

@@ -32,11 +32,11 @@ NARROWING = traits.SATURATES | NORMALIZING | {"Log", "LogSoftmax", "Sqrt", "Hard
 
 COMBINING = traits.ARITHMETIC | traits.SUMS
 
-HANDING_ON = traits.MOVES | traits.MERGES | {"Cast", "CastLike"}
-"""Operators that hand elements on."""
+FORWARDING = traits.MOVES | traits.MERGES | {"Cast", "CastLike"}
+"""Operators that forward elements."""
 
 SHRINKING = (
-    (traits.SHRINKS - NARROWING - HANDING_ON)
+    (traits.SHRINKS - NARROWING - FORWARDING)
     | traits.AVERAGES
     | traits.EXTREMES
     | {"Clip", "Dropout", "Elu", "LeakyRelu", "Max", "Min", "Resize", "Upsample"}
@@ -187,7 +187,7 @@ class Sizes:
         rule = _RULES.get(kind)
         bound, norm = rule(self, node) if rule is not None else (math.inf, math.inf)
         whole = bool(sizes) and kind in _WHOLE and all(size.whole for size in sizes)
-        raw = is_raw and (kind in COMBINING or kind in HANDING_ON or kind in SHRINKING)
+        raw = is_raw and (kind in COMBINING or kind in FORWARDING or kind in SHRINKING)
         large = self._large(node, kind, bound, sizes)
         fixed = bool(given) and all(is_constant(t) or self[t].fixed for t in given)
         return Size(bound, norm, whole or kind in _ROUNDING, raw, large, fixed)
@@ -302,8 +302,8 @@ _MASK = 1e8
 
 
 def _is_result(node: Node, tensor: Tensor) -> bool:
-    """Whether `tensor` is what the rules speak of: the first result, or any of those that parts are handed on as."""
-    return tensor is node.outputs[0] or node.op in HANDING_ON
+    """Whether `tensor` is what the rules speak of: the first result, or any of those that parts are forwarded as."""
+    return tensor is node.outputs[0] or node.op in FORWARDING
 
 
 def _magnitude(node: Node, name: str, default: float) -> float:
@@ -379,7 +379,7 @@ def _saturated(sizes: Sizes, node: Node) -> Bounds:
     return 1.0, math.inf
 
 
-def _handed_on(sizes: Sizes, node: Node) -> Bounds:
+def _forwarded(sizes: Sizes, node: Node) -> Bounds:
     """The largest of the operands that are floats; what is padded in is among them, or zero, or an attribute."""
     floats = [t for t in node.inputs if t.name and _is_float(t)]
     bound = max((sizes[t].bound for t in floats), default=math.inf)
@@ -399,7 +399,7 @@ def _clipped(sizes: Sizes, node: Node) -> Bounds:
 
 def _shrunk(sizes: Sizes, node: Node) -> Bounds:
     slope = _magnitude(node, "alpha", 0.0) if node.op in ("LeakyRelu", "Elu") else 0.0
-    bound, row = _handed_on(sizes, node)
+    bound, row = _forwarded(sizes, node)
     return max(1.0, slope) * max(bound, 1.0 if node.op in ("Elu", "Mish") else 0.0), row
 
 
@@ -506,7 +506,7 @@ _WHOLE = traits.WHOLE | {"Cast", "CastLike", "Dropout"}
 
 _RULES: Mapping[str, Callable[[Sizes, Node], Bounds]] = {
     **dict.fromkeys(traits.SATURATES, _saturated),
-    **dict.fromkeys(HANDING_ON, _handed_on),
+    **dict.fromkeys(FORWARDING, _forwarded),
     **dict.fromkeys(SHRINKING, _shrunk),
     **dict.fromkeys(WEIGHTED, _product),
     **dict.fromkeys(("Add", "Sub", "Sum"), _added),

@@ -1,4 +1,4 @@
-"""A fixed point over groups: each is looked at again when what it hangs on has changed."""
+"""A fixed point over groups: each is looked at again when what it depends on has changed."""
 
 from __future__ import annotations
 

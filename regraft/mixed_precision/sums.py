@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from regraft.ir import schema
 from regraft.ir.graph import Tensor
 from regraft.mixed_precision.precision_group import PrecisionGroup
-from regraft.mixed_precision.sizes import COMBINING, HANDING_ON
+from regraft.mixed_precision.sizes import COMBINING, FORWARDING
 from regraft.ops.traits import SUMS
 
-_CARRYING = COMBINING | HANDING_ON | {"Neg"}
+_CARRYING = COMBINING | FORWARDING | {"Neg"}
 _WHY = "a sum that a Loop or a Scan keeps in its state"
 
 

@@ -47,7 +47,7 @@ def form_of(found: Attention, facts: Facts) -> Form | Refusal:
         return Refusal(
             "its queries, keys and values are of different batches or heads, and one is repeated for the others"
         )
-    return _packed(found) or _apart(found) or Refusal("the heads of an operand cannot be told from the batch")
+    return _packed(found) or _apart(found) or Refusal("the heads of an operand cannot be distinguished from the batch")
 
 
 class MaskForm(NamedTuple):

@@ -94,7 +94,7 @@ class _Search:
                 self.sums[node.outputs[0]] = any(self.sums[part] for part in parts)
 
     def totals(self) -> Iterator[Tensor]:
-        """The sums that something else reads; not what is only handed on from one of them."""
+        """The sums that something else reads; not what is only forwarded from one of them."""
         done: set[Tensor] = set()
         for tensor, has_ids in self.sums.items():
             (node,) = tensor.inputs
@@ -133,7 +133,7 @@ class _Search:
         return Embeddings(tuple(found), ids, total, self._normalized(total), tuple(ordered)) if ids else None
 
     def _summands(self, node: Node) -> list[Tensor]:
-        """The sums that `node` adds, scales or hands on; none if it does anything else."""
+        """The sums that `node` adds, scales or forwards; none if it does anything else."""
         parts = [tensor for tensor in node.inputs if tensor in self.sums]
         if node.domain or not parts:
             return []

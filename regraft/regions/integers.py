@@ -121,7 +121,7 @@ class Narrowing:
                 if node.op == "Gather" and not node.domain and node.inputs[0].shape:
                     rows = node.inputs[0].shape[node.attrs.get("axis", 0)]
                     if isinstance(rows, int):
-                        given |= dict.fromkeys(_handed_on(node.inputs[1]), Range(-rows, rows - 1))
+                        given |= dict.fromkeys(_forwarded(node.inputs[1]), Range(-rows, rows - 1))
                 elif node.op == "Cast" and not node.domain and is_wide(node.outputs[0]) and _is_short(node.inputs[0]):
                     limits = np.iinfo(np.dtype(node.inputs[0].dtype).name)
                     given.setdefault(node.outputs[0], Range(int(limits.min), int(limits.max)))
@@ -148,7 +148,7 @@ class Narrowing:
         return all(self.fits(t) or (ends and is_constant(t)) for t in (node.inputs[place] for place in group.inputs))
 
 
-def _handed_on(index: Tensor) -> Iterator[Tensor]:
+def _forwarded(index: Tensor) -> Iterator[Tensor]:
     """`index`, and the values that have the same elements."""
     yield index
     while (node := maker(index, *_MOVES)) is not None and is_wide(node.inputs[0]):

@@ -118,7 +118,7 @@ def homes(graph: Graph, names: Sequence[str]) -> list[int | None]:
     for node, mark, before in zip(graph.nodes, marks, producers, strict=True):
         latest = max((found[i] or 0 for i in before), default=len(names) - 1)
         found.append(None if node in free else latest if mark is None else mark)
-    handed_on = {(tensor, mark) for tensors, mark in zip(inputs, marks, strict=True) for tensor in tensors}
+    forwarded = {(tensor, mark) for tensors, mark in zip(inputs, marks, strict=True) for tensor in tensors}
     wanted: list[set[int]] = [set() for _ in found]  # the stages that read what each node makes
     outputs = set(graph.outputs)
     for i in reversed(range(len(found))):
@@ -127,7 +127,7 @@ def homes(graph: Graph, names: Sequence[str]) -> list[int | None]:
             continue
         first = min(wanted[i], default=stage)
         is_moved = marks[i] is None and len(wanted[i]) == 1 and outputs.isdisjoint(graph.nodes[i].outputs)
-        if first < stage or (is_moved and all((tensor, first) in handed_on for tensor in inputs[i])):
+        if first < stage or (is_moved and all((tensor, first) in forwarded for tensor in inputs[i])):
             found[i] = stage = first
         for producer in producers[i]:
             wanted[producer].add(stage)

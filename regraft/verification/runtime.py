@@ -198,11 +198,11 @@ class HostSide:
         """The device's inputs for a caller's. Raises RuntimeFailure where they are too large for it."""
         if self._shape is not None and (misfit := self._shape.misfit(inputs)):
             raise RuntimeFailure(f"the batch does not fit the packed model: {misfit}")
-        handed_on = {name: inputs[name] for name in self._wanted if name in inputs and name not in self._feeds}
+        forwarded = {name: inputs[name] for name in self._wanted if name in inputs and name not in self._feeds}
         if self._session is None:
-            return handed_on
+            return forwarded
         made = self._session.run(inputs, sorted(set(self._feeds.values())))
-        return handed_on | {name: made[output] for name, output in self._feeds.items()}
+        return forwarded | {name: made[output] for name, output in self._feeds.items()}
 
     def time(self, inputs: dict[str, Any], runs: int) -> list[float]:
         """Seconds of `send`, `runs` times in a row."""

@@ -98,7 +98,7 @@ class Bench:
         return fingerprint(*files, self.version, self.compiler.driver, *said)
 
     def fingerprint(self, contestant: Contestant, source: Path, inputs: Arrays, dynamic: bool) -> str:
-        """Of all that a cell's verdict hangs on: both files, the inputs, the compiler and its driver, the tolerance.
+        """Of all that a cell's verdict depends on: both files, the inputs, the compiler and its driver, the tolerance.
 
         Not of the expected outputs, which follow from the source and the inputs: their last bits are the processor's.
 

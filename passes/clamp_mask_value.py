@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from regraft.errors import PassError
+from regraft.idioms.additive_mask import Masking, find_maskings
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node
 from regraft.ir.model import Model
@@ -16,7 +17,6 @@ from regraft.ir.weights import Array
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.refusal import Refusal
-from regraft.regions.additive_mask import Masking, find_maskings
 from regraft.regions.bounds import LARGEST
 from regraft.regions.ranges import largest
 from regraft.rewriting.matcher import is_constant

@@ -11,6 +11,9 @@ import numpy as np
 
 from regraft import shapes
 from regraft.errors import PassError
+from regraft.idioms.additive_mask import Masking, find_maskings
+from regraft.idioms.mask_chains import MaskChain, find_mask_chains, rows_alike
+from regraft.idioms.mask_products import MaskProducts
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
@@ -19,10 +22,7 @@ from regraft.ops.traits import SHAPE_ONLY
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass, label
 from regraft.refusal import Refusal
-from regraft.regions.additive_mask import Masking, find_maskings
 from regraft.regions.bounds import Bounds
-from regraft.regions.mask_chains import MaskChain, find_mask_chains, rows_alike
-from regraft.regions.mask_products import MaskProducts
 from regraft.regions.origin import HIDING, Origin, origin
 from regraft.regions.ranges import largest
 from regraft.regions.sameness import Sameness

@@ -6,16 +6,16 @@ from collections.abc import Set
 
 import numpy as np
 
+from regraft.idioms.additive_mask import MASKING
+from regraft.idioms.attention import Attention, find_attentions
+from regraft.idioms.external_uses import read_elsewhere
+from regraft.idioms.projection import find_projection
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.refusal import PassRef, Refusal, run_before
-from regraft.regions.additive_mask import MASKING
-from regraft.regions.attention import Attention, find_attentions
-from regraft.regions.external_uses import read_elsewhere
 from regraft.regions.numbers import scales
-from regraft.regions.projection import find_projection
 from regraft.rewriting.derive import Products
 from regraft.rewriting.node_pass import put
 from regraft.rewriting.rule_pass import ensure_types, rewritten

@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from regraft.idioms.attention import Attention, look_at
+from regraft.idioms.attention_operator import Form, MaskForm, form_of, mask_of
+from regraft.idioms.external_uses import read_elsewhere
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.refusal import PassRef, Refusal, run_before
-from regraft.regions.attention import Attention, look_at
-from regraft.regions.attention_operator import Form, MaskForm, form_of, mask_of
 from regraft.regions.bounds import Bounds
-from regraft.regions.external_uses import read_elsewhere
 from regraft.regions.ranges import largest
 from regraft.rewriting import composite
 from regraft.rewriting.node_pass import put, remove_unread_makers

@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Literal
 
 from regraft.errors import PassError
+from regraft.idioms.attention import find_attentions
+from regraft.idioms.layers import Layer, find_layers
 from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.refusal import Refusal
-from regraft.regions.attention import find_attentions
-from regraft.regions.layers import Layer, find_layers
 from regraft.rewriting.rule_pass import ensure_types
 from regraft.shapes import analyse
 from regraft.splitting.stage_labels import assign, mark

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from regraft.errors import PassError, UnknownNameError
+from regraft.idioms.attention import find_attentions
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
@@ -17,7 +18,6 @@ from regraft.mixed_precision.layers import connected_layers
 from regraft.mixed_precision.precision_group import PrecisionGroup
 from regraft.mixed_precision.precision_groups import is_constant
 from regraft.ops import traits
-from regraft.regions.attention import find_attentions
 from regraft.rewriting.rule_pass import rewritten
 from regraft.shapes import analyse
 

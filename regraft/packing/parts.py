@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 import numpy as np
 
 from regraft.errors import PassError
+from regraft.idioms.additive_mask import MASKING
+from regraft.idioms.attention import Attention
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor, Variable, subgraphs
 from regraft.ir.surgery import Editor
@@ -15,8 +17,6 @@ from regraft.ops.traits import LAYOUT
 from regraft.packing.tokens import BATCH, PER_ELEMENT, SEQUENCE, SIZING, Tokens, counts, product
 from regraft.packing.zones import Zones
 from regraft.pipelines.pass_ import label
-from regraft.regions.additive_mask import MASKING
-from regraft.regions.attention import Attention
 from regraft.rewriting.build import Builder
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes.dims import Dim

@@ -11,6 +11,8 @@ import numpy as np
 
 from regraft import shapes
 from regraft.errors import PassError
+from regraft.idioms.additive_mask import computed_by_layers, find_maskings
+from regraft.idioms.attention import Attention, look_at
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor, Variable
 from regraft.ir.model import Model
@@ -28,8 +30,6 @@ from regraft.packing.tokens import BATCH, SEQUENCE, Tokens, counts
 from regraft.packing.zones import Ways, Zones
 from regraft.pipelines.pass_ import Context, label
 from regraft.refusal import PassRef, Refusal
-from regraft.regions.additive_mask import computed_by_layers, find_maskings
-from regraft.regions.attention import Attention, look_at
 from regraft.regions.origin import origin
 from regraft.rewriting.build import Builder
 from regraft.rewriting.node_pass import builder

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from regraft.errors import PassError
+from regraft.idioms.dominators import is_about_shape
 from regraft.ir.graph import Constant, Graph, Node, Tensor, subgraphs
 from regraft.ir.model import Model
 from regraft.ir.order import reads
@@ -18,7 +19,6 @@ from regraft.ops.traits import RANDOM
 from regraft.outside import check_form, parse_json
 from regraft.pipelines.pass_ import STAGE
 from regraft.refusal import PassRef, Refusal
-from regraft.regions.dominators import is_about_shape
 
 ORDER = "regraft.stages"
 """Where the metadata of a model has the names of its stages, as a JSON list."""

@@ -13,8 +13,8 @@ from regraft.pipelines.frontend import ImportOptions
 from regraft.pipelines.pass_ import Context
 from regraft.verification.runtime import Session
 from regraft.verification.verify import snapshot
-from tests.regions.sums import LENGTH, POSITIONS, SUMS, WEIGHTS, WIDTH, embedded, feeds, written
-from tests.regions.test_embeddings import EXPORTS
+from tests.idioms.sums import LENGTH, POSITIONS, SUMS, WEIGHTS, WIDTH, embedded, feeds, written
+from tests.idioms.test_embeddings import EXPORTS
 from tests.shares import diagonal
 
 SEEN = [name for name, (roles, _) in EXPORTS.items() if "position" in roles]

@@ -15,16 +15,16 @@ from onnx import helper, numpy_helper
 
 from regraft import shapes
 from regraft.files.convert import from_proto
+from regraft.idioms.attention import find_attentions
+from regraft.idioms.mask_products import MaskProducts
 from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
 from regraft.passes.lower_where import LowerWhere
 from regraft.passes.simplify_gather import SimplifyGather
 from regraft.pipelines.pass_ import Context
 from regraft.regions import dataflow
-from regraft.regions.attention import find_attentions
 from regraft.regions.bounds import Bounds
 from regraft.regions.grid import grid_of
-from regraft.regions.mask_products import MaskProducts
 from regraft.regions.numbers import number
 from regraft.regions.sameness import Sameness
 from regraft.regions.uniform import Uniform

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 import regraft
 from regraft.errors import GraphError
 from regraft.files.convert import clone, from_proto
+from regraft.idioms.dominators import Stream
 from regraft.ir.graph import Graph, Node, Variable
 from regraft.ir.model import Model
 from regraft.ir.structure import check
 from regraft.ir.weights import Stored
 from regraft.pipelines.pass_ import STAGE
-from regraft.regions.dominators import Stream
 from regraft.splitting.stage_labels import ORDER
 from regraft.splitting.stages import Stage, run_chain, stages, steps
 from regraft.verification.inputs import make_inputs

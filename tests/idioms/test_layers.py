@@ -8,10 +8,10 @@ import pytest
 
 import regraft
 from regraft.files.convert import clone, from_proto
+from regraft.idioms.attention import find_attentions
+from regraft.idioms.layers import find_layers
 from regraft.ir.model import Model
 from regraft.refusal import Refusal
-from regraft.regions.attention import find_attentions
-from regraft.regions.layers import find_layers
 from regraft.rewriting.rule_pass import ensure_types
 from regraft.shapes import analyse
 from regraft.splitting.stages import run_chain, stages

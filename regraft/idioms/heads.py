@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 
+from regraft.idioms.axis_mapping import Axes, Axis, View, axes_of, is_weight, leaves, move, regroup, step, trace
+from regraft.idioms.external_uses import needs_elements
 from regraft.ir.graph import Node, Tensor
-from regraft.regions.axis_mapping import Axes, Axis, View, axes_of, is_weight, leaves, move, regroup, step, trace
 from regraft.regions.dataflow import settle
-from regraft.regions.external_uses import needs_elements
 from regraft.shapes import Facts
 from regraft.shapes.dims import Dim
 

@@ -7,11 +7,11 @@ from functools import reduce
 
 import numpy as np
 
+from regraft.idioms.axis_mapping import Axes, Axis, axes_of, is_weight, leaves, move, step
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.weights import Array
 from regraft.refusal import Refusal
-from regraft.regions.axis_mapping import Axes, Axis, axes_of, is_weight, leaves, move, step
 from regraft.shapes import Facts, dims
 
 _TAKES = frozenset({"Split", "Slice", "Gather"})

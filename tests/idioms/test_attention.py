@@ -8,10 +8,10 @@ import pytest
 import regraft
 from regraft import shapes
 from regraft.files.convert import from_proto
+from regraft.idioms.attention import find_attentions, look_at
+from regraft.idioms.projection import Projection, find_projection
 from regraft.refusal import Refusal
-from regraft.regions.attention import find_attentions, look_at
-from regraft.regions.projection import Projection, find_projection
-from tests.regions.attention_forms import FORMS, MERGED, OPERATORS, make
+from tests.idioms.attention_forms import FORMS, MERGED, OPERATORS, make
 from tests.shares import diagonal
 
 EXPORTS = {  # file: heads, elements of a head and scale, as the model's config says; whether NaNs become 0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from regraft.idioms.embeddings import Embeddings
+from regraft.idioms.lookups import Lookup
 from regraft.ir.graph import Dim, Node, Tensor
-from regraft.regions.embeddings import Embeddings
-from regraft.regions.lookups import Lookup
 
 
 def sum_is_turned(lookup: Lookup, embeddings: Embeddings) -> bool | None:

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from regraft.idioms.attention import Attention, Operand
+from regraft.idioms.score_path import Bias, Mask
 from regraft.ir.graph import Tensor
 from regraft.refusal import Refusal
-from regraft.regions.attention import Attention, Operand
 from regraft.regions.bounds import Bounds
 from regraft.regions.numbers import number
-from regraft.regions.score_path import Bias, Mask
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes import Facts
 

@@ -6,10 +6,10 @@ import pytest
 
 import regraft
 from regraft.files.convert import clone
+from regraft.idioms.embeddings import Embeddings, find_embeddings
 from regraft.passes.lower_layer_norm import LowerLayerNorm
 from regraft.pipelines.pass_ import Context
-from regraft.regions.embeddings import Embeddings, find_embeddings
-from tests.regions.sums import LOOKUPS, POSITIONS, SUMS, embedded, written
+from tests.idioms.sums import LOOKUPS, POSITIONS, SUMS, embedded, written
 
 BERT = (["ids", "ids", "position"], True)
 EXPORTS = {  # file: what chooses the rows of the summands, and whether a LayerNormalization follows

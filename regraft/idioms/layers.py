@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from regraft.idioms.attention import Attention
+from regraft.idioms.axis_mapping import is_weight
+from regraft.idioms.dominators import Stream, ancestors
 from regraft.ir.graph import AnyGraph, Node, Tensor
 from regraft.ir.weights import is_float
 from regraft.refusal import PassRef, Refusal, run_before
-from regraft.regions.attention import Attention
-from regraft.regions.axis_mapping import is_weight
-from regraft.regions.dominators import Stream, ancestors
 
 
 @dataclass(frozen=True, eq=False)

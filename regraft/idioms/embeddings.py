@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+from regraft.idioms.lookups import SAME_VALUES, Lookup, Lookups, Role, is_float
 from regraft.ir import schema
 from regraft.ir.graph import Graph, Node, Tensor, walk
 from regraft.ir.model import Model
 from regraft.ops.traits import ARITHMETIC, LAYOUT, SHAPE_ONLY
-from regraft.regions.lookups import SAME_VALUES, Lookup, Lookups, Role, is_float
 from regraft.rewriting.matcher import drops_nothing
 from regraft.rewriting.rule_pass import ensure_types
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 from onnx import TensorProto
 
+from regraft.idioms.axis_mapping import is_weight
+from regraft.idioms.heads import Operand, Result, find_operand, find_packed, find_result
+from regraft.idioms.score_path import Bias, Context, Mask, Scores, find_context, find_scores
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Node, Tensor
 from regraft.refusal import INFER_SHAPES, PassRef, Refusal, run_before
-from regraft.regions.axis_mapping import is_weight
-from regraft.regions.heads import Operand, Result, find_operand, find_packed, find_result
-from regraft.regions.score_path import Bias, Context, Mask, Scores, find_context, find_scores
 from regraft.shapes import Facts
 from regraft.shapes.dims import Dim
 

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from regraft import shapes
 from regraft.files.convert import from_proto
-from regraft.regions.axis_mapping import Axis, leaves, regroup, trace
+from regraft.idioms.axis_mapping import Axis, leaves, regroup, trace
 from regraft.regions.numbers import number
 from regraft.shapes.dims import symbol
 from regraft.verification.verify import snapshot

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from regraft.idioms.additive_mask import Masking
+from regraft.idioms.mask_chains import MaskChain
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.surgery import Editor
 from regraft.ops.traits import LAYOUT
-from regraft.regions.additive_mask import Masking
 from regraft.regions.bounds import LARGEST, Bounds
 from regraft.regions.dataflow import settle
-from regraft.regions.mask_chains import MaskChain
 from regraft.regions.origin import HIDING
 from regraft.regions.sameness import Sameness
 from regraft.rewriting.matcher import is_constant

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
+from regraft.idioms.additive_mask import Masking
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.ops.traits import LAYOUT, SHAPE_ONLY
 from regraft.refusal import PassRef, Refusal
-from regraft.regions.additive_mask import Masking
 from regraft.regions.bounds import Bounds
 from regraft.regions.origin import HIDING, origin
 from regraft.regions.uniform import Uniform

@@ -13,11 +13,11 @@ from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of
+from regraft.lowering.broadcast import narrowed
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context
 from regraft.refusal import PassRef, Refusal
 from regraft.regions.bounds import Bounds
-from regraft.regions.broadcast import narrowed
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass, ensure_types, rewritten
 from regraft.rewriting.term import Term, either, op

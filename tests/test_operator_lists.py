@@ -28,7 +28,7 @@ KNOWN = {
     "regraft/opset/forms.py:_TAKE_AN_AXIS": "ONNX's history: what took negative axes later",
     "regraft/opset/wider.py:_INTEGERS_TOO": "ONNX's history: what took floats only",
     "regraft/idioms/embeddings.py:_SCALING": "what exporters write normalizations with",
-    "regraft/regions/integers.py:TAKES_INT32": "kernels of ONNX Runtime, each run by the tests of narrow-integers",
+    "regraft/lowering/integer_narrowing.py:TAKES_INT32": "kernels of ONNX Runtime, all run by tests of the pass",
     "regraft/idioms/additive_mask.py:MASKING": "what exporters apply masks with",
     "regraft/verification/input_roles.py:_SAME_SHAPE": "through what a table of an export is looked up",
     "passes/externalize_gates.py:CONDITIONS": "what exporters compute conditions with",

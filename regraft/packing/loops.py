@@ -41,12 +41,7 @@ class Loops(Parting):
     """
 
     def __init__(
-        self,
-        edit: Editor,
-        zones: Zones,
-        read: Mapping[Node, Sequence[Tensor]],
-        idle: Set[Tensor],
-        spans: Spans,
+        self, edit: Editor, zones: Zones, read: Mapping[Node, Sequence[Tensor]], idle: Set[Tensor], spans: Spans
     ):
         super().__init__(edit, zones, read, idle)
         self.spans = spans

@@ -125,14 +125,7 @@ class Packer:
         sizes: tokens of the sequences of each bucket, rising.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        context: Context,
-        shape: PackedShape | None,
-        way: Way,
-        sizes: Sequence[int] = (),
-    ):
+    def __init__(self, model: Model, context: Context, shape: PackedShape | None, way: Way, sizes: Sequence[int] = ()):
         self.model, self.context, self.shape, self.way, self.sizes = model, context, shape, way, sizes
         self.added: list[Node] = []  # what says where tokens lie
         self.fitted: dict[Tensor, Tensor] = {}  # inputs in the fixed shape of the padded zone

@@ -45,12 +45,7 @@ class Segments:
         return self._build(op.Cast(ones, to=code_of(mask.dtype)))
 
     def keep_apart(
-        self,
-        one: Attention,
-        facts: Facts,
-        edit: Editor,
-        read: Mapping[Node, Sequence[Tensor]],
-        idle: Set[Tensor],
+        self, one: Attention, facts: Facts, edit: Editor, read: Mapping[Node, Sequence[Tensor]], idle: Set[Tensor]
     ) -> None:
         """Let each token see those of its own segment alone.
 

@@ -189,13 +189,7 @@ def leaves(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def measure(
-    name: str,
-    before: Any,
-    after: Any,
-    tolerance: Tolerance,
-    *,
-    same_dtype: bool = True,
-    computed_in: Any = None,
+    name: str, before: Any, after: Any, tolerance: Tolerance, *, same_dtype: bool = True, computed_in: Any = None
 ) -> OutputDeviation:
     """Compare one output.
 

@@ -221,10 +221,7 @@ class Watch:
         self.samples = [
             replace(
                 one,
-                inputs={
-                    **{before.get(name, name): value for name, value in one.inputs.items()},
-                    **of_old(one.inputs),
-                },
+                inputs={**{before.get(name, name): value for name, value in one.inputs.items()}, **of_old(one.inputs)},
             )
             for one in found
         ]

@@ -111,11 +111,7 @@ def test_a_map_of_offsets(op):
     model = build(
         f"""g (float[1, 1, 8, 16] x, float[1, 1, 8, 16] climate, float s, float[4, 1, 3, 3] w) => (float[1, 4, 6, 14] y)
         {{ c = {op} (x, climate)  z = Mul (c, s)  h = Conv (z, w)  y = Relu (h) }}""",
-        {
-            "climate": sign * climate,
-            "s": np.float32(0.01),
-            "w": RNG.standard_normal((4, 1, 3, 3)).astype(np.float32),
-        },
+        {"climate": sign * climate, "s": np.float32(0.01), "w": RNG.standard_normal((4, 1, 3, 3)).astype(np.float32)},
     )
     done = halve(model, {"x": (climate + 100 * RNG.standard_normal(climate.shape)).astype(np.float32)})
     assert done.off < 2e-3

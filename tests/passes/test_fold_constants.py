@@ -191,10 +191,7 @@ def test_bits_are_those_of_the_model() -> None:
     assert all(old[name].tobytes() == new[name].tobytes() for name in old)
 
 
-@pytest.mark.parametrize(
-    ("source", "folds"),
-    [("[0.5, 2.0]", True), ("[0.1, 2.0]", False)],
-)
+@pytest.mark.parametrize(("source", "folds"), [("[0.5, 2.0]", True), ("[0.1, 2.0]", False)])
 def test_nothing_is_rounded_to_half_precision(source: str, folds: bool) -> None:
     model = parse(
         f"""g (float16[2] a) => (float16[2] x) {{

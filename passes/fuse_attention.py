@@ -55,9 +55,9 @@ class FuseAttention(Pass):
             return
         ensure_types(model)
         facts, bounds = analyse(model), Bounds(masks=True)
-        places = [(*item, graph) for graph in rewritten(model) for item in look_at(graph, facts).items()]
+        candidates = [(*item, graph) for graph in rewritten(model) for item in look_at(graph, facts).items()]
         with Editor(model) as edit:
-            for node, found, graph in reversed(places):  # what is read by a later one is then still there
+            for node, found, graph in reversed(candidates):  # what is read by a later one is then still there
                 if isinstance(found, Attention):
                     self._fuse(found, graph, facts, bounds, edit, context)
                 elif found.needs:
@@ -76,7 +76,7 @@ class FuseAttention(Pass):
             return
         if not _is_done(found, form, graph.opset):
             call = _operator if is_operator else _function
-            root = found.result.values[form.place].inputs[0]
+            root = found.result.values[form.position].inputs[0]
             added = put(root, [form.finish(call(found, form, mask, facts, edit))], graph, edit)
             context.replaced([root, *remove_unread_makers(root, edit)], added, found.softmax.op)
 
@@ -136,8 +136,8 @@ def _full(mask: Term, found: Attention, form: Form, facts: Facts) -> Term:
         elif isinstance(size, int):
             sizes.append(np.array([size]))
         else:
-            place = 1 if form.packed else 2
-            sizes.append(op.Shape(term, start=place, end=place + 1))
+            axis = 1 if form.packed else 2
+            sizes.append(op.Shape(term, start=axis, end=axis + 1))
     if all(isinstance(size, np.ndarray) for size in sizes):
         whole = np.concatenate(sizes)
         return mask if (whole == 1).all() else op.Expand(mask, whole)

@@ -169,6 +169,6 @@ def _bypass(node: Node, same: Tensor, edit: Editor, narrower: set[Tensor]) -> bo
     edit.replace(out, same)
     edit.remove(node)
     for tensor, axes in changed.items():
-        tensor.shape = [1 if place - len(tensor.shape) in axes else dim for place, dim in enumerate(tensor.shape)]
+        tensor.shape = [1 if index - len(tensor.shape) in axes else dim for index, dim in enumerate(tensor.shape)]
     narrower.update(changed)
     return True

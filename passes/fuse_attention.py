@@ -121,8 +121,7 @@ def _function(found: Attention, form: Form, mask: MaskForm | None, facts: Facts,
     heads = {"q_num_heads": found.q.heads, "kv_num_heads": found.k.heads} if form.packed else {}
     attrs = {"scale": form.scale, "masked": len(given), **heads}
     name, attrs = composite.provide(edit.model, "Attention", attrs, found.output.dtype)
-    call: Term = getattr(op[schema.STAND_IN], name)(form.q, form.k, form.v, *given, **attrs)
-    return call
+    return getattr(op[schema.STAND_IN], name)(form.q, form.k, form.v, *given, **attrs)
 
 
 def _full(mask: Term, found: Attention, form: Form, facts: Facts) -> Term:

@@ -47,8 +47,7 @@ class Masking:
     @property
     def value(self) -> Tensor:
         """What is added, subtracted, or chosen."""
-        tensor: Tensor = self.node.inputs[self.index]
-        return tensor
+        return self.node.inputs[self.index]
 
     @property
     def transpose(self) -> Node | None:

@@ -22,8 +22,7 @@ class Slot(NamedTuple):
     def tensor(self) -> Tensor:
         """The value that stands there."""
         tensors = self.holder.inputs if isinstance(self.holder, Node) else self.holder.outputs
-        tensor: Tensor = tensors[self.position]
-        return tensor
+        return tensors[self.position]
 
 
 @dataclass(eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from regraft.ir.graph import Graph, Variable
@@ -36,7 +36,6 @@ def casts(groups: Sequence[PrecisionGroup], lowered: Sequence[bool | None]) -> i
     return len(crossing)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_no_other_choice_needs_fewer_casts(data):
     count = data.draw(st.integers(1, 7))

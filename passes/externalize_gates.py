@@ -54,15 +54,15 @@ class ExternalizeGates(Pass):
             for gate in _factors(model, layers):
                 made[gate, True, str(gate.dtype)] = gate
             for node in list(model.graph.nodes):
-                index = _kept(node, bounds)
-                if index is None or node.inputs[0] in layers or node.inputs[index] not in layers:
+                place = _kept(node, bounds)
+                if place is None or node.inputs[0] in layers or node.inputs[place] not in layers:
                     continue
-                kept, added = node.inputs[index], list[Node]()
-                key = (node.inputs[0], index == 1, str(kept.dtype))
+                kept, added = node.inputs[place], list[Node]()
+                key = (node.inputs[0], place == 1, str(kept.dtype))
                 build = builder(node, model.graph, edit, added)
                 if key not in made:
                     condition = Given(node.inputs[0])
-                    made[key] = build(op.Cast(condition if index == 1 else op.Not(condition), to=code_of(kept.dtype)))
+                    made[key] = build(op.Cast(condition if place == 1 else op.Not(condition), to=code_of(kept.dtype)))
                 edit.replace(node.outputs[0], build(Given(kept) * Given(made[key])))
                 edit.remove(node)
                 context.replaced([node], added, rule="gate")
@@ -90,11 +90,11 @@ def _kept(node: Node, bounds: Bounds) -> int | None:
     out = node.outputs[0]
     if node.op != "Where" or node.domain or out.dtype is None or not is_float(out.dtype):
         return None
-    for index in (1, 2):
-        other, kept = node.inputs[3 - index], node.inputs[index]
+    for place in (1, 2):
+        other, kept = node.inputs[3 - place], node.inputs[place]
         is_shaped = kept.shape is not None and kept.shape == out.shape
         if is_shaped and bounds(other).is_zero and (bounds(kept).finite or bounds(kept).given):
-            return index
+            return place
     return None
 
 

@@ -55,9 +55,9 @@ class FuseAttention(Pass):
             return
         ensure_types(model)
         facts, bounds = analyse(model), Bounds(masks=True)
-        candidates = [(*item, graph) for graph in rewritten(model) for item in look_at(graph, facts).items()]
+        places = [(*item, graph) for graph in rewritten(model) for item in look_at(graph, facts).items()]
         with Editor(model) as edit:
-            for node, found, graph in reversed(candidates):  # what is read by a later one is then still there
+            for node, found, graph in reversed(places):  # what is read by a later one is then still there
                 if isinstance(found, Attention):
                     self._fuse(found, graph, facts, bounds, edit, context)
                 elif found.needs:

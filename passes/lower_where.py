@@ -75,9 +75,9 @@ class LowerWhere(RulePass):
                 clamp = PassRef("clamp-mask-value")
                 infinite = f"a branch may be infinite, and infinity times 0 is no number; {clamp} helps masks"
                 return Refusal(infinite, needs=(clamp,))
-            for index, (zero, other) in enumerate(((a, b), (b, a))):
+            for place, (zero, other) in enumerate(((a, b), (b, a))):
                 if bounds(zero).is_zero and _adds_no_dims(zero, c, other) and None not in values:
-                    values[index] = None
+                    values[place] = None
             return {"a": values[0], "b": values[1], "code": code_of(out.dtype)}
 
         return [Rule(lambda c, a, b: op.Where(c, a, b), _written, branches)]

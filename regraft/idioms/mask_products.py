@@ -36,14 +36,14 @@ class MaskProducts:
         if node is None or node.domain or shown is None:
             return None
         if node.op == "Mul":
-            for index in (0, 1):
-                gate, kept = node.inputs[index], node.inputs[1 - index]
+            for place in (0, 1):
+                gate, kept = node.inputs[place], node.inputs[1 - place]
                 if self.bounds(gate).low >= 0 and self.bounds(gate).high <= 1 and self._agree(gate, True, shown):
                     return kept
         if node.op == "Where":
-            for index in (1, 2):
-                if self._is_zero(node.inputs[3 - index]) and self._agree(node.inputs[0], index == 1, shown):
-                    kept = node.inputs[index]
+            for place in (1, 2):
+                if self._is_zero(node.inputs[3 - place]) and self._agree(node.inputs[0], place == 1, shown):
+                    kept = node.inputs[place]
                     return kept
         return None
 
@@ -92,9 +92,9 @@ class MaskProducts:
             if (zeros[0] and hides[1]) or (zeros[1] and hides[0]):
                 return _stripped(node.inputs[0], not zeros[0])
         if node.op == "Mul":
-            for index in (0, 1):
-                rest = node.inputs[index].producer
-                if rest is not None and rest.op == "Sub" and self.bounds(node.inputs[1 - index]).high <= HIDING:
+            for place in (0, 1):
+                rest = node.inputs[place].producer
+                if rest is not None and rest.op == "Sub" and self.bounds(node.inputs[1 - place]).high <= HIDING:
                     one = self.bounds(rest.inputs[0])
                     return _stripped(rest.inputs[1], False) if one.is_one_number and one.low == 1 else None
         return None

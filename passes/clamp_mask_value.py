@@ -28,12 +28,12 @@ class Fill(NamedTuple):
     """A constant input of a node, or the value of a ConstantOfShape, on the way to scores.
 
     Attributes:
-        place: of the input; None for the attribute.
+        position: of the input; None for the attribute.
         sign: -1 where it is subtracted, 0 where it is a factor.
     """
 
     node: Node
-    place: int | None
+    position: int | None
     sign: int
 
 
@@ -76,7 +76,7 @@ class ClampMaskValue(Pass):
     def _clamp(self, fill: Fill, inside: set[Node], ends: set[Node], edit: Editor, context: Context) -> Refusal | None:
         """Change one constant, if it is beyond `value`; why it must stay."""
         node = fill.node
-        held = node.attrs["value"] if fill.place is None else node.inputs[fill.place]
+        held = node.attrs["value"] if fill.position is None else node.inputs[fill.position]
         if isinstance(held, Constant) and held.size > LARGEST:
             return Refusal(f"'{held.name}' has more than {LARGEST:,} elements")
         values = schema.constant_of(held)
@@ -92,10 +92,10 @@ class ClampMaskValue(Pass):
             return elsewhere
         edit.touch(node, *node.inputs)
         changed = edit.constant(clamped.astype(values.dtype), f"{held.name}_clamped")
-        if fill.place is None:
+        if fill.position is None:
             node.attrs["value"] = changed
         else:
-            node.inputs[fill.place] = changed
+            node.inputs[fill.position] = changed
             edit.remove_unread(held.inputs)
         context.replaced([node], [node], rule=node.op)
         return None
@@ -107,12 +107,12 @@ class ClampMaskValue(Pass):
 
 def _fills(masking: Masking, inside: set[Node]) -> Iterator[Fill]:
     """The constants that make the value of `masking`; the nodes on the way are added to `inside`."""
-    pending = [Fill(masking.node, masking.place, -1 if masking.kind == "subtracted" else 1)]
+    pending = [Fill(masking.node, masking.index, -1 if masking.kind == "subtracted" else 1)]
     seen: set[Fill] = set()
     while pending:
         fill = pending.pop()
-        assert fill.place is not None  # a ConstantOfShape is not looked at again
-        tensor = fill.node.inputs[fill.place]
+        assert fill.position is not None  # a ConstantOfShape is not looked at again
+        tensor = fill.node.inputs[fill.position]
         node = tensor.producer
         if fill in seen or tensor.is_empty():
             continue
@@ -121,7 +121,7 @@ def _fills(masking: Masking, inside: set[Node]) -> Iterator[Fill]:
             yield fill
         elif node is not None and not node.domain and node.op in _WAYS:
             inside.add(node)
-            pending += [Fill(node, place, fill.sign * sign) for place, sign in _WAYS[node.op](node)]
+            pending += [Fill(node, index, fill.sign * sign) for index, sign in _WAYS[node.op](node)]
         elif node is not None and not node.domain and node.op == "ConstantOfShape" and "value" in node.attrs:
             inside.add(node)
             yield Fill(node, None, fill.sign)
@@ -150,11 +150,11 @@ def _first(sign: int) -> Way:
 
 
 def _all(node: Node) -> list[tuple[int, int]]:
-    return [(place, 1) for place in range(len(node.inputs))]
+    return [(index, 1) for index in range(len(node.inputs))]
 
 
 def _factors(node: Node) -> list[tuple[int, int]]:
-    return [(place, 0) for place in range(len(node.inputs))]
+    return [(index, 0) for index in range(len(node.inputs))]
 
 
 Way = Callable[[Node], list[tuple[int, int]]]

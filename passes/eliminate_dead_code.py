@@ -79,9 +79,9 @@ class _Needed:
             for body in bodies:
                 yield from body.outputs[: _carried(node, body)]
         for body in bodies:
-            place = node.outputs.index(output) + _shift(node)
-            if place >= _carried(node, body):
-                yield body.outputs[place]
+            index = node.outputs.index(output) + _shift(node)
+            if index >= _carried(node, body):
+                yield body.outputs[index]
 
 
 def _carried(node: Node, body: AnyGraph) -> int:

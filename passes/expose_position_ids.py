@@ -109,12 +109,12 @@ def _default(lookup: Lookup, before: Node, edit: Editor) -> Tensor:
     """What chooses the rows in the model, [S] or [1, S] or [B, S]."""
     if lookup.index is not None:
         return lookup.index
-    places = edit.constant(np.arange(lookup.rows, dtype=np.int64), "positions")
+    positions = edit.constant(np.arange(lookup.rows, dtype=np.int64), "positions")
     if lookup.node is None:
-        return places
+        return positions
     starts, ends, steps = lookup.node.inputs[1], lookup.node.inputs[2], lookup.node.inputs[4:]
     axes = edit.constant(np.array([0], starts.dtype or np.int64), "axes")
-    return _typed(edit.insert(before, "Slice", [places, starts, ends, axes, *steps]), np.int64, None)
+    return _typed(edit.insert(before, "Slice", [positions, starts, ends, axes, *steps]), np.int64, None)
 
 
 def _look_up(

@@ -86,13 +86,13 @@ def _factors(found: Attention, facts: Facts) -> dict[Node, Tensor]:
 
 def _reason_to_keep(found: Attention, factors: Set[Node], edit: Editor) -> Refusal | None:
     """Why what is multiplied by the factors cannot do without."""
-    places = [place for place, node in enumerate(found.inner) if node in factors]
-    last = max(places, default=0)
+    indices = [index for index, node in enumerate(found.inner) if node in factors]
+    last = max(indices, default=0)
     if any(node.op in MASKING and node not in factors for node in found.inner[:last]):
         return Refusal("the mask is multiplied too")
     values = [node.outputs[0] for node in found.inner[:last]]
     for view in (found.q.view, found.k.view):
-        start = next((place for place, node in enumerate(view.nodes) if node in factors), len(view.nodes))
+        start = next((index for index, node in enumerate(view.nodes) if node in factors), len(view.nodes))
         values += view.values[start + 1 :]
     return read_elsewhere(values, set(found.nodes), edit)
 
@@ -121,20 +121,20 @@ def _changed_layer(
     rows = q.layer.op == "Gemm" and q.layer.attrs.get("transB") and columns.ndim
     wanted = [(q.layer, 1, columns[:, None] if rows else columns)]
     wanted += [(q.layer, 2, columns)] if len(q.layer.inputs) > 2 and q.layer.inputs[2].name else []
-    wanted += [(node, place, columns if i < q.common else whole) for i, (node, place) in enumerate(q.biases)]
+    wanted += [(node, index, columns if i < q.common else whole) for i, (node, index) in enumerate(q.biases)]
     changes: dict[Node, dict[int, Constant]] = {}
-    for node, place, factor in wanted:
-        constant = weights.times(node.inputs[place], factor)
+    for node, index, factor in wanted:
+        constant = weights.times(node.inputs[index], factor)
         if constant is None:
-            computed = f"'{node.inputs[place].name}' is no constant that can be multiplied"
+            computed = f"'{node.inputs[index].name}' is no constant that can be multiplied"
             return run_before(PassRef("fold-constants"), computed)
-        changes.setdefault(node, {})[place] = constant
+        changes.setdefault(node, {})[index] = constant
     return changes
 
 
 def _with_inputs(node: Node, constants: dict[int, Constant], edit: Editor) -> Node:
     """`node` with other inputs, in its place."""
-    inputs = [constants.get(place, tensor) for place, tensor in enumerate(node.inputs)]
+    inputs = [constants.get(index, tensor) for index, tensor in enumerate(node.inputs)]
     made = edit.insert(node, node.op, inputs, dict(node.attrs), hint=node.name)
     made.outputs[0].dtype, made.outputs[0].shape = node.outputs[0].dtype, node.outputs[0].shape
     edit.replace(node.outputs[0], made.outputs[0])

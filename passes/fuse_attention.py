@@ -76,7 +76,7 @@ class FuseAttention(Pass):
             return
         if not _is_done(found, form, graph.opset):
             call = _operator if is_operator else _function
-            root = found.result.values[form.place].inputs[0]
+            root = found.result.values[form.position].inputs[0]
             added = put(root, [form.finish(call(found, form, mask, facts, edit))], graph, edit)
             context.replaced([root, *remove_unread_makers(root, edit)], added, found.softmax.op)
 
@@ -121,8 +121,7 @@ def _function(found: Attention, form: Form, mask: MaskForm | None, facts: Facts,
     heads = {"q_num_heads": found.q.heads, "kv_num_heads": found.k.heads} if form.packed else {}
     attrs = {"scale": form.scale, "masked": len(given), **heads}
     name, attrs = composite.provide(edit.model, "Attention", attrs, found.output.dtype)
-    call: Term = getattr(op[schema.STAND_IN], name)(form.q, form.k, form.v, *given, **attrs)
-    return call
+    return getattr(op[schema.STAND_IN], name)(form.q, form.k, form.v, *given, **attrs)
 
 
 def _full(mask: Term, found: Attention, form: Form, facts: Facts) -> Term:
@@ -136,8 +135,8 @@ def _full(mask: Term, found: Attention, form: Form, facts: Facts) -> Term:
         elif isinstance(size, int):
             sizes.append(np.array([size]))
         else:
-            place = 1 if form.packed else 2
-            sizes.append(op.Shape(term, start=place, end=place + 1))
+            axis = 1 if form.packed else 2
+            sizes.append(op.Shape(term, start=axis, end=axis + 1))
     if all(isinstance(size, np.ndarray) for size in sizes):
         whole = np.concatenate(sizes)
         return mask if (whole == 1).all() else op.Expand(mask, whole)

@@ -57,16 +57,16 @@ def affine(x: Any, axes: Any, eps: Any, scale: Any, bias: Any) -> Term:
 
 def normalized_axis(x: Tensor, axes: Any) -> int | Refusal:
     """The axis from which on `axes` reach to the last, counted from the end; else why not."""
-    places = [axes] if isinstance(axes, int) else list(axes or [])
-    if not places:
+    listed = [axes] if isinstance(axes, int) else list(axes or [])
+    if not listed:
         return Refusal("it does not say over which axes")
-    if any(place >= 0 for place in places):
+    if any(axis >= 0 for axis in listed):
         if x.shape is None:
             return run_before(INFER_SHAPES, f"the rank of '{x.name}' is not known")
-        places = [place - len(x.shape) if place >= 0 else place for place in places]
-    if sorted(places) != list(range(-len(places), 0)):
+        listed = [axis - len(x.shape) if axis >= 0 else axis for axis in listed]
+    if sorted(listed) != list(range(-len(listed), 0)):
         return Refusal(f"axes {axes} are not the last ones")
-    return -len(places)
+    return -len(listed)
 
 
 def normalized_shape(x: Tensor, axis: int) -> list[int] | Refusal:

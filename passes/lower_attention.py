@@ -124,8 +124,8 @@ def _heads(x: Term, packed: bool, heads: Any, kv_heads: Any, transposed: bool) -
     return op.Transpose(op.Reshape(repeated, np.array([0, 0, heads, -1])), perm=perm)
 
 
-def _given(node: Node, place: int) -> Tensor | None:
-    return node.inputs[place] if place < len(node.inputs) and node.inputs[place].name else None
+def _given(node: Node, index: int) -> Tensor | None:
+    return node.inputs[index] if index < len(node.inputs) and node.inputs[index].name else None
 
 
 def _is_condition(mask: Tensor) -> bool:
@@ -149,8 +149,8 @@ def _causal(node: Node, packed: bool) -> Term | None:
     if all(isinstance(size, int) for size in sizes):
         after: Term = Given(np.triu(np.ones(sizes, bool), 1))
     else:
-        places = [op.Squeeze(op.Shape(Given(t), start=axis, end=axis + 1)) for t in node.inputs[:2]]
-        queries, keys = (op.Range(np.array(0), size, np.array(1)) for size in places)
+        lengths = [op.Squeeze(op.Shape(Given(t), start=axis, end=axis + 1)) for t in node.inputs[:2]]
+        queries, keys = (op.Range(np.array(0), size, np.array(1)) for size in lengths)
         after = op.Greater(keys, op.Unsqueeze(queries, axes=[1]))
     return op.Where(after, -math.inf, 0.0)
 

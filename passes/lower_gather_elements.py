@@ -41,9 +41,9 @@ def one_row(data: Tensor, axis: int) -> Array | Refusal:
     table = data if expand is None else expand.inputs[0]
     if is_constant(table) and table.shape is not None and data.shape is not None:
         rank, axis = len(data.shape), axis % len(data.shape)
-        place = axis - (rank - len(table.shape))  # of an Expand the table may have fewer axes
-        values = constant_of(table) if place >= 0 and table.shape[place] == data.shape[axis] else None
+        table_axis = axis - (rank - len(table.shape))  # of an Expand the table may have fewer axes
+        values = constant_of(table) if table_axis >= 0 and table.shape[table_axis] == data.shape[axis] else None
         if values is not None and values.size:
-            rows = np.moveaxis(values, place, -1).reshape(-1, values.shape[place])
+            rows = np.moveaxis(values, table_axis, -1).reshape(-1, values.shape[table_axis])
             return rows[0] if bool((rows == rows[0]).all()) else Refusal(f"the rows of '{table.name}' differ")
     return Refusal(f"'{data.name}' is no constant, and no Expand of one")

@@ -124,7 +124,7 @@ def _chosen(node: Node, hits: list[Any]) -> Term:
     off: Term
     on: Term
     if values is None:
-        off, on = (op.Gather(Given(node.inputs[2]), np.array([place])) for place in (0, 1))
+        off, on = (op.Gather(Given(node.inputs[2]), np.array([index])) for index in (0, 1))
     else:
         off, on = Given(values[:1]), Given(values[1:])
     return op.Where(hit, on, off)

@@ -81,5 +81,4 @@ def as_sum(x: Any, axes: Any, keep: int, share: Any, scale_first: bool) -> Term:
 
 
 def as_product(x: Any, shares: Any) -> Term:
-    product: Term = x @ shares
-    return product
+    return x @ shares

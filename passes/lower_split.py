@@ -56,4 +56,4 @@ def split_sizes(node: Node, axis: int, opset: int) -> list[int] | Refusal:
     if not isinstance(dim, int):
         return Refusal(f"the dimension that it splits in equal parts is not known ({dim})")
     size = -(-dim // parts)
-    return [max(min(size, dim - place * size), 0) for place in range(parts)]
+    return [max(min(size, dim - index * size), 0) for index in range(parts)]

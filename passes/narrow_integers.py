@@ -91,8 +91,8 @@ class _Work:
         inputs, attrs = list(node.inputs), dict(node.attrs)
         for group in self.plan.groups[node]:
             if group.outputs or self._is_fed_narrow(node, group):
-                for place in group.inputs:
-                    inputs[place] = self._narrow(node.inputs[place], node, graph, added)
+                for index in group.inputs:
+                    inputs[index] = self._narrow(node.inputs[index], node, graph, added)
             if group.outputs and node.op == "Cast":
                 attrs["to"] = TensorProto.INT32
             if group.outputs and node.op == "ConstantOfShape":
@@ -116,7 +116,7 @@ class _Work:
 
     def _is_fed_narrow(self, node: Node, group: Group) -> bool:
         """Whether a value that `group` reads is narrow, or all are constants."""
-        values = [t for t in (node.inputs[place] for place in group.inputs) if not is_constant(t)]
+        values = [t for t in (node.inputs[index] for index in group.inputs) if not is_constant(t)]
         return not values or any(map(self._is_narrow, values))
 
     def _is_narrow(self, tensor: Tensor) -> bool:

@@ -142,8 +142,7 @@ def _same_but_broadcast(node: Node, bounds: Bounds, edit: Editor) -> Tensor | No
     if node.domain or node.op not in ("Expand", *_NEUTRAL, "Where"):
         return None
     if node.op == "Expand":
-        first: Tensor = node.inputs[0]
-        return first
+        return node.inputs[0]
     out: Tensor = node.outputs[0]
     if node.op == "Add" and (out in edit.ends or any(schema.kind(reader) != "Softmax" for reader in edit.readers(out))):
         return None  # x + 0 is not -0 where x is; a Softmax does not distinguish them
@@ -169,6 +168,6 @@ def _bypass(node: Node, same: Tensor, edit: Editor, narrower: set[Tensor]) -> bo
     edit.replace(out, same)
     edit.remove(node)
     for tensor, axes in changed.items():
-        tensor.shape = [1 if place - len(tensor.shape) in axes else dim for place, dim in enumerate(tensor.shape)]
+        tensor.shape = [1 if index - len(tensor.shape) in axes else dim for index, dim in enumerate(tensor.shape)]
     narrower.update(changed)
     return True

@@ -106,8 +106,7 @@ def parse_json(text: str | bytes, where: str, error: Error = ModelError) -> Any:
 
 def parse_toml(text: str, where: str, error: Error = ModelError) -> dict[str, Any]:
     """The tables of a TOML text; an error begins with `where`."""
-    table: dict[str, Any] = _parse(tomllib.loads, text, where, error)
-    return table
+    return _parse(tomllib.loads, text, where, error)
 
 
 def _parse(parse: Callable[[Any], Any], text: str | bytes, where: str, error: Error) -> Any:

@@ -7,7 +7,11 @@ import subprocess
 import zlib
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("regraft", deadline=None)  # the clock is no judge on a busy machine
+hypothesis.settings.load_profile("regraft")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -35,15 +35,15 @@ class Call:
         self.node, self.opset = node, opset
         self._tensors, self._facts = operands, facts
 
-    def __getitem__(self, place: int) -> Term:
-        return Given(self._tensor(place))
+    def __getitem__(self, index: int) -> Term:
+        return Given(self._tensor(index))
 
     def __len__(self) -> int:
         return len(self._tensors)
 
-    def dims(self, place: int, rank: int | None = None) -> tuple[Dim, ...]:
+    def dims(self, index: int, rank: int | None = None) -> tuple[Dim, ...]:
         """The shape of an operand, which must be of `rank` where that is given."""
-        tensor = self._tensor(place)
+        tensor = self._tensor(index)
         known = self._facts[tensor].dims
         if known is None:
             raise self.error(f"the rank of '{tensor.name}' is not known")
@@ -51,14 +51,14 @@ class Call:
             raise self.error(f"'{tensor.name}' has {len(known)} dimensions, not {rank}")
         return known
 
-    def dtype(self, place: int = 0) -> np.dtype[Any]:
+    def dtype(self, index: int = 0) -> np.dtype[Any]:
         """The dtype of an operand; float32 where there is none."""
-        return np.dtype(self._tensors[place].dtype if place < len(self._tensors) else np.float32)
+        return np.dtype(self._tensors[index].dtype if index < len(self._tensors) else np.float32)
 
-    def _tensor(self, place: int) -> Tensor:
-        if place >= len(self._tensors):
-            raise self.error(f"has {len(self._tensors)} operands, and {place + 1} are needed")
-        return self._tensors[place]
+    def _tensor(self, index: int) -> Tensor:
+        if index >= len(self._tensors):
+            raise self.error(f"has {len(self._tensors)} operands, and {index + 1} are needed")
+        return self._tensors[index]
 
     def axis(self, name: str, default: int, rank: int) -> int:
         """An axis, counted from the front."""
@@ -74,9 +74,9 @@ class Call:
             raise self.error(f"attribute {name}={axis} is none of {rank} axes")
         return axis % rank
 
-    def cast(self, term: Term, place: int, to: Any) -> Term:
+    def cast(self, term: Term, index: int, to: Any) -> Term:
         """`term`, which has the dtype of an operand, in another dtype."""
-        return term if np.dtype(to) == self.dtype(place) else op.Cast(term, to=code_of(to))
+        return term if np.dtype(to) == self.dtype(index) else op.Cast(term, to=code_of(to))
 
     def error(self, problem: str) -> FrontendError:
         """The error to raise about this node."""

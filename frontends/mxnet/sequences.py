@@ -14,12 +14,12 @@ from .shaping import lengths, size
 from .table import converts
 
 
-def positions(call: Call, place: int, axis: int, dtype: np.dtype[Any] | type) -> Term:
+def positions(call: Call, index: int, axis: int, dtype: np.dtype[Any] | type) -> Term:
     """0, 1, 2 ... along an axis of an operand, in `dtype`."""
-    length = call.dims(place)[axis]
+    length = call.dims(index)[axis]
     if isinstance(length, int):
         return term(np.arange(length, dtype=dtype))
-    limit = op.Squeeze(size(call, place, axis), axes=[0])
+    limit = op.Squeeze(size(call, index, axis), axes=[0])
     whole = op.Range(np.array(0, np.int64), limit, np.array(1, np.int64))
     return whole if np.dtype(dtype) == np.int64 else op.Cast(whole, to=code_of(dtype))
 

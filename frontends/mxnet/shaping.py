@@ -17,9 +17,9 @@ END = 2**63 - 1
 """To the end, as ONNX's Slice says it."""
 
 
-def size(call: Call, place: int, axis: int) -> Term:
+def size(call: Call, index: int, axis: int) -> Term:
     """The length of an axis of an operand, int64 [1]."""
-    return op.Shape(call[place], start=axis, end=axis + 1)
+    return op.Shape(call[index], start=axis, end=axis + 1)
 
 
 def lengths(call: Call, wanted: Sequence[Dim]) -> Term:
@@ -55,9 +55,9 @@ def _stays(dim: Dim, here: Sequence[Dim]) -> bool:
 
 def _read(call: Call, dim: Dim) -> Term | None:
     """`dim`, int64 [1], where an operand has it."""
-    for place in range(len(call)):
-        if dim in call.dims(place):
-            return size(call, place, call.dims(place).index(dim))
+    for index in range(len(call)):
+        if dim in call.dims(index):
+            return size(call, index, call.dims(index).index(dim))
     return None
 
 
@@ -108,13 +108,13 @@ def squeeze(call: Call) -> Term:
 @converts("Concat", "concat")
 def concat(call: Call) -> Term:
     axis = call.axis("dim", 1, len(call.dims(0)))
-    return op.Concat(*(call[place] for place in range(len(call))), axis=axis)
+    return op.Concat(*(call[index] for index in range(len(call))), axis=axis)
 
 
 @converts("stack")
 def stack(call: Call) -> Term:
     axis = call.axis("axis", 0, len(call.dims(0)) + 1)
-    return op.Concat(*(op.Unsqueeze(call[place], axes=[axis]) for place in range(len(call))), axis=axis)
+    return op.Concat(*(op.Unsqueeze(call[index], axes=[axis]) for index in range(len(call))), axis=axis)
 
 
 @converts("slice")
@@ -135,18 +135,18 @@ def slice_axis(call: Call) -> Term:
     return _sliced(call[0], call.dims(0)[axis], axis, slice(call.int("begin", 0), call.int("end", None)))
 
 
-def _sliced(x: Term, dim: Dim, axis: int, places: slice) -> Term:
+def _sliced(x: Term, dim: Dim, axis: int, span: slice) -> Term:
     """Some elements along an axis of `x`. No axis is empty in MXNet, so one index gives one element, even if the length
     is only a name."""
-    first, by = places.start or 0, places.step or 1
-    if (first, places.stop, by) == (0, None, 1):
+    first, by = span.start or 0, span.step or 1
+    if (first, span.stop, by) == (0, None, 1):
         return x
-    if not isinstance(dim, int) and places.stop == first + 1 > 0 < by:
+    if not isinstance(dim, int) and span.stop == first + 1 > 0 < by:
         return op.Gather(x, _ints(first), axis=axis)
     if by < 0:
-        first, last = END if places.start is None else first, -END if places.stop is None else places.stop
+        first, last = END if span.start is None else first, -END if span.stop is None else span.stop
     else:
-        last = END if places.stop is None else places.stop
+        last = END if span.stop is None else span.stop
     return op.Slice(x, _ints(first), _ints(last), _ints(axis), _ints(by))
 
 
@@ -177,8 +177,8 @@ def gather_nd(call: Call) -> Term:
     depth, rank = call.dims(1)[0], len(call.dims(1))
     if not isinstance(depth, int):
         raise call.error("how many axes it looks up is not fixed; fix the first dimension of the indices")
-    places = op.Transpose(call[1], perm=[*range(1, rank), 0])
-    return op.GatherND(call[0], call.cast(places, 1, np.int64))
+    indices = op.Transpose(call[1], perm=[*range(1, rank), 0])
+    return op.GatherND(call[0], call.cast(indices, 1, np.int64))
 
 
 @converts("mean", "sum", "max", "min")

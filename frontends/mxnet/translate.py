@@ -162,7 +162,7 @@ class _Translation:
 
 def _parameters(node: Node) -> list[Edge]:
     """The operands of a node that are parameters."""
-    return [node.inputs[place] for place in _PARAMETERS.get(node.op, ()) if place < len(node.inputs)]
+    return [node.inputs[index] for index in _PARAMETERS.get(node.op, ()) if index < len(node.inputs)]
 
 
 def _listed(names: list[str]) -> str:

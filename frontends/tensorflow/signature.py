@@ -57,7 +57,7 @@ def read_signature(folder: Path, options: ImportOptions) -> Signature:
             raise FrontendError(f"{path}: {UnknownNameError('signature', name, known)}")
         listed = ", ".join(sorted(known)) or "none"
         raise FrontendError(f"{path} has no signature '{name}'; name one by --signature; it has: {listed}")
-    order = {node.name: place for place, node in enumerate(graph.graph_def.node)}
+    order = {node.name: position for position, node in enumerate(graph.graph_def.node)}
     inputs = {key: _port(info) for key, info in known[name].inputs.items()}
     outputs = {key: _port(info) for key, info in known[name].outputs.items()}
     absent = [str(port.place) for port in (*inputs.values(), *outputs.values()) if port.place.node not in order]

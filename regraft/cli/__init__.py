@@ -66,8 +66,7 @@ class Commands(click.Group):
         if name not in COMMANDS:
             return None
         module = name.replace("-", "_") + "_" * keyword.iskeyword(name)
-        command: click.Command = getattr(importlib.import_module(f"regraft.cli.{module}"), module)
-        return command
+        return getattr(importlib.import_module(f"regraft.cli.{module}"), module)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

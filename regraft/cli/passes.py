@@ -11,7 +11,7 @@ from regraft.cli.parameters import command, load
 from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
-    from regraft.pipelines.configured import Configured
+    from regraft.pipelines.configurable import Configurable
     from regraft.pipelines.pass_ import Pass
 
 
@@ -48,7 +48,7 @@ def _describe(found: type[Pass]) -> None:
     echo(write_pass(found.name, given))
 
 
-def options(found: type[Configured]) -> list[tuple[str, object, str]]:
+def options(found: type[Configurable]) -> list[tuple[str, object, str]]:
     """The rows of a table of options."""
     return [
         (

@@ -29,13 +29,13 @@ class Masking:
 
     Attributes:
         node: Add, Sub (the scores first), Where, or Attention.
-        place: which input of `node` is added, subtracted, or chosen instead of the scores.
+        index: which input of `node` is added, subtracted, or chosen instead of the scores.
         scores: which input the scores are; None of Attention.
         softmax: the Softmax, or `node` itself where that is Attention.
     """
 
     node: Node
-    place: int
+    index: int
     scores: int | None
     softmax: Node
 
@@ -47,8 +47,7 @@ class Masking:
     @property
     def value(self) -> Tensor:
         """What is added, subtracted, or chosen."""
-        tensor: Tensor = self.node.inputs[self.place]
-        return tensor
+        return self.node.inputs[self.index]
 
     @property
     def transpose(self) -> Node | None:
@@ -104,11 +103,11 @@ def _before(softmax: Node, layered: set[Tensor]) -> Iterator[Masking]:
         if node.op in LAYOUT or node.op in ("Cast", "Dropout"):
             pending.append(node.inputs[0])
         elif node.op in MASKING or node.op == "Div":
-            places = (1, 2) if node.op == "Where" else (0, 1)
-            scores = [place for place in places if node.inputs[place] in layered]
-            pending += [node.inputs[place] for place in scores]
+            indices = (1, 2) if node.op == "Where" else (0, 1)
+            scores = [index for index in indices if node.inputs[index] in layered]
+            pending += [node.inputs[index] for index in scores]
             if len(scores) == 1 and _masks(node, scores[0], layered):
-                yield Masking(node, sum(places) - scores[0], scores[0], softmax)
+                yield Masking(node, sum(indices) - scores[0], scores[0], softmax)
 
 
 def _masks(node: Node, scores: int, layered: set[Tensor]) -> bool:

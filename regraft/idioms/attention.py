@@ -161,10 +161,10 @@ def _written_out(
 ) -> Attention | Refusal:
     first, second = scores.product.inputs
     queries, keys = (first, second) if scores.keys_last else (second, first)
-    values = context.product.inputs[1 - context.place]
+    values = context.product.inputs[1 - context.operand]
     if is_weight(keys) or is_weight(values):
         return Refusal("keys or values are constant: this is a layer, not attention")
-    backwards = context.place == 1
+    backwards = context.operand == 1
     q = find_operand(queries, not scores.keys_last, facts)
     k = find_operand(keys, scores.keys_last, facts)
     v = find_operand(values, backwards, facts, scaled=False)

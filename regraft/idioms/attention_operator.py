@@ -29,7 +29,7 @@ class Form(NamedTuple):
     Attributes:
         q, k, v: `[B, S, N·D]` where `packed`, else `[B, N, S, D]`.
         scale: what is left to multiply the scores by, as a float32 holds it.
-        place: which of the values of the region's result `finish` makes of the operator's.
+        position: which of the values of the region's result `finish` makes of the operator's.
     """
 
     q: Term
@@ -37,7 +37,7 @@ class Form(NamedTuple):
     v: Term
     packed: bool
     scale: float
-    place: int
+    position: int
     finish: Callable[[Term], Term]
 
 
@@ -142,14 +142,14 @@ def _form(
     finishes: Mapping[str, Callable[[Term], Term]],
 ) -> Form | None:
     operands = [write(operand) for operand in (found.q, found.k, found.v)]
-    places = {layout: place for place, layout in enumerate(found.result.layouts)}  # the last: Reshapes to the same go
-    place = next((places[layout] for layout in finishes if layout in places), None)
+    indices = {layout: index for index, layout in enumerate(found.result.layouts)}  # the last: Reshapes to the same go
+    index = next((indices[layout] for layout in finishes if layout in indices), None)
     terms = [operand for operand in operands if operand is not None]
-    if len(terms) < 3 or place is None:
+    if len(terms) < 3 or index is None:
         return None
     (q, on_q), (k, on_k), (v, _) = terms
     scale = found.scale * (on_q * on_k) / (found.q.scale * found.k.scale)
-    return Form(q, k, v, packed, float(np.float32(scale)), place, finishes[found.result.layouts[place]])
+    return Form(q, k, v, packed, float(np.float32(scale)), index, finishes[found.result.layouts[index]])
 
 
 def _side_by_side(operand: Operand) -> tuple[Term, float] | None:

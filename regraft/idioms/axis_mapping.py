@@ -124,7 +124,7 @@ def move(node: Node, axes: Axes, facts: Facts) -> Axes | None:
     """The axes of what `node`, which a view may hold, makes of a value with `axes`; None where that is not known."""
     if node.op == "Transpose":
         perm = node.attrs.get("perm", range(len(axes))[::-1])
-        return [axes[place] for place in perm]
+        return [axes[axis] for axis in perm]
     if node.op not in REGROUPS:
         return axes
     shape = _target(node, axes, facts) or facts[node.outputs[0]].dims
@@ -137,13 +137,13 @@ def _target(node: Node, axes: Axes, facts: Facts) -> list[Dim] | None:
     if numbers is None or node.attrs.get("allowzero"):
         return None
     sizes = [_size(group) for group in axes]
-    target: list[Dim] = [sizes[place] if not size else int(size) for place, size in enumerate(numbers.flat)]
+    target: list[Dim] = [sizes[index] if not size else int(size) for index, size in enumerate(numbers.flat)]
     if -1 in target:
-        place = target.index(-1)
-        rest = _exact(math.prod(sizes), math.prod(target[:place] + target[place + 1 :]))
+        index = target.index(-1)
+        rest = _exact(math.prod(sizes), math.prod(target[:index] + target[index + 1 :]))
         if rest is None:
             return None
-        target[place] = rest
+        target[index] = rest
     return target
 
 

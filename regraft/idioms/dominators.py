@@ -20,7 +20,7 @@ class Stream:
 
     Attributes:
         nodes: those on the way, in order.
-        place: the place of each.
+        position: the position of each.
         made: all values that are computed from `start`, and `start` itself.
         cuts: the values that every path to the last of the ends goes through, in order, `start` first: what is computed
             after one of them knows `start` by it alone.
@@ -31,31 +31,31 @@ class Stream:
         self.made = {start, *(t for node in ahead for t in node.outputs)}
         ends = self.made.intersection(ends)
         self.nodes = _needed(ahead, ends)
-        self.place = {node: place for place, node in enumerate(self.nodes)}
+        self.position = {node: position for position, node in enumerate(self.nodes)}
         self.cuts: list[Tensor] = []
-        self._places: list[int] = []
-        for place, tensor in self._find_cuts(start, ends):
+        self._positions: list[int] = []
+        for position, tensor in self._find_cuts(start, ends):
             self.cuts.append(tensor)
-            self._places.append(place)
+            self._positions.append(position)
 
     def _find_cuts(self, start: Tensor, ends: Set[Tensor]) -> Iterator[tuple[int, Tensor]]:
-        last = {tensor: place for place, node in enumerate(self.nodes) for tensor in reads(node)}
+        last = {tensor: position for position, node in enumerate(self.nodes) for tensor in reads(node)}
         last = dict.fromkeys(ends, len(self.nodes)) | last  # an end on the way to another is only handed out
         far = last.get(start, -1)  # the last place that reads what was made so far
         yield -1, start
-        for place, node in enumerate(self.nodes):
+        for position, node in enumerate(self.nodes):
             read = [tensor for tensor in node.outputs if tensor in last]
-            if far <= place and len(read) == 1:
-                yield place, read[0]
+            if far <= position and len(read) == 1:
+                yield position, read[0]
             far = max(far, *(last[tensor] for tensor in read))
 
     def first_cut(self, node: Node) -> int:
         """Which cut is the first that `node`, which is on the way, leads to."""
-        return bisect_left(self._places, self.place[node])
+        return bisect_left(self._positions, self.position[node])
 
     def has_product(self, cut: int) -> bool:
         """Whether a matrix product stands between a cut and the next."""
-        first, last = self._places[cut] + 1, self._places[cut + 1] + 1
+        first, last = self._positions[cut] + 1, self._positions[cut + 1] + 1
         return any(node.op in PRODUCTS | QUANTIZED_PRODUCTS for node in self.nodes[first:last])
 
 

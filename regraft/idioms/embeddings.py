@@ -80,7 +80,7 @@ class _Search:
     def __init__(self, graph: Graph):
         self.graph = graph
         self.recognise = Lookups(graph)
-        self.place = {node: i for i, node in enumerate(graph.nodes)}
+        self.position = {node: i for i, node in enumerate(graph.nodes)}
         self.ends = {tensor for inner in walk(graph) for tensor in inner.outputs}
         self.idle = _idle(graph, self.ends)
         self.lookups: dict[Tensor, Lookup] = {}
@@ -125,9 +125,9 @@ class _Search:
                 lookup = None if other in self.sums else self.recognise.of_constant(other)
                 if lookup is not None and lookup.width == (node.outputs[0].shape or [None])[-1]:
                     lookups[other] = lookup
-        last = len(self.place)
-        found = sorted(lookups.values(), key=lambda lookup: self.place[lookup.node] if lookup.node else last)
-        ordered = sorted(nodes, key=self.place.__getitem__)
+        last = len(self.position)
+        found = sorted(lookups.values(), key=lambda lookup: self.position[lookup.node] if lookup.node else last)
+        ordered = sorted(nodes, key=self.position.__getitem__)
         ids = _token_ids(found)
         found = [lookup for lookup in found if lookup.node or _is_place_by_place(lookup, ids)]
         return Embeddings(tuple(found), ids, total, self._normalized(total), tuple(ordered)) if ids else None
@@ -166,7 +166,7 @@ class _Search:
     def _normalized(self, total: Tensor) -> Tensor | None:
         """The one value by which all that follows reads `total`, if a mean is taken on the way."""
         inside = self._elementwise(total)
-        made = sorted(inside, key=lambda tensor: self.place[tensor.inputs[0]])
+        made = sorted(inside, key=lambda tensor: self.position[tensor.inputs[0]])
         exits = [tensor for tensor in (total, *made) if self._is_read_beside(tensor, inside)]
         if not exits or exits[0] is total:
             return None
@@ -181,7 +181,7 @@ class _Search:
         while pending:
             for node in pending.pop().outputs:
                 made = node.outputs[0]
-                if made not in inside and node in self.place and self._reads_only(node, inside):
+                if made not in inside and node in self.position and self._reads_only(node, inside):
                     inside.add(made)
                     pending.append(made)
         return inside - {tensor}
@@ -195,9 +195,8 @@ class _Search:
 
     def _is_read_beside(self, tensor: Tensor, inside: Collection[Tensor]) -> bool:
         """Whether a graph gives `tensor`, or a node reads more than its shape and makes nothing of `inside`."""
-        return tensor in self.ends or any(
-            node not in self.idle and not (node in self.place and node.outputs[0] in inside) for node in tensor.outputs
-        )
+        others = (node for node in tensor.outputs if node not in self.idle)
+        return tensor in self.ends or any(n not in self.position or n.outputs[0] not in inside for n in others)
 
     def _is_constant(self, tensor: Tensor) -> bool:
         return self.recognise.is_fixed(self.recognise.matcher.source(tensor)[0])

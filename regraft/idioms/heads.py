@@ -58,12 +58,12 @@ class Operand:
 
     def find(self, layout: str) -> tuple[Tensor, float] | None:
         """The first value that has `layout`, and what it is multiplied by from there on; None where none has."""
-        for place, found in enumerate(self.layouts):
+        for index, found in enumerate(self.layouts):
             if found == layout:
                 factor = 1.0
-                for later in self.view.factors[place:]:
+                for later in self.view.factors[index:]:
                     factor *= later
-                return self.view.values[place], factor
+                return self.view.values[index], factor
         return None
 
 

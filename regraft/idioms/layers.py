@@ -49,7 +49,7 @@ def find_layers(graph: AnyGraph, attentions: Sequence[Attention]) -> list[Layer]
         first = _name(attentions[0])
         return Refusal(f"the hidden state is not added to what the first attention, at '{first}', gives")
     stream = Stream(graph, start, ends)
-    astray = next((a for a in attentions if a.context not in stream.place or a.query not in stream.made), None)
+    astray = next((a for a in attentions if a.context not in stream.position or a.query not in stream.made), None)
     if astray is not None:
         return Refusal(f"attention '{_name(astray)}' does not follow the first")
     return _layers(stream, _groups(stream, attentions))

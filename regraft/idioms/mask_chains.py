@@ -61,9 +61,9 @@ def _leaves(masking: Masking) -> Iterator[Masking]:
             yield current
         elif node.op == "Add":
             if node not in seen:
-                pending += [Masking(node, place, 1 - place, masking.softmax) for place in (1, 0)]
+                pending += [Masking(node, index, 1 - index, masking.softmax) for index in (1, 0)]
             seen.add(node)
-        elif node.op == "Where" and (hiding := [place for place in (1, 2) if _hides(node.inputs[place])]):
+        elif node.op == "Where" and (hiding := [index for index in (1, 2) if _hides(node.inputs[index])]):
             yield Masking(node, hiding[0], 3 - hiding[0], masking.softmax)
         else:
             yield current
@@ -114,8 +114,8 @@ def rows_alike(chain: MaskChain, uniform: Uniform) -> tuple[int, ...]:
     scores = first.node.inputs[first.scores].shape or []
     transpose = first.transpose
     perm = list(range(len(out))) if transpose is None else transpose.attrs.get("perm", list(range(len(out)))[::-1])
-    for place, axis in enumerate(perm[: len(out)]):
-        behind = place - len(out)
+    for index, axis in enumerate(perm[: len(out)]):
+        behind = index - len(out)
         fits = len(scores) == len(out) and scores[behind] == out[behind] is not None
         if axis and fits:
             axes.add(axis - len(out))

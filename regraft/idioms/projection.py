@@ -89,12 +89,12 @@ def _path(tensor: Tensor, facts: Facts) -> list[Tensor]:
 
 def _take(node: Node, value: Tensor, axes: Axes, taken: dict[Axis, Array], opset: int, facts: Facts) -> Axes | None:
     """The axes of the part `value` that `node` takes, which is put down in `taken`; None where it cannot be told."""
-    axis, places, keeps = _part(node, value, axes, opset, facts)
+    axis, indices, keeps = _part(node, value, axes, opset, facts)
     group = leaves(axes[axis]) if axis is not None else []
-    if axis is None or places is None or len(group) != 1 or not isinstance(group[0].size, int):
+    if axis is None or indices is None or len(group) != 1 or not isinstance(group[0].size, int):
         return None
-    taken[group[0]] = np.isin(np.arange(group[0].size), places)
-    return [*axes[:axis], *([[Axis(len(places))]] if keeps else []), *axes[axis + 1 :]]
+    taken[group[0]] = np.isin(np.arange(group[0].size), indices)
+    return [*axes[:axis], *([[Axis(len(indices))]] if keeps else []), *axes[axis + 1 :]]
 
 
 def _part(node: Node, value: Tensor, axes: Axes, opset: int, facts: Facts) -> tuple[int | None, list[int] | None, bool]:
@@ -109,12 +109,12 @@ def _part(node: Node, value: Tensor, axes: Axes, opset: int, facts: Facts) -> tu
     if node.op == "Split":
         axis = node.attrs.get("axis", 0) % len(axes)
         shapes = [facts[t].dims for t in node.outputs]
-        place = next(i for i, t in enumerate(node.outputs) if t is value)
-        sizes = [shape[axis] for shape in shapes[: place + 1] if shape is not None]
+        position = next(i for i, t in enumerate(node.outputs) if t is value)
+        sizes = [shape[axis] for shape in shapes[: position + 1] if shape is not None]
         numbers = [size for size in sizes if isinstance(size, int)]
-        if len(numbers) <= place:
+        if len(numbers) <= position:
             return axis, None, True
-        return axis, list(range(sum(numbers[:place]), sum(numbers))), True
+        return axis, list(range(sum(numbers[:position]), sum(numbers))), True
     starts, ends, along, steps = (schema.attribute(node, name, opset) for name in ("starts", "ends", "axes", "steps"))
     whole = facts[node.inputs[0]].dims
     if not starts or not ends or len(starts) != 1 or whole is None:

@@ -60,12 +60,12 @@ class Context(NamedTuple):
 
     Attributes:
         product: the MatMul.
-        place: which operand of it the probabilities are.
+        operand: which operand of it the probabilities are.
         nodes: from after the Softmax to the product, in order.
     """
 
     product: Node
-    place: int
+    operand: int
     nodes: tuple[Node, ...] = ()
     gates: tuple[Tensor, ...] = ()
     zeroes_nan: bool = False
@@ -75,14 +75,14 @@ class Context(NamedTuple):
 def find_scores(softmax: Node, keys_last: bool, facts: Facts) -> Scores | None:
     """The way back from `softmax` to a product; None where there is none."""
     failed = facts.found[find_scores]
-    way = _first_way((softmax.inputs[0], keys_last), lambda place: _back(place, facts), failed)
+    way = _first_way((softmax.inputs[0], keys_last), lambda state: _back(state, facts), failed)
     if way is None:
         return None
     factor, nodes = 1.0, list[Node]()
     biases, masks, gates = list[Bias](), list[Mask](), list[Tensor]()
-    for node, part, place in way:  # the nearest to the Softmax first
+    for node, part, state in way:  # the nearest to the Softmax first
         nodes.append(node)
-        keys_last = place[1]
+        keys_last = state[1]
         if isinstance(part, Bias):
             biases.append(part._replace(factor=part.factor * factor))
         elif isinstance(part, Mask):
@@ -99,7 +99,7 @@ def find_scores(softmax: Node, keys_last: bool, facts: Facts) -> Scores | None:
 def find_context(softmax: Node, keys_last: bool, opset: int, facts: Facts) -> Context | None:
     """The way on from `softmax` to a MatMul that sums over the keys; None where there is none."""
     failed = facts.found[find_context]
-    way = _first_way((softmax.outputs[0], keys_last), lambda place: _forth(place, opset, facts), failed)
+    way = _first_way((softmax.outputs[0], keys_last), lambda state: _forth(state, opset, facts), failed)
     if way is None:
         return None
     nodes, gates = list[Node](), list[Tensor]()
@@ -113,32 +113,32 @@ def find_context(softmax: Node, keys_last: bool, opset: int, facts: Facts) -> Co
         nodes.append(node)
         drops = drops or (node.op == "Dropout" and not drops_nothing(node, opset))
     product, last = way[-1][0], way[-1][2][0]
-    place = next(i for i, t in enumerate(product.inputs) if t is last)
-    return Context(product, place, tuple(nodes), tuple(gates), zeroes_nan, drops)
+    operand = next(i for i, t in enumerate(product.inputs) if t is last)
+    return Context(product, operand, tuple(nodes), tuple(gates), zeroes_nan, drops)
 
 
 # ------------------------------------------------------------------------------------------------------ the search
 
-Place = tuple[Tensor, bool]
+State = tuple[Tensor, bool]
 """A value on the way, and whether the keys are its last axis."""
 
-Ways = Iterator[tuple[Node, Any, Place | None]]
-"""Nodes that lead on from a place: what each is on the way, and the next place; None where the way ends."""
+Ways = Iterator[tuple[Node, Any, State | None]]
+"""Nodes that lead on from a state: what each is on the way, and the next state; None where the way ends."""
 
 
 def _first_way(
-    start: Place, ways: Callable[[Place], Ways], failed: dict[Place, None]
-) -> list[tuple[Node, Any, Place]] | None:
-    """The first way from `start` to an end: its nodes, what each is, and the place that it was reached from.
+    start: State, ways: Callable[[State], Ways], failed: dict[State, None]
+) -> list[tuple[Node, Any, State]] | None:
+    """The first way from `start` to an end: its nodes, what each is, and the state that it was reached from.
 
     Args:
         failed: the places from which no way ends, as other searches found; this one adds its own.
     """
-    pending: list[tuple[Place | None, Any]] = [(start, None)]
-    seen: dict[Place, None] = {}
+    pending: list[tuple[State | None, Any]] = [(start, None)]
+    seen: dict[State, None] = {}
     while pending:
-        place, trail = pending.pop()
-        if place is None:
+        state, trail = pending.pop()
+        if state is None:
             way = []
             while trail is not None:
                 *step, trail = trail
@@ -146,16 +146,16 @@ def _first_way(
             on_it = {reached for _, _, reached in way}
             failed.update((one, None) for one in seen if one not in on_it)
             return way[::-1]
-        if place not in seen and place not in failed:
-            seen[place] = None
-            pending += [(after, (node, part, place, trail)) for node, part, after in ways(place)][::-1]
+        if state not in seen and state not in failed:
+            seen[state] = None
+            pending += [(after, (node, part, state, trail)) for node, part, after in ways(state)][::-1]
     failed.update(seen)
     return None
 
 
-def _back(place: Place, facts: Facts) -> Ways:
+def _back(state: State, facts: Facts) -> Ways:
     """Through what makes a value that can be scores."""
-    tensor, keys_last = place
+    tensor, keys_last = state
     node = tensor.inputs[0] if len(tensor.inputs) == 1 else None
     if node is None or node.domain:
         return
@@ -179,20 +179,20 @@ def _chosen(node: Node, keys_last: bool, facts: Facts) -> Iterator[tuple[Tensor,
     known = facts[node.outputs[0]].dims
     rank, swapped = None if known is None else len(known), not keys_last
     if node.op == "Where":
-        for place in (1, 2):
-            fill = number(node.inputs[3 - place], facts)
-            if fill is not None and keeps_shape(node, node.inputs[place], facts):
-                yield node.inputs[place], Mask(node.inputs[0], place == 1, fill, swapped, rank)
+        for index in (1, 2):
+            fill = number(node.inputs[3 - index], facts)
+            if fill is not None and keeps_shape(node, node.inputs[index], facts):
+                yield node.inputs[index], Mask(node.inputs[0], index == 1, fill, swapped, rank)
         return
-    for place in (0, 1) if node.op == "Add" else (0,):
-        if keeps_shape(node, node.inputs[place], facts):
+    for index in (0, 1) if node.op == "Add" else (0,):
+        if keeps_shape(node, node.inputs[index], facts):
             sign = -1.0 if node.op == "Sub" else 1.0
-            yield node.inputs[place], Bias(node.inputs[1 - place], sign, swapped, rank)
+            yield node.inputs[index], Bias(node.inputs[1 - index], sign, swapped, rank)
 
 
-def _forth(place: Place, opset: int, facts: Facts) -> Ways:
+def _forth(state: State, opset: int, facts: Facts) -> Ways:
     """Through what reads a value that can be probabilities."""
-    tensor, keys_last = place
+    tensor, keys_last = state
     for node in dict.fromkeys(tensor.outputs):
         if node.domain:
             continue

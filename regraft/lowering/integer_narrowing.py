@@ -70,9 +70,9 @@ def groups(node: Node, opset: int) -> Iterator[Group]:
             continue
         inputs, outputs = (
             {
-                place: tensor
-                for place, tensor in enumerate(tensors)
-                if formal and formal[min(place, len(formal) - 1)].type_str == constraint.type_param_str
+                index: tensor
+                for index, tensor in enumerate(tensors)
+                if formal and formal[min(index, len(formal) - 1)].type_str == constraint.type_param_str
             }
             for tensors, formal in ((node.inputs, known.inputs), (node.outputs, known.outputs))
         )
@@ -136,16 +136,16 @@ class Narrowing:
             if node.op == "Cast" and is_wide(node.outputs[0]) and not any(group.outputs for group in chosen):
                 chosen = []  # it would make 64 bits of 32 again
             self.groups[node] = chosen
-            self.values.update(node.outputs[place] for group in chosen for place in group.outputs)
-            free = {place for group in chosen for place in group.inputs}
-            self._strict.update(t for place, t in enumerate(node.inputs) if place not in free)
+            self.values.update(node.outputs[index] for group in chosen for index in group.outputs)
+            free = {index for group in chosen for index in group.inputs}
+            self._strict.update(t for index, t in enumerate(node.inputs) if index not in free)
 
     def _can_be_narrow(self, node: Node, group: Group) -> bool:
-        outputs = [node.outputs[place] for place in group.outputs]
+        outputs = [node.outputs[index] for index in group.outputs]
         if any(t in self._strict or not self.fits(t) for t in outputs):
             return False
         ends = node.op == "Slice" and 0 not in group.inputs  # beyond the end is the end
-        return all(self.fits(t) or (ends and is_constant(t)) for t in (node.inputs[place] for place in group.inputs))
+        return all(self.fits(t) or (ends and is_constant(t)) for t in (node.inputs[index] for index in group.inputs))
 
 
 def _forwarded(index: Tensor) -> Iterator[Tensor]:

@@ -98,11 +98,11 @@ class _Region:
     def _term(self, node: Node, graph: AnyGraph, added: list[Node]) -> Term | Refusal | None:
         """The number of what `node` makes; why there is none; None where there is nothing to say."""
 
-        def number(place: int) -> Term:
-            return self._number(node.inputs[place], node, graph, added)
+        def number(index: int) -> Term:
+            return self._number(node.inputs[index], node, graph, added)
 
         if node.op in LOGIC:
-            return _LOGIC[node.op](*(number(place) for place in range(len(node.inputs))))
+            return _LOGIC[node.op](*(number(index) for index in range(len(node.inputs))))
         if node.op in COMPARISONS:
             dtype = node.inputs[0].dtype
             if dtype is None:

@@ -173,13 +173,13 @@ class _Converter:
 
     def give(self, slots: Sequence[Slot], tensor: Tensor) -> None:
         """Let `slots` read `tensor`."""
-        for holder, place in slots:
-            old = Slot(holder, place).tensor
+        for holder, index in slots:
+            old = Slot(holder, index).tensor
             self.unread[old] = None
             if isinstance(holder, Node):
-                holder.inputs.redirect(place, tensor)
+                holder.inputs.redirect(index, tensor)
             else:
-                holder.outputs[place] = tensor
+                holder.outputs[index] = tensor
                 self.edit.ends.setdefault(tensor, []).append(holder)
                 self.edit.ends[old].remove(holder)
                 if not self.edit.ends[old]:
@@ -205,8 +205,8 @@ class _Converter:
         """A new value that takes the place of `tensor`, an output of the model, as what its node makes."""
         value = Variable(self.edit.name(f"{tensor.name}_{dtype}"), dtype, tensor.shape)
         producer = tensor.inputs[0]
-        place = next(i for i, t in enumerate(producer.outputs) if t is tensor)
-        producer.outputs.redirect(place, value)
+        index = next(i for i, t in enumerate(producer.outputs) if t is tensor)
+        producer.outputs.redirect(index, value)
         self.low.update([value] if dtype == self.half else [])
         return value
 

@@ -39,21 +39,21 @@ def _nets(groups: Iterable[PrecisionGroup]) -> list[list[PrecisionGroup]]:
 
 def _components(nets: Sequence[Sequence[PrecisionGroup]]) -> Iterator[dict[PrecisionGroup, list[int]]]:
     """Open groups that values tie together, each with the numbers of the nets that it is in."""
-    places: dict[PrecisionGroup, list[int]] = defaultdict(list)
+    nets_of: dict[PrecisionGroup, list[int]] = defaultdict(list)
     for number, net in enumerate(nets):
         for group in net:
             if group.lowered is None:
-                places[group].append(number)
+                nets_of[group].append(number)
     seen: set[PrecisionGroup] = set()
-    for root in places:
+    for root in nets_of:
         if root in seen:
             continue
         component, pending = {}, [root]
         seen.add(root)
         while pending:
             group = pending.pop()
-            component[group] = places[group]
-            near = [u for number in places[group] for u in nets[number] if u.lowered is None and u not in seen]
+            component[group] = nets_of[group]
+            near = [u for number in nets_of[group] for u in nets[number] if u.lowered is None and u not in seen]
             for other in dict.fromkeys(near):
                 seen.add(other)
                 pending.append(other)
@@ -62,9 +62,9 @@ def _components(nets: Sequence[Sequence[PrecisionGroup]]) -> Iterator[dict[Preci
 
 def _cut(component: dict[PrecisionGroup, list[int]], nets: Sequence[Sequence[PrecisionGroup]]) -> None:
     flow = _Flow()
-    place = {group: flow.node() for group in component}
+    node_of = {group: flow.node() for group in component}
     for number in dict.fromkeys(number for numbers in component.values() for number in numbers):
-        ends = {place.get(u, _LOWERED if u.lowered else _KEPT) for u in nets[number]}
+        ends = {node_of.get(u, _LOWERED if u.lowered else _KEPT) for u in nets[number]}
         if len(ends) == 1 or {_KEPT, _LOWERED} <= ends:
             continue  # no cast whatever is decided, or one in any case
         enter, leave = flow.node(), flow.node()
@@ -73,7 +73,7 @@ def _cut(component: dict[PrecisionGroup, list[int]], nets: Sequence[Sequence[Pre
             flow.edge(end, enter, _MANY)
             flow.edge(leave, end, _MANY)
     lowered = flow.sink_side()
-    for group, number in place.items():
+    for group, number in node_of.items():
         if number in lowered:
             group.settle(True, "between lowered values")
         else:

@@ -42,12 +42,12 @@ def lowerable(node: Node, rule: defs.OpSchema, inputs: Sequence[int], outputs: S
 
     An output can where it has the type of such an input, or the type that an attribute says.
     """
-    taken = [place for place in inputs if half in _formal(rule.inputs, place).types]
-    tied = {_formal(rule.inputs, place).type_str for place in taken}
+    taken = [index for index in inputs if half in _formal(rule.inputs, index).types]
+    tied = {_formal(rule.inputs, index).type_str for index in taken}
     made = [
-        place
-        for place in outputs
-        if half in (formal := _formal(rule.outputs, place)).types
+        index
+        for index in outputs
+        if half in (formal := _formal(rule.outputs, index)).types
         and (formal.type_str in tied or _attribute_decides(node) or (node.op == "DequantizeLinear" and 1 in taken))
     ]
     return Places(taken, made)
@@ -58,9 +58,9 @@ def takes_no_tensor(rule: defs.OpSchema) -> bool:
     return any(not any(text.startswith("tensor(") for text in formal.types) for formal in (*rule.inputs, *rule.outputs))
 
 
-def allows_float(rule: defs.OpSchema, place: int) -> bool:
+def allows_float(rule: defs.OpSchema, index: int) -> bool:
     """Whether an input may be a 32-bit float."""
-    return "tensor(float)" in _formal(rule.inputs, place).types
+    return "tensor(float)" in _formal(rule.inputs, index).types
 
 
 def has_half(rule: defs.OpSchema, half: str) -> bool:
@@ -68,8 +68,8 @@ def has_half(rule: defs.OpSchema, half: str) -> bool:
     return all(half in formal.types or "tensor(float)" not in formal.types for formal in (*rule.inputs, *rule.outputs))
 
 
-def _formal(formals: Sequence[defs.OpSchema.FormalParameter], place: int) -> Any:
-    return formals[min(place, len(formals) - 1)]
+def _formal(formals: Sequence[defs.OpSchema.FormalParameter], index: int) -> Any:
+    return formals[min(index, len(formals) - 1)]
 
 
 def _attribute_decides(node: Node) -> bool:

@@ -117,8 +117,7 @@ def _observing(model: Model, names: Sequence[str]) -> Model:
 
 def _builder(edit: Editor, anchor: Node, opset: int) -> Builder:
     def emit(name: str, inputs: list[Tensor], attrs: dict[str, Any], domain: str | None) -> Tensor:
-        made: Tensor = edit.insert(anchor, name, inputs, attrs, domain=domain, hint="observed").outputs[0]
-        return made
+        return edit.insert(anchor, name, inputs, attrs, domain=domain, hint="observed").outputs[0]
 
     return Builder(emit, edit.constant, opset, SINGLE)
 
@@ -136,5 +135,4 @@ def _numbers(value: Term) -> Term:
 
 
 def _reduced(name: str, value: Term) -> Term:
-    reduced: Term = getattr(op, name)(value, axes=[0], keepdims=1)
-    return reduced
+    return getattr(op, name)(value, axes=[0], keepdims=1)

@@ -132,8 +132,7 @@ class Constants:
             self._known[key] = held, find(numbers)
             if isinstance(held, Value):
                 held.release()
-        found: T = self._known[key][1]
-        return found
+        return self._known[key][1]
 
     def _error(self, values: Array) -> float:
         worst = 0.0

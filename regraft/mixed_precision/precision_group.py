@@ -16,14 +16,13 @@ class Slot(NamedTuple):
     """A place that reads a value: an input of a node, or an output of a graph."""
 
     holder: Node | AnyGraph
-    place: int
+    position: int
 
     @property
     def tensor(self) -> Tensor:
         """The value that stands there."""
         tensors = self.holder.inputs if isinstance(self.holder, Node) else self.holder.outputs
-        tensor: Tensor = tensors[self.place]
-        return tensor
+        return tensors[self.position]
 
 
 @dataclass(eq=False)

@@ -84,8 +84,8 @@ class _Collector:
         if key in self.functions:
             self.call(node, self.functions[key])
         elif (node.domain or "", node.op) in dtype_support.BEYOND_ONNX:
-            places = [i for i in dtype_support.BEYOND_ONNX[node.domain or "", node.op] if i < len(node.inputs)]
-            yield PrecisionGroup(node, graph, None, [Slot(node, i) for i in places], list(node.outputs))
+            indices = [i for i in dtype_support.BEYOND_ONNX[node.domain or "", node.op] if i < len(node.inputs)]
+            yield PrecisionGroup(node, graph, None, [Slot(node, i) for i in indices], list(node.outputs))
         elif node.domain and node.domain != schema.STAND_IN:
             yield from self.kept(node, graph, f"{node.domain}::{node.op} is no operator of ONNX")
         elif subgraphs(node):
@@ -151,9 +151,9 @@ class _Collector:
             self.argument(function, "out", i, [Slot(function, i)], []).writes.append(tensor)
 
     def argument(
-        self, function: Function, kind: str, place: int, reads: list[Slot], writes: list[Variable]
+        self, function: Function, kind: str, index: int, reads: list[Slot], writes: list[Variable]
     ) -> PrecisionGroup:
-        key = function, kind, place
+        key = function, kind, index
         if key not in self.arguments:
             self.arguments[key] = PrecisionGroup(None, function, "argument", reads, list(writes))
         return self.arguments[key]

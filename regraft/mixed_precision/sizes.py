@@ -343,17 +343,17 @@ def _power(base: float, exponent: float) -> float:
         return math.inf
 
 
-def _summed(node: Node, kind: str, constant: Tensor, place: int) -> tuple[int, ...]:
+def _summed(node: Node, kind: str, constant: Tensor, index: int) -> tuple[int, ...]:
     """The axes of a constant operand that the product sums over."""
     rank = len(constant.shape or ())
     if kind == "MatMul" and rank > 1:
-        return (-2,) if place else (-1,)
+        return (-2,) if index else (-1,)
     if kind == "Gemm":
-        flipped = bool(node.attrs.get("transB" if place else "transA", 0))
-        return (int(flipped) if place else 1 - int(flipped),)
-    if kind == "Conv" and place:
+        flipped = bool(node.attrs.get("transB" if index else "transA", 0))
+        return (int(flipped) if index else 1 - int(flipped),)
+    if kind == "Conv" and index:
         return tuple(range(1, rank))
-    if kind == "ConvTranspose" and place:
+    if kind == "ConvTranspose" and index:
         return tuple(axis for axis in range(rank) if axis != 1)
     return tuple(range(rank))
 

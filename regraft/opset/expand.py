@@ -92,8 +92,7 @@ def _definition(site: Site, node: onnx.NodeProto) -> tuple[int, onnx.FunctionPro
 
 
 def _read_for(schema: Any, node: bytes, types: list[bytes], version: int) -> bytes:
-    body: bytes = schema.get_context_dependent_function_with_opset_version(version, node, types)
-    return body
+    return schema.get_context_dependent_function_with_opset_version(version, node, types)
 
 
 def _names(tensors: list[Tensor], prefix: str) -> list[str]:

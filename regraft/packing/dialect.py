@@ -69,8 +69,8 @@ def use_unpack(model: Model, shape: PackedShape, fed: Mapping[str, Tensor], cont
         seen = build(op.Cast(shown, to=code_of(mask.dtype)))
         for node in masked:
             edit.touch(node)
-            for place in [place for place, tensor in enumerate(node.inputs) if tensor is mask]:
-                node.inputs[place] = seen
+            for index in [index for index, tensor in enumerate(node.inputs) if tensor is mask]:
+                node.inputs[index] = seen
         _add_unpack(model, shape)
         for node in unpacking:
             context.replaced([node], put(node, [_unpacked(node, info, shape)], graph, edit), rule="Unpack")

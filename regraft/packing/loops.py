@@ -133,10 +133,10 @@ class _Turn(Part):
         return op.Slice(Given(packed), *self._bounds, np.array([token_axis(packed, self.tokens)]))
 
     def cut(self, padded: Tensor, axes: Sequence[tuple[int, str, int]]) -> Term:
-        places = [0 if what == BATCH else 1 for _, what, _ in axes]
+        which = [0 if what == BATCH else 1 for _, what, _ in axes]
         ends: list[Term] = list(self._cuts)
-        if places != [0, 1]:
-            ends = [op.Gather(end, np.array(places), axis=0) for end in ends]
+        if which != [0, 1]:
+            ends = [op.Gather(end, np.array(which), axis=0) for end in ends]
         if any(factor != 1 for _, _, factor in axes):
             ends = [end * np.array([factor for _, _, factor in axes]) for end in ends]
         return op.Slice(Given(padded), *ends, np.array([axis for axis, _, _ in axes]))

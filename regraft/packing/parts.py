@@ -103,10 +103,10 @@ class Part(ABC):
     def run(self, nodes: Iterable[Node]) -> None:
         """Let nodes be of the part; one that an idle value meets does nothing there."""
         for node in nodes:
-            if (place := self._passed_on(node)) is not None:
-                self._values[node.outputs[0]] = self._input(node, place)
+            if (index := self._passed_on(node)) is not None:
+                self._values[node.outputs[0]] = self._input(node, index)
                 continue
-            inputs = [self._input(node, place) for place in range(len(node.inputs))]
+            inputs = [self._input(node, index) for index in range(len(node.inputs))]
             names = [self.edit.name(f"{out.name}/part") if out.name else "" for out in node.outputs]
             outputs = [Variable(name, out.dtype) for name, out in zip(names, node.outputs, strict=True)]
             self.emit(node, inputs, outputs)
@@ -119,18 +119,18 @@ class Part(ABC):
         """Which input `node` gives as it is; None where it does more."""
         if self._idle.isdisjoint(self._read[node]) or schema.kind(node) == "Attention":
             return None
-        own = [place for place, tensor in enumerate(self._read[node]) if tensor in self._values]
+        own = [index for index, tensor in enumerate(self._read[node]) if tensor in self._values]
         if len(own) != 1 or node.op not in MASKING:
             raise PassError(f"'{label(node)}' ({node.op}) does more with a mask than hide: take form=gather")
         return own[0]
 
-    def _input(self, node: Node, place: int) -> Tensor:
-        tensor, before = node.inputs[place], self._read[node][place]
+    def _input(self, node: Node, index: int) -> Tensor:
+        tensor, before = node.inputs[index], self._read[node][index]
         if before in self._idle:
             return Variable("")
         if tensor.is_empty() or before in self._values:
             return self._values.get(before, tensor)
-        if place in SIZING.get(node.op, ()):
+        if index in SIZING.get(node.op, ()):
             if self._zones.state(before) == "fixed":
                 return tensor
             numbers = self.tokens.facts[before].numbers
@@ -191,8 +191,8 @@ def is_cut(node: Node, tokens: Tokens, layered: Set[Tensor], idle: Set[Tensor]) 
     """Whether a node of an attention reads, place by place, what layers do not compute."""
     return any(
         tensor not in layered and tensor not in idle and tokens.has(tensor)
-        for place, tensor in enumerate(node.inputs)
-        if not tensor.is_empty() and place not in SIZING.get(node.op, ())
+        for index, tensor in enumerate(node.inputs)
+        if not tensor.is_empty() and index not in SIZING.get(node.op, ())
     )
 
 

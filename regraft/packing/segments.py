@@ -53,33 +53,33 @@ class Segments:
             read: what each node read before it was put into a zone.
             idle: what hides padding and does nothing else: what hides other segments takes the place of one.
         """
-        node, place = one.softmax, 0
+        node, index = one.softmax, 0
         if schema.kind(node) == "Attention":
             if node.domain:
                 raise PassError(f"'{label(node)}' is fused already; run pack-sequences before fuse-attention")
-            place = 3
+            index = 3
         elif spot := next(((n, i) for n in one.inner if n.op == "Add" for i in (0, 1) if read[n][i] in idle), None):
             edit.touch(spot[0])
-            spot[0].inputs[spot[1]] = self._bias(one, place, np.dtype(one.query.dtype), facts)
+            spot[0].inputs[spot[1]] = self._bias(one, index, np.dtype(one.query.dtype), facts)
             return
         edit.touch(node)
-        given = node.inputs[place] if len(node.inputs) > place and not node.inputs[place].is_empty() else None
-        is_idle = len(read[node]) > place and read[node][place] in idle
-        if given is not None and facts[read[node][place]].code == TensorProto.BOOL:
+        given = node.inputs[index] if len(node.inputs) > index and not node.inputs[index].is_empty() else None
+        is_idle = len(read[node]) > index and read[node][index] in idle
+        if given is not None and facts[read[node][index]].code == TensorProto.BOOL:
             made = self._build(self.same if is_idle else op.And(Given(given), self.same))
         else:
             dtype = np.dtype((one.query if given is None else given).dtype)
-            bias = self._bias(one, place, dtype, facts)
+            bias = self._bias(one, index, dtype, facts)
             made = bias if given is None or is_idle else self._build(op.Add(Given(given), Given(bias)))
             made.dtype = dtype
-        while len(node.inputs) <= place:
+        while len(node.inputs) <= index:
             node.inputs.append(Variable(""))
-        node.inputs[place] = made
+        node.inputs[index] = made
 
-    def _bias(self, one: Attention, place: int, dtype: np.dtype[Any], facts: Facts) -> Tensor:
+    def _bias(self, one: Attention, index: int, dtype: np.dtype[Any], facts: Facts) -> Tensor:
         """What is added to scores: 0 within a segment."""
         known = facts[one.softmax.inputs[0]].dims or ()
-        heads = one.q.heads if not place and len(known) == 3 else None
+        heads = one.q.heads if not index and len(known) == 3 else None
         if (dtype, heads) not in self._biases:
             shown, hidden = (np.zeros((), dtype), np.full((), HIDDEN_SCORE, dtype))
             term: Term = op.Where(self.same, shown, hidden)

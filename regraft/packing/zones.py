@@ -168,12 +168,12 @@ class Zones:
                 self._read(node, i, self._for_packed(node, i, tensor, apart))
         self._settle(node, "packed")
 
-    def _for_packed(self, node: Node, place: int, tensor: Tensor, apart: bool) -> Tensor:
+    def _for_packed(self, node: Node, index: int, tensor: Tensor, apart: bool) -> Tensor:
         """What a node in the packed zone reads in place of `tensor`."""
         state = self.state(tensor)
         if state in ("packed", "fixed"):
             return tensor
-        if place in SIZING.get(node.op, ()):
+        if index in SIZING.get(node.op, ()):
             return self.copied(tensor, packed=True)
         if state in ("sized", "mask") and not (apart and self._is_gathered(tensor, node)):
             return self.copied(tensor, packed=True)
@@ -196,10 +196,10 @@ class Zones:
         self.mixed |= dict.fromkeys(node.outputs, first)
         self._settle(node, "padded")
 
-    def _read(self, node: Node, place: int, tensor: Tensor) -> None:
-        if node.inputs[place] is not tensor:
-            self.edit.touch(node, node.inputs[place], tensor)
-            node.inputs[place] = tensor
+    def _read(self, node: Node, index: int, tensor: Tensor) -> None:
+        if node.inputs[index] is not tensor:
+            self.edit.touch(node, node.inputs[index], tensor)
+            node.inputs[index] = tensor
 
     def _give(self, output: Tensor) -> None:
         """Unpack an output of the graph, which keeps its name."""
@@ -395,10 +395,10 @@ def _sized(dim: Dim, size: Term) -> Term | None:
     if isinstance(dim, int):
         return Given(np.array([dim]))
     names, factor = product(dim) or ((), 0)
-    places = {(BATCH,): [0], (SEQUENCE,): [1], (BATCH, SEQUENCE): [0, 1]}.get(names)
-    if places is None:
+    indices = {(BATCH,): [0], (SEQUENCE,): [1], (BATCH, SEQUENCE): [0, 1]}.get(names)
+    if indices is None:
         return None
-    parts = [op.Gather(size, np.array([place]), axis=0) for place in places]
+    parts = [op.Gather(size, np.array([index]), axis=0) for index in indices]
     counted = parts[0] if len(parts) == 1 else parts[0] * parts[1]
     return counted if factor == 1 else counted * factor
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from regraft.errors import PipelineError
-from regraft.pipelines.configured import Configured
+from regraft.pipelines.configurable import Configurable
 from regraft.refusal import Refusal
 from regraft.verification.contract import Contract, exact
 
@@ -27,7 +27,7 @@ STAGE = "regraft.stage"
 """Metadata of a node: the part of a split model that it belongs to, and that what takes its place belongs to."""
 
 
-class Pass(Configured):
+class Pass(Configurable):
     """A rewrite of a model.
 
     A subclass has a kebab-case `name`, a docstring whose first line is its help, a `contract`, a `run`, and its

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from regraft.errors import PipelineError, RegraftError, UnknownNameError
-from regraft.pipelines.configured import Configured
+from regraft.pipelines.configurable import Configurable
 from regraft.pipelines.frontend import Frontend
 from regraft.pipelines.pass_ import Pass
 
@@ -96,7 +96,7 @@ targets: Registry[Any] = Registry("target", "targets")
 models: Registry[Any] = Registry("model", "models")
 
 
-def load_file(path: str | Path) -> list[type[Configured]]:
+def load_file(path: str | Path) -> list[type[Configurable]]:
     """Register every pass and every target that a Python file defines.
 
     Raises:
@@ -107,7 +107,10 @@ def load_file(path: str | Path) -> list[type[Configured]]:
     found = [
         item
         for item in vars(module).values()
-        if isinstance(item, type) and issubclass(item, Configured) and item.__module__ == module.__name__ and item.name
+        if isinstance(item, type)
+        and issubclass(item, Configurable)
+        and item.__module__ == module.__name__
+        and item.name
     ]
     if not found:
         raise PipelineError(f"{path} defines no pass and no target; write a subclass of regraft.Pass with a name")

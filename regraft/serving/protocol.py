@@ -235,8 +235,7 @@ def _to_list(where: str, array: Array, kind: str) -> list[Any]:
         return [_text(where, text) if isinstance(text, bytes) else str(text) for text in flat.tolist()]
     if kind.startswith(("FP", "BF")) and not np.isfinite(flat).all():
         raise ProtocolError(f"{where}: JSON has no infinity and no NaN; ask for binary data")
-    numbers: list[Any] = (flat.astype(np.float32) if kind == "BF16" else flat).tolist()
-    return numbers
+    return (flat.astype(np.float32) if kind == "BF16" else flat).tolist()
 
 
 def _parted(body: bytes, header_length: int | None) -> tuple[dict[str, Any], bytes]:

@@ -39,27 +39,27 @@ class Cutter:
         self._model, self._homes = model, homes
         self._proto, self._values = export(model)
         graph = self._proto.graph
-        self._maker = {name: place for place, node in enumerate(graph.node) for name in node.output if name}
+        self._producer = {name: index for index, node in enumerate(graph.node) for name in node.output if name}
         self._dense = {tensor.name: tensor for tensor in graph.initializer}
         self._sparse = {tensor.values.name: tensor for tensor in graph.sparse_initializer}
         self._infos = {info.name: info for info in (*graph.value_info, *graph.output, *graph.input)}
         self._inputs = {info.name for info in graph.input}
-        known = {*self._maker, *self._dense, *self._sparse, *self._inputs}
+        known = {*self._producer, *self._dense, *self._sparse, *self._inputs}
         names = (dict.fromkeys(tensor.name for tensor in reads(node)) for node in model.graph.nodes)
         self._reads = [[name for name in read if name in known] for read in names]
-        self._places: dict[int, list[int]] = {}
+        self._indices: dict[int, list[int]] = {}
         self._readers: dict[str, set[int]] = {}
-        for place, home in enumerate(homes):
+        for index, home in enumerate(homes):
             if home is not None:
-                self._places.setdefault(home, []).append(place)
-                for name in self._reads[place]:
+                self._indices.setdefault(home, []).append(index)
+                for name in self._reads[index]:
                     self._readers.setdefault(name, set()).add(home)
-        self.numbers = sorted(self._places)
+        self.numbers = sorted(self._indices)
         self.results = {info.name for info in graph.output}
 
     def home(self, name: str) -> int | None:
         """The piece that makes a value; None for an input of the model."""
-        return self._homes[self._maker[name]] if name in self._maker else None
+        return self._homes[self._producer[name]] if name in self._producer else None
 
     def later(self, name: str) -> list[int]:
         """The other pieces that read a value."""
@@ -81,8 +81,8 @@ class Cutter:
 
     def _fill(self, graph: onnx.GraphProto, number: int) -> None:
         needed = self._needed(number)
-        places = sorted({*self._places[number], *needed.copies})
-        graph.node.extend(self._proto.graph.node[place] for place in places)
+        indices = sorted({*self._indices[number], *needed.copies})
+        graph.node.extend(self._proto.graph.node[index] for index in indices)
         for node in graph.node:
             kept = [entry for entry in node.metadata_props if entry.key != STAGE]
             del node.metadata_props[:]
@@ -102,15 +102,15 @@ class Cutter:
 
     def _needed(self, number: int) -> _Needed:
         needed = _Needed(set(), {}, {})
-        pending = list(reversed(self._places[number]))
+        pending = list(reversed(self._indices[number]))
         while pending:
             for name in self._reads[pending.pop()]:
                 if name in self._dense or name in self._sparse:
                     needed.constants[name] = None
                 if name in self._inputs:
                     needed.values[name] = None
-                elif name in self._maker:
-                    self._need(self._maker[name], name, number, needed, pending)
+                elif name in self._producer:
+                    self._need(self._producer[name], name, number, needed, pending)
         return needed
 
     def _need(self, producer: int, name: str, number: int, needed: _Needed, pending: list[int]) -> None:
@@ -123,7 +123,7 @@ class Cutter:
             needed.values[name] = None
 
     def _outputs(self, number: int) -> list[str]:
-        made = [name for place in self._places[number] for name in self._proto.graph.node[place].output if name]
+        made = [name for index in self._indices[number] for name in self._proto.graph.node[index].output if name]
         return [name for name in made if name in self.results or self.later(name)]
 
     def _frame(self) -> onnx.ModelProto:

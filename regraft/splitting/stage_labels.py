@@ -112,8 +112,8 @@ def homes(graph: Graph, names: Sequence[str]) -> list[int | None]:
     numbers = {name: stage for stage, name in enumerate(names)}
     marks = [None if node in free else _mark(node, numbers) for node in graph.nodes]
     inputs = [[t for t in reads(node) if not _is_known(t, free)] for node in graph.nodes]
-    place = {node: i for i, node in enumerate(graph.nodes)}
-    producers = [[place[node] for t in tensors for node in t.inputs if node in place] for tensors in inputs]
+    position = {node: i for i, node in enumerate(graph.nodes)}
+    producers = [[position[node] for t in tensors for node in t.inputs if node in position] for tensors in inputs]
     found: list[int | None] = []
     for node, mark, before in zip(graph.nodes, marks, producers, strict=True):
         latest = max((found[i] or 0 for i in before), default=len(names) - 1)

@@ -12,7 +12,7 @@ from regraft.errors import PipelineError
 from regraft.ir.model import Model
 from regraft.legality.profile import SUFFIX, Profile, read_profile
 from regraft.legality.verdict import Verdict, Violation, judge
-from regraft.pipelines.configured import Configured
+from regraft.pipelines.configurable import Configurable
 from regraft.pipelines.grammar import parse_ungrouped, write_pass
 from regraft.pipelines.manager import run
 from regraft.pipelines.options import Shapes, option, show_dims
@@ -43,7 +43,7 @@ class Place:
     tolerance: Contract | None = None
 
 
-class Target(Configured):
+class Target(Configurable):
     """A compiler or a runtime that a model is made ready for.
 
     A subclass has a `name`, a docstring whose first line is its help, a `pipeline`, which names its passes as text,

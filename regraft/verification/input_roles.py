@@ -38,7 +38,7 @@ TABLES = {  # (op, place of the index) -> place of the table
     ("EmbedLayerNormalization", 1): 4,
 }
 _MASKING = {("Where", 0), ("Sub", 1), ("And", 0), ("And", 1), ("Or", 0), ("Or", 1), ("Not", 0)}
-_MASKING |= {(op, place) for op in (COMPARISONS - {"LessOrEqual"}) | {"Mul"} for place in (0, 1)}
+_MASKING |= {(op, index) for op in (COMPARISONS - {"LessOrEqual"}) | {"Mul"} for index in (0, 1)}
 _SIZING = {  # places of operands that say how large a result is, or where in a tensor to look
     **dict.fromkeys(("Reshape", "Expand", "Tile", "TopK", "Split", "Unsqueeze", "Squeeze", "CenterCropPad"), (1,)),
     **dict.fromkeys(("Gather", "GatherElements", "GatherND", "ScatterND", "ScatterElements", "Scatter", "Trilu"), (1,)),
@@ -118,17 +118,17 @@ def _role(uses: list[tuple[Node, int]], port: Port, sizes: bool) -> InputRole:
         return InputRole("bias" if any(node.op in ("Add", "Sum") for node, _ in uses) else "mask")
     if dtype == np.object_:
         return InputRole("string")
-    rows = [r for r in (_rows(node, place) for node, place in uses) if r]  # of floats too: MXNet's ids are floats
+    rows = [r for r in (_rows(node, index) for node, index in uses) if r]  # of floats too: MXNet's ids are floats
     if rows:
         bound = min((r for r in rows if isinstance(r, int)), default=None)
         guess: Kind = "segment" if bound is not None and bound <= _SEGMENTS else "index"
         kind = named if named in ("position", "segment") else guess
         return InputRole(kind, bound) if bound is not None else InputRole(kind, dim=str(rows[0]))
-    steps = [_shape(node.inputs[0]) for node, place in uses if node.op in RECURRENT and place == 4]
+    steps = [_shape(node.inputs[0]) for node, index in uses if node.op in RECURRENT and index == 4]
     if steps:
         step = steps[0][0] if steps[0] else None
         return InputRole("length", dim=step) if isinstance(step, str) else InputRole("length", step or 1)
-    counted = [_shape(node.inputs[0]) for node, place in uses if node.op == "Less" and place == 1]
+    counted = [_shape(node.inputs[0]) for node, index in uses if node.op == "Less" and index == 1]
     if rank == 1 and counted and named in (None, "length"):
         bounds = [dim for shape in counted for dim in shape or () if isinstance(dim, int)]
         return InputRole("length", max(bounds, default=None))
@@ -136,7 +136,7 @@ def _role(uses: list[tuple[Node, int]], port: Port, sizes: bool) -> InputRole:
         return InputRole("float", sizes=sizes)
     if not sizes and rank == 0 and (asked := sorted(_equal(uses))):
         return InputRole("choice", choices=(*asked, max(asked) + 1))
-    masks = named == "mask" or (named is None and any(_is_masking(node, place) for node, place in uses))
+    masks = named == "mask" or (named is None and any(_is_masking(node, index) for node, index in uses))
     if rank >= 2 and masks:
         return InputRole("mask")
     if dtype.kind == "b":
@@ -144,31 +144,31 @@ def _role(uses: list[tuple[Node, int]], port: Port, sizes: bool) -> InputRole:
     return InputRole(named if named not in (None, "mask") else "integer", sizes=sizes)
 
 
-def _is_masking(node: Node, place: int) -> bool:
+def _is_masking(node: Node, index: int) -> bool:
     """Whether `node` uses an operand as a mask; a factor that is one number makes none."""
-    if (node.op, place) not in _MASKING:
+    if (node.op, index) not in _MASKING:
         return False
     if node.op in COMPARISONS:  # masks are compared with 0 or 1
         return not any(number not in (0, 0.5, 1) for tensor in node.inputs for number in _numbers(tensor))
-    others = (_constant(tensor) for tensor in node.inputs if tensor is not node.inputs[place])
+    others = (_constant(tensor) for tensor in node.inputs if tensor is not node.inputs[index])
     return node.op != "Mul" or not any(other is not None and other.size == 1 for other in others)
 
 
 def _equal(uses: Iterable[tuple[Node, int]]) -> set[int]:
     """The numbers that an input is compared with for equality: one may choose a branch, such as 16,000 samples a
     second."""
-    return {int(number) for node, place in uses if node.op == "Equal" for number in _numbers(node.inputs[1 - place])}
+    return {int(number) for node, index in uses if node.op == "Equal" for number in _numbers(node.inputs[1 - index])}
 
 
-def _asked(node: Node, place: int, whole: bool) -> Iterator[float]:
+def _asked(node: Node, index: int, whole: bool) -> Iterator[float]:
     """Numbers that `node` compares the operand at `place` with, and their neighbours."""
     if node.op == "Equal":
-        yield from _numbers(node.inputs[1 - place])
+        yield from _numbers(node.inputs[1 - index])
         return
     found: list[float] = []
     if node.op in _ORDERING and len(node.inputs) == 2:
-        found += _numbers(node.inputs[1 - place])
-    elif node.op == "Clip" and place == 0:
+        found += _numbers(node.inputs[1 - index])
+    elif node.op == "Clip" and index == 0:
         found += [number for bound in node.inputs[1:] for number in _numbers(bound)]
         found += [node.attrs[name] for name in ("min", "max") if name in node.attrs]
     elif node.op.startswith("TreeEnsemble"):
@@ -216,8 +216,8 @@ def _is_bounded(node: Node) -> bool:
 
 def table_of(variable: Variable) -> Constant | None:
     """The table whose rows the unchanged input indexes."""
-    for node, place in _uses(variable):
-        operand = TABLES.get((node.op, place))
+    for node, index in _uses(variable):
+        operand = TABLES.get((node.op, index))
         if operand is not None and not node.attrs.get("axis", 0):
             return _constant(node.inputs[operand])
     return None
@@ -231,8 +231,8 @@ def longest_sequence(model: Model) -> int | None:
 
 def channels(variable: Variable) -> int | None:
     """The channels that a convolution expects of an image input."""
-    for node, place in _uses(variable):
-        if node.op == "Conv" and place == 0 and node.inputs[1].shape:
+    for node, index in _uses(variable):
+        if node.op == "Conv" and index == 0 and node.inputs[1].shape:
             return int(node.inputs[1].shape[1]) * int(node.attrs.get("group", 1))
     return None
 
@@ -243,21 +243,21 @@ def _uses(variable: Tensor) -> Iterator[tuple[Node, int]]:
     while stack:
         tensor = stack.pop()
         for node in dict.fromkeys(tensor.outputs):
-            for place, value in enumerate(node.inputs):
+            for index, value in enumerate(node.inputs):
                 if value is not tensor:
                     continue
-                yield node, place
-                if place in _CARRIED.get(node.op, ()) or _is_chosen(node, place):
+                yield node, index
+                if index in _CARRIED.get(node.op, ()) or _is_chosen(node, index):
                     fresh = [out for out in node.outputs[:1] if out not in seen]
                     seen.update(fresh)
                     stack += fresh
 
 
-def _is_chosen(node: Node, place: int) -> bool:
+def _is_chosen(node: Node, index: int) -> bool:
     """Whether `node` chooses an operand by a flag, as Keras does: `a·flag + b·other_flag`."""
     if node.op == "Mul" and len(node.inputs) == 2:
-        return _is_flag(node.inputs[1 - place])
-    made_by = node.inputs[place].inputs[:1]
+        return _is_flag(node.inputs[1 - index])
+    made_by = node.inputs[index].inputs[:1]
     return node.op == "Add" and bool(made_by) and made_by[0].op == "Mul" and any(map(_is_flag, made_by[0].inputs))
 
 
@@ -269,12 +269,12 @@ def _is_flag(tensor: Tensor) -> bool:
     return output_dtype(node.inputs[0].inputs[0], defs.onnx_opset_version()) == np.bool_
 
 
-def _rows(node: Node, place: int) -> int | str | None:
+def _rows(node: Node, index: int) -> int | str | None:
     """How many values an index may take that `node` takes in `place`, or a dimension's name; None for no index."""
-    if node.op == "OneHot" and place == 0:
+    if node.op == "OneHot" and index == 0:
         depth = _constant(node.inputs[1])
         return int(depth.values.reshape(-1)[0]) if depth is not None else None
-    table = TABLES.get((node.op, place))
+    table = TABLES.get((node.op, index))
     if table is None:
         return None
     shape = _shape(node.inputs[table])

@@ -109,8 +109,8 @@ class Noise:
 
     def moves(self, trial: int, name: str) -> Array:
         """Where an output that is no float changed in some run."""
-        places = [held[trial][name] for held in (self._spread, self._optimized) if name in held[trial]]
-        return np.any(places, axis=0) if places else np.zeros(np.shape(self._base[trial][name]), bool)
+        marked = [held[trial][name] for held in (self._spread, self._optimized) if name in held[trial]]
+        return np.any(marked, axis=0) if marked else np.zeros(np.shape(self._base[trial][name]), bool)
 
     def _run(
         self,
@@ -141,10 +141,10 @@ def unshared(header: Header, fixed: Collection[str]) -> Header:
     Moving one constant that a thousand nodes share is no rounding; moving a thousand is.
     """
     graph = header.proto.graph
-    places: dict[str, list[tuple[int, int]]] = {}
+    uses: dict[str, list[tuple[int, int]]] = {}
     for number, node in enumerate(graph.node):
-        for place, name in enumerate(node.input):
-            places.setdefault(name, []).append((number, place))
+        for index, name in enumerate(node.input):
+            uses.setdefault(name, []).append((number, index))
     inner = {name for body in graphs(graph) if body is not graph for node in body.node for name in node.input}
     kept = inner.union(fixed, (value.name for value in (*graph.input, *graph.output)))
     shared = [
@@ -153,17 +153,17 @@ def unshared(header: Header, fixed: Collection[str]) -> Header:
         if tensor.name not in kept
         and tensor.data_type in _CODES
         and math.prod(tensor.dims) > 1
-        and 1 < len(places.get(tensor.name, ())) <= _COPIES
+        and 1 < len(uses.get(tensor.name, ())) <= _COPIES
     ]
     if not shared:
         return header
     proto = onnx.ModelProto()
     proto.CopyFrom(header.proto)
     for tensor in shared:
-        for copy, (number, place) in enumerate(places[tensor.name][1:]):
+        for copy, (number, index) in enumerate(uses[tensor.name][1:]):
             added = proto.graph.initializer.add()
             added.CopyFrom(tensor)
-            added.name = proto.graph.node[number].input[place] = f"{tensor.name}.{copy}.unshared"
+            added.name = proto.graph.node[number].input[index] = f"{tensor.name}.{copy}.unshared"
     return Header(proto, header.values)
 
 

@@ -62,9 +62,9 @@ def _limit(graph: onnx.GraphProto, halves: set[str]) -> None:
         kept = onnx.NodeProto()
         kept.CopyFrom(node)
         nodes.append(kept)
-        for place, name in enumerate(node.output):
+        for index, name in enumerate(node.output):
             if name in halves:
-                kept.output[place] = before = f"{name}.unlimited"
+                kept.output[index] = before = f"{name}.unlimited"
                 nodes.append(helper.make_node("Mul", [before, _UP], [f"{name}.up"]))
                 nodes.append(helper.make_node("Mul", [f"{name}.up", _DOWN], [name]))
     del graph.node[:]

@@ -76,8 +76,7 @@ class SecondLook:
 
     def run(self, path: Path, inputs: Mapping[str, Any]) -> dict[str, Any] | Fault:
         """The outputs of ONNX Runtime with its optimisations on, for a model or a bundle."""
-        found: dict[str, Any] | Fault = self._ask("run", str(path), dict(inputs))
-        return found
+        return self._ask("run", str(path), dict(inputs))
 
     def far_off(self, path: Path, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> str:
         """What is wrong with ONNX Runtime's outputs with its optimisations on; empty if they are `outputs`, roughly.

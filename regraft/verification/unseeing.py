@@ -43,10 +43,10 @@ def _version(imports: Iterable[onnx.OperatorSetIdProto]) -> int:
     return max((one.version for one in imports if not one.domain), default=0)
 
 
-def _blind(place: Any, version: int, dtypes: Mapping[str, int], count: int) -> int:
-    """Change the nodes in `place`, a repeated field. Returns the number of changes, added to `count`."""
+def _blind(repeated: Any, version: int, dtypes: Mapping[str, int], count: int) -> int:
+    """Change the nodes in `repeated`, a repeated field. Returns the number of changes, added to `count`."""
     nodes = []
-    for node in place:
+    for node in repeated:
         nodes.append(node)
         if node.op_type == "Attention" and not node.domain and len(node.input) > 3 and dtypes.get(node.input[3]):
             count += 1
@@ -55,8 +55,8 @@ def _blind(place: Any, version: int, dtypes: Mapping[str, int], count: int) -> i
             count += 1
             nodes += _other_answer(node, version, f"unseeing.{count}")
     kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del place[:]
-    place.extend(kept)
+    del repeated[:]
+    repeated.extend(kept)
     return count
 
 

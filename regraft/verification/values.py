@@ -32,8 +32,8 @@ def make_values(what: InputRole, shape: tuple[int, ...], dtype: np.dtype[Any], t
     if trial.probes and what.asked and found.size:
         flat = found.reshape(-1)
         asked = np.clip(what.asked, *_limits(dtype)) if dtype.kind in "iu" else np.array(what.asked)
-        places = random.random(flat.size) < (_PROBED if flat.size > 2 * len(asked) else 1)
-        flat[places] = np.resize(random.permutation(asked), int(places.sum())).astype(dtype)
+        chosen = random.random(flat.size) < (_PROBED if flat.size > 2 * len(asked) else 1)
+        flat[chosen] = np.resize(random.permutation(asked), int(chosen.sum())).astype(dtype)
     return found
 
 

@@ -257,7 +257,7 @@ def test_ten_thousand_rows_of_32_threads() -> None:
         assert sum(pool.map(client, range(32))) == 32 * 105
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     sizes=st.lists(st.lists(st.integers(1, 12), min_size=1, max_size=5), min_size=1, max_size=12),
     policy=st.sampled_from([*POLICIES, Fixed(SHAPE)]),

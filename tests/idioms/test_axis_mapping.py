@@ -49,7 +49,7 @@ def regrouped(draw, shape):
 
 
 @given(chains())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_axes_say_how_to_make_the_value(chain):
     shape, steps = chain
     model = model_of(shape, steps)

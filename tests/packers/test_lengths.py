@@ -102,7 +102,7 @@ def _small(pipeline: str) -> tuple[Form, Session]:
     return Form.of(model), Session(model)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(1, TOKENS), min_size=1, max_size=MOST), st.booleans(), st.integers(0, 2**32 - 1))
 @pytest.mark.parametrize(
     "pipeline",

@@ -67,7 +67,7 @@ LIMITS = st.builds(
 ) | st.builds(Limits, tokens=st.integers(20, 40), max_valid_num=st.none() | st.integers(1, 9))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @given(lengths=st.lists(st.integers(1, 20), max_size=80), limits=LIMITS)
 def test_any_lengths_fit(algorithm: str, lengths: list[int], limits: Limits) -> None:
@@ -94,7 +94,7 @@ def _check(packing: Packing) -> None:
     assert len(np.unique(packing.batch)) == packing.batches
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @pytest.mark.parametrize("algorithm", ["next_fit", "first_fit", "best_fit"])
 @given(
     lengths=st.lists(st.integers(1, 20), max_size=80),

@@ -318,7 +318,7 @@ def mixed(draw, terms: list[str]) -> str:
 
 
 @given(st.data())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_sum(externalize, data):
     lookups = LOOKUPS[data.draw(st.sampled_from(sorted(LOOKUPS)))]
     positions = POSITIONS[data.draw(st.sampled_from([name for name in POSITIONS if "constant" not in name]))]

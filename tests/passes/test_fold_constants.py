@@ -479,7 +479,7 @@ def models(draw: st.DrawFn) -> Model:
     return from_proto(helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)]))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(models(), st.sampled_from([0, 16, 100, 5_000, 10**6]))
 def test_the_file_never_grows_past_the_limit_and_the_outputs_stay(model: Model, limit: int) -> None:
     before, size = clone(model), weight_bytes(model)

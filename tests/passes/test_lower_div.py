@@ -5,7 +5,7 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import regraft
@@ -34,7 +34,6 @@ def test_it_keeps_its_contract_at_every_type_and_opset(parse, lower, divisor, dt
     assert lower(div_model(parse, divisor, dtype, opset), LowerDiv(), {"x": x}).ops == ["Mul"]
 
 
-@settings(deadline=None)
 @given(exponent=st.integers(-14, 14), values=st.lists(st.floats(width=16), min_size=1), negative=st.booleans())
 @pytest.mark.parametrize("dtype", ["float", "float16"])
 def test_powers_of_two_keep_every_bit(parse, apply, dtype, exponent, values, negative):
@@ -69,7 +68,6 @@ def test_a_divisor_without_a_normal_reciprocal_stays_and_why_says_so(parse, dtyp
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-@settings(deadline=None)
 @given(value=st.floats(2.0**-13, 2.0**13, width=16), sign=st.sampled_from([1, -1]))
 def test_the_reciprocal_is_rounded_once(dtype, value, sign):
     divisor = np.array(sign * value, TYPES[dtype])

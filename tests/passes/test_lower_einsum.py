@@ -67,7 +67,7 @@ def equations(draw):
     return equation, shapes, dims
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(equations())
 def test_every_equation_means_what_numpy_says(drawn):
     equation, shapes, dims = drawn

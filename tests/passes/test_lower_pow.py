@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import regraft
@@ -151,7 +151,6 @@ def test_it_works_in_branches_and_functions(parse, lower):
     assert len(lower(model, LowerPow(), inputs).changes) == 2
 
 
-@settings(deadline=None)
 @given(
     exponent=st.sampled_from([1, 2, 3, 4, 5, 6, 7, 8, -1, -2, -3, -4, 0.5, -0.5, 1.5, -2.5]),
     values=st.lists(st.floats(0.03125, 16, width=32), min_size=1, max_size=20),

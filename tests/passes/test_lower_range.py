@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import regraft
@@ -34,7 +34,6 @@ def positions(parse, start: int = 0, delta: int = 1, dims: str = "batch,seq", dt
     )
 
 
-@settings(deadline=None)
 @given(start=st.integers(-20, 20), limit=st.integers(-20, 20), delta=st.integers(-5, 5).filter(bool))
 @pytest.mark.parametrize("dtype", ["int64", "int32", "float"])
 def test_of_constants_the_numbers(parse, apply, start, limit, delta, dtype):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import regraft
@@ -65,7 +65,6 @@ def test_half_precision_does_not_overflow(parse, lower, opset):
         assert np.isinf(x.sum(-1, dtype=np.float16)).all()
 
 
-@settings(deadline=None)
 @given(
     data=st.lists(st.floats(-1000, 1000, width=16), min_size=24, max_size=24),
     form=st.sampled_from(["sum", "matmul"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import regraft
@@ -67,7 +67,6 @@ def test_infinities_and_nan_are_cut(parse, apply, dtype, shape):
     apply(trilu_model(parse, 1, "1", dtype, shape=shape), LowerTrilu(), inputs={"x": x})
 
 
-@settings(deadline=None)
 @given(rows=st.integers(1, 6), columns=st.integers(1, 6), k=st.integers(-7, 7), upper=st.integers(0, 1))
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_what_stays_is_what_numpy_keeps(parse, rows, columns, k, upper, dynamic):

@@ -192,7 +192,7 @@ STEPS = st.tuples(  # no Min and Max: ONNX Runtime 1.31 takes 3 for the larger o
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(STEPS, min_size=1, max_size=10), st.lists(st.sampled_from(LIMITS), min_size=4, max_size=4))
 def test_no_value_changes_whatever_is_computed_of_it(parse, apply, steps, values):
     body, wide, truths = "w = Cast<to = 7>(s)", ["x", "w"], ["b"]

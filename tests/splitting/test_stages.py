@@ -27,9 +27,7 @@ from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import RuntimeFailure
 from regraft.verification.verify import snapshot
 
-QUICK = settings(
-    max_examples=60, deadline=None, database=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
+QUICK = settings(max_examples=60, database=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 def parse(text: str, **marks: str) -> Model:

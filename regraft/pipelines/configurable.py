@@ -13,7 +13,7 @@ from regraft.pipelines.grammar import write_pass
 from regraft.pipelines.options import Option, Shown, make_option, show_dims
 
 
-class Configured:
+class Configurable:
     """A thing with a kebab-case `name`, a docstring whose first line is its help, and options.
 
     Options are annotated attributes of a subclass: `max_bytes: Bytes = option("1MiB", "bytes the file may grow by")`.
@@ -97,12 +97,12 @@ class Configured:
             raise PipelineError(f"{self.name}: option {option.name}: {error}") from error
 
 
-def _declared(cls: type[Configured]) -> Iterator[tuple[str, Option]]:
+def _declared(cls: type[Configurable]) -> Iterator[tuple[str, Option]]:
     """The options that the body of `cls` declares, and those it inherits with another default."""
     scope = vars(sys.modules[cls.__module__])
     body = vars(cls)
     own = inspect.get_annotations(cls)
-    root = next((base for base in cls.__mro__ if Configured in base.__bases__), cls)
+    root = next((base for base in cls.__mro__ if Configurable in base.__bases__), cls)
     reserved = vars(root).keys() - cls._options.keys() if root is not cls else set()
     inherited = {name: cls._options[name] for name in cls._options.keys() & body.keys() - own.keys()}
     for attribute, annotation in (own | inherited).items():

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from regraft.analysis.interval import largest
+from regraft.analysis.value_ranges import LARGEST
 from regraft.errors import PassError
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node
@@ -16,9 +18,7 @@ from regraft.ir.weights import Array
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.refusal import Refusal
-from regraft.regions.bounds import LARGEST
 from regraft.regions.mask import Masking, find_maskings
-from regraft.regions.ranges import largest
 from regraft.rewriting.matcher import is_constant
 from regraft.rewriting.rule_pass import rewritten
 from regraft.verification.contract import reassociation

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from regraft import shapes
+from regraft.analysis.value_ranges import Bounds, of_inputs
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.order import reads
@@ -13,7 +14,6 @@ from regraft.ir.weights import code_of, is_float
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass, label
 from regraft.refusal import Refusal
-from regraft.regions.bounds import Bounds, of_inputs
 from regraft.rewriting.node_pass import builder
 from regraft.rewriting.term import Given, op
 from regraft.splitting import cone, drop_inputs, to_host

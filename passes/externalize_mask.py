@@ -10,6 +10,11 @@ from typing import Literal
 import numpy as np
 
 from regraft import shapes
+from regraft.analysis.backward_slice import HIDING, Origin, origin
+from regraft.analysis.interval import largest
+from regraft.analysis.uniformity import Uniform
+from regraft.analysis.value_numbering import Sameness
+from regraft.analysis.value_ranges import Bounds
 from regraft.errors import PassError
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
@@ -19,14 +24,9 @@ from regraft.ops.traits import SHAPE_ONLY
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass, label
 from regraft.refusal import Refusal
-from regraft.regions.bounds import Bounds
 from regraft.regions.gates import Gates
 from regraft.regions.mask import Masking, find_maskings
-from regraft.regions.origin import HIDING, Origin, origin
-from regraft.regions.ranges import largest
-from regraft.regions.sameness import Sameness
 from regraft.regions.sites import Site, find_sites, rows_alike
-from regraft.regions.uniform import Uniform
 from regraft.rewriting.node_pass import builder, remove_unread_makers
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes import Facts, dims

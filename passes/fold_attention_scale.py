@@ -6,13 +6,13 @@ from collections.abc import Set
 
 import numpy as np
 
+from regraft.analysis.scalar_constants import scales
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.refusal import PassRef, Refusal, run_before
 from regraft.regions.attention import Attention, find_attentions
-from regraft.regions.numbers import scales
 from regraft.regions.projection import find_projection
 from regraft.regions.reads import read_elsewhere
 from regraft.rewriting.derive import Products

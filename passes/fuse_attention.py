@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from regraft.analysis.interval import largest
+from regraft.analysis.value_ranges import Bounds
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph
 from regraft.ir.model import Model
@@ -14,9 +16,7 @@ from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.refusal import PassRef, Refusal, run_before
 from regraft.regions.attention import Attention, look_at
-from regraft.regions.bounds import Bounds
 from regraft.regions.forms import Form, MaskForm, form_of, mask_of
-from regraft.regions.ranges import largest
 from regraft.regions.reads import read_elsewhere
 from regraft.rewriting import composite
 from regraft.rewriting.node_pass import put, remove_unread_makers

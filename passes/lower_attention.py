@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from regraft.analysis.value_ranges import Bounds, of_inputs
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
@@ -15,7 +16,6 @@ from regraft.ir.weights import code_of
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.refusal import INFER_SHAPES, Refusal, run_before
-from regraft.regions.bounds import Bounds, of_inputs
 from regraft.rewriting import formula
 from regraft.rewriting.node_pass import put
 from regraft.rewriting.rule_pass import ensure_types, rewritten

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from regraft.analysis.value_ranges import Bounds
 from regraft.ir.graph import Tensor
 from regraft.refusal import Refusal
-from regraft.regions.bounds import Bounds
 from regraft.rewriting.conditions import float_dtype
 from regraft.rewriting.matcher import adds_no_dims, uniform
 from regraft.rewriting.rule import Rule

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from regraft.analysis.interval import Range, largest
+from regraft.analysis.value_ranges import Bounds, of_inputs
 from regraft.ir import schema
 from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
@@ -16,8 +18,6 @@ from regraft.ir.weights import Array, code_of
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context
 from regraft.refusal import INFER_SHAPES, PassRef, Refusal, run_before
-from regraft.regions.bounds import Bounds, of_inputs
-from regraft.regions.ranges import Range, largest
 from regraft.rewriting.matcher import is_constant
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from regraft.analysis.affine_index import Grid, columns, grid_of, row_major
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ops.traits import VIEWS
 from regraft.pipelines.pass_ import Context
-from regraft.regions.grid import Grid, columns, grid_of, row_major
 from regraft.rewriting.node_pass import NodePass
 from regraft.rewriting.rule_pass import ensure_types
 from regraft.rewriting.term import Given, Term, op

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from regraft.analysis.value_ranges import Bounds
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
@@ -15,7 +16,6 @@ from regraft.ir.weights import code_of
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context
 from regraft.refusal import PassRef, Refusal
-from regraft.regions.bounds import Bounds
 from regraft.regions.broadcast import narrowed
 from regraft.regions.mask import shows_each_row
 from regraft.rewriting.rule import Rule

@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 ORDER = (
-    *("refusal", "errors", "outside", "interrupt", "ops", "ir", "files", "shapes", "packers", "verification", "opset"),
+    *("refusal", "errors", "outside", "interrupt", "ops", "ir", "files", "shapes", "analysis"),
+    *("packers", "verification", "opset"),
     *("pipelines", "rewriting", "folding", "regions", "splitting", "inspection", "legality", "bundling", "targeting"),
     *("batching", "runtime", "legalization", "packing", "mixed_precision", "serving", "testing", "cli"),
 )

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from regraft.analysis.backward_slice import origin
 from regraft.folding.evaluate import Base, Program
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ops.traits import ELEMENTWISE
 from regraft.packing.tokens import SIZING, Tokens
 from regraft.regions.attention import Attention
-from regraft.regions.origin import origin
 from regraft.rewriting.matcher import is_constant
 from regraft.verification.runtime import RuntimeFailure
 

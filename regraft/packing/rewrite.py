@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from regraft import shapes
+from regraft.analysis.backward_slice import origin
 from regraft.errors import PassError
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor, Variable
@@ -30,7 +31,6 @@ from regraft.pipelines.pass_ import Context, label
 from regraft.refusal import PassRef, Refusal
 from regraft.regions.attention import Attention, look_at
 from regraft.regions.mask import computed_by_layers, find_maskings
-from regraft.regions.origin import origin
 from regraft.rewriting.build import Builder
 from regraft.rewriting.node_pass import builder
 from regraft.rewriting.term import Given

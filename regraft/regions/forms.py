@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from regraft.analysis.scalar_constants import number
+from regraft.analysis.value_ranges import Bounds
 from regraft.ir.graph import Tensor
 from regraft.refusal import Refusal
 from regraft.regions.attention import Attention, Operand
-from regraft.regions.bounds import Bounds
-from regraft.regions.numbers import number
 from regraft.regions.scores import Bias, Mask
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes import Facts

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from regraft.analysis.backward_slice import HIDING
+from regraft.analysis.solver import settle
+from regraft.analysis.value_numbering import Sameness
+from regraft.analysis.value_ranges import LARGEST, Bounds
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.surgery import Editor
 from regraft.ops.traits import LAYOUT
-from regraft.regions.bounds import LARGEST, Bounds
-from regraft.regions.dataflow import settle
 from regraft.regions.mask import Masking
-from regraft.regions.origin import HIDING
-from regraft.regions.sameness import Sameness
 from regraft.regions.sites import Site
 from regraft.rewriting.matcher import is_constant
 

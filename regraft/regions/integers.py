@@ -12,6 +12,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from regraft.analysis.interval import Range
+from regraft.analysis.value_ranges import Bounds
 from regraft.folding.noop import maker
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Node, Tensor, subgraphs, walk
@@ -20,8 +22,6 @@ from regraft.ir.schema import constant_of
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array
 from regraft.ops.traits import LAYOUT
-from regraft.regions.bounds import Bounds
-from regraft.regions.ranges import Range
 from regraft.rewriting.matcher import is_constant
 
 Assumed = Literal["nothing", "inputs", "all"]

@@ -14,6 +14,7 @@ import numpy as np
 from onnx import TensorProto
 
 from regraft import shapes
+from regraft.analysis.value_ranges import Bounds
 from regraft.folding.noop import maker
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ir.model import Model
@@ -22,7 +23,6 @@ from regraft.ir.weights import Derived, Value
 from regraft.ops.traits import COMPARISONS, LAYOUT, LOGIC
 from regraft.pipelines.pass_ import Context
 from regraft.refusal import INFER_SHAPES, PassRef, Refusal, run_before
-from regraft.regions.bounds import Bounds
 from regraft.rewriting.node_pass import builder, remove_unread_makers
 from regraft.rewriting.rule_pass import ensure_types, rewritten
 from regraft.rewriting.term import Apply, Given, Term, op

@@ -8,12 +8,12 @@ from typing import Literal
 
 import numpy as np
 
+from regraft.analysis.interval import largest
+from regraft.analysis.value_ranges import Bounds
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Node, Tensor
 from regraft.ir.order import reads
 from regraft.ops.traits import LAYOUT, SHAPE_ONLY
-from regraft.regions.bounds import Bounds
-from regraft.regions.ranges import largest
 from regraft.rewriting.matcher import is_constant
 
 PRODUCTS = frozenset({"MatMul", "Gemm", "Einsum", "Conv", "Attention", "MatMulInteger", "QLinearMatMul"})

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 
+from regraft.analysis.solver import settle
 from regraft.ir.graph import Node, Tensor
-from regraft.regions.dataflow import settle
 from regraft.regions.reads import needs_elements
 from regraft.regions.views import Axes, Axis, View, axes_of, is_weight, leaves, move, regroup, step, trace
 from regraft.shapes import Facts

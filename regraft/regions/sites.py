@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
+from regraft.analysis.backward_slice import HIDING, origin
+from regraft.analysis.uniformity import Uniform
+from regraft.analysis.value_ranges import Bounds
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.ops.traits import LAYOUT, SHAPE_ONLY
 from regraft.refusal import PassRef, Refusal
-from regraft.regions.bounds import Bounds
 from regraft.regions.mask import Masking
-from regraft.regions.origin import HIDING, origin
-from regraft.regions.uniform import Uniform
 
 Site = tuple[Masking, ...]
 """Maskings one directly behind the other, the nearest to the Softmax first."""

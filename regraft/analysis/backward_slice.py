@@ -9,8 +9,8 @@ import numpy as np
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.order import reads
+from regraft.ir.schema import is_constant
 from regraft.ops.traits import SHAPE_ONLY
-from regraft.rewriting.matcher import is_constant
 
 HIDING = -1000.0
 """What is added to a score, or chosen instead of it, hides it if it is no larger."""

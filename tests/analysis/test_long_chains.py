@@ -14,20 +14,20 @@ import pytest
 from onnx import helper, numpy_helper
 
 from regraft import shapes
+from regraft.analysis import solver
+from regraft.analysis.affine_index import grid_of
+from regraft.analysis.scalar_constants import number
+from regraft.analysis.uniformity import Uniform
+from regraft.analysis.value_numbering import Sameness
+from regraft.analysis.value_ranges import Bounds
 from regraft.files.convert import from_proto
 from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
 from regraft.passes.lower_where import LowerWhere
 from regraft.passes.simplify_gather import SimplifyGather
 from regraft.pipelines.pass_ import Context
-from regraft.regions import dataflow
 from regraft.regions.attention import find_attentions
-from regraft.regions.bounds import Bounds
 from regraft.regions.gates import Gates
-from regraft.regions.grid import grid_of
-from regraft.regions.numbers import number
-from regraft.regions.sameness import Sameness
-from regraft.regions.uniform import Uniform
 from regraft.shapes.analysis import analyse
 from regraft.verification.verify import snapshot
 
@@ -208,12 +208,12 @@ def test_attention_is_found_over_any_distance(length):
 
 def test_each_value_is_looked_at_once_whatever_is_asked(monkeypatch):
     looked: list[Tensor] = []
-    settle = dataflow.settle
+    settle = solver.settle
 
     def counting(tensor, known, needs, find):
         return settle(tensor, known, needs, lambda t: (looked.append(t), find(t))[1])
 
-    monkeypatch.setattr("regraft.regions.bounds.settle", counting)
+    monkeypatch.setattr("regraft.analysis.value_ranges.settle", counting)
     model, bounds = masked(2000), Bounds()
     for order in orders(model):
         for tensor in order:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from regraft.analysis.solver import settle
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor
+from regraft.ir.schema import is_constant
 from regraft.ir.weights import is_float
-from regraft.regions.dataflow import settle
-from regraft.rewriting.matcher import is_constant
 from regraft.shapes import Facts, dims
 from regraft.shapes.dims import Dim
 

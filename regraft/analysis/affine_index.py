@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from regraft.analysis.solver import settle
+from regraft.analysis.value_ranges import LARGEST
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor
+from regraft.ir.schema import is_constant
 from regraft.ops.traits import VIEWS
-from regraft.regions.bounds import LARGEST
-from regraft.regions.dataflow import settle
-from regraft.rewriting.matcher import is_constant
 from regraft.shapes.dims import Dim
 from regraft.shapes.facts import Facts, of_array
 

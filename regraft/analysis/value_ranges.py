@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from regraft.analysis.interval import ANYTHING, GIVEN, INF, TRUTH, Range, both, is_number, of_dtype, within
+from regraft.analysis.range_transfers import rule_of
+from regraft.analysis.solver import settle
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Tensor
 from regraft.ir.model import Model
+from regraft.ir.schema import is_constant
 from regraft.ir.weights import Array, Held, Stored
-from regraft.regions.dataflow import settle
-from regraft.regions.range_rules import rule_of
-from regraft.regions.ranges import ANYTHING, GIVEN, INF, TRUTH, Range, both, is_number, of_dtype, within
-from regraft.rewriting.matcher import is_constant
 
 LARGEST = 1 << 22
 """Elements of the largest constant that is read at once: a mask of 2,048 times 2,048."""

@@ -14,11 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from onnx import TensorProto
 
-from regraft.ir import schema
-from regraft.ir.graph import Constant, Node, Tensor
-from regraft.ir.weights import code_of, dtype_from_onnx
-from regraft.ops.traits import MOVES
-from regraft.regions.ranges import (
+from regraft.analysis.interval import (
     ACTIVATION,
     ANYTHING,
     INF,
@@ -30,6 +26,10 @@ from regraft.regions.ranges import (
     number,
     of_dtype,
 )
+from regraft.ir import schema
+from regraft.ir.graph import Constant, Node, Tensor
+from regraft.ir.weights import code_of, dtype_from_onnx
+from regraft.ops.traits import MOVES
 
 Of = Callable[..., Range]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from regraft.analysis.solver import settle
+from regraft.analysis.value_ranges import LARGEST, Bounds
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Dim, Node, Tensor
+from regraft.ir.schema import is_constant
 from regraft.ops.traits import ELEMENTWISE
-from regraft.regions.bounds import LARGEST, Bounds
-from regraft.regions.dataflow import settle
-from regraft.rewriting.matcher import is_constant
 
 Axes = frozenset[int]
 """Axes, counted from the end: -1 is the last."""

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from regraft import shapes
+from regraft.analysis.uniformity import Uniform
+from regraft.analysis.value_numbering import Sameness
+from regraft.analysis.value_ranges import LARGEST, Bounds
 from regraft.files.convert import from_proto
 from regraft.files.loading import load
-from regraft.regions.bounds import LARGEST, Bounds
-from regraft.regions.sameness import Sameness
-from regraft.regions.uniform import Uniform
 from regraft.verification.verify import snapshot
 
 KINDS = {"f": onnx.TensorProto.FLOAT, "b": onnx.TensorProto.BOOL, "i": onnx.TensorProto.INT64}
@@ -341,6 +341,6 @@ def test_a_weight_is_not_read(monkeypatch):
     proto.graph.output[0].type.tensor_type.ClearField("shape")
     model = from_proto(proto)
     shapes.infer(model)
-    monkeypatch.setattr("regraft.regions.bounds._of_constant", None)
+    monkeypatch.setattr("regraft.analysis.value_ranges._of_constant", None)
     assert Bounds()(model.graph.outputs[0])[:2] == (0, 1)
     assert Bounds()(model.graph.outputs[0]).finite

@@ -10,11 +10,11 @@ from typing import Literal
 import numpy as np
 
 from regraft import shapes
-from regraft.analysis.backward_slice import HIDING, Origin, origin
+from regraft.analysis.backward_slice import HIDING, BackwardSlices, Slice
 from regraft.analysis.interval import largest
-from regraft.analysis.uniformity import Uniform
-from regraft.analysis.value_numbering import Sameness
-from regraft.analysis.value_ranges import Bounds
+from regraft.analysis.uniformity import Uniformity
+from regraft.analysis.value_numbering import ValueNumbers
+from regraft.analysis.value_ranges import ValueRanges
 from regraft.errors import PassError
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
@@ -64,13 +64,14 @@ class ExternalizeMask(Pass):
             raise PassError(f"{self.name}: a mask of {self.value:g} does not hide; give {HIDING:g} or less")
         shapes.infer(model)
         every = find_maskings(model.graph)
-        sites, refusals = find_sites(every, model.graph.outputs)
+        sites, refusals = find_sites(every, model)
         for refusal in refusals:
             context.refuse(refusal)
         if not sites:
             context.refuse(Refusal("none is computed from inputs or their shape", heading="no mask to move"))
             return
-        sources = [origin(masking.mask) for site in sites for masking in site]
+        slices = model.facts(BackwardSlices)
+        sources = [slices[masking.mask] for site in sites for masking in site]
         _ask_inputs(sources, shapes.analyse(model), model, context)
         biases = self._apply(sites, every, model, context)
         facts = shapes.analyse(model)
@@ -95,17 +96,17 @@ class ExternalizeMask(Pass):
         self, sites: Sequence[Site], every: Sequence[Masking], model: Model, context: Context
     ) -> dict[str, Tensor]:
         """Let every site add a bias; the biases, by the names of the inputs that they become."""
-        same, uniform = Sameness(), Uniform(model.opset)
-        gates = Gates(same, uniform.bounds)
+        same, uniform, ranges = model.facts(ValueNumbers), model.facts(Uniformity), model.facts(ValueRanges)
+        gates = Gates(same, ranges)
         made: dict[Hashable, Tensor] = {}
         moved = {masking for site in sites for masking in site}
-        infinite = {m.softmax for m in every if m not in moved and not uniform.bounds(m.value).finite}
+        infinite = {m.softmax for m in every if m not in moved and not ranges[m.value].finite}
         with Editor(model) as edit:
             for site in sites:
                 axes = rows_alike(site, uniform)
-                key = (axes, _layout(site), *((same(m.mask), m.kind, m.kind == "chosen" and m.scores) for m in site))
+                key = (axes, _layout(site), *((same[m.mask], m.kind, m.kind == "chosen" and m.scores) for m in site))
                 if key not in made:
-                    made[key] = self._bias(site, axes, uniform.bounds, model, edit, context)
+                    made[key] = self._bias(site, axes, ranges, model, edit, context)
                 if site[0].softmax not in infinite:
                     _drop(gates.guards(site[0].softmax, edit), site[0].softmax, edit, context)
                 _drop(gates.behind(site, edit), site[0].softmax, edit, context)
@@ -114,7 +115,7 @@ class ExternalizeMask(Pass):
         return dict(zip(names, made.values(), strict=True))
 
     def _bias(
-        self, site: Site, axes: tuple[int, ...], bounds: Bounds, model: Model, edit: Editor, context: Context
+        self, site: Site, axes: tuple[int, ...], ranges: ValueRanges, model: Model, edit: Editor, context: Context
     ) -> Tensor:
         """What the maskings of `site` add up to, with 1 element along `axes`."""
         node, added = site[0].node, list[Node]()
@@ -122,7 +123,7 @@ class ExternalizeMask(Pass):
         target = dtype if self.dtype == "same" else np.dtype(self.dtype)
         if -self.value > largest(target):
             raise PassError(f"{self.name}: {target} cannot hold a mask of {self.value:g}; choose another value")
-        terms = [self._term(masking, axes, bounds) for masking in site]
+        terms = [self._term(masking, axes, ranges) for masking in site]
         total = functools.reduce(operator.add, terms)
         if len(terms) > 1:
             total = op.Max(total, self.value)
@@ -136,7 +137,7 @@ class ExternalizeMask(Pass):
         context.replaced([], added, rule="bias")
         return bias
 
-    def _term(self, masking: Masking, axes: tuple[int, ...], bounds: Bounds) -> Term:
+    def _term(self, masking: Masking, axes: tuple[int, ...], ranges: ValueRanges) -> Term:
         """What `masking` adds, no less than `value`."""
         tensor = masking.mask
         term: Term = Given(tensor)
@@ -148,7 +149,7 @@ class ExternalizeMask(Pass):
             return op.Where(term, shown, hidden)
         if masking.kind == "subtracted":
             term = -term
-        known = bounds(masking.value)
+        known = ranges[masking.value]
         low = -known.high if masking.kind == "subtracted" else known.low
         return term if known.finite and low >= self.value else op.Max(term, self.value)
 
@@ -159,7 +160,7 @@ def _layout(site: Site) -> tuple[int, str]:
     return len(out.shape or ()), str(out.dtype)
 
 
-def _ask_inputs(sources: Sequence[Origin], facts: Facts, model: Model, context: Context) -> None:
+def _ask_inputs(sources: Sequence[Slice], facts: Facts, model: Model, context: Context) -> None:
     """Let the arithmetic of masks ask inputs for sizes, those first whose values it reads, instead of hidden states."""
     computing = frozenset().union(*(source.nodes for source in sources))
     asking = [

@@ -7,140 +7,166 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from regraft.analysis.solver import settle
+from regraft.analysis.dataflow import Dataflow, Transfer, TypedNode, first, rows
+from regraft.analysis.solver import Round, Step
 from regraft.analysis.value_ranges import LARGEST
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.schema import is_constant
+from regraft.ir.weights import dtype_from_onnx
 from regraft.ops.traits import VIEWS
 from regraft.shapes.dims import Dim
-from regraft.shapes.facts import Facts, of_array
-
-_ALIKE = VIEWS | {"Cast"}
+from regraft.shapes.facts import of_array
 
 
-class Grid(NamedTuple):
+class Affine(NamedTuple):
     """The number at place p is `start + Σ steps[i] · p[i]`; along an axis of size one the step is 0."""
 
     start: Dim
     steps: tuple[Dim, ...]
 
-    def __add__(self, other: object) -> Grid:
-        """The sums of two grids of one rank."""
-        assert isinstance(other, Grid)
+    def __add__(self, other: object) -> Affine:
+        """The sums of two indices of one rank."""
+        assert isinstance(other, Affine)
         steps = (a + b for a, b in zip(self.steps, other.steps, strict=True))
-        return Grid(self.start + other.start, tuple(steps))
+        return Affine(self.start + other.start, tuple(steps))
 
-    def times(self, factor: Dim) -> Grid:
+    def times(self, factor: Dim) -> Affine:
         """The products with one number."""
-        return Grid(self.start * factor, tuple(step * factor for step in self.steps))
+        return Affine(self.start * factor, tuple(step * factor for step in self.steps))
 
 
-def row_major(dims: Sequence[Dim]) -> Grid:
+def row_major(dims: Sequence[Dim]) -> Affine:
     """What counts the elements of a tensor in their order."""
     steps = (0 if dim == 1 else math.prod(dims[axis + 1 :]) for axis, dim in enumerate(dims))
-    return Grid(0, tuple(steps))
+    return Affine(0, tuple(steps))
 
 
-def grid_of(tensor: Tensor, facts: Facts) -> Grid | None:
-    """The grid that `tensor` holds; None where it is none, or not known to be one."""
-    found: dict[Tensor, Grid | None] = facts.found[grid_of]
-    return settle(tensor, found, _operands, lambda t: _find(t, facts, found))
+class AffineIndices(Dataflow[Affine | None]):
+    """The affine index that each value is; None where it is none, or not known to be one."""
 
+    relates = True
 
-def _operands(tensor: Tensor) -> Sequence[Tensor]:
-    """The whole numbers that those of `tensor` are made of."""
-    if is_constant(tensor) or len(tensor.inputs) != 1 or tensor.inputs[0].domain:
-        return ()
-    node = tensor.inputs[0]
-    if node.op in _ALIKE or node.op == "Expand":
-        operands = node.inputs[:1]
-    else:
-        operands = node.inputs if node.op in ("Add", "Sub", "Mul") and len(node.inputs) == 2 else ()
-    return operands if all(map(_counts, operands)) else ()
+    def transfer(self, node: Node, tensor: Tensor) -> Transfer | None:
+        known = None if node.domain or tensor is not node.outputs[0] else _TRANSFERS.get(node.op)
+        fits = known is not None and all(map(self._counts, (tensor, *known.operands(node))))
+        return known if fits else None
 
+    def step(self, tensor: Tensor) -> Step | Round:
+        dims, value = self.types[tensor].dims, self.types[tensor].value
+        if dims is None:
+            return Step((), partial(self.unknown, tensor))
+        if value is not None and value.size == 1:
+            return Step((), lambda: Affine(value.item(), (0,) * len(dims)))
+        if is_constant(tensor):
+            return Step((), lambda: _of_values(_values(tensor)))
+        return super().step(tensor)
 
-def _counts(tensor: Tensor) -> bool:
-    """Whether `tensor` holds whole numbers, large enough for every place."""
-    kind = None if tensor.dtype is None else np.dtype(tensor.dtype)
-    return kind is not None and kind.kind in "iu" and kind.itemsize >= 4
-
-
-def _find(tensor: Tensor, facts: Facts, found: dict[Tensor, Grid | None]) -> Grid | None:
-    dims, value = facts[tensor].dims, facts[tensor].value
-    if dims is None:
+    def unknown(self, tensor: Tensor) -> Affine | None:
         return None
-    if value is not None and value.size == 1:
-        return Grid(value.item(), (0,) * len(dims))
-    if is_constant(tensor):
-        return _of_values(_values(tensor))
-    if len(tensor.inputs) != 1 or tensor.inputs[0].domain:
-        return None
-    node = tensor.inputs[0]
-    if node.op == "Range":
-        start, _, step = (facts[one].value for one in node.inputs)
-        return None if start is None or step is None else Grid(start.item(), (step.item() if dims[0] != 1 else 0,))
-    operands = _operands(tensor)
-    grids = [grid for operand in operands if (grid := found[operand]) is not None]
-    if not operands or len(grids) < len(operands):
-        return None
-    before = [facts[operand].dims or () for operand in operands]
-    if node.op in _ALIKE:
-        return _moved(grids[0], before[0], dims)
-    wide = [_broadcast(grid, own, dims) for grid, own in zip(grids, before, strict=True)]
-    return wide[0] if node.op == "Expand" else _combined(node, *wide)
 
+    def one_of(self, tensor: Tensor, facts: Sequence[Affine | None]) -> Affine | None:
+        return facts[0] if all(fact == facts[0] for fact in facts) else None
 
-def columns(indices: Tensor, facts: Facts) -> list[Grid] | None:
-    """The grids of the last axis of `indices`, one a column, without that axis."""
-    dims = facts[indices].dims
-    if not dims:
-        return None
-    if is_constant(indices):
-        found = [_of_values(values) for values in np.moveaxis(_values(indices), -1, 0)]
-    elif len(indices.inputs) == 1 and indices.inputs[0].op == "Concat":
-        parts = indices.inputs[0].inputs
-        if indices.inputs[0].attrs.get("axis") not in (-1, len(dims) - 1):
+    def columns(self, indices: Tensor) -> list[Affine] | None:
+        """The affine indices in the last axis of `indices`, one a column, without that axis."""
+        dims = self.types[indices].dims
+        if not dims:
             return None
-        if any((facts[part].dims or (None,))[-1] != 1 for part in parts):
-            return None
-        grids = [grid_of(part, facts) for part in parts]
-        found = [None if grid is None else Grid(grid.start, grid.steps[:-1]) for grid in grids]
-    else:
-        grid = grid_of(indices, facts) if dims[-1] == 1 else None
-        found = [None if grid is None else Grid(grid.start, grid.steps[:-1])]
-    known = [grid for grid in found if grid is not None]
-    return known if len(known) == len(found) else None
+        if is_constant(indices):
+            found = [_of_values(values) for values in np.moveaxis(_values(indices), -1, 0)]
+        elif len(indices.inputs) == 1 and indices.inputs[0].op == "Concat":
+            parts = indices.inputs[0].inputs
+            if indices.inputs[0].attrs.get("axis") not in (-1, len(dims) - 1):
+                return None
+            if any((self.types[part].dims or (None,))[-1] != 1 for part in parts):
+                return None
+            found = [_without_last(self[part]) for part in parts]
+        else:
+            found = [_without_last(self[indices]) if dims[-1] == 1 else None]
+        known = [index for index in found if index is not None]
+        return known if len(known) == len(found) else None
+
+    def _counts(self, tensor: Tensor) -> bool:
+        """Whether `tensor` holds whole numbers, large enough for every place."""
+        code = self.types[tensor].code
+        dtype = dtype_from_onnx(code) if code else None
+        return dtype is not None and dtype.kind in "iu" and dtype.itemsize >= 4
 
 
-def _moved(grid: Grid, before: Sequence[Dim], after: Sequence[Dim]) -> Grid | None:
-    """`grid` after axes of size one came or went."""
+def _without_last(index: Affine | None) -> Affine | None:
+    return None if index is None else Affine(index.start, index.steps[:-1])
+
+
+def _dims(node: TypedNode, place: int) -> Sequence[Dim]:
+    return node.dims(node.node.inputs[place]) or ()
+
+
+def _result(node: TypedNode) -> Sequence[Dim]:
+    return node.dims(node.node.outputs[0]) or ()
+
+
+def _ranged(node: TypedNode) -> Affine | None:
+    start, _, step = (node.value(tensor) for tensor in node.node.inputs)
+    if start is None or step is None:
+        return None
+    return Affine(start.item(), (step.item() if _result(node)[0] != 1 else 0,))
+
+
+def _viewed(node: TypedNode, index: Affine | None) -> Affine | None:
+    """It after axes of size one came or went."""
+    before, after = _dims(node, 0), _result(node)
     long = [dim for dim in before if dim != 1]
-    if long != [dim for dim in after if dim != 1]:
+    if index is None or long != [dim for dim in after if dim != 1]:
         return None
-    steps = iter([step for step, dim in zip(grid.steps, before, strict=True) if dim != 1])
-    return Grid(grid.start, tuple(0 if dim == 1 else next(steps) for dim in after))
+    steps = iter([step for step, dim in zip(index.steps, before, strict=True) if dim != 1])
+    return Affine(index.start, tuple(0 if dim == 1 else next(steps) for dim in after))
 
 
-def _broadcast(grid: Grid, before: Sequence[Dim], after: Sequence[Dim]) -> Grid | None:
-    """`grid` after it was broadcast to `after`."""
+def _expanded(node: TypedNode, index: Affine | None) -> Affine | None:
+    return _broadcast(node, 0, index)
+
+
+def _broadcast(node: TypedNode, place: int, index: Affine | None) -> Affine | None:
+    """An operand after it was broadcast to the shape of the result."""
+    before, after = _dims(node, place), _result(node)
     missing = len(after) - len(before)
-    if missing < 0 or any(dim not in (1, after[missing + axis]) for axis, dim in enumerate(before)):
+    if index is None or missing < 0 or any(dim not in (1, after[missing + axis]) for axis, dim in enumerate(before)):
         return None
-    return Grid(grid.start, (0,) * missing + grid.steps)
+    return Affine(index.start, (0,) * missing + index.steps)
 
 
-def _combined(node: Node, a: Grid | None, b: Grid | None) -> Grid | None:
+def _added(node: TypedNode, *indices: Affine | None) -> Affine | None:
+    a, b = (_broadcast(node, place, index) for place, index in enumerate(indices))
+    return None if a is None or b is None else a + b
+
+
+def _subtracted(node: TypedNode, *indices: Affine | None) -> Affine | None:
+    a, b = (_broadcast(node, place, index) for place, index in enumerate(indices))
+    return None if a is None or b is None else a + b.times(-1)
+
+
+def _multiplied(node: TypedNode, *indices: Affine | None) -> Affine | None:
+    a, b = (_broadcast(node, place, index) for place, index in enumerate(indices))
     if a is None or b is None:
         return None
-    if node.op == "Mul":
-        a, b = (a, b) if not any(b.steps) else (b, a)
-        return None if any(b.steps) else a.times(b.start)
-    return a + (b.times(-1) if node.op == "Sub" else b)
+    a, b = (a, b) if not any(b.steps) else (b, a)
+    return None if any(b.steps) else a.times(b.start)
+
+
+_TRANSFERS = {
+    **rows(_ranged, first(0), "Range"),
+    **rows(_viewed, first(1), *VIEWS, "Cast"),
+    **rows(_expanded, first(1), "Expand"),
+    **rows(_added, first(2), "Add"),
+    **rows(_subtracted, first(2), "Sub"),
+    **rows(_multiplied, first(2), "Mul"),
+}
 
 
 def _values(tensor: Tensor) -> np.ndarray:
@@ -150,8 +176,8 @@ def _values(tensor: Tensor) -> np.ndarray:
     return np.asarray(schema.constant_of(tensor))
 
 
-def _of_values(values: np.ndarray) -> Grid | None:
-    """The grid that numbers are; None where they are none."""
+def _of_values(values: np.ndarray) -> Affine | None:
+    """The affine index that numbers are; None where they are none."""
     if not values.size or values.dtype.kind not in "iu":
         return None
     first = (0,) * values.ndim
@@ -166,4 +192,4 @@ def _of_values(values: np.ndarray) -> Grid | None:
         steps.append(step)
     if not np.array_equal(expected, values):
         return None
-    return Grid(of_array(np.array([values[first]]))[0], tuple(steps))
+    return Affine(of_array(np.array([values[first]]))[0], tuple(steps))

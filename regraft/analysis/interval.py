@@ -1,14 +1,16 @@
-"""Ranges of numbers, and what a data type holds of them."""
+"""Intervals that hold the elements of a value, and what a data type holds of numbers."""
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
 
+from regraft.analysis.certainty import ARITHMETIC, DIMENSIONS, NOTHING, Assumption, Certainty
 from regraft.ir.weights import is_float
 
 INF = math.inf
@@ -17,22 +19,30 @@ ACTIVATION = 1e4
 """No value that a layer computes is taken to be larger, nor what is computed of such values by arithmetic."""
 
 COUNT = 2.0**53
-"""No whole number that a caller gives is taken to be larger."""
+"""No whole number is taken to be larger that becomes a float."""
 
 
-class Range(NamedTuple):
+class Interval(NamedTuple):
     """What is known of the elements of a value.
 
     Attributes:
         low, high: the least and the largest element that is a number; infinite where they are not known.
-        size: no element is taken to be larger, by magnitude; infinite where one may be infinite or NaN.
+        size: no element is larger, by magnitude; infinite where one may be infinite or NaN.
         given: whether one may be only if the caller gives such.
+        assumes: what all of this rests on, beside proof.
     """
 
     low: float = -INF
     high: float = INF
     size: float = ACTIVATION
     given: bool = False
+    assumes: Assumption = NOTHING
+
+    @property
+    def certainty(self) -> Certainty:
+        """How certain it is: it is unknown where nothing is said."""
+        says = self.low > -INF or self.high < INF or self.finite
+        return Certainty.UNKNOWN if not says else Certainty.ASSUMED if self.assumes else Certainty.PROVEN
 
     @property
     def finite(self) -> bool:
@@ -41,7 +51,7 @@ class Range(NamedTuple):
 
     @property
     def magnitude(self) -> float:
-        """The largest magnitude that an element is taken to have."""
+        """The largest magnitude that an element has."""
         return min(self.size, max(abs(self.low), abs(self.high))) if self.finite else INF
 
     @property
@@ -58,32 +68,63 @@ class Range(NamedTuple):
         """Whether it is of the size of what layers compute."""
         return self.magnitude <= ACTIVATION
 
-    def sized(self, size: float, operands: Iterable[Range]) -> Range:
-        """It as the result of `operands`, which computing makes no larger than `size` if they are finite."""
+    def sized(self, size: float, operands: Iterable[Interval]) -> Interval:
+        """It as computed of `operands`, which makes it no larger than `size` if they are finite."""
         infinite = [operand for operand in operands if not operand.finite]
         if not infinite:
             return self._replace(size=INF if math.isnan(size) else size, given=False)
-        return self._replace(size=INF, given=all(operand.given for operand in infinite))
+        given = all(operand.given for operand in infinite)
+        return self._replace(size=INF, given=given).assuming(ARITHMETIC if given else NOTHING)
+
+    def kept(self, size: float, operands: Iterable[Interval]) -> Interval:
+        """As `sized`, by what makes nothing infinite that was finite, however often it is done."""
+        return self.sized(size, operands)._replace(assumes=self.assumes)
+
+    def assuming(self, what: Assumption) -> Interval:
+        """It, if `what` is true."""
+        if what is NOTHING or self.assumes is what:
+            return self
+        return self._replace(assumes=what if self.assumes is NOTHING else self.assumes | what)
 
 
-ANYTHING = Range(size=INF)
-GIVEN = Range(size=INF, given=True)
+ANYTHING = Interval(size=INF)
+GIVEN = Interval(size=INF, given=True)
 """What a caller gives in floats: a mask of -inf too."""
-TRUTH = Range(0, 1)
-SIZE = Range(0, 2**31 - 1, 2**31)
-"""No dimension is taken to be larger."""
+TRUTH = Interval(0, 1, 1.0)
+SIZE = Interval(0, 2**31 - 1, 2.0**31, assumes=DIMENSIONS)
+"""A dimension."""
 
 
-def number(value: float) -> Range:
+def number(value: float) -> Interval:
     """The range of one number."""
-    return Range(value, value, abs(value)) if math.isfinite(value) else Range(value, value, INF)
+    return Interval(value, value, abs(value)) if math.isfinite(value) else Interval(value, value, INF)
 
 
-def both(one: Range, other: Range) -> Range:
+def both(one: Interval, other: Interval) -> Interval:
     """What is known of a value of which both are known."""
+    for this, that in ((one, other), (other, one)):
+        if this.low >= that.low and this.high <= that.high and this.size <= that.size and this.finite:
+            return this
     size = min(one.size, other.size)
     given = size == INF and (one.given or other.given)
-    return Range(max(one.low, other.low), min(one.high, other.high), size, given)
+    low, high, assumes = max(one.low, other.low), min(one.high, other.high), one.assumes | other.assumes
+    return Interval(low, high, size, given, assumes)
+
+
+def hull(intervals: Collection[Interval]) -> Interval:
+    """What is known of a value of which each element lies in one of `intervals`."""
+    found = Interval(min(r.low for r in intervals), max(r.high for r in intervals))
+    size = max(r.magnitude for r in intervals)
+    return found.kept(size, intervals).assuming(assumed(intervals))
+
+
+def assumed(intervals: Iterable[Interval]) -> Assumption:
+    """What any of `intervals` assumes."""
+    found = NOTHING
+    for one in intervals:
+        if one.assumes is not found and one.assumes is not NOTHING:
+            found = one.assumes if found is NOTHING else found | one.assumes
+    return found
 
 
 def is_number(dtype: Any) -> bool:
@@ -91,7 +132,8 @@ def is_number(dtype: Any) -> bool:
     return dtype is None or np.dtype(dtype).kind not in "biu"
 
 
-def of_dtype(dtype: Any) -> Range:
+@functools.cache
+def of_dtype(dtype: Any) -> Interval:
     """What every value of a dtype is."""
     if is_number(dtype):
         return ANYTHING
@@ -99,31 +141,38 @@ def of_dtype(dtype: Any) -> Range:
     if kind.kind == "b":
         return TRUTH
     limits = np.iinfo(kind)
-    return Range(int(limits.min), int(limits.max), min(float(limits.max), COUNT))
+    low, high = int(limits.min), int(limits.max)
+    return Interval(low, high, float(max(-low, high)))
 
 
+@functools.cache
 def largest(dtype: Any) -> float:
     """The largest finite number of a float dtype; infinite for others."""
     kind = np.dtype(dtype)
     return float(ml_dtypes.finfo(kind).max) if is_float(kind) else INF
 
 
-def within(range_: Range, dtype: Any) -> Range:
-    """`range_`, as far as the dtype holds it: floats are rounded and overflow to infinity, integers wrap."""
+def within(interval: Interval, dtype: Any) -> Interval:
+    """`interval`, as far as the dtype holds it: floats are rounded and overflow to infinity, integers wrap."""
     if not is_number(dtype):
         limits = of_dtype(dtype)
         if np.dtype(dtype).kind == "b":
-            return Range(max(range_.low, 0), min(range_.high, 1), 1)
-        if not range_.finite or range_.low < limits.low or range_.high > limits.high:
+            low, high = max(interval.low, 0), min(interval.high, 1)
+            return TRUTH if low <= 0 and high >= 1 else Interval(low, high, 1.0, assumes=interval.assumes)
+        is_inside = interval.finite and interval.low >= limits.low and interval.high <= limits.high
+        if not is_inside or (interval.low, interval.high) == limits[:2]:
             return limits
-        return Range(math.floor(range_.low), math.ceil(range_.high), range_.magnitude)
+        low, high = math.floor(interval.low), math.ceil(interval.high)
+        return Interval(low, high, float(max(abs(low), abs(high))), assumes=interval.assumes)
     kind = np.dtype(np.float16 if dtype is None else dtype)  # the smallest, where it is not known
     if not is_float(kind):
         return ANYTHING
     limit = largest(kind)
     digits = np.dtype(ml_dtypes.bfloat16) if dtype is None else kind
-    low, high = _down(range_.low, limit, digits), -_down(-range_.high, limit, digits)
-    return Range(low, high, range_.magnitude if range_.magnitude <= limit else INF, range_.given)
+    low, high = _down(interval.low, limit, digits), -_down(-interval.high, limit, digits)
+    size = interval.magnitude if interval.magnitude <= limit else INF
+    says = low > -INF or high < INF or size < INF or interval.given
+    return Interval(low, high, size, interval.given, interval.assumes) if says else ANYTHING
 
 
 def _down(bound: float, limit: float, kind: np.dtype[Any]) -> float:

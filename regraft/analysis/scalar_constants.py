@@ -4,54 +4,71 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
-from regraft.analysis.solver import settle
+from regraft.analysis.dataflow import Dataflow, Transfer, TypedNode, first, rows
+from regraft.analysis.solver import Round, Step
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.schema import is_constant
 from regraft.ir.weights import is_float
+from regraft.ops.traits import LAYOUT
 from regraft.shapes import Facts, dims
 from regraft.shapes.dims import Dim
 
 _LIMIT = 1 << 16  # elements of the largest constant that is read to see whether one number fills it
 
 
+class ScalarConstants(Dataflow[float | None]):
+    """The one number that every element of a value is; None where it has several, or it is not known.
+
+    Floats are computed in double precision, and so may be a rounding away from what a runtime computes.
+    """
+
+    def step(self, tensor: Tensor) -> Step | Round:
+        if is_constant(tensor):
+            return Step((), partial(_uniform, tensor))
+        known = self.types[tensor].numbers
+        if known is None:
+            return super().step(tensor)
+        return Step((), lambda: float(known.flat[0]) if known.size and len(set(known.flat)) == 1 else None)
+
+    def transfer(self, node: Node, tensor: Tensor) -> Transfer | None:
+        if node.domain or tensor is not node.outputs[0]:
+            return None
+        found = _TRANSFERS.get(node.op)
+        is_moved = found is not None and (node.op in LAYOUT or not found.operands(node))
+        return found if is_moved or self._is_float(tensor) else None  # of whole numbers the types say what there is
+
+    def unknown(self, tensor: Tensor) -> float | None:
+        return None
+
+    def one_of(self, tensor: Tensor, facts: Sequence[float | None]) -> float | None:
+        return facts[0] if all(fact == facts[0] for fact in facts) else None
+
+    def stacked(self, tensor: Tensor, axis: int, fact: float | None) -> float | None:
+        return fact
+
+    sliced = stacked
+
+    def _is_float(self, tensor: Tensor) -> bool:
+        return is_float(self.types[tensor].code)
+
+
 def number(tensor: Tensor, facts: Facts) -> float | None:
-    """The one value of every element of `tensor`; None where it has several, or it is not known."""
-    known: dict[Tensor, float | None] = facts.found[number]
-    return settle(tensor, known, lambda t: _operands(t, facts), lambda t: _find(t, facts, known))
+    """What `ScalarConstants` says of `tensor`."""
+    return scalars(facts)[tensor]
 
 
-def _operands(tensor: Tensor, facts: Facts) -> Sequence[Tensor]:
-    """What the number that `tensor` holds is computed from."""
-    if is_constant(tensor) or facts[tensor].numbers is not None or len(tensor.inputs) != 1 or tensor.inputs[0].domain:
-        return ()
-    node = tensor.inputs[0]
-    return node.inputs[:1] if node.op in _SHAPED else node.inputs if node.op in _ARITHMETIC else ()
-
-
-def _find(tensor: Tensor, facts: Facts, found: dict[Tensor, float | None]) -> float | None:
-    if is_constant(tensor):
-        return _uniform(tensor)
-    known = facts[tensor].numbers
-    if known is not None:
-        return float(known.flat[0]) if known.size and len(set(known.flat)) == 1 else None
-    node: Node | None = tensor.inputs[0] if len(tensor.inputs) == 1 and not tensor.inputs[0].domain else None
-    if node is not None and node.op == "ConstantOfShape":
-        value = node.attrs.get("value")
-        return float(value.values.reshape(-1)[0]) if isinstance(value, Constant) else 0.0
-    operands = [found[t] for t in _operands(tensor, facts)]
-    numbers = [operand for operand in operands if operand is not None]
-    if node is None or not operands or len(numbers) < len(operands):
-        return None
-    if node.op in _SHAPED and not node.op.startswith("Cast"):
-        return numbers[0]
-    if not is_float(facts[tensor].code):  # of whole numbers, `facts` says what there is to say
-        return None
-    with np.errstate(all="ignore"):
-        return numbers[0] if node.op in _SHAPED else float(_ARITHMETIC[node.op](*map(np.float64, numbers)))
+def scalars(facts: Facts) -> ScalarConstants:
+    """The numbers of the model that `facts` are of, as it was when these were last asked for."""
+    found = facts.found[scalars]
+    if not found:
+        found[ScalarConstants] = facts.model.facts(ScalarConstants)
+    kept: ScalarConstants = found[ScalarConstants]
+    return kept
 
 
 def scales(node: Node, facts: Facts) -> tuple[Tensor, float] | None:
@@ -91,16 +108,38 @@ def _uniform(tensor: Tensor) -> float | None:
     return float(values.flat[0]) if bool((values == values.flat[0]).all()) else None
 
 
-_SHAPED = frozenset(
-    {"Identity", "Cast", "CastLike", "Reshape", "Squeeze", "Unsqueeze", "Expand", "Flatten", "Transpose"}
-)
-_ARITHMETIC: dict[str, Callable[..., float]] = {
-    "Add": np.add,
-    "Sub": np.subtract,
-    "Mul": np.multiply,
-    "Div": np.divide,
-    "Pow": np.power,
-    "Sqrt": np.sqrt,
-    "Reciprocal": np.reciprocal,
-    "Neg": np.negative,
+# ------------------------------------------------------------------------------------------------------- the table
+
+
+def _moved(node: TypedNode, a: float | None) -> float | None:
+    return a
+
+
+def _filled(node: TypedNode) -> float:
+    value = node.attrs.get("value")
+    return float(value.values.reshape(-1)[0]) if isinstance(value, Constant) else 0.0
+
+
+def _by(function: Callable[..., float]) -> Callable[..., float | None]:
+    def of(node: TypedNode, *numbers: float | None) -> float | None:
+        known = [np.float64(number) for number in numbers if number is not None]
+        if len(known) < len(numbers):
+            return None
+        with np.errstate(all="ignore"):
+            return float(function(*known))
+
+    return of
+
+
+_TRANSFERS = {
+    **rows(_moved, first(1), *LAYOUT, "Cast", "CastLike"),
+    **rows(_filled, first(0), "ConstantOfShape"),
+    **rows(_by(np.add), first(2), "Add"),
+    **rows(_by(np.subtract), first(2), "Sub"),
+    **rows(_by(np.multiply), first(2), "Mul"),
+    **rows(_by(np.divide), first(2), "Div"),
+    **rows(_by(np.power), first(2), "Pow"),
+    **rows(_by(np.sqrt), first(1), "Sqrt"),
+    **rows(_by(np.reciprocal), first(1), "Reciprocal"),
+    **rows(_by(np.negative), first(1), "Neg"),
 }

@@ -47,58 +47,6 @@ def row_major(dims: Sequence[Dim]) -> Affine:
     return Affine(0, tuple(steps))
 
 
-class AffineIndices(Dataflow[Affine | None]):
-    """The affine index that each value is; None where it is none, or not known to be one."""
-
-    relates = True
-
-    def transfer(self, node: Node, tensor: Tensor) -> Transfer | None:
-        known = None if node.domain or tensor is not node.outputs[0] else _TRANSFERS.get(node.op)
-        fits = known is not None and all(map(self._counts, (tensor, *known.operands(node))))
-        return known if fits else None
-
-    def step(self, tensor: Tensor) -> Step | Round:
-        dims, value = self.types[tensor].dims, self.types[tensor].value
-        if dims is None:
-            return Step((), partial(self.unknown, tensor))
-        if value is not None and value.size == 1:
-            return Step((), lambda: Affine(value.item(), (0,) * len(dims)))
-        if is_constant(tensor):
-            return Step((), lambda: _of_values(_values(tensor)))
-        return super().step(tensor)
-
-    def unknown(self, tensor: Tensor) -> Affine | None:
-        return None
-
-    def one_of(self, tensor: Tensor, facts: Sequence[Affine | None]) -> Affine | None:
-        return facts[0] if all(fact == facts[0] for fact in facts) else None
-
-    def columns(self, indices: Tensor) -> list[Affine] | None:
-        """The affine indices in the last axis of `indices`, one a column, without that axis."""
-        dims = self.types[indices].dims
-        if not dims:
-            return None
-        if is_constant(indices):
-            found = [_of_values(values) for values in np.moveaxis(_values(indices), -1, 0)]
-        elif len(indices.inputs) == 1 and indices.inputs[0].op == "Concat":
-            parts = indices.inputs[0].inputs
-            if indices.inputs[0].attrs.get("axis") not in (-1, len(dims) - 1):
-                return None
-            if any((self.types[part].dims or (None,))[-1] != 1 for part in parts):
-                return None
-            found = [_without_last(self[part]) for part in parts]
-        else:
-            found = [_without_last(self[indices]) if dims[-1] == 1 else None]
-        known = [index for index in found if index is not None]
-        return known if len(known) == len(found) else None
-
-    def _counts(self, tensor: Tensor) -> bool:
-        """Whether `tensor` holds whole numbers, large enough for every place."""
-        code = self.types[tensor].code
-        dtype = dtype_from_onnx(code) if code else None
-        return dtype is not None and dtype.kind in "iu" and dtype.itemsize >= 4
-
-
 def _without_last(index: Affine | None) -> Affine | None:
     return None if index is None else Affine(index.start, index.steps[:-1])
 
@@ -193,3 +141,56 @@ def _of_values(values: np.ndarray) -> Affine | None:
     if not np.array_equal(expected, values):
         return None
     return Affine(of_array(np.array([values[first]]))[0], tuple(steps))
+
+
+class AffineIndices(Dataflow[Affine | None]):
+    """The affine index that each value is; None where it is none, or not known to be one."""
+
+    table = _TRANSFERS
+    relates = True
+
+    def transfer(self, node: Node, tensor: Tensor) -> Transfer | None:
+        known = None if node.domain or tensor is not node.outputs[0] else self.table.get(node.op)
+        fits = known is not None and all(map(self._counts, (tensor, *known.operands(node))))
+        return known if fits else None
+
+    def step(self, tensor: Tensor) -> Step | Round:
+        dims, value = self.types[tensor].dims, self.types[tensor].value
+        if dims is None:
+            return Step((), partial(self.unknown, tensor))
+        if value is not None and value.size == 1:
+            return Step((), lambda: Affine(value.item(), (0,) * len(dims)))
+        if is_constant(tensor):
+            return Step((), lambda: _of_values(_values(tensor)))
+        return super().step(tensor)
+
+    def unknown(self, tensor: Tensor) -> Affine | None:
+        return None
+
+    def one_of(self, tensor: Tensor, facts: Sequence[Affine | None]) -> Affine | None:
+        return facts[0] if all(fact == facts[0] for fact in facts) else None
+
+    def columns(self, indices: Tensor) -> list[Affine] | None:
+        """The affine indices in the last axis of `indices`, one a column, without that axis."""
+        dims = self.types[indices].dims
+        if not dims:
+            return None
+        if is_constant(indices):
+            found = [_of_values(values) for values in np.moveaxis(_values(indices), -1, 0)]
+        elif len(indices.inputs) == 1 and indices.inputs[0].op == "Concat":
+            parts = indices.inputs[0].inputs
+            if indices.inputs[0].attrs.get("axis") not in (-1, len(dims) - 1):
+                return None
+            if any((self.types[part].dims or (None,))[-1] != 1 for part in parts):
+                return None
+            found = [_without_last(self[part]) for part in parts]
+        else:
+            found = [_without_last(self[indices]) if dims[-1] == 1 else None]
+        known = [index for index in found if index is not None]
+        return known if len(known) == len(found) else None
+
+    def _counts(self, tensor: Tensor) -> bool:
+        """Whether `tensor` holds whole numbers, large enough for every place."""
+        code = self.types[tensor].code
+        dtype = dtype_from_onnx(code) if code else None
+        return dtype is not None and dtype.kind in "iu" and dtype.itemsize >= 4

@@ -296,7 +296,7 @@ def _increasing(function: Callable[[float], float]) -> Of:
     """A function that rounds to whole numbers, or cuts off."""
 
     def of(node: TypedNode, a: Interval) -> Interval:
-        return Interval(function(a.low), function(a.high)).kept(max(a.magnitude, 1.0), (a,))
+        return Interval(function(a.low), function(a.high)).kept(a.magnitude + 1, (a,))
 
     return of
 
@@ -319,7 +319,8 @@ def _mixed(node: TypedNode, a: Interval) -> Interval:
 def _scaled(node: TypedNode, a: Interval, *slope: Interval) -> Interval:
     """Below zero times a slope."""
     factors = [r.magnitude for r in slope] or [abs(v) for v in node.attrs.values() if isinstance(v, float)]
-    return _computed(node, Interval(), a.magnitude * max([2.0, *factors]), (a, *slope))
+    factor = math.prod(max(factor, 1.0) for factor in factors)
+    return _computed(node, Interval(), 2 * a.magnitude * factor, (a, *slope))
 
 
 def _exp(node: TypedNode, a: Interval) -> Interval:
@@ -366,8 +367,10 @@ def _same_number(a: Interval, b: Interval) -> bool:
 
 def _computed(node: TypedNode, ends: Interval, size: float, operands: Sequence[Interval]) -> Interval:
     """What arithmetic makes; in floats, of moderate numbers a moderate one, with larger ones as large as it gets."""
+    reach = max(abs(ends.low), abs(ends.high))
     if not _is_float(node):
-        return ends.sized(max(abs(ends.low), abs(ends.high)), operands)
+        return ends.sized(reach, operands)
+    size = min(size, reach)
     return _moderate(ends, size, operands) if all(r.is_moderate for r in operands) else ends.sized(size, operands)
 
 

@@ -21,11 +21,66 @@ from regraft.shapes.dims import Dim
 _LIMIT = 1 << 16  # elements of the largest constant that is read to see whether one number fills it
 
 
+def _uniform(tensor: Tensor) -> float | None:
+    if isinstance(tensor, Constant) and tensor.size > _LIMIT:
+        return None
+    values = schema.constant_of(tensor)
+    if values is None or not values.size or values.dtype == object:
+        return None
+    return float(values.flat[0]) if bool((values == values.flat[0]).all()) else None
+
+
+def _moved(node: TypedNode, a: float | None) -> float | None:
+    return a
+
+
+def _rounded(node: TypedNode, a: float | None, *like: float | None) -> float | None:
+    """As the type of the result holds it; infinite where it is too large for it."""
+    dtype = node.out
+    if a is None or dtype is None:
+        return None
+    with np.errstate(all="ignore"):
+        return float(np.array(a, np.float64).astype(dtype))
+
+
+def _filled(node: TypedNode) -> float:
+    value = node.attrs.get("value")
+    return float(value.values.reshape(-1)[0]) if isinstance(value, Constant) else 0.0
+
+
+def _by(function: Callable[..., float]) -> Callable[..., float | None]:
+    def of(node: TypedNode, *numbers: float | None) -> float | None:
+        known = [np.float64(number) for number in numbers if number is not None]
+        if len(known) < len(numbers):
+            return None
+        with np.errstate(all="ignore"):
+            return _rounded(node, float(function(*known)))
+
+    return of
+
+
+_TRANSFERS = {
+    **rows(_moved, first(1), *LAYOUT),
+    **rows(_rounded, first(1), "Cast", "CastLike"),
+    **rows(_filled, first(0), "ConstantOfShape"),
+    **rows(_by(np.add), first(2), "Add"),
+    **rows(_by(np.subtract), first(2), "Sub"),
+    **rows(_by(np.multiply), first(2), "Mul"),
+    **rows(_by(np.divide), first(2), "Div"),
+    **rows(_by(np.power), first(2), "Pow"),
+    **rows(_by(np.sqrt), first(1), "Sqrt"),
+    **rows(_by(np.reciprocal), first(1), "Reciprocal"),
+    **rows(_by(np.negative), first(1), "Neg"),
+}
+
+
 class ScalarConstants(Dataflow[float | None]):
     """The one number that every element of a value is; None where it has several, or it is not known.
 
-    Floats are computed in double precision, and so may be a rounding away from what a runtime computes.
+    Floats are computed in double precision and rounded, and so may be off by the last digit of what a runtime computes.
     """
+
+    table = _TRANSFERS
 
     def step(self, tensor: Tensor) -> Step | Round:
         if is_constant(tensor):
@@ -38,7 +93,7 @@ class ScalarConstants(Dataflow[float | None]):
     def transfer(self, node: Node, tensor: Tensor) -> Transfer | None:
         if node.domain or tensor is not node.outputs[0]:
             return None
-        found = _TRANSFERS.get(node.op)
+        found = self.table.get(node.op)
         is_moved = found is not None and (node.op in LAYOUT or not found.operands(node))
         return found if is_moved or self._is_float(tensor) else None  # of whole numbers the types say what there is
 
@@ -97,49 +152,3 @@ def keeps_shape(node: Node, operand: Tensor, facts: Facts) -> bool:
 
 def _widens(before: Dim, after: Dim) -> bool:
     return before != after and (before == 1 or dims.differ(before, after))
-
-
-def _uniform(tensor: Tensor) -> float | None:
-    if isinstance(tensor, Constant) and tensor.size > _LIMIT:
-        return None
-    values = schema.constant_of(tensor)
-    if values is None or not values.size or values.dtype == object:
-        return None
-    return float(values.flat[0]) if bool((values == values.flat[0]).all()) else None
-
-
-# ------------------------------------------------------------------------------------------------------- the table
-
-
-def _moved(node: TypedNode, a: float | None) -> float | None:
-    return a
-
-
-def _filled(node: TypedNode) -> float:
-    value = node.attrs.get("value")
-    return float(value.values.reshape(-1)[0]) if isinstance(value, Constant) else 0.0
-
-
-def _by(function: Callable[..., float]) -> Callable[..., float | None]:
-    def of(node: TypedNode, *numbers: float | None) -> float | None:
-        known = [np.float64(number) for number in numbers if number is not None]
-        if len(known) < len(numbers):
-            return None
-        with np.errstate(all="ignore"):
-            return float(function(*known))
-
-    return of
-
-
-_TRANSFERS = {
-    **rows(_moved, first(1), *LAYOUT, "Cast", "CastLike"),
-    **rows(_filled, first(0), "ConstantOfShape"),
-    **rows(_by(np.add), first(2), "Add"),
-    **rows(_by(np.subtract), first(2), "Sub"),
-    **rows(_by(np.multiply), first(2), "Mul"),
-    **rows(_by(np.divide), first(2), "Div"),
-    **rows(_by(np.power), first(2), "Pow"),
-    **rows(_by(np.sqrt), first(1), "Sqrt"),
-    **rows(_by(np.reciprocal), first(1), "Reciprocal"),
-    **rows(_by(np.negative), first(1), "Neg"),
-}

@@ -145,7 +145,8 @@ class Solver(Generic[Fact]):
             before, changed = changed, set[Tensor]()
             for t in order:
                 step = steps[t]
-                if t in known and before.isdisjoint(step.operands) and changed.isdisjoint(step.operands):
+                is_new = t not in known or (t in before and isinstance(step, Round))
+                if not is_new and before.isdisjoint(step.operands) and changed.isdisjoint(step.operands):
                     continue
                 facts = [known[operand] for operand in step.operands if operand in known]
                 if isinstance(step, Round) and t not in known and step.operands[0] in known:

@@ -39,59 +39,6 @@ class Alike(NamedTuple):
         return Certainty.UNKNOWN if not self.axes else Certainty.ASSUMED if self.assumes else Certainty.PROVEN
 
 
-class Uniformity(Dataflow[Alike]):
-    """The axes along which each value does not vary: `model.facts(Uniformity)[value].axes`."""
-
-    def __init__(self, model: Model):
-        super().__init__(model)
-        self._ranges: Consulted[Interval] = Consulted(model.facts(ValueRanges))
-
-    def transfer(self, node: Node, tensor: Tensor) -> Transfer | None:
-        if node.domain or tensor is not node.outputs[0] or any(self._dims(t) is None for t in node.inputs if t.name):
-            return None
-        return _TRANSFERS.get(node.op)
-
-    def step(self, tensor: Tensor) -> Step | Round:
-        dims = self._dims(tensor)
-        if dims is None:
-            return Step((), partial(self.unknown, tensor))
-        ones = Axes(i - len(dims) for i, dim in enumerate(dims) if dim == 1)
-        if len(ones) == len(dims):
-            return Step((), lambda: Alike(ones))
-        if is_constant(tensor):
-            return Step((), lambda: Alike(ones | _of_constant(tensor)))
-        known = self._ranges[tensor]
-        if known.is_one_number:
-            return Step((), lambda: Alike(_every(dims), known.assumes))
-        step = super().step(tensor)
-        return step if isinstance(step, Round) else Step(step.operands, partial(_with, ones, step.of))
-
-    def unknown(self, tensor: Tensor) -> Alike:
-        return Alike()
-
-    def one_of(self, tensor: Tensor, facts: Sequence[Alike]) -> Alike:
-        axes = facts[0].axes.intersection(*(fact.axes for fact in facts))
-        return Alike(axes, _assumed(facts))
-
-    def stacked(self, tensor: Tensor, axis: int, fact: Alike) -> Alike:
-        behind = axis if axis < 0 else axis - len(self._dims(tensor) or ())
-        return fact._replace(axes=Axes(a if a > behind else a - 1 for a in fact.axes))
-
-    def sliced(self, tensor: Tensor, axis: int, fact: Alike) -> Alike:
-        behind = axis if axis < 0 else axis - len(self._dims(tensor) or ()) - 1
-        return fact._replace(axes=Axes(a if a > behind else a + 1 for a in fact.axes if a != behind))
-
-    def follow(self, model: Model, changes: Changes) -> None:
-        self._ranges.facts = model.facts(ValueRanges)
-        super().follow(model, changes)
-
-    def stale(self) -> list[Tensor]:
-        return [*super().stale(), *self._ranges.other()]
-
-    def _dims(self, tensor: Tensor) -> tuple[Dim, ...] | None:
-        return self.types[tensor].dims
-
-
 def _with(ones: Axes, of: Callable[..., Alike], *facts: Alike) -> Alike:
     found = of(*facts)
     return found._replace(axes=found.axes | ones, assumes=_assumed(facts))
@@ -201,3 +148,58 @@ _TRANSFERS = {
     **rows(_gathered_nd, first(2), "GatherND"),
     **rows(_filled, first(0), "ConstantOfShape"),
 }
+
+
+class Uniformity(Dataflow[Alike]):
+    """The axes along which each value does not vary: `model.facts(Uniformity)[value].axes`."""
+
+    table = _TRANSFERS
+
+    def __init__(self, model: Model):
+        super().__init__(model)
+        self._ranges: Consulted[Interval] = Consulted(model.facts(ValueRanges))
+
+    def transfer(self, node: Node, tensor: Tensor) -> Transfer | None:
+        if node.domain or tensor is not node.outputs[0] or any(self._dims(t) is None for t in node.inputs if t.name):
+            return None
+        return self.table.get(node.op)
+
+    def step(self, tensor: Tensor) -> Step | Round:
+        dims = self._dims(tensor)
+        if dims is None:
+            return Step((), partial(self.unknown, tensor))
+        ones = Axes(i - len(dims) for i, dim in enumerate(dims) if dim == 1)
+        if len(ones) == len(dims):
+            return Step((), lambda: Alike(ones))
+        if is_constant(tensor):
+            return Step((), lambda: Alike(ones | _of_constant(tensor)))
+        known = self._ranges[tensor]
+        if known.is_one_number:
+            return Step((), lambda: Alike(_every(dims), known.assumes))
+        step = super().step(tensor)
+        return step if isinstance(step, Round) else Step(step.operands, partial(_with, ones, step.of))
+
+    def unknown(self, tensor: Tensor) -> Alike:
+        return Alike()
+
+    def one_of(self, tensor: Tensor, facts: Sequence[Alike]) -> Alike:
+        axes = facts[0].axes.intersection(*(fact.axes for fact in facts))
+        return Alike(axes, _assumed(facts))
+
+    def stacked(self, tensor: Tensor, axis: int, fact: Alike) -> Alike:
+        behind = axis if axis < 0 else axis - len(self._dims(tensor) or ())
+        return fact._replace(axes=Axes(a if a > behind else a - 1 for a in fact.axes))
+
+    def sliced(self, tensor: Tensor, axis: int, fact: Alike) -> Alike:
+        behind = axis if axis < 0 else axis - len(self._dims(tensor) or ()) - 1
+        return fact._replace(axes=Axes(a if a > behind else a + 1 for a in fact.axes if a != behind))
+
+    def follow(self, model: Model, changes: Changes) -> None:
+        self._ranges.facts = model.facts(ValueRanges)
+        super().follow(model, changes)
+
+    def stale(self) -> list[Tensor]:
+        return [*super().stale(), *self._ranges.other()]
+
+    def _dims(self, tensor: Tensor) -> tuple[Dim, ...] | None:
+        return self.types[tensor].dims

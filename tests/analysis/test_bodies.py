@@ -189,6 +189,17 @@ def test_a_loop_of_whole_numbers(body, ends):
         assert known.certainty is Certainty.PROVEN
 
 
+def test_what_is_asked_first_makes_no_difference():
+    """What there is before the first round and after each is known before what the loop carries is asked for."""
+    model = loop("h = Identity(two) u = Add(h, ten)")
+    body = model.graph.nodes[0].attrs["body"]
+    ranges = ValueRanges(model)
+    assert ranges[model.graph.nodes[0].inputs[2]].is_zero
+    assert ranges[body.outputs[1]][:2] == (12, 12)
+    assert ranges[body.inputs[2]][:2] == (0, 12)
+    assert ValueRanges(model)[body.inputs[2]][:2] == (0, 12)
+
+
 @pytest.mark.parametrize(
     ("body", "is_finite"),
     [

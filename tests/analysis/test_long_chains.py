@@ -20,13 +20,13 @@ from regraft.analysis.uniformity import Uniformity
 from regraft.analysis.value_numbering import ValueNumbers
 from regraft.analysis.value_ranges import ValueRanges
 from regraft.files.convert import from_proto
+from regraft.idioms.attention import find_attentions
+from regraft.idioms.mask_products import MaskProducts
 from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
 from regraft.passes.lower_where import LowerWhere
 from regraft.passes.simplify_gather import SimplifyGather
 from regraft.pipelines.pass_ import Context
-from regraft.regions.attention import find_attentions
-from regraft.regions.gates import Gates
 from regraft.shapes.analysis import analyse
 from regraft.verification.verify import snapshot
 
@@ -171,7 +171,7 @@ def test_whole_numbers_are_told_from_any_distance(length):
     inputs = {"i": (onnx.TensorProto.INT64, [4])}
     model = model_of(nodes, inputs, "y", one=np.float32(1), half=np.float32(0.5))
     for order in orders(model):
-        gates = Gates(ValueNumbers(model), ValueRanges(model))
+        gates = MaskProducts(ValueNumbers(model), ValueRanges(model))
         assert [gates._whole[t] for t in order] == [t.name != "y" for t in order]
 
 

@@ -1,1 +1,0 @@
-"""Parts of a model that passes ask for by what they compute."""

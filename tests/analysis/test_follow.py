@@ -200,3 +200,19 @@ def test_only_what_an_edit_reaches_is_forgotten(monkeypatch: pytest.MonkeyPatch)
     assert 0 < looked_at(model, monkeypatch) < 60
     next(n for n in model.graph.nodes if n.op == "Sigmoid").op = "Tanh"
     assert looked_at(model, monkeypatch) > 1_000
+
+
+def test_what_the_host_makes_is_followed() -> None:
+    model = bert.build()
+    regraft.run(model, "externalize-mask")
+    assert model.host is not None
+    (fed,) = (tensor for tensor in model.graph.inputs if tensor.name in model.host.feeds)
+    before = model.facts(HostedRanges)[fed]
+    assert before.finite
+    assert not model.facts(ValueRanges)[fed].finite
+    for node in model.host.model.graph.nodes:
+        for place, tensor in enumerate(node.inputs):
+            if isinstance(tensor, Constant) and tensor.dtype == np.float32 and np.min(tensor.values) <= -10000:
+                node.inputs[place] = Constant(f"{tensor.name}_other", np.asarray(tensor.values / 2))
+    agree(model)
+    assert model.facts(HostedRanges)[fed] != before

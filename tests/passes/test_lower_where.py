@@ -9,6 +9,7 @@ import pytest
 import regraft
 from regraft.files.convert import clone
 from regraft.ir.structure import check
+from regraft.passes.lower_pow import LowerPow
 from regraft.passes.lower_where import LowerWhere
 from regraft.pipelines.pass_ import Context
 from regraft.rewriting.why import why
@@ -165,3 +166,10 @@ def test_wheres_in_a_branch_of_if(parse):
     for c in (True, False):
         inputs = {"c": np.array(c), "d": C}
         np.testing.assert_array_equal(results(after, **inputs), results(before, **inputs))
+
+
+def test_it_is_joined_with_others(parse, apply):
+    text = """g (bool[4] c, bool[4] d) => (float[4] out) <float two = {2}, float low = {-3}>
+    { x = Where(c, two, low) y = Cast<to=1>(d) z = Where(d, x, y) out = Pow(z, two) }"""
+    done = apply(parse(text), LowerWhere() + LowerPow())
+    assert not {"Where", "Pow"} & set(done.ops)

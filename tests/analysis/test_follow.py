@@ -69,14 +69,14 @@ def run(model: Model, text: str, share: int) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [p if n % 8 == 0 else pytest.param(p, marks=pytest.mark.slow) for n, p in enumerate(ARTIFACTS)],
+    [p if n % 16 == 0 else pytest.param(p, marks=pytest.mark.slow) for n, p in enumerate(ARTIFACTS)],
     ids=lambda path: f"{path.parent.name}-{path.stem}",
 )
 def test_of_exported_models(path: Path) -> None:
     run(regraft.load(path), f"{MASKS},{DEFAULT}", 3)
 
 
-@pytest.mark.parametrize("seed", [*range(25), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(25, 300))])
+@pytest.mark.parametrize("seed", [*range(12), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(12, 300))])
 def test_of_random_models_and_passes(seed: int) -> None:
     proto = generate(seed)
     run(from_proto(proto), DEFAULT if seed % 3 == 0 else pipeline(seed, proto.graph.output[0].name), 1 + seed % 2)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from regraft.analysis.interval import largest
+from regraft.analysis.value_ranges import LARGEST
 from regraft.errors import PassError
 from regraft.idioms.additive_mask import Masking, find_maskings
 from regraft.ir import schema
@@ -17,8 +19,6 @@ from regraft.ir.weights import Array
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.refusal import Refusal
-from regraft.regions.bounds import LARGEST
-from regraft.regions.ranges import largest
 from regraft.rewriting.matcher import is_constant
 from regraft.rewriting.rule_pass import rewritten
 from regraft.verification.contract import reassociation

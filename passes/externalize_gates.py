@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from regraft import shapes
+from regraft.analysis.value_ranges import HostedRanges, ValueRanges
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.order import reads
@@ -14,7 +15,6 @@ from regraft.ops.traits import ARITHMETIC, COMPARISONS, GATHERS, LAYOUT, LOGIC, 
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass, label
 from regraft.refusal import Refusal
-from regraft.regions.bounds import Bounds, of_inputs
 from regraft.rewriting.node_pass import builder
 from regraft.rewriting.term import Given, op
 from regraft.splitting import cone, drop_inputs, to_host
@@ -48,13 +48,13 @@ class ExternalizeGates(Pass):
 
     def run(self, model: Model, context: Context) -> None:
         shapes.infer(model)
-        bounds, layers = Bounds(of_inputs(model)), _of_layers(model)
+        ranges, layers = model.facts(HostedRanges), _of_layers(model)
         made: dict[tuple[Tensor, bool, str], Tensor] = {}
         with Editor(model) as edit:
             for gate in _factors(model, layers):
                 made[gate, True, str(gate.dtype)] = gate
             for node in list(model.graph.nodes):
-                place = _kept(node, bounds)
+                place = _kept(node, ranges)
                 if place is None or node.inputs[0] in layers or node.inputs[place] not in layers:
                     continue
                 kept, added = node.inputs[place], list[Node]()
@@ -85,7 +85,7 @@ class ExternalizeGates(Pass):
                 context.refuse(Refusal(f"{label(tensor.outputs[0])} reads it", heading=stays))
 
 
-def _kept(node: Node, bounds: Bounds) -> int | None:
+def _kept(node: Node, ranges: ValueRanges) -> int | None:
     """The place of what a Where keeps, if it makes zeros elsewhere and has the shape of what is kept."""
     out = node.outputs[0]
     if node.op != "Where" or node.domain or out.dtype is None or not is_float(out.dtype):
@@ -93,7 +93,7 @@ def _kept(node: Node, bounds: Bounds) -> int | None:
     for place in (1, 2):
         other, kept = node.inputs[3 - place], node.inputs[place]
         is_shaped = kept.shape is not None and kept.shape == out.shape
-        if is_shaped and bounds(other).is_zero and (bounds(kept).finite or bounds(kept).given):
+        if is_shaped and ranges[other].is_zero and (ranges[kept].finite or ranges[kept].given):
             return place
     return None
 

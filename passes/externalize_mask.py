@@ -10,6 +10,11 @@ from typing import Literal
 import numpy as np
 
 from regraft import shapes
+from regraft.analysis.backward_slice import HIDING, BackwardSlices, Slice
+from regraft.analysis.interval import largest
+from regraft.analysis.uniformity import Uniformity
+from regraft.analysis.value_numbering import ValueNumbers
+from regraft.analysis.value_ranges import ValueRanges
 from regraft.errors import PassError
 from regraft.idioms.additive_mask import Masking, find_maskings
 from regraft.idioms.mask_chains import MaskChain, find_mask_chains, rows_alike
@@ -22,11 +27,6 @@ from regraft.ops.traits import SHAPE_ONLY
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass, label
 from regraft.refusal import Refusal
-from regraft.regions.bounds import Bounds
-from regraft.regions.origin import HIDING, Origin, origin
-from regraft.regions.ranges import largest
-from regraft.regions.sameness import Sameness
-from regraft.regions.uniform import Uniform
 from regraft.rewriting.node_pass import builder, remove_unread_makers
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes import Facts, dims
@@ -64,13 +64,14 @@ class ExternalizeMask(Pass):
             raise PassError(f"{self.name}: a mask of {self.value:g} does not hide; give {HIDING:g} or less")
         shapes.infer(model)
         every = find_maskings(model.graph)
-        chains, refusals = find_mask_chains(every, model.graph.outputs)
+        chains, refusals = find_mask_chains(every, model)
         for refusal in refusals:
             context.refuse(refusal)
         if not chains:
             context.refuse(Refusal("none is computed from inputs or their shape", heading="no mask to move"))
             return
-        sources = [origin(masking.mask) for chain in chains for masking in chain]
+        slices = model.facts(BackwardSlices)
+        sources = [slices[masking.mask] for chain in chains for masking in chain]
         _ask_inputs(sources, shapes.analyse(model), model, context)
         biases = self._apply(chains, every, model, context)
         facts = shapes.analyse(model)
@@ -95,17 +96,17 @@ class ExternalizeMask(Pass):
         self, chains: Sequence[MaskChain], every: Sequence[Masking], model: Model, context: Context
     ) -> dict[str, Tensor]:
         """Let every chain add a bias; the biases, by the names of the inputs that they become."""
-        same, uniform = Sameness(), Uniform(model.opset)
-        gates = MaskProducts(same, uniform.bounds)
+        same, uniform, ranges = model.facts(ValueNumbers), model.facts(Uniformity), model.facts(ValueRanges)
+        gates = MaskProducts(same, ranges)
         made: dict[Hashable, Tensor] = {}
         moved = {masking for chain in chains for masking in chain}
-        infinite = {m.softmax for m in every if m not in moved and not uniform.bounds(m.value).finite}
+        infinite = {m.softmax for m in every if m not in moved and not ranges[m.value].finite}
         with Editor(model) as edit:
             for chain in chains:
                 axes = rows_alike(chain, uniform)
-                key = (axes, _layout(chain), *((same(m.mask), m.kind, m.kind == "chosen" and m.scores) for m in chain))
+                key = (axes, _layout(chain), *((same[m.mask], m.kind, m.kind == "chosen" and m.scores) for m in chain))
                 if key not in made:
-                    made[key] = self._bias(chain, axes, uniform.bounds, model, edit, context)
+                    made[key] = self._bias(chain, axes, ranges, model, edit, context)
                 if chain[0].softmax not in infinite:
                     _drop(gates.guards(chain[0].softmax, edit), chain[0].softmax, edit, context)
                 _drop(gates.behind(chain, edit), chain[0].softmax, edit, context)
@@ -114,7 +115,7 @@ class ExternalizeMask(Pass):
         return dict(zip(names, made.values(), strict=True))
 
     def _bias(
-        self, chain: MaskChain, axes: tuple[int, ...], bounds: Bounds, model: Model, edit: Editor, context: Context
+        self, chain: MaskChain, axes: tuple[int, ...], ranges: ValueRanges, model: Model, edit: Editor, context: Context
     ) -> Tensor:
         """What the maskings of `chain` add up to, with 1 element along `axes`."""
         node, added = chain[0].node, list[Node]()
@@ -122,7 +123,7 @@ class ExternalizeMask(Pass):
         target = dtype if self.dtype == "same" else np.dtype(self.dtype)
         if -self.value > largest(target):
             raise PassError(f"{self.name}: {target} cannot hold a mask of {self.value:g}; choose another value")
-        terms = [self._term(masking, axes, bounds) for masking in chain]
+        terms = [self._term(masking, axes, ranges) for masking in chain]
         total = functools.reduce(operator.add, terms)
         if len(terms) > 1:
             total = op.Max(total, self.value)
@@ -136,7 +137,7 @@ class ExternalizeMask(Pass):
         context.replaced([], added, rule="bias")
         return bias
 
-    def _term(self, masking: Masking, axes: tuple[int, ...], bounds: Bounds) -> Term:
+    def _term(self, masking: Masking, axes: tuple[int, ...], ranges: ValueRanges) -> Term:
         """What `masking` adds, no less than `value`."""
         tensor = masking.mask
         term: Term = Given(tensor)
@@ -148,7 +149,7 @@ class ExternalizeMask(Pass):
             return op.Where(term, shown, hidden)
         if masking.kind == "subtracted":
             term = -term
-        known = bounds(masking.value)
+        known = ranges[masking.value]
         low = -known.high if masking.kind == "subtracted" else known.low
         return term if known.finite and low >= self.value else op.Max(term, self.value)
 
@@ -159,7 +160,7 @@ def _layout(chain: MaskChain) -> tuple[int, str]:
     return len(out.shape or ()), str(out.dtype)
 
 
-def _ask_inputs(sources: Sequence[Origin], facts: Facts, model: Model, context: Context) -> None:
+def _ask_inputs(sources: Sequence[Slice], facts: Facts, model: Model, context: Context) -> None:
     """Let the arithmetic of masks ask inputs for sizes, those first whose values it reads, instead of hidden states."""
     computing = frozenset().union(*(source.nodes for source in sources))
     asking = [

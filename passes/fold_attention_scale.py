@@ -6,6 +6,7 @@ from collections.abc import Set
 
 import numpy as np
 
+from regraft.analysis.scalar_constants import scales
 from regraft.idioms.additive_mask import MASKING
 from regraft.idioms.attention import Attention, find_attentions
 from regraft.idioms.external_uses import read_elsewhere
@@ -15,7 +16,6 @@ from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.refusal import PassRef, Refusal, run_before
-from regraft.regions.numbers import scales
 from regraft.rewriting.derive import Products
 from regraft.rewriting.node_pass import put
 from regraft.rewriting.rule_pass import ensure_types, rewritten

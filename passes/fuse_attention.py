@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from regraft.analysis.interval import largest
+from regraft.analysis.value_ranges import MaskRanges
 from regraft.idioms.attention import Attention, look_at
 from regraft.idioms.attention_operator import Form, MaskForm, form_of, mask_of
 from regraft.idioms.external_uses import read_elsewhere
@@ -16,8 +18,6 @@ from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.refusal import PassRef, Refusal, run_before
-from regraft.regions.bounds import Bounds
-from regraft.regions.ranges import largest
 from regraft.rewriting import composite
 from regraft.rewriting.node_pass import put, remove_unread_makers
 from regraft.rewriting.rule_pass import ensure_types, rewritten
@@ -54,21 +54,21 @@ class FuseAttention(Pass):
         if not any(schema.kind(node) in ("Softmax", "Attention") for node in model.nodes()):
             return
         ensure_types(model)
-        facts, bounds = analyse(model), Bounds(masks=True)
+        facts, ranges = analyse(model), model.facts(MaskRanges)
         places = [(*item, graph) for graph in rewritten(model) for item in look_at(graph, facts).items()]
         with Editor(model) as edit:
             for node, found, graph in reversed(places):  # what is read by a later one is then still there
                 if isinstance(found, Attention):
-                    self._fuse(found, graph, facts, bounds, edit, context)
+                    self._fuse(found, graph, facts, ranges, edit, context)
                 elif found.needs:
                     context.refuse(found, node)
 
     def _fuse(
-        self, found: Attention, graph: AnyGraph, facts: Facts, bounds: Bounds, edit: Editor, context: Context
+        self, found: Attention, graph: AnyGraph, facts: Facts, ranges: MaskRanges, edit: Editor, context: Context
     ) -> None:
         is_operator = graph.opset >= OPERATOR_SINCE
         obstacle, form = _obstacle(found, edit, facts), form_of(found, facts)
-        mask = mask_of(found, facts, bounds, _floor(found) if is_operator else -math.inf)
+        mask = mask_of(found, facts, ranges, _floor(found) if is_operator else -math.inf)
         if obstacle is not None or isinstance(form, Refusal) or isinstance(mask, Refusal):
             refusal = next(one for one in (obstacle, form, mask) if isinstance(one, Refusal))
             if found.softmax.op == "Softmax":

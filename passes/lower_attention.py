@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from regraft.analysis.value_ranges import MaskRanges
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
@@ -15,7 +16,6 @@ from regraft.ir.weights import code_of
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.refusal import INFER_SHAPES, Refusal, run_before
-from regraft.regions.bounds import Bounds, of_inputs
 from regraft.rewriting import formula
 from regraft.rewriting.node_pass import put
 from regraft.rewriting.rule_pass import ensure_types, rewritten
@@ -65,18 +65,18 @@ class LowerAttention(Pass):
         if not any(schema.kind(node) == "Attention" for node in model.nodes()):
             return
         ensure_types(model)
-        bounds = Bounds(of_inputs(model), masks=True)
+        ranges = model.facts(MaskRanges)
         with Editor(model) as edit:
             for graph in rewritten(model):
                 for node in edit.alive(graph):
                     if schema.kind(node) == "Attention":
-                        written = self._written(node, bounds)
+                        written = self._written(node, ranges)
                         if isinstance(written, Refusal):
                             context.refuse(written, node)
                         else:
                             context.replaced([node], put(node, [written], graph, edit), "Attention")
 
-    def _written(self, node: Node, bounds: Bounds) -> Term | Refusal:
+    def _written(self, node: Node, ranges: MaskRanges) -> Term | Refusal:
         """What `node` means; else why that cannot be written out."""
         unknown = {name for name, value in node.attrs.items() if name not in _PLAIN and value}
         if unknown or any(t.name for t in (*node.inputs[4:], *node.outputs[1:])):
@@ -99,17 +99,17 @@ class LowerAttention(Pass):
             _heads(v, packed, heads, kv_heads, transposed=False),
             _sum(_mask(node), _causal(node, packed)),
             scale,
-            guard=self._may_be_infinite(node, bounds),
+            guard=self._may_be_infinite(node, ranges),
             on_query=self.scale == "query",
             softmax=_softmax(node),
         )
         return formula.merge_heads(context) if packed else context
 
-    def _may_be_infinite(self, node: Node, bounds: Bounds) -> bool:
+    def _may_be_infinite(self, node: Node, ranges: MaskRanges) -> bool:
         mask = _given(node, 3)
         if mask is None:
             return False
-        return _is_condition(mask) or (self.infinite == "keep" and not bounds(mask).finite)
+        return _is_condition(mask) or (self.infinite == "keep" and not ranges[mask].finite)
 
 
 def _heads(x: Term, packed: bool, heads: Any, kv_heads: Any, transposed: bool) -> Term:

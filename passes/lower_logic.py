@@ -16,7 +16,7 @@ from regraft.pipelines.pass_ import Context
 from regraft.refusal import INFER_SHAPES, Refusal, run_before
 from regraft.rewriting.node_pass import NodePass
 from regraft.rewriting.term import Given, Term, op
-from regraft.verification.contract import exact
+from regraft.verification.contract import SHORT, Contract, exact
 
 
 class LowerLogic(NodePass):
@@ -34,15 +34,19 @@ class LowerLogic(NodePass):
         Cast(t)   →  Cast of the number, or nothing  and Reshape, Expand, Gather ... move numbers
 
     The number becomes a truth again, by one Cast, where a Where, an If or an output asks for one: run `lower-where`
-    before, whose products ask for numbers. Every value is 0 or 1, so nothing is rounded. Comparisons of floats stay: no
-    difference tells NaN, and those of infinities are NaN. So does the arithmetic of shapes, which is for
-    `fold-constants`. onnx2torch and PopRT lack the two comparisons; neuron-cc and hls4ml have no booleans at all.
+    before, whose products ask for numbers. Every value is 0 or 1, so nothing is rounded. No dimension is taken to have
+    2³¹ elements. Comparisons of floats stay: no difference tells NaN, and those of infinities are NaN. So does the
+    arithmetic of shapes, which is for `fold-constants`. onnx2torch and PopRT lack the two comparisons; neuron-cc and
+    hls4ml have no booleans at all.
     """
 
     name = "lower-logic"
-    contract = exact
     operators = frozenset({"GreaterOrEqual", "LessOrEqual"})
     to: Literal["less", "arithmetic"] = option("less", "what it becomes")
+
+    @property
+    def contract(self) -> Contract:
+        return exact if self.to == "less" else exact.assuming(SHORT)
 
     @property
     def removes(self) -> frozenset[str]:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from regraft.analysis.value_ranges import ValueRanges
 from regraft.ir.graph import Tensor
+from regraft.ir.model import Model
 from regraft.refusal import Refusal
-from regraft.regions.bounds import Bounds
 from regraft.rewriting.conditions import float_dtype
 from regraft.rewriting.matcher import adds_no_dims, uniform
 from regraft.rewriting.rule import Rule
@@ -41,7 +42,7 @@ def written(x: Any, exponent: float) -> Term:
     return power(base, int(whole)) * root if whole else root
 
 
-def known_exponent(x: Tensor, e: Tensor, bounds: Bounds) -> Refusal | dict[str, Any]:
+def known_exponent(x: Tensor, e: Tensor, ranges: ValueRanges) -> Refusal | dict[str, Any]:
     """The exponent, where Pow is a few products and roots; else why it is not."""
     found = uniform(e)
     if found is None:
@@ -54,7 +55,7 @@ def known_exponent(x: Tensor, e: Tensor, bounds: Bounds) -> Refusal | dict[str, 
     dtype = float_dtype(x)
     if isinstance(dtype, Refusal) and (exponent < 0 or exponent % 1):
         return dtype
-    if isinstance(dtype, Refusal) and exponent > 3 and not _fits(bounds(x).magnitude ** exponent, x):
+    if isinstance(dtype, Refusal) and exponent > 3 and not _fits(ranges[x].magnitude ** exponent, x):
         return Refusal(f"powers of '{x.name}' may overflow, which products do otherwise")
     return {"exponent": exponent}
 
@@ -84,10 +85,13 @@ class LowerPow(RulePass):
     removes = frozenset({"Pow"})
     introduces = frozenset({"Mul", "Reciprocal", "Sqrt"})
 
-    def rules(self) -> Sequence[Rule]:
-        bounds = Bounds()
+    _ranges: ValueRanges
 
+    def prepare(self, model: Model) -> None:
+        self._ranges = model.facts(ValueRanges)
+
+    def rules(self) -> Sequence[Rule]:
         def condition(x: Tensor, e: Tensor) -> Refusal | dict[str, Any]:
-            return known_exponent(x, e, bounds)
+            return known_exponent(x, e, self._ranges)
 
         return (Rule(lambda x, e: op.Pow(x, constant(e)), written, condition, name="pow"),)

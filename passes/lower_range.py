@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from regraft.analysis.value_ranges import LARGEST
 from regraft.errors import PassError
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
@@ -15,7 +16,6 @@ from regraft.ir.weights import Array, dtype_from_onnx
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.refusal import PassRef, Refusal
-from regraft.regions.bounds import LARGEST
 from regraft.rewriting.node_pass import put, remove_unread_makers
 from regraft.rewriting.term import Given, Term, op, term
 from regraft.shapes import Facts, analyse, dims

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
+from regraft.analysis.interval import Interval, largest
+from regraft.analysis.value_ranges import HostedRanges
 from regraft.ir import schema
 from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
 from regraft.ir.weights import Array, code_of
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import Context
 from regraft.refusal import INFER_SHAPES, PassRef, Refusal, run_before
-from regraft.regions.bounds import Bounds, of_inputs
-from regraft.regions.ranges import Range, largest
 from regraft.rewriting.matcher import is_constant
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
@@ -53,15 +51,12 @@ class LowerWhere(RulePass):
     contract = reassociation
     infinite: Literal["keep", "finite"] = option("keep", "a Where of which a branch may be infinite")
 
-    _inputs: Mapping[Tensor, Range] = MappingProxyType({})
+    _ranges: HostedRanges
 
-    def run(self, model: Model, context: Context) -> None:
-        self._inputs = of_inputs(model)
-        super().run(model, context)
+    def prepare(self, model: Model) -> None:
+        self._ranges = model.facts(HostedRanges)
 
     def rules(self) -> Sequence[Rule]:
-        bounds = Bounds(self._inputs)
-
         def branches(c: Tensor, a: Tensor, b: Tensor, out: Tensor, opset: int) -> Refusal | dict[str, Any]:
             if out.dtype is None:
                 return run_before(INFER_SHAPES, f"the type of '{out.name}' is not known")
@@ -70,19 +65,19 @@ class LowerWhere(RulePass):
             question = _question(c)
             if question in ("IsNaN", "IsInf"):
                 return Refusal(f"it asks {question}: a NaN or an infinity times 0 is not 0")
-            values = [self._finite(branch, bounds(branch)) for branch in (a, b)]
+            values = [self._finite(branch, self._ranges[branch]) for branch in (a, b)]
             if any(value is None for value in values):
                 clamp = PassRef("clamp-mask-value")
                 infinite = f"a branch may be infinite, and infinity times 0 is no number; {clamp} helps masks"
                 return Refusal(infinite, needs=(clamp,))
             for place, (zero, other) in enumerate(((a, b), (b, a))):
-                if bounds(zero).is_zero and _adds_no_dims(zero, c, other) and None not in values:
+                if self._ranges[zero].is_zero and _adds_no_dims(zero, c, other) and None not in values:
                     values[place] = None
             return {"a": values[0], "b": values[1], "code": code_of(out.dtype)}
 
         return [Rule(lambda c, a, b: op.Where(c, a, b), _written, branches)]
 
-    def _finite(self, branch: Tensor, known: Range) -> Tensor | Array | None:
+    def _finite(self, branch: Tensor, known: Interval) -> Tensor | Array | None:
         """A branch that can be multiplied by 0, if `branch` is one or can be made one."""
         if known.finite or (self.infinite == "finite" and not is_constant(branch)):
             return branch

@@ -16,7 +16,7 @@ from regraft.refusal import Refusal
 from regraft.rewriting.matcher import is_constant
 from regraft.rewriting.rule_pass import ensure_types
 from regraft.splitting import to_host
-from regraft.verification.contract import Contract, exact, interface
+from regraft.verification.contract import SHORT, Contract, exact, interface
 
 
 class NarrowIntegers(Pass):
@@ -43,7 +43,7 @@ class NarrowIntegers(Pass):
 
     @property
     def contract(self) -> Contract:
-        contract = interface if self.inputs else exact
+        contract = (interface if self.inputs else exact).assuming(SHORT)
         return contract if self.assume == "nothing" else contract.assuming("integers fit 32 bits")
 
     def run(self, model: Model, context: Context) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from regraft.analysis.affine_index import Affine, AffineIndices, row_major
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ops.traits import VIEWS
 from regraft.pipelines.pass_ import Context
-from regraft.regions.grid import Grid, columns, grid_of, row_major
 from regraft.rewriting.node_pass import NodePass
 from regraft.rewriting.rule_pass import ensure_types
 from regraft.rewriting.term import Given, Term, op
@@ -41,7 +41,7 @@ class SimplifyGather(NodePass):
 
     def run(self, model: Model, context: Context) -> None:
         ensure_types(model)
-        self._facts = analyse(model)
+        self._facts, self._indices = analyse(model), model.facts(AffineIndices)
         super().run(model, context)
 
     def rewrite(self, node: Node, opset: int, edit: Editor) -> Term | None:
@@ -51,7 +51,9 @@ class SimplifyGather(NodePass):
         if node.op == "Reshape":
             sources = list(_same_elements(node.inputs[0]))[1:]
         else:
-            sources = list(_same_elements(node.inputs[0])) if _gives_all(node, opset, self._facts) else []
+            sources = (
+                list(_same_elements(node.inputs[0])) if _gives_all(node, opset, self._facts, self._indices) else []
+            )
         for source in reversed(sources):  # the farthest: what stands between may be for this node alone
             before = self._facts[source].dims
             view = None if before is None else _view(source, before, out)
@@ -60,32 +62,32 @@ class SimplifyGather(NodePass):
         return None
 
 
-def _gives_all(node: Node, opset: int, facts: Facts) -> bool:
+def _gives_all(node: Node, opset: int, facts: Facts, affine: AffineIndices) -> bool:
     """Whether a lookup gives what it looks up, element by element in their order."""
     data, indices = (facts[tensor].dims for tensor in node.inputs)
     if data is None or indices is None:
         return False
     if node.op == "Gather":
         axis = schema.attribute(node, "axis", opset)
-        grid = grid_of(node.inputs[1], facts)
-        grids = [] if grid is None or axis not in (0, -len(data)) else [grid]
+        index = affine[node.inputs[1]]
+        found = [] if index is None or axis not in (0, -len(data)) else [index]
     elif schema.attribute(node, "batch_dims", opset):
-        grids = []
+        found = []
     else:
-        grids = columns(node.inputs[1], facts) or []
+        found = affine.columns(node.inputs[1]) or []
         indices = indices[:-1]
-    if not grids or not all(_is_forward(grid) for grid in grids):
+    if not found or not all(_is_forward(index) for index in found):
         return False
-    found = data[: len(grids)]
-    total = Grid(0, (0,) * len(indices))
-    for axis, grid in enumerate(grids):
-        total += grid.times(math.prod(found[axis + 1 :]))
-    return math.prod(found) == math.prod(indices) and total == row_major(indices)
+    looked_up = data[: len(found)]
+    total = Affine(0, (0,) * len(indices))
+    for axis, index in enumerate(found):
+        total += index.times(math.prod(looked_up[axis + 1 :]))
+    return math.prod(looked_up) == math.prod(indices) and total == row_major(indices)
 
 
-def _is_forward(grid: Grid) -> bool:
+def _is_forward(index: Affine) -> bool:
     """Whether no number is negative, which would count from the end."""
-    return is_natural(grid.start) and all(map(is_natural, grid.steps))
+    return is_natural(index.start) and all(map(is_natural, index.steps))
 
 
 def _same_elements(tensor: Tensor) -> Iterator[Tensor]:

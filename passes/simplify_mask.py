@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from regraft.analysis.value_ranges import ValueRanges
 from regraft.idioms.additive_mask import shows_each_row
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
@@ -17,7 +18,6 @@ from regraft.lowering.broadcast import narrowed
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context
 from regraft.refusal import PassRef, Refusal
-from regraft.regions.bounds import Bounds
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass, ensure_types, rewritten
 from regraft.rewriting.term import Term, either, op
@@ -57,16 +57,18 @@ class SimplifyMask(RulePass):
     def removes(self) -> frozenset[str]:
         return super().removes | {"Add", "And", "Expand", "Or"}
 
+    _ranges: ValueRanges
+
     def run(self, model: Model, context: Context) -> None:
         super().run(model, context)
         ensure_types(model)
-        bounds = Bounds()
+        ranges = model.facts(ValueRanges)
         bypassed: list[Node] = []
         narrower: set[Tensor] = set()
         with Editor(model) as edit:
             for graph in rewritten(model):
                 for node in reversed(list(edit.alive(graph))):  # readers first: they may let what they read be narrower
-                    same = _same_but_broadcast(node, bounds, edit)
+                    same = _same_but_broadcast(node, ranges, edit)
                     if same is not None and _bypass(node, same, edit, narrower):
                         bypassed.append(node)
                         context.replaced([node], rule=node.op)
@@ -76,15 +78,16 @@ class SimplifyMask(RulePass):
         if unread:
             context.replaced(unread, rule="unread")
 
-    def rules(self) -> Sequence[Rule]:
-        bounds = Bounds()
+    def prepare(self, model: Model) -> None:
+        self._ranges = model.facts(ValueRanges)
 
+    def rules(self) -> Sequence[Rule]:
         def is_idle(p: Tensor, opset: int) -> bool | Refusal:
             softmax = p.producer
             if softmax is None or schema.kind(softmax) != "Softmax":
                 return Refusal(f"'{p.name}' is no Softmax")
             scores = softmax.inputs[0]
-            if self.assume_no_empty_rows or bounds(scores).finite or shows_each_row(softmax, bounds, opset):
+            if self.assume_no_empty_rows or self._ranges[scores].finite or shows_each_row(softmax, self._ranges, opset):
                 return True
             clamp = PassRef("clamp-mask-value")
             empty = f"a row of '{scores.name}' may be -inf throughout; run {clamp}, or see assume-no-empty-rows"
@@ -137,7 +140,7 @@ def _is_whole(m: Tensor) -> bool | Refusal:
     return whole or Refusal(f"'{m.name}' is not known to hold zeros and ones")
 
 
-def _same_but_broadcast(node: Node, bounds: Bounds, edit: Editor) -> Tensor | None:
+def _same_but_broadcast(node: Node, ranges: ValueRanges, edit: Editor) -> Tensor | None:
     """The value that `node` gives, in a shape that may be narrower."""
     if node.domain or node.op not in ("Expand", *_NEUTRAL, "Where"):
         return None
@@ -146,7 +149,7 @@ def _same_but_broadcast(node: Node, bounds: Bounds, edit: Editor) -> Tensor | No
     out: Tensor = node.outputs[0]
     if node.op == "Add" and (out in edit.ends or any(schema.kind(reader) != "Softmax" for reader in edit.readers(out))):
         return None  # x + 0 is not -0 where x is; a Softmax does not distinguish them
-    known = [bounds(tensor) for tensor in node.inputs]
+    known = [ranges[tensor] for tensor in node.inputs]
     if node.op == "Where":
         chosen: Tensor = node.inputs[1 if known[0].low else 2]
         return chosen if known[0].is_one_number else None

@@ -32,9 +32,10 @@ class Emitter:
     def __init__(self, opset: int, variables: Iterable[str], operations: Iterable[str]):
         self.opset = opset
         self.nodes: list[Node] = []
-        self.facts = Facts()
+        model = Model(Graph(opset=opset))
+        self.facts = Facts(model)
         self._walker = Walker(self.facts)
-        self._walker.start(Model(Graph(opset=opset)))
+        self._walker.start(model)
         self._taken = set(variables)
         self._promised = {n for name in operations for n in (name, output_name(name))} - self._taken
         self._next: Counter[str] = Counter()

@@ -8,12 +8,12 @@ from typing import Literal
 
 import numpy as np
 
+from regraft.analysis.interval import largest
+from regraft.analysis.value_ranges import ValueRanges
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Node, Tensor
 from regraft.ir.order import reads
 from regraft.ops.traits import LAYOUT, PRODUCTS, QUANTIZED_PRODUCTS, SHAPE_ONLY
-from regraft.regions.bounds import Bounds
-from regraft.regions.ranges import largest
 from regraft.rewriting.matcher import is_constant
 
 _LAYERS = PRODUCTS | QUANTIZED_PRODUCTS | {"Attention"}
@@ -116,7 +116,7 @@ def _masks(node: Node, scores: int, layered: set[Tensor]) -> bool:
     return node.op == "Add" or (node.op == "Sub" and scores == 0)
 
 
-def shows_each_row(softmax: Node, bounds: Bounds, opset: int) -> bool:
+def shows_each_row(softmax: Node, ranges: ValueRanges, opset: int) -> bool:
     """Whether the scores of `softmax` are masked by a constant that leaves a finite number in each row, and no NaN."""
     scores: Tensor = softmax.inputs[0]
     node = scores.producer
@@ -125,12 +125,12 @@ def shows_each_row(softmax: Node, bounds: Bounds, opset: int) -> bool:
         return False
     axis -= len(scores.shape) if axis >= 0 else 0
     first, second = node.inputs[:2] if node.op == "Where" or is_constant(node.inputs[0]) else node.inputs[1::-1]
-    known = bounds(second)
+    known = ranges[second]
     values = schema.constant_of(first) if known.finite and (opset >= 13 or axis == -1) else None
     if values is None or -axis > values.ndim or (values == np.inf).any() or np.isnan(values).any():
         return False
     if node.op == "Where":
-        shown = values if _hides_at_most(node.inputs[2], bounds) else np.zeros_like(values)
+        shown = values if _hides_at_most(node.inputs[2], ranges) else np.zeros_like(values)
     else:
         shown = np.isfinite(values)
         largest_sum = known.magnitude + float(np.abs(values[shown].astype(np.float64)).max(initial=0.0))
@@ -138,7 +138,7 @@ def shows_each_row(softmax: Node, bounds: Bounds, opset: int) -> bool:
     return bool(shown.any(axis).all())
 
 
-def _hides_at_most(tensor: Tensor, bounds: Bounds) -> bool:
+def _hides_at_most(tensor: Tensor, ranges: ValueRanges) -> bool:
     """Whether what is chosen instead of scores is finite or minus infinity."""
     values = schema.constant_of(tensor) if is_constant(tensor) else None
-    return bounds(tensor).finite or (values is not None and bool((values < np.inf).all()))
+    return ranges[tensor].finite or (values is not None and bool((values < np.inf).all()))

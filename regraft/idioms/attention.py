@@ -17,7 +17,8 @@ from regraft.idioms.axis_mapping import is_weight
 from regraft.idioms.heads import Operand, Result, find_operand, find_packed, find_result
 from regraft.idioms.score_path import Bias, Context, Mask, Scores, find_context, find_scores
 from regraft.ir import schema
-from regraft.ir.graph import AnyGraph, Node, Tensor
+from regraft.ir.graph import AnyGraph, Graph, Node, Tensor
+from regraft.ir.model import Model
 from regraft.refusal import INFER_SHAPES, PassRef, Refusal, run_before
 from regraft.shapes import Facts
 from regraft.shapes.dims import Dim
@@ -134,7 +135,10 @@ def find_attentions(graph: AnyGraph, facts: Facts | None = None) -> list[Attenti
 
 def look_at(graph: AnyGraph, facts: Facts | None = None) -> dict[Node, Attention | Refusal]:
     """Each node of `graph` at which attention can be, and the attention, or why there is none."""
-    facts, ends = Facts() if facts is None else facts, set(graph.outputs)
+    if facts is None:
+        assert isinstance(graph, Graph)
+        facts = Facts(Model(graph))
+    ends = set(graph.outputs)
     return {node: _at(node, graph.opset, ends, facts) for node in graph.nodes if schema.kind(node) in STARTS}
 
 

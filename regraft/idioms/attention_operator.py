@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from regraft.analysis.scalar_constants import number
+from regraft.analysis.value_ranges import ValueRanges
 from regraft.idioms.attention import Attention, Operand
 from regraft.idioms.score_path import Bias, Mask
 from regraft.ir.graph import Tensor
 from regraft.refusal import Refusal
-from regraft.regions.bounds import Bounds
-from regraft.regions.numbers import number
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes import Facts
 
@@ -57,7 +57,7 @@ class MaskForm(NamedTuple):
     chooses: bool
 
 
-def mask_of(found: Attention, facts: Facts, bounds: Bounds, floor: float = -math.inf) -> MaskForm | Refusal | None:
+def mask_of(found: Attention, facts: Facts, ranges: ValueRanges, floor: float = -math.inf) -> MaskForm | Refusal | None:
     """The mask of the operator, None where there is none; else why it can be no mask.
 
     Args:
@@ -73,7 +73,7 @@ def mask_of(found: Attention, facts: Facts, bounds: Bounds, floor: float = -math
     small = next((mask.fill for mask in found.masks if mask.fill > VANISHING), None)
     if small is not None:
         return Refusal(f"scores that are masked become {small:g}, which is not small enough to be added instead")
-    terms = [_added(part, found, facts, bounds, floor) for part in found.parts]
+    terms = [_added(part, found, facts, ranges, floor) for part in found.parts]
     return MaskForm(reduce(operator.add, terms), False) if terms else None
 
 
@@ -192,11 +192,11 @@ def _in_order(value: Term, layout: str, wanted: str) -> Term:
 # ----------------------------------------------------------------------------------------------------------- masks
 
 
-def _added(part: Bias | Mask, found: Attention, facts: Facts, bounds: Bounds, floor: float) -> Term:
+def _added(part: Bias | Mask, found: Attention, facts: Facts, ranges: ValueRanges, floor: float) -> Term:
     if isinstance(part, Bias):
         value: Term = Given(part.tensor)
         value = value if part.factor == 1 else value * part.factor
-        known = bounds(part.tensor)
+        known = ranges[part.tensor]
         value = op.Max(value, floor) if known.finite and known.low * part.factor < floor else value
         return _as_scores(value, part, found, facts)
     fill = max(part.fill, floor) if part.fill > -math.inf else part.fill

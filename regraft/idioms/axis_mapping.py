@@ -11,9 +11,9 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from regraft.analysis.scalar_constants import scales
 from regraft.ir.graph import Node, Tensor
 from regraft.ops.traits import REARRANGES, REGROUPS
-from regraft.regions.numbers import scales
 from regraft.rewriting.matcher import is_constant
 from regraft.shapes import Facts, dims
 from regraft.shapes.dims import Dim

@@ -7,14 +7,14 @@ product; MXNet's products take `bn s d`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 
+from regraft.analysis.solver import Solver, Step
 from regraft.idioms.axis_mapping import Axes, Axis, View, axes_of, is_weight, leaves, move, regroup, step, trace
 from regraft.idioms.external_uses import needs_elements
 from regraft.ir.graph import Node, Tensor
-from regraft.regions.dataflow import settle
 from regraft.shapes import Facts
 from regraft.shapes.dims import Dim
 
@@ -194,23 +194,19 @@ def _next(tensor: Tensor, ends: Set[Tensor], facts: Facts) -> Node | None:
 
 def _projection(tensor: Tensor, facts: Facts) -> Node | None:
     """The one linear layer that `tensor` is computed from, through biases, scales, norms, rotations and parts."""
-    known: dict[Tensor, frozenset[Node]] = facts.found[_projection]
-    layers = settle(tensor, known, _data, lambda t: _layers(t, known))
+    layers = _Layers(facts.found[_projection])[tensor]
     return next(iter(layers)) if len(layers) == 1 else None
 
 
-def _data(tensor: Tensor) -> Sequence[Tensor]:
-    """What `tensor` is made of on its way from a layer."""
-    node: Node | None = tensor.inputs[0] if len(tensor.inputs) == 1 and not tensor.inputs[0].domain else None
-    if node is None or node.op not in _THROUGH:
-        return []
-    return node.inputs[: _THROUGH[node.op]]
+class _Layers(Solver[frozenset[Node]]):
+    """The linear layers that values are computed from; two stand for more."""
 
+    def step(self, tensor: Tensor) -> Step:
+        node: Node | None = tensor.inputs[0] if len(tensor.inputs) == 1 and not tensor.inputs[0].domain else None
+        if node is not None and node.op in ("MatMul", "Gemm") and is_weight(node.inputs[1]):
+            return Step((), lambda: frozenset({node}))
+        data = [] if node is None or node.op not in _THROUGH else node.inputs[: _THROUGH[node.op]]
+        return Step(data, lambda *known: frozenset(islice(frozenset[Node]().union(*known), 2)))
 
-def _layers(tensor: Tensor, known: Mapping[Tensor, frozenset[Node]]) -> frozenset[Node]:
-    """The linear layers that `tensor` is computed from; two stand for more."""
-    node: Node | None = tensor.inputs[0] if len(tensor.inputs) == 1 and not tensor.inputs[0].domain else None
-    if node is not None and node.op in ("MatMul", "Gemm") and is_weight(node.inputs[1]):
-        return frozenset({node})
-    found = frozenset[Node]().union(*(known[t] for t in _data(tensor)))
-    return frozenset(islice(found, 2))
+    def unknown(self, tensor: Tensor) -> frozenset[Node]:
+        return frozenset()

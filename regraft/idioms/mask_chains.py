@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
+from regraft.analysis.backward_slice import HIDING, BackwardSlices, Slice
+from regraft.analysis.interval import Interval
+from regraft.analysis.uniformity import Uniformity
+from regraft.analysis.value_ranges import ValueRanges
 from regraft.idioms.additive_mask import Masking
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
+from regraft.ir.model import Model
 from regraft.ops.traits import LAYOUT, SHAPE_ONLY
 from regraft.refusal import PassRef, Refusal
-from regraft.regions.bounds import Bounds
-from regraft.regions.origin import HIDING, origin
-from regraft.regions.uniform import Uniform
 
 MaskChain = tuple[Masking, ...]
 """Maskings one directly behind the other, the nearest to the Softmax first."""
@@ -21,23 +23,21 @@ _NO_MASK = Refusal("it hides nothing that could come from outside")
 """Of what is added to scores and is no mask: that it stays goes without saying."""
 
 
-def find_mask_chains(every: Sequence[Masking], ends: Collection[Tensor] = ()) -> tuple[list[MaskChain], list[Refusal]]:
+def find_mask_chains(every: Sequence[Masking], model: Model) -> tuple[list[MaskChain], list[Refusal]]:
     """The maskings that what is given from outside can take the place of; and why others stay.
 
     A mask that is summed up with a learned bias, or hides places of it, is taken by itself, and once where layers share
     it. A constant stays, and so does what the caller gives as it is added, and what masks scores that are not for a
     Softmax alone.
-
-    Args:
-        ends: the outputs of the graph.
     """
-    bounds, refusals = Bounds(), dict[Refusal, None]()
+    ranges, slices, ends = model.facts(ValueRanges), model.facts(BackwardSlices), model.graph.outputs
+    refusals: dict[Refusal, None] = {}
     chains: list[MaskChain] = []
     taken: set[Node] = set()
-    for whole, masking in ((one, leaf) for one in every for leaf in _leaves(one)):
+    for whole, masking in ((one, leaf) for one in every for leaf in _leaves(one, slices)):
         if masking.node in taken:
             continue
-        refusal = _reason_to_keep(masking, bounds) or _shown(whole, ends)
+        refusal = _reason_to_keep(masking, slices[masking.mask], ranges[masking.value]) or _shown(whole, ends)
         if refusal is not None:
             if refusal is not _NO_MASK:
                 refusals[replace(refusal, heading=f"kept the mask '{masking.mask.name}'")] = None
@@ -51,13 +51,13 @@ def find_mask_chains(every: Sequence[Masking], ends: Collection[Tensor] = ()) ->
     return chains, list(refusals)
 
 
-def _leaves(masking: Masking) -> Iterator[Masking]:
+def _leaves(masking: Masking, slices: BackwardSlices) -> Iterator[Masking]:
     """`masking`, or where a learned bias is part of it, those that add to the bias, or hide places of it."""
     pending, seen = [masking], set[Node]()
     while pending:
         current = pending.pop()
         node = current.value.producer
-        if node is None or node.domain or current.kind != "added" or not origin(current.value).tables:
+        if node is None or node.domain or current.kind != "added" or not slices[current.value].tables:
             yield current
         elif node.op == "Add":
             if node not in seen:
@@ -74,9 +74,8 @@ def _hides(tensor: Tensor) -> bool:
     return values is not None and bool((values <= HIDING).all())
 
 
-def _reason_to_keep(masking: Masking, bounds: Bounds) -> Refusal | None:
+def _reason_to_keep(masking: Masking, source: Slice, known: Interval) -> Refusal | None:
     """Why a masking stays on the device; None where it can move."""
-    source, known = origin(masking.mask), bounds(masking.value)
     if masking.kind == "chosen" and known.high > HIDING:
         return Refusal(f"what is chosen instead of scores is not known to be {HIDING:g} or less")
     if masking.kind != "chosen" and source.tables:
@@ -103,14 +102,14 @@ def _shown(masking: Masking, ends: Collection[Tensor]) -> Refusal | None:
     return None
 
 
-def rows_alike(chain: MaskChain, uniform: Uniform) -> tuple[int, ...]:
+def rows_alike(chain: MaskChain, uniform: Uniformity) -> tuple[int, ...]:
     """The axes of a mask, but for the first, along which it does not vary and the scores have their size anyway."""
     first, axes = chain[0], set[int]()
     out = first.node.outputs[0].shape
     if out is None or (len(chain) > 1 and any(masking.transpose for masking in chain)):
         return ()
     if first.scores is None:  # the Attention operator of ONNX Runtime wants a mask of all queries and keys
-        return tuple(axis for axis in uniform(first.mask) if axis == -3)
+        return tuple(axis for axis in uniform[first.mask].axes if axis == -3)
     scores = first.node.inputs[first.scores].shape or []
     transpose = first.transpose
     perm = list(range(len(out))) if transpose is None else transpose.attrs.get("perm", list(range(len(out)))[::-1])
@@ -121,5 +120,5 @@ def rows_alike(chain: MaskChain, uniform: Uniform) -> tuple[int, ...]:
             axes.add(axis - len(out))
     for masking in chain:
         tensor = masking.mask
-        axes &= uniform(tensor) | {axis for axis in axes if -axis > len(tensor.shape or ())}
+        axes &= uniform[tensor].axes | {axis for axis in axes if -axis > len(tensor.shape or ())}
     return tuple(sorted(axes))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from regraft.analysis.backward_slice import HIDING
+from regraft.analysis.solver import Solver, Step
+from regraft.analysis.value_numbering import ValueNumbers
+from regraft.analysis.value_ranges import LARGEST, ValueRanges
 from regraft.idioms.additive_mask import Masking
 from regraft.idioms.mask_chains import MaskChain
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.surgery import Editor
 from regraft.ops.traits import LAYOUT
-from regraft.regions.bounds import LARGEST, Bounds
-from regraft.regions.dataflow import settle
-from regraft.regions.origin import HIDING
-from regraft.regions.sameness import Sameness
 from regraft.rewriting.matcher import is_constant
 
 Truth = tuple[Tensor, bool]
@@ -25,9 +25,9 @@ Truth = tuple[Tensor, bool]
 class MaskProducts:
     """Finds the products and choices that say what a masking says: without them the probabilities are the same."""
 
-    def __init__(self, same: Sameness, bounds: Bounds):
-        self.same, self.bounds = same, bounds
-        self._whole: dict[Tensor, bool] = {}
+    def __init__(self, numbers: ValueNumbers, ranges: ValueRanges):
+        self.numbers, self.ranges = numbers, ranges
+        self._whole = _Whole()
 
     def without(self, tensor: Tensor, masking: Masking) -> Tensor | None:
         """What `tensor` is without the gate that it is multiplied by, or chosen by; None where it has none."""
@@ -38,7 +38,7 @@ class MaskProducts:
         if node.op == "Mul":
             for place in (0, 1):
                 gate, kept = node.inputs[place], node.inputs[1 - place]
-                if self.bounds(gate).low >= 0 and self.bounds(gate).high <= 1 and self._agree(gate, True, shown):
+                if self.ranges[gate].low >= 0 and self.ranges[gate].high <= 1 and self._agree(gate, True, shown):
                     return kept
         if node.op == "Where":
             for place in (1, 2):
@@ -68,16 +68,12 @@ class MaskProducts:
         ]
 
     def _is_zero(self, tensor: Tensor) -> bool:
-        return self.bounds(tensor).is_zero
+        return self.ranges[tensor].is_zero
 
     def _agree(self, gate: Tensor, keeps: bool, shown: Truth) -> bool:
         """Whether `gate`, of zeros and ones, is 1 where `shown` says so."""
         tensor, turned = _stripped(gate, not keeps)
-        return turned == shown[1] and self.same(tensor) == self.same(shown[0]) and self._is_whole(tensor)
-
-    def _is_whole(self, tensor: Tensor) -> bool:
-        """Whether `tensor` holds whole numbers, of whatever type."""
-        return settle(tensor, self._whole, _parts, lambda t: _holds_whole(t, self._whole))
+        return turned == shown[1] and self.numbers[tensor] == self.numbers[shown[0]] and self._whole[tensor]
 
     def _shown(self, masking: Masking) -> Truth | None:
         """The condition under which `masking` shows a score."""
@@ -88,16 +84,31 @@ class MaskProducts:
             return None
         if node.op == "Where":
             zeros = [self._is_zero(tensor) for tensor in node.inputs[1:]]
-            hides = [self.bounds(tensor).high <= HIDING for tensor in node.inputs[1:]]
+            hides = [self.ranges[tensor].high <= HIDING for tensor in node.inputs[1:]]
             if (zeros[0] and hides[1]) or (zeros[1] and hides[0]):
                 return _stripped(node.inputs[0], not zeros[0])
         if node.op == "Mul":
             for place in (0, 1):
                 rest = node.inputs[place].producer
-                if rest is not None and rest.op == "Sub" and self.bounds(node.inputs[1 - place]).high <= HIDING:
-                    one = self.bounds(rest.inputs[0])
+                if rest is not None and rest.op == "Sub" and self.ranges[node.inputs[1 - place]].high <= HIDING:
+                    one = self.ranges[rest.inputs[0]]
                     return _stripped(rest.inputs[1], False) if one.is_one_number and one.low == 1 else None
         return None
+
+
+class _Whole(Solver[bool]):
+    """Whether values hold whole numbers, of whatever type."""
+
+    def step(self, tensor: Tensor) -> Step:
+        if _is_of_whole(tensor):
+            return Step((), lambda: True)
+        if is_constant(tensor):
+            return Step((), lambda: _holds_whole(tensor))
+        parts = _parts(tensor)
+        return Step(parts, lambda *known: bool(known) and all(known))
+
+    def unknown(self, tensor: Tensor) -> bool:
+        return False
 
 
 def _stripped(tensor: Tensor, turned: bool) -> Truth:
@@ -118,14 +129,10 @@ def _parts(tensor: Tensor) -> Sequence[Tensor]:
     return node.inputs if node.op in ("Add", "Sub", "Mul") else ()
 
 
-def _holds_whole(tensor: Tensor, known: Mapping[Tensor, bool]) -> bool:
-    if _is_of_whole(tensor):
-        return True
-    if is_constant(tensor):
-        values = schema.constant_of(tensor) if not isinstance(tensor, Constant) or tensor.size <= LARGEST else None
-        return values is not None and bool((values == np.round(values)).all())
-    parts = _parts(tensor)
-    return bool(parts) and all(known[part] for part in parts)
+def _holds_whole(constant: Tensor) -> bool:
+    is_small = not isinstance(constant, Constant) or constant.size <= LARGEST
+    values = schema.constant_of(constant) if is_small else None
+    return values is not None and bool((values == np.round(values)).all())
 
 
 def _is_of_whole(tensor: Tensor) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from regraft.analysis.scalar_constants import keeps_shape, number, scales
 from regraft.ir.graph import Node, Tensor
 from regraft.ops.traits import REARRANGES, REGROUPS
-from regraft.regions.numbers import keeps_shape, number, scales
 from regraft.rewriting.matcher import drops_nothing
 from regraft.shapes import Facts
 

@@ -100,6 +100,11 @@ def input_place(op: str, name: str, opset: int, domain: str | None = None) -> in
     return _input_places(op, opset, domain)[name]
 
 
+def is_constant(tensor: Tensor) -> bool:
+    """Whether the value of `tensor` is known, without reading it."""
+    return isinstance(tensor, Constant) or bool(tensor.inputs and tensor.inputs[0].op == "Constant")
+
+
 def constant_of(tensor: Tensor) -> Array | None:
     """The value of `tensor` where it is an initializer or made by a Constant node; read only then."""
     if isinstance(tensor, Constant):

@@ -12,6 +12,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from regraft.analysis.certainty import DIMENSIONS
+from regraft.analysis.interval import Interval
+from regraft.analysis.value_ranges import ValueRanges
 from regraft.folding.noop import maker
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Node, Tensor, subgraphs, walk
@@ -20,8 +23,6 @@ from regraft.ir.schema import constant_of
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array
 from regraft.ops.traits import COMPARES, LAYOUT, SHAPE_ONLY, WHOLE
-from regraft.regions.bounds import Bounds
-from regraft.regions.ranges import Range
 from regraft.rewriting.matcher import is_constant
 
 Assumed = Literal["nothing", "inputs", "all"]
@@ -100,7 +101,7 @@ class Narrowing:
         self.groups: dict[Node, list[Group]] = {}
         self._strict: set[Tensor] = set(edit.ends)
         wide_inputs = [t for t in model.graph.inputs if is_wide(t)]
-        self._bounds = Bounds(self._given(model, wide_inputs))
+        self._ranges = ValueRanges(model, self._given(model, wide_inputs))
         self._decide(model.graph)
         self.unbounded = [t for t in wide_inputs if not self.fits(t)]
         if inputs:
@@ -108,23 +109,23 @@ class Narrowing:
 
     def fits(self, tensor: Tensor) -> bool:
         """Whether every element is a 32-bit integer."""
-        known = self._bounds(tensor)
+        known = self._ranges.proven(tensor, if_=DIMENSIONS)
         if self.assumed == "all" and not is_constant(tensor):
             return bool(known.high > -_MARK and known.low < _MARK)
         return bool(NARROW.min <= known.low and known.high <= NARROW.max)
 
-    def _given(self, model: Model, inputs: list[Tensor]) -> dict[Tensor, Range]:
+    def _given(self, model: Model, inputs: list[Tensor]) -> dict[Tensor, Interval]:
         """The ranges of indices, of casts from shorter integers, and of the inputs if those are assumed to fit."""
-        given = dict.fromkeys(inputs if self.assumed != "nothing" else (), Range(NARROW.min, NARROW.max))
+        given = dict.fromkeys(inputs if self.assumed != "nothing" else (), Interval(NARROW.min, NARROW.max))
         for graph in walk(model.graph):
             for node in graph.nodes:
                 if node.op == "Gather" and not node.domain and node.inputs[0].shape:
                     rows = node.inputs[0].shape[node.attrs.get("axis", 0)]
                     if isinstance(rows, int):
-                        given |= dict.fromkeys(_forwarded(node.inputs[1]), Range(-rows, rows - 1))
+                        given |= dict.fromkeys(_forwarded(node.inputs[1]), Interval(-rows, rows - 1))
                 elif node.op == "Cast" and not node.domain and is_wide(node.outputs[0]) and _is_short(node.inputs[0]):
                     limits = np.iinfo(np.dtype(node.inputs[0].dtype).name)
-                    given.setdefault(node.outputs[0], Range(int(limits.min), int(limits.max)))
+                    given.setdefault(node.outputs[0], Interval(int(limits.min), int(limits.max)))
         return given
 
     def _decide(self, graph: AnyGraph) -> None:

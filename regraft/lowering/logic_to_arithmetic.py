@@ -14,6 +14,8 @@ import numpy as np
 from onnx import TensorProto
 
 from regraft import shapes
+from regraft.analysis.certainty import DIMENSIONS
+from regraft.analysis.value_ranges import ValueRanges
 from regraft.folding.noop import maker
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ir.model import Model
@@ -22,7 +24,6 @@ from regraft.ir.weights import Derived, Value
 from regraft.ops.traits import COMPARISONS, GATHERS, LAYOUT, LOGIC
 from regraft.pipelines.pass_ import Context
 from regraft.refusal import INFER_SHAPES, PassRef, Refusal, run_before
-from regraft.regions.bounds import Bounds
 from regraft.rewriting.node_pass import builder, remove_unread_makers
 from regraft.rewriting.rule_pass import ensure_types, rewritten
 from regraft.rewriting.term import Apply, Given, Term, op
@@ -64,7 +65,7 @@ class _Region:
 
     def __init__(self, edit: Editor, context: Context):
         self.edit, self.context = edit, context
-        self.bounds = Bounds()
+        self.ranges = edit.model.facts(ValueRanges)
         self.numbers: dict[Tensor, Tensor] = {}  # of truths that rewritten nodes made
         self.casts: dict[tuple[AnyGraph, Tensor], Tensor] = {}  # of others, by the graph that asked
         self.replaced: dict[Node, tuple[AnyGraph, list[Node]]] = {}
@@ -137,7 +138,7 @@ class _Region:
         limits = np.iinfo(dtype)
         (low_a, high_a), (low_b, high_b) = (
             (int(max(known.low, limits.min)), int(high) if (high := known.high) < limits.max else limits.max)
-            for known in map(self.bounds, (a, b))
+            for known in (self.ranges.proven(tensor, if_=DIMENSIONS) for tensor in (a, b))
         )
         return limits.min <= low_a - high_b and high_a - low_b <= limits.max
 

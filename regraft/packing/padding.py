@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from regraft.analysis.backward_slice import BackwardSlices
 from regraft.folding.evaluate import Base, Program
 from regraft.idioms.attention import Attention
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ops.traits import ELEMENTWISE, VIEWS
 from regraft.packing.tokens import SIZING, Tokens
-from regraft.regions.origin import origin
 from regraft.rewriting.matcher import is_constant
 from regraft.verification.runtime import RuntimeFailure
 
@@ -69,7 +69,7 @@ def _is_of(mask: Tensor, tensor: Tensor, tokens: Tokens) -> bool:
 
 def _where_all_are_shown(tensor: Tensor, graph: AnyGraph, order: Mapping[Node, int], tokens: Tokens) -> float | None:
     """The one number that `tensor` holds for a sequence of one token; None where it cannot be told."""
-    source = origin(tensor)
+    source = tokens.facts.model.facts(BackwardSlices)[tensor]
     read = {t for node in source.nodes for t in node.inputs if not t.is_empty()}
     made = {out for node in source.nodes for out in node.outputs}
     bases: dict[Tensor, Base] = {}

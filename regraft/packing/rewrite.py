@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from regraft import shapes
+from regraft.analysis.backward_slice import BackwardSlices
 from regraft.errors import PassError
 from regraft.idioms.additive_mask import computed_by_layers, find_maskings
 from regraft.idioms.attention import Attention, look_at
@@ -30,7 +31,6 @@ from regraft.packing.tokens import BATCH, SEQUENCE, Tokens, counts
 from regraft.packing.zones import Ways, Zones
 from regraft.pipelines.pass_ import Context, label
 from regraft.refusal import PassRef, Refusal
-from regraft.regions.origin import origin
 from regraft.rewriting.build import Builder
 from regraft.rewriting.node_pass import builder
 from regraft.rewriting.term import Given
@@ -88,7 +88,8 @@ def find_sequences(model: Model) -> Sequences:
 def _masks(model: Model) -> list[Variable]:
     """Inputs that attention masks are computed of, but for those that are looked up in tables too."""
     masks = dict.fromkeys(masking.mask for masking in find_maskings(model.graph))
-    found = {t for mask in masks for t in origin(mask).inputs}
+    slices = model.facts(BackwardSlices)
+    found = {t for mask in masks for t in slices[mask].inputs}
     return [t for t in model.graph.inputs if t in found and not _is_looked_up(t)]
 
 
@@ -373,7 +374,11 @@ class Packer:
 
     def _name(self, packed: Tensor) -> str:
         """What a packed input is called: as the one input that it is made of, beside the mask."""
-        sources = [t for t in origin(packed).inputs if t in self.model.graph.inputs and t is not self.sequences.mask]
+        sources = [
+            t
+            for t in self.model.facts(BackwardSlices)[packed].inputs
+            if t in self.model.graph.inputs and t is not self.sequences.mask
+        ]
         return str(sources[0].name) if len(sources) == 1 else "packed_input"
 
     def _infer(self) -> None:

@@ -19,6 +19,7 @@ from onnx import helper
 
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
+from regraft.ir.schema import is_constant
 from regraft.ops.traits import SYMMETRIC
 from regraft.refusal import Refusal
 from regraft.rewriting.pattern import Chain, Pattern, kind_of, shown
@@ -369,11 +370,6 @@ SEEN_THROUGH: dict[str, Callable[[Node, int], bool]] = {
     "Cast": _same_type,
     "Dropout": drops_nothing,
 }
-
-
-def is_constant(tensor: Tensor) -> bool:
-    """Whether the value of `tensor` is known, without reading it."""
-    return isinstance(tensor, Constant) or bool(tensor.inputs and tensor.inputs[0].op == "Constant")
 
 
 def uniform(tensor: Tensor) -> tuple[float, tuple[int, ...]] | None:

@@ -46,6 +46,9 @@ class RulePass(Pass):
         """The rules; the largest pattern first where several can match at one place."""
         raise NotImplementedError(f"pass '{self.name}' has no rules")
 
+    def prepare(self, model: Model) -> None:
+        """Ask for the facts that the conditions of the rules go by."""
+
     def matcher(self, graph: AnyGraph, misses: list[Miss] | None) -> Matcher:
         """What looks for the rules' patterns in `graph`."""
         return Matcher(graph, misses, self.exact_numbers or self.contract == exact)
@@ -77,6 +80,7 @@ class RulePass(Pass):
         if not any(rule.compiled.needs <= kinds for rule, _ in sets):
             return
         ensure_types(model)
+        self.prepare(model)
         with Editor(model) as edit:
             work = Worklist(sets, rewritten(model), edit)
             work.run(lambda rule, match: _apply(rule, match, edit, context))
@@ -123,6 +127,10 @@ class Joined(RulePass):
         for one in self._passes:
             found = one.reference(found or model) or found
         return found
+
+    def prepare(self, model: Model) -> None:
+        for one in self._passes:
+            one.prepare(model)
 
     def sets(self) -> Sequence[tuple[Rule, RulePass]]:
         return [each for one in self._passes for each in one.sets()]

@@ -52,6 +52,7 @@ def why(model: Model, rule_pass: Pass, limit: int = 10) -> list[NearMiss]:
         return _said(model, rule_pass)
     shapes.confirm(model)
     ensure_types(model)
+    rule_pass.prepare(model)
     nearest: dict[Node, NearMiss] = {}
     edit = Editor(model)
     for graph in rewritten(model):

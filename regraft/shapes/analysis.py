@@ -29,7 +29,7 @@ class InferredTypes(Facts):
     """The type, the shape and the small whole numbers of every value, kept in step with the model."""
 
     def __init__(self, model: Model):
-        super().__init__()
+        super().__init__(model)
         self._walker = Walker(self)
         self._declared: set[Node] = set()  # nodes of the main graph at which a declaration was believed
         self._walk(model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -15,6 +15,9 @@ from regraft.ir.graph import Constant, Tensor, Variable
 from regraft.ir.weights import Array, code_of
 from regraft.shapes import dims
 from regraft.shapes.dims import Dim
+
+if TYPE_CHECKING:
+    from regraft.ir.model import Model
 
 LIMIT = 64
 """Elements of the largest tensor that is followed by value; shapes are shorter."""
@@ -89,12 +92,14 @@ class Facts(dict[Tensor, Fact]):
     """What is known of each value of a model.
 
     Attributes:
+        model: that of the values.
         problems: the nodes that contradict ONNX's rules, a line each.
         found: what questions that go by these facts found out, by question.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, model: Model) -> None:
         super().__init__()
+        self.model = model
         self.problems: list[str] = []
         self.found: defaultdict[Callable[..., Any], dict[Any, Any]] = defaultdict(dict)
         self._constants: dict[tuple[Any, tuple[int, ...], bytes], Fact] = {}

@@ -48,7 +48,10 @@ leaves a run of nodes, so that the same operators round at other places when a n
 SINGLE_EPS = 2.0**-23
 
 
-Assumption = Literal["each query sees a key", "integers fit 32 bits", "what the mask hides means nothing"]
+Assumption = Literal[
+    "each query sees a key", "integers fit 32 bits", "no dimension reaches 2^31", "what the mask hides means nothing"
+]
+SHORT: Assumption = "no dimension reaches 2^31"
 HIDDEN: Assumption = "what the mask hides means nothing"
 """About padding: a contract with this assumption promises nothing about outputs there."""
 

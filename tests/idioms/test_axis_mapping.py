@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from regraft import shapes
+from regraft.analysis.scalar_constants import number
 from regraft.files.convert import from_proto
 from regraft.idioms.axis_mapping import Axis, leaves, regroup, trace
-from regraft.regions.numbers import number
 from regraft.shapes.dims import symbol
 from regraft.verification.verify import snapshot
 

@@ -9,6 +9,7 @@ import pytest
 import regraft
 from regraft.files.convert import clone
 from regraft.ir.structure import check
+from regraft.passes.lower_pow import LowerPow
 from regraft.passes.lower_where import LowerWhere
 from regraft.pipelines.pass_ import Context
 from regraft.rewriting.why import why
@@ -165,3 +166,27 @@ def test_wheres_in_a_branch_of_if(parse):
     for c in (True, False):
         inputs = {"c": np.array(c), "d": C}
         np.testing.assert_array_equal(results(after, **inputs), results(before, **inputs))
+
+
+def test_it_is_joined_with_others(parse, apply):
+    text = """g (bool[4] c, bool[4] d) => (float[4] out) <float two = {2}, float low = {-3}>
+    { x = Where(c, two, low) y = Cast<to=1>(d) z = Where(d, x, y) out = Pow(z, two) }"""
+    done = apply(parse(text), LowerWhere() + LowerPow())
+    assert not {"Where", "Pow"} & set(done.ops)
+
+
+@pytest.mark.parametrize(("carried", "is_kept"), [("Mul(s, s)", True), ("Tanh(m)", False), ("Identity(s)", False)])
+def test_what_grows_from_round_to_round_is_not_taken_for_finite(parse, carried, is_kept):
+    """Of an infinite value a layer makes no number either, and that times 0 is no 0."""
+    model = parse(
+        f"""g (bool[2,2] c, float[2,2] x) => (float[2,2] y, float[k,2,2] all)
+        <float[2,2] w = {{1, 2, 3, 4}}, float zero = {{0}}, int64 n = {{9}}, bool t = {{1}}> {{
+        y, all = Loop (n, t, x) <body = b (int64 i, bool go, float[2,2] s) => (bool on, float[2,2] u, float[2,2] z)
+        {{ on = Identity(go) m = MatMul(s, w) u = {carried} z = Where(c, m, zero) }}> }}"""
+    )
+    given = {"c": np.array([[1, 0], [0, 1]], bool), "x": np.full((2, 2), 100, np.float32)}
+    before = snapshot(model, given)
+    LowerWhere().run(model, Context())
+    body = model.graph.nodes[0].attrs["body"]
+    assert ("Where" in {node.op for node in body.nodes}) == is_kept
+    np.testing.assert_allclose(snapshot(model, given)["all"], before["all"], rtol=1e-6)

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from regraft import shapes
+from regraft.analysis.uniformity import Uniformity
+from regraft.analysis.value_numbering import ValueNumbers
+from regraft.analysis.value_ranges import LARGEST, ValueRanges
 from regraft.files.convert import from_proto
 from regraft.files.loading import load
-from regraft.regions.bounds import LARGEST, Bounds
-from regraft.regions.sameness import Sameness
-from regraft.regions.uniform import Uniform
 from regraft.verification.verify import snapshot
 
 KINDS = {"f": onnx.TensorProto.FLOAT, "b": onnx.TensorProto.BOOL, "i": onnx.TensorProto.INT64}
@@ -191,18 +191,18 @@ def test_what_is_claimed_holds(graph, seed, random):
         return
     model = _model(graph)
     values = snapshot(model, _inputs(seed))
-    bounds, uniform = Bounds(), Uniform(18)
+    ranges, uniform = model.facts(ValueRanges), model.facts(Uniformity)
     tensors = [node.outputs[-1] for node in model.graph.nodes]
     random.shuffle(tensors)
     for tensor in tensors:
-        value, known = np.asarray(values[tensor.name]), bounds(tensor)
-        assert known == Bounds()(tensor)
+        value, known = np.asarray(values[tensor.name]), ranges[tensor]
+        assert known == ValueRanges(model)[tensor]
         if known.finite:
             assert np.isfinite(value).all(), (tensor.name, known)
         numbers = [n.item() for n in value[~np.isnan(value)]] if value.dtype.kind == "f" else value.ravel().tolist()
         assert all(known.low <= n <= known.high for n in numbers), (tensor.name, known, value)
-        assert uniform(tensor) == Uniform(18)(tensor)
-        for axis in uniform(tensor):
+        assert uniform[tensor] == Uniformity(model)[tensor]
+        for axis in uniform[tensor].axes:
             first = value.take([0], axis)
             assert ((value == first) | ((value != value) & (first != first))).all(), (tensor.name, axis, value)
 
@@ -210,11 +210,17 @@ def test_what_is_claimed_holds(graph, seed, random):
 # ------------------------------------------------------------------------------------------------ what masks need
 
 
-def last(text: str):
-    """The last value of a graph that is written as text."""
+def parsed(text: str):
+    """A model that is written as text."""
     model = from_proto(onnx.parser.parse_model(f'<ir_version: 9, opset_import: ["" : 20]> {text}'))
     shapes.infer(model)
-    return model.graph.nodes[-1].outputs[0]
+    return model
+
+
+def last(text: str, analysis=ValueRanges):
+    """What an analysis says of the last value of a graph that is written as text."""
+    model = parsed(text)
+    return model.facts(analysis)[model.graph.nodes[-1].outputs[0]]
 
 
 @pytest.mark.parametrize(
@@ -230,35 +236,34 @@ def last(text: str):
     ],
 )
 def test_bounds_of_mask_arithmetic(kind, body, expected):
-    found = Bounds()(
-        last(
-            f"""g (bool[2,4] c, int64 length) => ({kind}[] out) <int64 n0 = {{0}}, int64 n1 = {{1}}, float one = {{1}},
+    found = last(
+        f"""g (bool[2,4] c, int64 length) => ({kind}[] out) <int64 n0 = {{0}}, int64 n1 = {{1}}, float one = {{1}},
             float far = {{-10000}}, bool yes = {{1}}> {{ {body} }}"""
-        )
     )
     assert (found.low, found.high, found.finite) == (*expected, True)
 
 
 def test_a_cast_to_a_type_that_numpy_names():
-    cast = last("g (int64[2,4] x) => (float[] out) { b = Cast<to=9>(x) out = Cast<to=1>(b) }").inputs[0]
+    model = parsed("g (int64[2,4] x) => (float[] out) { b = Cast<to=9>(x) out = Cast<to=1>(b) }")
+    cast = model.graph.nodes[-1]
     cast.attrs["to"] = np.float32
-    assert Bounds()(cast.outputs[0])[:2] == (0, 1)
+    assert model.facts(ValueRanges)[cast.outputs[0]][:2] == (0, 1)
 
 
 def test_a_square_keeps_what_is_known_of_its_root():
     body = "<float low = {LOW}, float three = {3}> { h = Where(c, low, three) out = Mul(h, h) }"
     graph = f"g (bool[2] c) => (float[2] out) {body}"
-    assert Bounds()(last(graph.replace("LOW", "2")))[:2] == (4, 9)
-    assert Bounds()(last(graph.replace("LOW", "-2")))[:2] == (0, 9)
+    assert last(graph.replace("LOW", "2"))[:2] == (4, 9)
+    assert last(graph.replace("LOW", "-2"))[:2] == (0, 9)
 
 
 @pytest.mark.parametrize("square", ["d = Mul(h, h)", "d = Pow(h, two)"])
 def test_a_quotient_by_a_deviation_is_finite(square):
     text = """g (int64[2,4] i) => (float[] out) <float two = {2}, float small = {1e-5}, float none = {0}>"""
     body = f"h = Cast<to=1>(i) {square} v = ReduceMean(d) e = Add(v, small) s = Sqrt(e) out = Div(h, s)"
-    assert Bounds()(last(f"{text} {{ {body} }}")).finite
-    assert not Bounds()(last(f"{text} {{ {body.replace('small', 'none')} }}")).finite
-    assert not Bounds()(last(f"{text} {{ {body.replace('Add', 'Sub')} }}")).finite
+    assert last(f"{text} {{ {body} }}").finite
+    assert not last(f"{text} {{ {body.replace('small', 'none')} }}").finite
+    assert not last(f"{text} {{ {body.replace('Add', 'Sub')} }}").finite
 
 
 @pytest.mark.parametrize(
@@ -273,7 +278,7 @@ def test_a_quotient_by_a_deviation_is_finite(square):
 )
 def test_what_may_be_infinite(body):
     text = "g (bool[2,4] c, float[2,4] x) => (float[] out) <float far = {-3.4e38}, int64[4] pads = {0, 0, 0, 1}>"
-    assert not Bounds()(last(f"{text} {{ {body} }}")).finite
+    assert not last(f"{text} {{ {body} }}").finite
 
 
 @pytest.mark.parametrize(
@@ -289,24 +294,26 @@ def test_what_may_be_infinite(body):
 def test_uniform_axes_of_masks(body, axes):
     text = f"""g (bool[2,1,1,4] c) => (bool[] out) <int64[4] square = {{2, 3, 4, 4}}, int64[3] heads = {{6, 4, 4}},
      bool[4,4] causal = {{1,0,0,0, 1,1,0,0, 1,1,1,0, 1,1,1,1}}> {{ {body} }}"""
-    assert Uniform(20)(last(text)) == axes
+    assert last(text, Uniformity).axes == axes
 
 
 def test_same_arithmetic_of_the_same_is_the_same():
     text = """g (bool[2,4] c) => (float[2,4] out) <float zero = {0}, float nought = {0}, float far = {-10000}> {
     a = Where(c, zero, far) b = Where(c, nought, far) d = Where(c, far, zero) e = Cast<to=1>(c)
     out = Sum(a, b, d, e) }"""
-    a, b, d, e = last(text).inputs[0].inputs
-    same = Sameness()
-    assert same(a) == same(b)
-    assert len({same(t) for t in (a, d, e)}) == 3
+    model = parsed(text)
+    a, b, d, e = model.graph.nodes[-1].inputs
+    numbers = model.facts(ValueNumbers)
+    assert numbers[a] == numbers[b]
+    assert len({numbers[t] for t in (a, d, e)}) == 3
 
 
 def test_what_chance_makes_is_never_the_same():
     text = """g (float[2,4] x) => (float[2,4] out) { a = Bernoulli(x) b = Bernoulli(x) out = Sum(a, b) }"""
-    a, b = last(text).inputs[0].inputs
-    same = Sameness()
-    assert same(a) != same(b)
+    model = parsed(text)
+    a, b = model.graph.nodes[-1].inputs
+    numbers = model.facts(ValueNumbers)
+    assert numbers[a] != numbers[b]
 
 
 # ------------------------------------------------------------------------------------------------- large constants
@@ -328,7 +335,7 @@ def test_a_constant_of_any_size_is_read_where_an_answer_hangs_on_it(tmp_path, nu
         onnx.save(proto, tmp_path / "model.onnx")
     model = load(tmp_path / "model.onnx") if stored else from_proto(proto)
     shapes.infer(model)
-    known = Bounds()(model.graph.outputs[0])
+    known = model.facts(ValueRanges)[model.graph.outputs[0]]
     assert known.finite == (number == 0.5)
     assert not known.finite or (known.low, known.high) == (0.5, 1.0)
 
@@ -341,6 +348,7 @@ def test_a_weight_is_not_read(monkeypatch):
     proto.graph.output[0].type.tensor_type.ClearField("shape")
     model = from_proto(proto)
     shapes.infer(model)
-    monkeypatch.setattr("regraft.regions.bounds._of_constant", None)
-    assert Bounds()(model.graph.outputs[0])[:2] == (0, 1)
-    assert Bounds()(model.graph.outputs[0]).finite
+    monkeypatch.setattr("regraft.analysis.value_ranges._of_constant", None)
+    known = model.facts(ValueRanges)[model.graph.outputs[0]]
+    assert known[:2] == (0, 1)
+    assert known.finite

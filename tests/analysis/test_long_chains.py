@@ -14,6 +14,11 @@ import pytest
 from onnx import helper, numpy_helper
 
 from regraft import shapes
+from regraft.analysis.affine_index import AffineIndices
+from regraft.analysis.scalar_constants import ScalarConstants
+from regraft.analysis.uniformity import Uniformity
+from regraft.analysis.value_numbering import ValueNumbers
+from regraft.analysis.value_ranges import ValueRanges
 from regraft.files.convert import from_proto
 from regraft.idioms.attention import find_attentions
 from regraft.idioms.mask_products import MaskProducts
@@ -22,12 +27,6 @@ from regraft.ir.model import Model
 from regraft.passes.lower_where import LowerWhere
 from regraft.passes.simplify_gather import SimplifyGather
 from regraft.pipelines.pass_ import Context
-from regraft.regions import dataflow
-from regraft.regions.bounds import Bounds
-from regraft.regions.grid import grid_of
-from regraft.regions.numbers import number
-from regraft.regions.sameness import Sameness
-from regraft.regions.uniform import Uniform
 from regraft.shapes.analysis import analyse
 from regraft.verification.verify import snapshot
 
@@ -83,9 +82,9 @@ def orders(model: Model) -> list[list[Tensor]]:
 @pytest.mark.parametrize("length", LENGTHS)
 def test_an_infinity_is_seen_from_any_distance(length):
     for order in orders(model := masked(length)):
-        bounds = Bounds()
-        assert not any(bounds(tensor).finite for tensor in order[:-1] if tensor.name.startswith(("n", "m")))
-        assert not bounds(model.graph.outputs[0].inputs[0].inputs[1]).finite
+        ranges = ValueRanges(model)
+        assert not any(ranges[tensor].finite for tensor in order[:-1] if tensor.name.startswith(("n", "m")))
+        assert not ranges[model.graph.outputs[0].inputs[0].inputs[1]].finite
     context = Context()
     LowerWhere().run(model, context)
     assert "Where" in {node.op for node in model.graph.nodes}
@@ -105,8 +104,8 @@ def test_what_is_finite_is_so_from_any_distance(length):
     model = model_of(nodes, inputs, "y", zero=np.float32(0), one=np.float32(1))
     answers = []
     for order in orders(model):
-        bounds = Bounds()
-        found = {tensor.name: bounds(tensor) for tensor in order}
+        ranges = ValueRanges(model)
+        found = {tensor.name: ranges[tensor] for tensor in order}
         answers.append(found)
         assert all(known.finite for known in found.values())
     assert answers[0] == answers[1] == answers[2]
@@ -124,8 +123,8 @@ def test_a_mask_is_the_same_in_all_rows_from_any_distance(length):
     inputs = {"c": (onnx.TensorProto.BOOL, [2, 1, 4])}
     model = model_of(nodes, inputs, last, shape=np.array([2, 5, 4]), one=np.float32([[1, 2, 3, 4]]))
     for order in orders(model):
-        uniform = Uniform(20)
-        assert all(uniform(tensor) == {-2} for tensor in order)
+        uniform = Uniformity(model)
+        assert all(uniform[tensor].axes == {-2} for tensor in order)
 
 
 @pytest.mark.parametrize("length", LENGTHS)
@@ -135,10 +134,10 @@ def test_a_number_is_known_from_any_distance(length):
     model = model_of(nodes, {"x": (F32, [4])}, "y", eight=np.float32(64), flat=np.array([1]))
     expected = snapshot(model, {"x": np.ones(4, np.float32)})["y"][0]
     for order in orders(model):
-        facts = analyse(model)
+        numbers = ScalarConstants(model)
         for tensor in order:
-            number(tensor, facts)
-        assert number(model.graph.nodes[-1].inputs[1], facts) == pytest.approx(expected, rel=1e-4)
+            numbers[tensor]
+        assert numbers[model.graph.nodes[-1].inputs[1]] == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("length", LENGTHS)
@@ -154,13 +153,13 @@ def test_places_are_counted_from_any_distance(length):
     nodes.insert(0, helper.make_node("Shape", ["x"], ["dims"]))
     model = model_of(nodes, {"x": (F32, ["n"])}, "y", **constants)
     for order in orders(model):
-        facts = analyse(model)
+        indices = AffineIndices(model)
         for tensor in order:
-            grid_of(tensor, facts)
-        grid = grid_of(model.graph.nodes[-1].inputs[1], facts)
-        assert grid is not None
-        assert grid.start == 0
-        assert grid.steps == (1,)
+            indices[tensor]
+        index = indices[model.graph.nodes[-1].inputs[1]]
+        assert index is not None
+        assert index.start == 0
+        assert index.steps == (1,)
     SimplifyGather().run(model, Context())
     assert "Gather" not in {node.op for node in model.graph.nodes}
 
@@ -172,8 +171,8 @@ def test_whole_numbers_are_told_from_any_distance(length):
     inputs = {"i": (onnx.TensorProto.INT64, [4])}
     model = model_of(nodes, inputs, "y", one=np.float32(1), half=np.float32(0.5))
     for order in orders(model):
-        gates = MaskProducts(Sameness(), Bounds())
-        assert [gates._is_whole(t) for t in order] == [t.name != "y" for t in order]
+        gates = MaskProducts(ValueNumbers(model), ValueRanges(model))
+        assert [gates._whole[t] for t in order] == [t.name != "y" for t in order]
 
 
 @pytest.mark.parametrize("length", [1, 20, 200, 1000])
@@ -208,16 +207,18 @@ def test_attention_is_found_over_any_distance(length):
 
 def test_each_value_is_looked_at_once_whatever_is_asked(monkeypatch):
     looked: list[Tensor] = []
-    settle = dataflow.settle
+    step = ValueRanges.step
 
-    def counting(tensor, known, needs, find):
-        return settle(tensor, known, needs, lambda t: (looked.append(t), find(t))[1])
+    def counting(ranges, tensor):
+        looked.append(tensor)
+        return step(ranges, tensor)
 
-    monkeypatch.setattr("regraft.regions.bounds.settle", counting)
-    model, bounds = masked(2000), Bounds()
+    monkeypatch.setattr(ValueRanges, "step", counting)
+    model = masked(2000)
+    ranges = ValueRanges(model)
     for order in orders(model):
         for tensor in order:
-            bounds(tensor)
+            ranges[tensor]
     assert len(looked) == len(set(looked)) <= len(model.graph.nodes) + 5
 
 
@@ -288,4 +289,4 @@ def test_a_where_stays_whose_branch_may_be_no_number(body):
 def test_an_einsum_of_one_large_constant_has_a_range_too():
     node = helper.make_node("Einsum", ["table"], ["y"], equation="ij->ji")
     model = model_of([node], {"x": (F32, [1])}, "y", table=np.ones((300, 300), np.float32))
-    assert Bounds()(model.graph.outputs[0]).finite
+    assert model.facts(ValueRanges)[model.graph.outputs[0]].finite

@@ -12,7 +12,7 @@ from regraft.folding.equality import equal
 from regraft.inspection.align import Alignment
 from regraft.inspection.attribution import Differing, NodeChange, NodeName, PassEdits, attribute
 from regraft.inspection.census import constants, operators
-from regraft.inspection.fingerprint import bodies
+from regraft.inspection.fingerprint import attribute_hash, bodies
 from regraft.inspection.listing import attribute_text
 from regraft.ir.collector import paused
 from regraft.ir.graph import Constant, Graph, Node, Tensor, Variable, subgraphs, walk
@@ -186,7 +186,7 @@ def _node_change(old: Node, new: Node, nodes: Alignment) -> Differing | None:
     details = []
     for name in dict.fromkeys([*old.attrs, *new.attrs]):
         a, b = old.attrs.get(name), new.attrs.get(name)
-        if nodes.old.attribute(a) != nodes.new.attribute(b):
+        if attribute_hash(a) != attribute_hash(b):
             details.append(f"{name}: {attribute_text(a)} -> {attribute_text(b)}")
     for place, (x, y) in enumerate(zip(old.inputs, new.inputs, strict=False)):
         if isinstance(x, Constant) and isinstance(y, Constant):

@@ -68,27 +68,11 @@ class Fingerprints:
             found[node] = hash((self._attributes[node], *before, *[readers[t] for t in node.outputs]))
         return found
 
-    def attribute(self, value: Any) -> int:
-        """A hash of an attribute's value; bodies count as nothing."""
-        if type(value) in PLAIN:
-            return hash(repr(value))  # NaN equals NaN so
-        if isinstance(value, Graph):
-            return 0
-        if isinstance(value, Constant):
-            return self.value(value)
-        if isinstance(value, Node.AttributeRef):
-            return hash(("reference", value.name))
-        if isinstance(value, list):
-            return hash((getattr(value, "type", 0) if not value else 0, *map(self.attribute, value)))
-        if hasattr(value, "SerializeToString"):
-            return hash(value.SerializeToString(deterministic=True))
-        return hash(repr(value))
-
     def value(self, tensor: Tensor) -> int:
         """The forward fingerprint of a value; of a constant, of dtype and shape, and of the elements if it is small."""
         found = self._values.get(tensor, 0)
         if not found and isinstance(tensor, Constant):
-            found = self._values[tensor] = _constant(tensor)
+            found = self._values[tensor] = constant_hash(tensor)
         return found
 
     def _root(self, graph: AnyGraph, scope: int, starts: dict[Tensor, int]) -> None:
@@ -112,7 +96,7 @@ class Fingerprints:
         """A hash of the operator and its attributes."""
         name = operator(node)
         if node.attrs:
-            return hash((name, *sorted((key, self.attribute(value)) for key, value in node.attrs.items())))
+            return hash((name, *sorted((key, attribute_hash(value)) for key, value in node.attrs.items())))
         found = self._plain.get(name)
         if found is None:
             found = self._plain[name] = hash((name,))
@@ -148,7 +132,25 @@ def bodies(node: Node) -> Iterator[tuple[tuple[str, int], Graph]]:
                 yield (name, i), body
 
 
-def _constant(constant: Constant) -> int:
+def attribute_hash(value: Any) -> int:
+    """A hash of an attribute's value; bodies count as nothing."""
+    if type(value) in PLAIN:
+        return hash(repr(value))  # NaN equals NaN so
+    if isinstance(value, Graph):
+        return 0
+    if isinstance(value, Constant):
+        return constant_hash(value)
+    if isinstance(value, Node.AttributeRef):
+        return hash(("reference", value.name))
+    if isinstance(value, list):
+        return hash((getattr(value, "type", 0) if not value else 0, *map(attribute_hash, value)))
+    if hasattr(value, "SerializeToString"):
+        return hash(value.SerializeToString(deterministic=True))
+    return hash(repr(value))
+
+
+def constant_hash(constant: Constant) -> int:
+    """A hash of dtype and shape, and of the elements where there are few."""
     content: Any = None
     if constant.nbytes < LARGE and constant.is_known and not isinstance(constant.lazy, Sparse):
         values = constant.values

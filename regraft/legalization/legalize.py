@@ -82,7 +82,7 @@ def legalize(
     against the original as the passes promise.
 
     Args:
-        limit: how many pipelines are tried at most.
+        limit: how many pipelines a search tries at most; where layers repeat, one with fewer of them goes before.
         inputs, seed, progress: as in `regraft.run`.
 
     Raises:

@@ -7,13 +7,11 @@ inputs come from as far back, or from the same value before all layers. Weights 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from regraft.files.convert import clone
-from regraft.inspection.census import operator
-from regraft.inspection.fingerprint import Fingerprints
-from regraft.ir.graph import Constant, Graph, Node, subgraphs
+from regraft.inspection.fingerprint import attribute_hash, constant_hash
+from regraft.ir.graph import Constant, Graph, Node, subgraphs, walk
 from regraft.ir.model import Model
 from regraft.ir.weights import is_float
 from regraft.shapes import analyse
@@ -55,7 +53,7 @@ class _Excess(NamedTuple):
 def _excess(model: Model) -> _Excess | None:
     """Layers that can go, where there are some."""
     nodes = model.graph.nodes
-    kinds = _kinds(model)
+    kinds = _kinds(nodes)
     place = {node: number for number, node in enumerate(nodes)}
     for length in _lengths(kinds):
         start, end = _repeats(nodes, kinds, place, length)
@@ -71,10 +69,11 @@ def _excess(model: Model) -> _Excess | None:
 def _read_later(model: Model, place: dict[Node, int], start: int, end: int) -> list[tuple[int, int]] | None:
     """What later nodes read of the values that the nodes from `start` to before `end` make.
 
-    None where that cannot be replaced by what is made `end - start` nodes before: it is an output of the model, a body
+    None where that cannot be replaced by what is made `end - start` nodes before: it is an output of a graph, a body
     reads it, or it is of another type.
     """
-    nodes, outputs, facts = model.graph.nodes, set(model.graph.outputs), analyse(model)
+    nodes, facts = model.graph.nodes, analyse(model)
+    outputs = {tensor for graph in walk(model.graph) for tensor in graph.outputs}
     found = []
     for number in range(start, end):
         for i, tensor in enumerate(nodes[number].outputs):
@@ -82,7 +81,7 @@ def _read_later(model: Model, place: dict[Node, int], start: int, end: int) -> l
                 return None
             if any(place[user] >= end for user in tensor.outputs):
                 before = nodes[number - (end - start)].outputs[i]
-                if facts[tensor][:2] != facts[before][:2]:
+                if facts[tensor]._replace(value=None) != facts[before]._replace(value=None):
                     return None
                 found.append((number, i))
     return found
@@ -103,24 +102,27 @@ def _cut(graph: Graph, excess: _Excess) -> None:
         node.outputs.clear()
 
 
-def _kinds(model: Model) -> list[int]:
+def _kinds(nodes: list[Node]) -> list[int]:
     """Of each node what it is, whatever it reads from other nodes."""
-    known = Fingerprints(model, {})
+    seen: dict[Constant, int] = {}
 
-    def look(value: object) -> object:
-        if isinstance(value, Constant) and value.size > 1 and is_float(value.dtype):
-            return str(value.dtype), *value.shape  # weights: each layer has its own
-        return known.value(value) if isinstance(value, Constant) else known.attribute(value)
+    def look(constant: Constant) -> int:
+        if constant not in seen:
+            is_weight = constant.size > 1 and is_float(constant.dtype)  # each layer has its own
+            seen[constant] = hash((constant.dtype, *constant.shape)) if is_weight else constant_hash(constant)
+        return seen[constant]
 
-    def kind(node: Node) -> Iterator[object]:
-        yield from (operator(node), node.overload, len(node.inputs), len(node.outputs))
-        if node.attrs:
-            yield from sorted((name, hash(look(value))) for name, value in node.attrs.items())
-            yield id(node) if subgraphs(node) else None  # what has a body is like no other
-        for tensor in node.inputs:
-            yield look(tensor) if isinstance(tensor, Constant) else bool(tensor.name)
+    def kind(node: Node) -> int:
+        inputs = [look(t) if isinstance(t, Constant) else bool(t.name) for t in node.inputs]
+        named = (node.op, node.domain or "", node.overload, len(node.outputs), *inputs)
+        if not node.attrs:
+            return hash(named)
+        if subgraphs(node):
+            return id(node)  # is like no other
+        attrs = [(n, look(v) if isinstance(v, Constant) else attribute_hash(v)) for n, v in node.attrs.items()]
+        return hash((*named, *sorted(attrs)))
 
-    return [hash(tuple(kind(node))) for node in model.graph.nodes]
+    return list(map(kind, nodes))
 
 
 def _lengths(kinds: list[int]) -> list[int]:
@@ -156,6 +158,6 @@ def _is_read_alike(one: Node, later: Node, place: dict[Node, int]) -> bool:
         if not a.inputs or not b.inputs:
             return False
         made, again = a.inputs[0], b.inputs[0]
-        if place.get(again, 0) - place.get(made, 0) != length or again.outputs.index(b) != made.outputs.index(a):
+        if place[again] - place[made] != length or again.outputs.index(b) != made.outputs.index(a):
             return False
     return True

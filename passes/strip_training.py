@@ -20,6 +20,7 @@ from regraft.verification.contract import interface
 
 _LOSSES = ("SoftmaxCrossEntropyLoss", "NegativeLogLikelihoodLoss")
 _TRAINING = "ai.onnx.preview.training"  # Adam, Adagrad, Momentum, Gradient
+_SOURCES = frozenset({*_LOSSES, "BatchNormalization"})
 
 
 class StripTraining(Pass):
@@ -61,8 +62,7 @@ class StripTraining(Pass):
         if model.host is not None:
             names = {tensor.name for tensor in dropped}
             model.host.outputs = [tensor for tensor in model.host.outputs if tensor.name not in names]
-        needed, unneeded = _makers(graph.outputs), _makers(dropped)
-        gone = [n for n in graph.nodes if n not in needed and (n in unneeded or not tainted.isdisjoint(n.outputs))]
+        gone = _only_for(dropped, tainted, graph)
         with Editor(model) as edit:
             for node in gone:
                 edit.remove(node)
@@ -128,6 +128,8 @@ class StripTraining(Pass):
 
 def _tainted(graph: Graph) -> set[Tensor]:
     """What depends on a loss, an optimizer, a gradient or new statistics."""
+    if not any(node.domain == _TRAINING or node.op in _SOURCES for node in graph.nodes):
+        return set()
     tainted: set[Tensor] = set()
     for node in graph.nodes:
         if node.domain == _TRAINING or any(tensor in tainted for tensor in reads(node)):
@@ -137,6 +139,14 @@ def _tainted(graph: Graph) -> set[Tensor]:
         elif _is_training(node, graph.opset) and _has_constant_statistics(node):
             tainted.update(node.outputs[1:])
     return tainted
+
+
+def _only_for(dropped: list[Tensor], tainted: set[Tensor], graph: Graph) -> list[Node]:
+    """The nodes that nothing but what is dropped, or tainted, needs."""
+    if not dropped and not tainted:
+        return []
+    needed, unneeded = _makers(graph.outputs), _makers(dropped)
+    return [n for n in graph.nodes if n not in needed and (n in unneeded or not tainted.isdisjoint(n.outputs))]
 
 
 def _makers(tensors: Iterable[Tensor]) -> set[Node]:

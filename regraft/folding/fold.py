@@ -24,6 +24,8 @@ from regraft.shapes.facts import WHOLE
 KEPT = frozenset({"DequantizeLinear"})
 """Compilers read the quantization of a weight from it."""
 
+_NEVER = RANDOM | KEPT
+
 HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 COPIES = MOVES | {"Concat", "ConstantOfShape"}
 """Operators that round nothing. ONNX Runtime's CPU provider computes a chain of others in float32 where the model says
@@ -104,19 +106,25 @@ class Fold:
             if (held := _held(node)) is not None:
                 self.bases[node.outputs[0]] = held
             return False
-        is_output = any(t in self.edit.ends for t in node.outputs)
-        if node.op in RANDOM | KEPT or subgraphs(node) or (is_output and node.op == "Identity"):
+        if node.op in _NEVER or (node.op == "Identity" and node.outputs[0] in self.edit.ends):
             return False
         if len(node.outputs) == 1 and (value := self._number(node.outputs[0])) is not None:
+            if node.attrs and subgraphs(node):
+                return False
             self.bases[node.outputs[0]] = value
             return True
-        if any(isinstance(value, Node.AttributeRef) for value in node.attrs.values()):
+        for tensor in node.inputs:
+            if isinstance(tensor, Constant) or not tensor.name or tensor in self.bases:
+                continue
+            if not tensor.inputs or tensor.inputs[0] not in self.nodes:
+                return False
+        self.bases.update((tensor, tensor.lazy) for tensor in node.inputs if isinstance(tensor, Constant))
+        if subgraphs(node) or any(isinstance(value, Node.AttributeRef) for value in node.attrs.values()):
             return False
         domain = node.domain or ""
         return (
             domain in schema.DOMAINS
             and schema.find(node.op, versions.get(domain, 1), node.domain) is not None
-            and all(self._is_constant(t) for t in node.inputs)
             and all(self._has_size(t) for t in node.outputs if t.name)
             and self._is_unrounded(node)
         )
@@ -124,12 +132,8 @@ class Fold:
     def _number(self, tensor: Tensor) -> Array | None:
         """The value of `tensor` if it is known by its facts."""
         fact = self.facts[tensor]
-        return None if fact.numbers is None else fact.numbers.astype(dtype_from_onnx(fact.code))
-
-    def _is_constant(self, tensor: Tensor) -> bool:
-        if isinstance(tensor, Constant):
-            self.bases[tensor] = tensor.lazy
-        return not tensor.name or tensor in self.bases or bool(tensor.inputs and tensor.inputs[0] in self.nodes)
+        numbers = None if fact.value is None else fact.numbers
+        return None if numbers is None else numbers.astype(dtype_from_onnx(fact.code))
 
     def _is_unrounded(self, node: Node) -> bool:
         """Whether no result of half precision is rounded."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.model import Model
+from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context
 from regraft.shapes import dims
@@ -84,8 +85,8 @@ def _entry(dim: Dim, here: Dim | None, zero_is_zero: bool) -> int | None:
 def _drop(edit: Editor, unread: list[Tensor], context: Context) -> None:
     """Remove what only made `unread`."""
     while unread:
-        tensor = unread.pop()
-        for node in tensor.inputs:
-            for gone in edit.remove_unread([node]):
-                context.replaced([gone], rule="unread")
-                unread += gone.inputs
+        for node in unread.pop().inputs:
+            if node not in edit.dead and not any(map(edit.is_read, node.outputs)):
+                edit.remove(node)
+                context.replaced([node], rule="unread")
+                unread += reads(node)

@@ -29,16 +29,16 @@ class Changes:
         all: whether everything may be other: at the first look, or after a change of the opset or of a function.
         nodes: those of the main graph that are new, or have another operator, other attributes, inputs or outputs, or
             a body where something is other.
-        values: inputs and constants that are new or other, and what nodes made that went or are other.
+        values: inputs and constants that are new, other or read no longer, and what nodes made that went or are other.
         reordered: whether nodes that were there before stand in another order.
-        renamed: whether a value that a node makes or reads has another name.
+        renamed: values that a node makes or reads that have another name.
     """
 
     all: bool = False
     nodes: set[Node] = field(default_factory=set)
     values: set[Tensor] = field(default_factory=set)
     reordered: bool = False
-    renamed: bool = False
+    renamed: set[Tensor] = field(default_factory=set)
 
     def __bool__(self) -> bool:
         return bool(self.all or self.nodes or self.values or self.reordered or self.renamed)
@@ -59,6 +59,7 @@ class Watch:
         self._edits = Edits()
         self._around: list[Any] | None = None
         self._inside: dict[Node, list[tuple[Any, Any]]] = {}  # attributes that can change in place, as they were
+        self._lists: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         self._graphs: set[AnyGraph] = set()
         self._bodies: dict[Node, list[Any]] = {}  # of nodes with bodies, what these had beside nodes
         self._sources: dict[Tensor, Any] = {}  # what no node makes
@@ -92,7 +93,7 @@ class Watch:
             elif graph is not model.graph and graph in self._graphs:
                 found.all = True  # in a function
         self._look_at_sources(ends)
-        found.values, found.reordered, found.renamed = set(edits.values), edits.reordered, edits.renamed
+        found.values, found.reordered, found.renamed = set(edits.values), edits.reordered, set(edits.renamed)
         edits.clear()
         return found
 
@@ -114,33 +115,46 @@ class Watch:
         """Take note of a node that is other than it was, or has gone."""
         self._edits.values.update(node.outputs)
         self._inside.pop(node, None)
-        if node.graph is not None and node.graph.edits is self._edits:
-            number_dtypes(node)
-            self._take(node.inputs)
-            values = [value for value in node.attrs.values() if type(value) not in _PLAIN]
-            if values:
-                self._inside[node] = [(value, _seen(value)) for value in values]
+        if node.graph is None or node.graph.edits is not self._edits:
+            return
+        self._take(node.inputs)
+        if not node.attrs or all(type(value) in _PLAIN for value in node.attrs.values()):
+            return
+        number_dtypes(node)
+        values = [value for value in node.attrs.values() if type(value) not in _PLAIN]
+        if values:
+            self._inside[node] = [(value, self._seen(value)) for value in values]
+
+    def _seen(self, value: Any) -> Any:
+        """What tells whether an attribute changes in place; one object for lists that are alike."""
+        if isinstance(value, Constant):
+            return value.lazy
+        if type(value) is list and _PLAIN.issuperset(kinds := [*map(type, value)]):
+            seen = (*kinds, *value)  # 1 equals 1.0, and is another attribute
+            return self._lists.setdefault(seen, seen)
+        return _frozen(value)
 
     def _take(self, values: Iterable[Tensor]) -> None:
         """Look, from now on, at those of `values` that no node makes."""
         for tensor in values:
             if not tensor.inputs and tensor.name and tensor not in self._sources:
                 self._sources[tensor] = None
+                self._edits.values.add(tensor)
 
     def _look_at_sources(self, ends: Set[Tensor]) -> None:
-        unread, values = [], self._edits.values
-        for tensor, before in self._sources.items():
-            if isinstance(tensor, Constant):
-                if tensor.lazy is not before:
-                    self._sources[tensor] = tensor.lazy
-                    values.add(tensor)
-                if not tensor.outputs and tensor not in ends:
-                    unread.append(tensor)
-            elif (now := _declared(tensor)) != before:
-                self._sources[tensor] = now
+        """See whether what no node makes is as it was; a constant that a node reads tells of it by itself."""
+        values, sources = self._edits.values, self._sources
+        for tensor in ends:
+            if isinstance(tensor, Constant) and tensor in sources and tensor.lazy is not sources[tensor]:
+                sources[tensor] = tensor.lazy
                 values.add(tensor)
-        for tensor in unread:
-            del self._sources[tensor]
+        for tensor in [one for one in sources if not isinstance(one, Constant)]:
+            if (now := _declared(tensor)) != sources[tensor]:
+                sources[tensor] = now
+                values.add(tensor)
+        for tensor in [one for one in sources if not one.outputs and isinstance(one, Constant) and one not in ends]:
+            del sources[tensor]
+            values.add(tensor)
 
 
 def _inner(model: Model) -> dict[AnyGraph, Node | None]:
@@ -171,20 +185,11 @@ _PLAIN = PLAIN | {bool, AttributeRef, type(None)}
 """Types of attributes that nobody can change in place; a function has None for one that its callers must give."""
 
 
-def _seen(value: Any) -> Any:
-    """What tells whether an attribute changes in place."""
-    if isinstance(value, Constant):
-        return value.lazy
-    if type(value) is list and _PLAIN.issuperset(kinds := [*map(type, value)]):
-        return value.copy(), kinds  # 1 equals 1.0, and is another attribute
-    return _frozen(value)
-
-
 def _is_other(value: Any, seen: Any) -> bool:
     if isinstance(value, Constant):
         return value.lazy is not seen
     if type(value) is list and type(seen) is tuple:
-        return value != seen[0] or [*map(type, value)] != seen[1]
+        return (*map(type, value), *value) != seen
     return bool(_frozen(value) != seen)
 
 

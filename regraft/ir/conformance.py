@@ -29,7 +29,7 @@ _FITS: dict[_Type, tuple[Callable[[Any], bool], str]] = {
 """What attributes of each type hold; passes may write numpy's numbers and tuples, too."""
 
 
-_SURE = frozenset({(_Type.INT, int), (_Type.FLOAT, float), (_Type.STRING, str), (_Type.TENSOR, Constant)})
+_SURE: dict[_Type, type] = {_Type.INT: int, _Type.FLOAT: float, _Type.STRING: str, _Type.TENSOR: Constant}
 """Types that fit, so that most attributes are passed at once."""
 
 
@@ -44,6 +44,7 @@ class Wanted(NamedTuple):
         least, most: inputs.
         required: places of inputs that may not be left out.
         attributes: the type of each, by name.
+        sure: a type of Python's that fits, by name.
         needed: those that may not be left out.
         gives: whether it has outputs.
     """
@@ -52,6 +53,7 @@ class Wanted(NamedTuple):
     most: int
     required: tuple[int, ...]
     attributes: dict[str, _Type]
+    sure: dict[str, type]
     needed: frozenset[str]
     gives: bool
 
@@ -66,7 +68,8 @@ def wanted(op: str, opset: int, domain: str) -> Wanted | None:
     required = tuple(i for i, entry in enumerate(found.inputs) if entry.option == single)
     attributes = {name: one.type for name, one in found.attributes.items()}
     needed = frozenset(name for name, one in found.attributes.items() if one.required)
-    return Wanted(found.min_input, found.max_input, required, attributes, needed, found.min_output > 0)
+    sure = {name: _SURE[kind] for name, kind in attributes.items() if kind in _SURE}
+    return Wanted(found.min_input, found.max_input, required, attributes, sure, needed, found.min_output > 0)
 
 
 def misfit(node: Node, wanted: Wanted) -> str | None:
@@ -82,12 +85,12 @@ def misfit(node: Node, wanted: Wanted) -> str | None:
     for i in wanted.required:
         if i < count and not inputs[i].name:
             return f"has no input number {i}"
-    if not wanted.needed <= attrs.keys():
+    if wanted.needed and not wanted.needed <= attrs.keys():
         return f"has no attribute '{next(name for name in wanted.attributes if name in wanted.needed - attrs.keys())}'"
     for name, value in attrs.items():
-        kind = wanted.attributes.get(name)
-        if (kind, type(value)) in _SURE:
+        if wanted.sure.get(name) is type(value):
             continue
+        kind = wanted.attributes.get(name)
         if kind in _FITS and not isinstance(value, Node.AttributeRef) and not _FITS[kind][0](value):
             return f"has an attribute '{name}' that is not {_FITS[kind][1]}"
     return None

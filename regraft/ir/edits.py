@@ -16,10 +16,10 @@ class Edits:
 
     Attributes:
         nodes: those that came, went, or have another operator, other attributes, inputs or outputs.
-        values: those that a node made which makes them no longer.
+        values: those that a node made which makes them no longer, and constants that were assigned other values.
         graphs: those to which a node came, or from which one went.
         reordered: whether nodes stand in another order, but for those that came or went.
-        renamed: whether a value has another name.
+        renamed: values that were given another name.
     """
 
     __slots__ = ("graphs", "nodes", "renamed", "reordered", "values")
@@ -28,14 +28,16 @@ class Edits:
         self.nodes: set[Node] = set()
         self.values: set[Tensor] = set()
         self.graphs: set[AnyGraph] = set()
-        self.reordered = self.renamed = False
+        self.renamed: set[Tensor] = set()
+        self.reordered = False
 
     def clear(self) -> None:
         """Begin anew."""
         self.nodes.clear()
         self.values.clear()
         self.graphs.clear()
-        self.reordered = self.renamed = False
+        self.renamed.clear()
+        self.reordered = False
 
     def edited(self, node: Node, lost: Iterable[Any] = ()) -> None:
         """Note that `node` was edited, and makes the values `lost` no longer."""

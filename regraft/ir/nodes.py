@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import chain
 from operator import attrgetter
 from typing import Any, SupportsIndex
@@ -114,6 +114,25 @@ class Nodes(list[Node]):
         old = self[place] if isinstance(place, slice) else [self[place]]
         super().__delitem__(place)
         self._drop(old)
+
+    def exchange(self, gone: Set[Node], before: Mapping[Node, Sequence[Node]]) -> None:
+        """Take out what is `gone`, and put ahead of a node the new ones that `before` has for it."""
+        went = [node for node in self if node in gone]
+        came: list[Node] = []
+        left: list[Node] = []
+        if before:
+            for node in self:
+                if node in before:
+                    new = [one for one in before[node] if one not in gone]
+                    came += new
+                    left += new
+                if node not in gone:
+                    left.append(node)
+        else:
+            left = [node for node in self if node not in gone]
+        super().__setitem__(slice(None), left)
+        self._drop(went)
+        self._take(came)
 
     def __iadd__(self, nodes: Iterable[Node]) -> Nodes:  # type: ignore[override, misc]
         self.extend(nodes)

@@ -57,8 +57,9 @@ def _is_sorted(graph: Any) -> bool:
     left = set(map(id, graph.nodes))
     for node in graph.nodes:
         for tensor in reads(node) if node.attrs and subgraphs(node) else node.inputs:
-            if tensor.name and any(id(maker) in left for maker in tensor.inputs):
-                return False
+            for producer in tensor.inputs:
+                if id(producer) in left and tensor.name:
+                    return False
         left.discard(id(node))
     return True
 

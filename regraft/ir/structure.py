@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
 from itertools import chain
 
 from regraft.errors import GraphError
@@ -29,20 +28,16 @@ class _Checked:
     """That a model obeys the rules."""
 
     def __init__(self, model: Model):
-        _check(model)
-        self._named: dict[str, Tensor] | None = None  # the values of the main graph; None: to be found out
+        self._named = _check(model)  # the values of the main graph
 
     def follow(self, model: Model, changes: Changes) -> None:
         closely = changes.all or changes.reordered or model.functions or model.graph.nodes.holders
-        if changes.renamed:
-            self._named = None
         if closely or not self._is_sound(model.graph, changes):
-            self._named = None
-            _check(model)
+            self._named = _check(model)
 
     def _is_sound(self, graph: Graph, changes: Changes) -> bool:
         """Whether all is well where something changed; False too where only a closer look tells."""
-        place = {node: number for number, node in enumerate(graph.nodes)}
+        place = {node: number for number, node in enumerate(graph.nodes)} if changes.nodes else {}
         given = set(graph.inputs)
         versions = schema.versions(graph)
 
@@ -50,6 +45,12 @@ class _Checked:
             """Whether the node in this place can read `tensor`."""
             if tensor.inputs:
                 return len(tensor.inputs) == 1 and place.get(tensor.inputs[0], before) < before
+            return isinstance(tensor, Constant) or tensor in given or not tensor.name
+
+        def is_there(tensor: Tensor) -> bool:
+            """Whether the graph has this value."""
+            if tensor.inputs:
+                return len(tensor.inputs) == 1 and tensor.inputs[0].graph is graph
             return isinstance(tensor, Constant) or tensor in given or not tensor.name
 
         for node in changes.nodes:
@@ -63,46 +64,50 @@ class _Checked:
                 if not all(place.get(user, here) > here for user in tensor.outputs):
                     return False
         return (
-            len(place) == len(graph.nodes)
+            (not place or len(place) == len(graph.nodes))
             and len(given) == len(graph.inputs)
-            and all(is_made(t, len(place)) for t in changes.values if t.outputs)
-            and all(is_made(t, len(place)) and t.name for t in graph.outputs)
+            and all(is_there(t) for t in changes.values if t.outputs)
+            and all(is_there(t) and t.name for t in graph.outputs)
             and all(t.name for t in graph.inputs)
-            and self._are_named_apart(graph, changes, place)
+            and self._are_named_apart(graph, changes)
         )
 
-    def _are_named_apart(self, graph: Graph, changes: Changes, place: dict[Node, int]) -> bool:
+    def _are_named_apart(self, graph: Graph, changes: Changes) -> bool:
         """Whether the values of a graph have names of their own."""
-        nodes: Iterable[Node] = changes.nodes
-        if self._named is None:
-            self._named, nodes = {}, graph.nodes
-        ends = {*graph.inputs, *graph.outputs}
-        for tensor in chain(ends, *(node.outputs for node in nodes), *(node.inputs for node in nodes)):
+        named, ends = self._named, {*graph.inputs, *graph.outputs}
+        at_nodes = (t for node in changes.nodes for t in (*node.outputs, *node.inputs))
+        for tensor in chain(ends, at_nodes, changes.renamed):
             if not tensor.name and not isinstance(tensor, Constant):
                 continue  # left out
-            known = self._named.setdefault(tensor.name, tensor)
+            known = named.setdefault(tensor.name, tensor)
             if known is tensor:
                 continue
-            is_there = known.inputs[0] in place if known.inputs else known.outputs or known in ends
-            if is_there or not tensor.name:
+            is_there = known.inputs[0].graph is graph if known.inputs else known.outputs or known in ends
+            if not tensor.name or (is_there and known.name == tensor.name):
                 return False
-            self._named[tensor.name] = tensor
-        return "" not in self._named
+            named[tensor.name] = tensor
+        for tensor in changes.values:
+            if not tensor.inputs and not tensor.outputs and tensor not in ends and named.get(tensor.name) is tensor:
+                del named[tensor.name]  # it has gone
+        return "" not in named
 
 
-def _check(model: Model) -> None:
+def _check(model: Model) -> dict[str, Tensor]:
+    """Check all of `model`; the values of the main graph, by name."""
     functions: dict[tuple[str, str], tuple[int, int]] = {}
     for f in model.functions:  # overloads have one name, and may take and give other numbers
         most = functions.get(key := (f.domain or "", f.name), (0, 0))
         functions[key] = max(most[0], len(f.inputs)), max(most[1], len(f.outputs))
-    for root in model.roots:
-        _Check(set(functions)).graph(root)
+    checks = [_Check(set(functions)) for _ in model.roots]
+    for check, root in zip(checks, model.roots, strict=True):
+        check.graph(root)
     for node in model.nodes() if functions else ():
         takes, gives = functions.get((node.domain or "", node.op), (len(node.inputs), len(node.outputs)))
         if len(node.inputs) > takes or len(node.outputs) > gives:
             raise GraphError(
                 f"node '{_name(node)}' ({node.op}) takes or gives more than the function, {takes} and {gives}"
             )
+    return checks[0].named
 
 
 def foreign(model: Model) -> list[str]:
@@ -135,20 +140,24 @@ class _Check:
     """A walk over a graph and what is inside it.
 
     Attributes:
-        made: what can be read where the walk stands.
-        named: the value of each name that can be seen there.
+        named: the values that can be read where the walk stands, by name.
     """
 
     def __init__(self, functions: set[tuple[str, str]]):
         self.functions = functions
-        self.made: set[Tensor] = set()
         self.named: dict[str, Tensor] = {}
 
-    def graph(self, graph: AnyGraph) -> None:
-        own: list[Tensor] = []  # what is first seen in this graph
+    def body(self, graph: Graph) -> None:
+        """Check `graph`, whose values nobody sees outside."""
+        for tensor in self.graph(graph):
+            del self.named[tensor.name]
+
+    def graph(self, graph: AnyGraph) -> list[Tensor]:
+        """Check `graph`; what was first seen in it."""
+        own: list[Tensor] = []
         for tensor in graph.inputs:
             self.make(tensor, own, graph)
-        versions, made, named = schema.versions(graph), self.made, self.named
+        versions, named = schema.versions(graph), self.named
         operators: dict[tuple[str, str | None], Wanted | None] = {}
         for node in graph.nodes:
             key = (node.op, node.domain)
@@ -157,10 +166,10 @@ class _Check:
             if (asked := operators[key]) is not None and (problem := misfit(node, asked)) is not None:
                 raise GraphError(f"{_where(node)} {problem}")
             for tensor in node.inputs:
-                if tensor not in made and named.get(tensor.name) is not tensor:
+                if named.get(tensor.name) is not tensor:
                     self.read(tensor, own, node)
             for body in subgraphs(node) if node.attrs else ():
-                self.graph(body)
+                self.body(body)
             for tensor in node.outputs:
                 if tensor.name:
                     self.make(tensor, own, node)
@@ -168,29 +177,28 @@ class _Check:
                     if len(makers) != 1 or makers[0] is not node or isinstance(tensor, Constant):
                         raise GraphError(f"{_where(node)} is not the one maker of its output '{tensor.name}'")
         for tensor in graph.outputs:
-            if tensor not in made:
+            if named.get(tensor.name) is not tensor:
                 self.read(tensor, own, graph, "outputs")
-        made.difference_update(own)
-        for tensor in own:
-            del self.named[tensor.name]
+        return own
 
     def make(self, tensor: Tensor, own: list[Tensor], at: Node | AnyGraph) -> None:
-        if tensor in self.made:
-            raise GraphError(f"value '{tensor.name}' is made twice, the second time by {_where(at)}")
-        self.see(tensor, own, at)
-        self.made.add(tensor)
+        name = tensor.name
+        if name and name not in self.named:
+            self.named[name] = tensor
+            own.append(tensor)
+        elif self.named.get(name) is not tensor:
+            self.see(tensor, own, at)
+        elif not isinstance(tensor, Constant):
+            raise GraphError(f"value '{name}' is made twice, the second time by {_where(at)}")
 
-    def read(self, tensor: Tensor, own: list[Tensor], at: Node | AnyGraph, ends: str = "") -> None:
+    def read(self, tensor: Tensor, own: list[Tensor], at: Node | AnyGraph, ends: str = "inputs") -> None:
         if isinstance(tensor, Constant):
             self.see(tensor, own, at, ends)
         elif tensor.name:
             raise GraphError(f"{_where(at, ends)}: reads '{tensor.name}', which nothing before it makes")
 
     def see(self, tensor: Tensor, own: list[Tensor], at: Node | AnyGraph, ends: str = "inputs") -> None:
-        known = self.named.get(tensor.name)
-        if known is tensor:
-            return
-        if known is not None:
+        if tensor.name in self.named:
             raise GraphError(f"two values are called '{tensor.name}', one of them at {_where(at, ends)}")
         if not tensor.name:
             raise GraphError(f"{_where(at, ends)} has a value without a name")

@@ -7,7 +7,6 @@ is dead, and rebuilds the lists once, at the end.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
 from types import TracebackType
 from typing import Any
 
@@ -18,7 +17,7 @@ from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, Variable, subgrap
 from regraft.ir.graphsurgeon import adopt
 from regraft.ir.model import Model
 from regraft.ir.order import reads, sort
-from regraft.ir.value import Links
+from regraft.ir.value import Linked, Links
 
 
 class Editor:
@@ -37,11 +36,13 @@ class Editor:
         self.dead: set[Node] = set()
         self._homes: dict[Node, AnyGraph] = {}  # of nodes that are new, or moved
         self.ends: dict[Tensor, list[AnyGraph]] = {}  # the graphs that a value is an output of
+        self._names: set[str] | None = None  # of all values and nodes, once one is asked for
         self._next: dict[str, int] = {}
         self._before: dict[Node, list[Node]] = {}  # new nodes, by the old one that they stand before
         self._anchor: dict[Node, Node] = {}  # that old node, by new one
         self._scalars: dict[tuple[AnyGraph, bytes, np.dtype[Any]], Constant] = {}
         self._saved: dict[Node | Tensor | AnyGraph, dict[str, Any]] = {}  # what was changed, as it was
+        self._links: dict[int, tuple[Links, list[Any]]] = {}  # lists of links, by identity, and what they were
         self._functions = list(model.functions)
         self._starts: set[Tensor] = set()
         adopt(model)
@@ -77,22 +78,20 @@ class Editor:
 
     def is_read(self, tensor: Tensor) -> bool:
         """Whether a node or a graph's output needs `tensor`."""
-        return tensor in self.ends or any(True for _ in self.readers(tensor))
+        return tensor in self.ends or any(node not in self.dead for node in tensor.outputs)
 
     def graph_of(self, node: Node) -> AnyGraph:
         """The graph that `node` is in, or will be at the end."""
         graph: AnyGraph = self._homes.get(node, node.graph)
         return graph
 
-    @cached_property
-    def _names(self) -> set[str]:
+    def _find_names(self) -> set[str]:
         names: set[str] = set()
         for graph in self.model.graphs():
-            names.update(t.name for t in (*graph.inputs, *graph.outputs, *graph.unused))
-            for node in graph.nodes:
-                names.add(node.name)
-                names.update(t.name for t in node.inputs)
-                names.update(t.name for t in node.outputs)
+            names.update([t.name for t in (*graph.inputs, *graph.outputs, *graph.unused)])
+            names.update([node.name for node in graph.nodes])
+            names.update([t.name for node in graph.nodes for t in node.outputs])
+            names.update([t.name for node in graph.nodes for t in node.inputs if not t.inputs])
         return names
 
     def needs_identity(self, old: Tensor, new: Tensor) -> bool:
@@ -101,6 +100,8 @@ class Editor:
 
     def name(self, hint: str) -> str:
         """A name, `hint` or near it, that no value and no node has."""
+        if self._names is None:
+            self._names = self._find_names()
         name = hint
         while name in self._names or not name:
             self._next[hint] = self._next.get(hint, 0) + 1
@@ -125,8 +126,16 @@ class Editor:
     def touch(self, *changing: Node | Tensor | AnyGraph) -> None:
         """Remember nodes, values and graphs as they are, ahead of a change that is not made through the editor."""
         for one in changing:
+            if isinstance(one, Linked):
+                self._keep(one.inputs, one.outputs)
             if one not in self._saved:
                 self._saved[one] = {name: _copied(getattr(one, name)) for name in _FIELDS[_kind(one)]}
+
+    def _keep(self, *changing: Links) -> None:
+        """Remember what these link to."""
+        for links in changing:
+            if id(links) not in self._links:
+                self._links[id(links)] = links, links[:]
 
     def insert(
         self,
@@ -145,8 +154,10 @@ class Editor:
         name = self.name(hint or f"{before.name or before.op}/{op}")
         if outputs is None:
             outputs = [Variable(self.name(f"{name}_output"))]
-        self.touch(*inputs, *outputs)
+        for tensor in inputs:
+            self._keep(tensor.outputs)
         for tensor in outputs:
+            self._keep(tensor.inputs)
             tensor.inputs.reset(())
         node = Node(op, name, attrs, inputs, outputs, domain)
         self.move(node, before)
@@ -161,7 +172,7 @@ class Editor:
     def remove(self, node: Node) -> None:
         """Take `node` out, and its bodies. Nothing may read its outputs any more."""
         self.dead.add(node)
-        for body in subgraphs(node):
+        for body in subgraphs(node) if node.attrs else ():
             for graph in walk(body):
                 self.dead.update(graph.nodes)
 
@@ -188,14 +199,17 @@ class Editor:
         """
         if old is new:
             return
-        self.touch(old, new, *old.outputs, *self.ends.get(old, ()))
+        self._keep(old.outputs, new.outputs)
         for node in dict.fromkeys(old.outputs):
+            self._keep(node.inputs)
             for position, tensor in enumerate(node.inputs):
                 if tensor is old:
                     node.inputs.redirect(position, new)
         old.outputs.settle()
-        for graph in dict.fromkeys(self.ends.pop(old, ())):  # a body may give a value twice
-            self._replace_output(graph, old, new)
+        if old in self.ends:
+            self.touch(old, new, *self.ends[old])
+            for graph in dict.fromkeys(self.ends.pop(old)):  # a body may give a value twice
+                self._replace_output(graph, old, new)
 
     def _replace_output(self, graph: AnyGraph, old: Tensor, new: Tensor) -> None:
         if self._can_be_output(graph, new):
@@ -239,44 +253,35 @@ class Editor:
         gone = self.dead
         for graph in {self.graph_of(node) for node in (*gone, *self._before)}:
             self.touch(graph)
-            graph.nodes[:] = [n for node in graph.nodes for n in self._with_inserted(node) if n not in gone]
+            graph.nodes.exchange(gone, self._before)
             if self._before:
                 sort(graph)
         read = {tensor for node in gone for tensor in node.inputs}
+        made = [tensor for node in gone for tensor in node.outputs]
+        for links in (*(tensor.outputs for tensor in read), *(tensor.inputs for tensor in made)):
+            list.__setitem__(links, slice(None), [node for node in links if node not in gone])
         for node in gone:
-            node.inputs.reset(())
-            for tensor in node.outputs:  # the list of nodes has told of what went
-                list.__setitem__(tensor.inputs, slice(None), [n for n in tensor.inputs if n not in gone])
-        for tensor in read:
-            tensor.outputs.settle()
+            list.clear(node.inputs)  # the list of nodes has told of what went
 
     def _roll_back(self) -> None:
+        for links, items in self._links.values():
+            list.__setitem__(links, slice(None), items)  # without the other end of each link
         for one, fields in self._saved.items():
             for name, value in fields.items():
-                held = getattr(one, name)
-                if isinstance(held, Links):
-                    list.__setitem__(held, slice(None), value)  # without the other end of each link
-                else:
-                    setattr(one, name, value)
-        for one in self._saved:
-            if isinstance(one, Node):
-                one.edited(one.outputs)
+                setattr(one, name, value)
+        for node in {links.owner for links, _ in self._links.values()} | self._saved.keys():
+            if isinstance(node, Node):
+                node.edited(node.outputs)
         self.model.functions[:] = self._functions
-
-    def _with_inserted(self, node: Node) -> Iterator[Node]:
-        """`node`, after all that was inserted before it, and before that."""
-        for inserted in self._before.get(node, ()):
-            yield from self._with_inserted(inserted)
-        yield node
 
 
 _FIELDS = {
-    "node": ("op", "name", "domain", "attrs", "inputs", "outputs"),
-    "value": ("name", "inputs", "outputs"),
-    "variable": ("name", "dtype", "shape", "type", "info", "inputs", "outputs"),
+    "node": ("op", "name", "domain", "attrs"),
+    "value": ("name",),
+    "variable": ("name", "dtype", "shape", "type", "info"),
     "graph": ("nodes", "outputs"),
 }
-"""What changes of a node, a value or a graph."""
+"""What changes of a node, a value or a graph, beside links."""
 
 
 def _kind(one: Any) -> str:

@@ -200,7 +200,8 @@ class _Tensor(Linked):
             for node in (*self._inputs, *self._outputs):
                 graph = getattr(node, "graph", None)
                 if graph is not None and graph.edits is not None:
-                    graph.edits.renamed = True
+                    graph.edits.renamed.add(self)
+                    break
 
         name = property(attrgetter("_name"), _rename)
 
@@ -318,6 +319,11 @@ class Constant(_Tensor):
             raise TypeError(f"constant '{self.name}' takes an array, not {type(values).__name__}")
         self._values: Array | Value = values
         self.dtype, self.shape = values.dtype, values.shape
+        for node in self._outputs:
+            graph = getattr(node, "graph", None)
+            if graph is not None and graph.edits is not None:
+                graph.edits.values.add(self)
+                break
 
     @property
     def lazy(self) -> Array | Value:

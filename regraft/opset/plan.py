@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from onnx import helper
@@ -81,12 +82,25 @@ def _way(node: Node, graph: AnyGraph, target: int, place: Place) -> Rewrite | No
         return None
     if history.find(node.op, history.NEWEST) is None:
         raise Inexpressible(str(UnknownNameError("ONNX operator", node.op, history.operators())))
-    if history.next_change(node.op, graph.opset, target) is None:
+    if _stays(node.op, graph.opset, target):
         return None
     if graph.opset < history.OLDEST:
         raise Inexpressible(f"the model is of opset {graph.opset}; the oldest that can be read is {history.OLDEST}")
     first = Draft(node.op, list(node.inputs), list(node.outputs), dict(node.attrs), graph.opset)
     return _lead(node, first, target, place)
+
+
+@functools.cache
+def _stays(op: str, opset: int, target: int) -> bool:
+    """Whether every node of `op` is one in `target` too: on the way there its schema is as it was, or widens."""
+    while (after := history.next_change(op, opset, target)) is not None:
+        if after < opset or (op, after) in UP:
+            return False
+        change = history.change(op, after)
+        if change.breaks or change.narrows:
+            return False
+        opset = after
+    return True
 
 
 def _adopted(node: Node, target: int, place: Place) -> Rewrite | None:

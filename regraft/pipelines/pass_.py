@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from regraft.errors import PipelineError
 from regraft.pipelines.configured import Configured
@@ -67,8 +67,7 @@ class Pass(Configured):
         return None
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """Nodes that left the model and the nodes that took their place, by name.
 
     Attributes:
@@ -118,7 +117,10 @@ class Context:
     def replaced(self, old: Iterable[Node], new: Iterable[Node] = (), rule: str = "") -> None:
         """Record that `new` took the place of `old`, or that `old` went."""
         gone, added = list(old), list(new)
-        removed = tuple(map(label, gone))
+        removed = tuple([label(node) for node in gone])
+        if not added:
+            self.changes.append(Change(rule, removed, ()))
+            return
         made = [node for node in added if id(node) not in self.known]
         marks = {MADE_BY: self.pass_name, REPLACES: json.dumps(removed)} if made and self.pass_name else {}
         stages = [node.metadata[STAGE] for node in gone if STAGE in getattr(node, "metadata", {})]
@@ -126,7 +128,7 @@ class Context:
             node.metadata = {**getattr(node, "metadata", {}), **marks}
             if stages:
                 node.metadata.setdefault(STAGE, stages[0])
-        self.changes.append(Change(rule, removed, tuple(map(label, added))))
+        self.changes.append(Change(rule, removed, tuple([label(node) for node in added])))
 
     def changed(self, what: str) -> None:
         """Record a change that is not one of nodes: of types, shapes, the opset."""

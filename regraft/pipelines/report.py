@@ -69,7 +69,7 @@ class PassReport:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return vars(self) | {
-            "changes": [vars(change) for change in self.changes],
+            "changes": [change._asdict() for change in self.changes],
             "refusals": [{"node": one.node, "reason": one.reason, "needs": one.needs} for one in self.refusals],
             "rule_uses": [vars(use) for use in self.rule_uses],
             "dump": str(self.dump) if self.dump else None,

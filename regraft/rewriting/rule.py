@@ -91,7 +91,11 @@ def index_of(nodes: Iterable[Node]) -> dict[str, list[Node]]:
     """The nodes of each operator."""
     index: dict[str, list[Node]] = {}
     for node in nodes:
-        index.setdefault(schema.kind(node), []).append(node)
+        kind = schema.kind(node) if node.domain else node.op
+        if kind in index:
+            index[kind].append(node)
+        else:
+            index[kind] = [node]
     return index
 
 

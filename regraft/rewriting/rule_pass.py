@@ -72,7 +72,7 @@ class RulePass(Pass):
         return frozenset().union(*map(introduced, self.rules()))
 
     def run(self, model: Model, context: Context) -> None:
-        kinds = {schema.kind(node) for node in model.nodes()}
+        kinds = {schema.kind(node) if node.domain else node.op for node in model.nodes()}
         sets = self.sets()
         if not any(rule.compiled.needs <= kinds for rule, _ in sets):
             return

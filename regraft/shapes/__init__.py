@@ -40,14 +40,14 @@ def infer(model: Model) -> list[str]:
     for tensor in model.graph.outputs:
         if _is_of_another_type(tensor, facts[tensor]):
             raise GraphError(f"{_wrong(tensor, facts[tensor])}; mend the declaration or the node that makes it")
-    outputs, mended = _outputs(model), []
+    declare, mended = _Declare(model), []
     for graph in walk(model.graph):
         for tensor in _made(graph):
-            mended += _state(tensor, facts[tensor], tensor in outputs)
+            mended += declare(tensor, facts[tensor])
         if graph is not model.graph:
             for tensor in graph.inputs:
                 if isinstance(tensor, Variable) and (tensor.dtype is None or tensor.shape is None):
-                    _write(tensor, facts[tensor])
+                    declare.write(tensor, facts[tensor])
     return mended
 
 
@@ -59,20 +59,14 @@ def confirm(model: Model) -> list[str]:
     """
     if not model.claims:
         return []
-    facts, outputs, mended = analyse(model), _outputs(model), []
+    facts, declare, mended = analyse(model), _Declare(model), []
     for graph in model.graphs():
         inner = () if graph is model.graph else graph.inputs
         for tensor in (*inner, *_made(graph)):
-            fact = facts[tensor]
-            if is_typed(tensor) and not (tensor in outputs and _is_of_another_type(tensor, fact)):
-                mended += _state(tensor, fact, tensor in outputs)
+            if is_typed(tensor) and not (tensor in declare.outputs and _is_of_another_type(tensor, facts[tensor])):
+                mended += declare(tensor, facts[tensor])
     model.claims = False
     return mended
-
-
-def _outputs(model: Model) -> set[Tensor]:
-    """The outputs of the model and of its bodies: ONNX Runtime wants to know the shapes of those of a Scan."""
-    return {tensor for graph in model.graphs() for tensor in graph.outputs}
 
 
 def _made(graph: AnyGraph) -> Iterator[Variable]:
@@ -80,24 +74,48 @@ def _made(graph: AnyGraph) -> Iterator[Variable]:
     return (t for node in graph.nodes for t in node.outputs if t.name and isinstance(t, Variable))
 
 
-def _state(tensor: Variable, fact: Fact, promise: bool) -> list[str]:
-    """Declare of `tensor` what is known of it, and say what was wrong; an output keeps the rest as a promise."""
-    wrong = [f"{_wrong(tensor, fact)}; mended"] if _contradicts(tensor, fact) else []
-    if promise and not wrong and tensor.shape is not None and tensor.promised is None:
-        tensor.promised = list(tensor.shape)
-    _write(tensor, fact)
-    return wrong
+class _Declare:
+    """Declares of values what is known of them. A fact that many values share is looked at once.
 
+    Attributes:
+        outputs: those of the model and of its bodies: ONNX Runtime wants to know the shapes of those of a Scan.
+    """
 
-def _write(tensor: Variable, fact: Fact) -> None:
-    """Declare of `tensor` what is known of it."""
-    if fact.other is not None and tensor.info is None:
-        tensor.info = onnx.ValueInfoProto(type=fact.other)
-        tensor.type = fact.other.WhichOneof("value")
-    if fact.code:
-        tensor.dtype = dtype_from_onnx(fact.code)
-    if fact.other is None:
-        tensor.shape = None if fact.dims is None else [dims.show(d) for d in fact.dims]
+    def __init__(self, model: Model):
+        self.outputs: set[Tensor] = {tensor for graph in model.graphs() for tensor in graph.outputs}
+        self._known: dict[int, tuple[Fact, Any, list[Any] | None]] = {}
+
+    def __call__(self, tensor: Variable, fact: Fact) -> list[str]:
+        """Declare what is known, and say what was wrong; an output keeps the rest as a promise."""
+        _, dtype, shape = self._shown(fact)
+        is_same = dtype is not None and tensor.dtype is not None and tensor.dtype == dtype  # None equals float64
+        if is_same and tensor.shape == shape and tensor.info is None and tensor not in self.outputs:
+            return []
+        wrong = [f"{_wrong(tensor, fact)}; mended"] if is_typed(tensor) and _contradicts(tensor, fact) else []
+        if not wrong and tensor.shape is not None and tensor.promised is None and tensor in self.outputs:
+            tensor.promised = list(tensor.shape)
+        self.write(tensor, fact)
+        return wrong
+
+    def write(self, tensor: Variable, fact: Fact) -> None:
+        """Declare what is known."""
+        _, dtype, shape = self._shown(fact)
+        if fact.other is None:
+            tensor.shape = None if shape is None else shape.copy()
+        elif tensor.info is None:
+            tensor.info = onnx.ValueInfoProto(type=fact.other)
+            tensor.type = fact.other.WhichOneof("value")
+        if dtype is not None:
+            tensor.dtype = dtype
+
+    def _shown(self, fact: Fact) -> tuple[Fact, Any, list[Any] | None]:
+        """The fact, and the dtype and the shape that it says; None: unknown."""
+        known = self._known.get(id(fact))
+        if known is None:
+            dtype = dtype_from_onnx(fact.code) if fact.code else None
+            shape = None if fact.dims is None else [dims.show(d) for d in fact.dims]
+            known = self._known[id(fact)] = fact, dtype, shape  # the fact is held, so that its identity stays its own
+        return known
 
 
 def _is_of_another_type(tensor: Tensor, fact: Fact) -> bool:

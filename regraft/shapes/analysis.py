@@ -14,7 +14,7 @@ from regraft.ir.order import reads
 from regraft.ir.schema import constant_node_value
 from regraft.shapes import bodies, dims, foreign, rules, values
 from regraft.shapes.call import Call
-from regraft.shapes.facts import UNKNOWN, WHOLE, Fact, Facts, declared, of_constant
+from regraft.shapes.facts import UNKNOWN, WHOLE, Fact, Facts, declared
 from regraft.shapes.inference import ERRORS, Schemas, problem
 from regraft.shapes.keys import Keys
 from regraft.shapes.signature import Signatures
@@ -51,7 +51,10 @@ class InferredTypes(Facts):
         walker, versions = self._walker, schema.versions(model.graph)
         walker.start(model)
         for node in model.graph.nodes:
-            self._look_at(node, versions)
+            walker.declared = False
+            walker.node(node, versions.get(node.domain or "", 1), {})
+            if walker.declared:
+                self._declared.add(node)
         for function in model.functions:
             calls = walker.calls.get(function, [])
             self.update(dict.fromkeys(function.inputs, UNKNOWN))
@@ -64,8 +67,10 @@ class InferredTypes(Facts):
         other = {tensor for tensor in changes.values if not tensor.inputs}
         versions = schema.versions(graph)
         again = changes.nodes | self._declared
+        holders = graph.nodes.holders
         for node in graph.nodes:
-            if node not in again and other.isdisjoint(node.inputs) and (not node.attrs or _sees_none(node, other)):
+            is_same = node not in again and other.isdisjoint(node.inputs)
+            if is_same and (node not in holders or _sees_none(node, other)):
                 continue
             known = [before.get(tensor) or self.get(tensor) for tensor in node.outputs]
             self._look_at(node, versions)
@@ -151,10 +156,11 @@ class Walker:
 
     def node(self, node: Node, opset: int, attrs: dict[str, Any]) -> None:
         """Note what is known of the outputs of `node`; `opset` is that of its domain."""
-        inputs = [self.facts[tensor] for tensor in node.inputs]
+        facts = self.facts
+        inputs = [facts[tensor] for tensor in node.inputs]
         key = None if attrs else self._keys.at_once(node, opset, inputs)
         if key is not None and (fact := self._settled.get(key)) is not None:
-            self.facts[node.outputs[0]] = fact
+            facts[node.outputs[0]] = fact
             return
         made = self._node(node, opset, inputs, attrs)
         missing = [UNKNOWN] * (len(node.outputs) - len(made))
@@ -162,6 +168,7 @@ class Walker:
         for tensor, fact in zip(node.outputs, [*made, *missing], strict=False):
             self._put(tensor, fact, foreign)
         if key is not None and self._is_general:
+            self._keys.hold(inputs)
             self._settled[key] = self.facts[node.outputs[0]]
 
     def body(self, graph: Graph, inputs: list[Fact], attrs: dict[str, Any]) -> list[Fact]:
@@ -189,7 +196,7 @@ class Walker:
 
     def _node(self, node: Node, opset: int, inputs: list[Fact], scope: dict[str, Any]) -> list[Fact]:
         self._is_general = False
-        attrs = _resolved(node, scope)
+        attrs = _resolved(node, scope) if node.attrs else {}
         if attrs is None:
             return []
         domain = node.domain or ""
@@ -202,8 +209,11 @@ class Walker:
         if not domain and node.op in bodies.RULES:
             return bodies.RULES[node.op](self, call, scope)
         if not domain and node.op == "Constant":
-            value = constant_node_value(Node("Constant", attrs=attrs))
-            return [] if value is None else [of_constant(Constant(node.name, value))]
+            held: Any = attrs.get("value")
+            if not isinstance(held, Constant):
+                value = constant_node_value(Node("Constant", attrs=attrs))
+                held = None if value is None else Constant(node.name, value)
+            return [] if held is None else [self.facts.of_constant(held)]
         return self._standard(call)
 
     def _standard(self, call: Call) -> list[Fact]:

@@ -81,6 +81,8 @@ class Fact(NamedTuple):
 
 
 UNKNOWN = Fact()
+LEFT_OUT = Fact()
+"""What is known of an optional input or output that is left out; equal to `UNKNOWN`, and another object."""
 
 
 class Facts(dict[Tensor, Fact]):
@@ -98,11 +100,11 @@ class Facts(dict[Tensor, Fact]):
         self._constants: dict[tuple[Any, tuple[int, ...], bytes], Fact] = {}
 
     def __missing__(self, tensor: Tensor) -> Fact:
-        fact = self._of_constant(tensor) if isinstance(tensor, Constant) else declared(tensor)
+        fact = self.of_constant(tensor) if isinstance(tensor, Constant) else declared(tensor)
         self[tensor] = fact
         return fact
 
-    def _of_constant(self, constant: Constant) -> Fact:
+    def of_constant(self, constant: Constant) -> Fact:
         """One fact for constants that are alike and small: it says all of them."""
         if constant.dtype.kind not in "fib" or constant.size > LIMIT or not constant.is_known:
             return of_constant(constant)
@@ -117,7 +119,7 @@ class Facts(dict[Tensor, Fact]):
 def declared(tensor: Variable) -> Fact:
     """What the model declares of `tensor`."""
     if tensor.is_empty():
-        return UNKNOWN
+        return LEFT_OUT
     if tensor.info is not None and tensor.type not in (None, "tensor_type"):
         return Fact(other=tensor.info.type)
     code = 0 if tensor.dtype is None else code_of(tensor.dtype)

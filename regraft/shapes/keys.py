@@ -27,7 +27,7 @@ class Keys:
     def __init__(self) -> None:
         self._numbers: dict[Hashable, int] = {}
         self._seen: dict[tuple[int, int, bool], tuple[Any, int]] = {}  # by identity of what is kept there
-        self._held: dict[int, Fact] = {}
+        self._held: list[Fact] = []
 
     def forget(self) -> None:
         """Hold on to no value and no fact; what is equal keeps its number. Keys of `at_once` mean nothing any more."""
@@ -39,23 +39,17 @@ class Keys:
 
         A fact that holds for one of two nodes with the same key holds for the other, where `of` gives them one key.
         """
-        if node.domain or node.op in _NOT_AT_ONCE or len(node.outputs) != 1:
+        if node.op in _NOT_AT_ONCE or node.domain or len(node.outputs) != 1:
             return None
         output = node.outputs[0]
         if not output.name or isinstance(output, Constant):
             return None
-        attrs = []
-        for name, value in node.attrs.items():
-            kind = type(value)
-            if kind in PLAIN:
-                attrs.append((name, kind, value))
-            elif kind is list and PLAIN.issuperset(kinds := [*map(type, value)]):
-                attrs.append((name, *kinds, *value))
-            else:
-                return None
-        ids = [id(fact) if tensor.name else 0 for tensor, fact in zip(node.inputs, inputs, strict=True)]
-        self._held.update(zip(ids, inputs, strict=True))  # so that no other fact gets one of these
-        return node.op, opset, tuple(attrs), tuple(ids)
+        attrs = _plain(node.attrs) if node.attrs else ()
+        return None if attrs is None else (node.op, opset, attrs, *map(id, inputs))
+
+    def hold(self, inputs: list[Fact]) -> None:
+        """Let no other fact get the identity of one of `inputs`, which a key speaks of."""
+        self._held += inputs
 
     def of(self, call: Call) -> Hashable:
         """The key of `call`."""
@@ -69,12 +63,26 @@ class Keys:
     def _input(self, tensor: Tensor, fact: Fact, reads: bool) -> int:
         if not tensor.name:
             return -1
-        constant = tensor if isinstance(tensor, Constant) else None
-        key = (id(constant), id(fact), reads)
+        source = tensor if reads or isinstance(tensor, Constant) else None  # what makes it may be a Constant node
+        key = (id(source), id(fact), reads)
         if key not in self._seen:
             number = self._numbers.setdefault(_content(tensor, fact, reads), len(self._numbers))
-            self._seen[key] = ((constant, fact), number)
+            self._seen[key] = ((source, fact), number)
         return self._seen[key][1]
+
+
+def _plain(attrs: dict[str, Any]) -> Hashable:
+    """A key of attributes that are numbers, texts and lists of them; None where there are others."""
+    key: list[Any] = []
+    for name, value in attrs.items():
+        kind = type(value)
+        if kind in PLAIN:
+            key += name, kind, value
+        elif kind is list and PLAIN.issuperset(kinds := [*map(type, value)]):
+            key += name, len(value), *kinds, *value
+        else:
+            return None
+    return tuple(key)
 
 
 def _attribute_key(value: Any) -> Hashable:

@@ -15,7 +15,7 @@ from regraft.ir.dimensions import FREE, UNNAMED
 from regraft.ir.model import Model
 from regraft.models import backend_cases, bert, chain
 from regraft.shapes.analysis import InferredTypes
-from regraft.shapes.facts import Fact, Facts
+from regraft.shapes.facts import Facts
 from regraft.shapes.keys import Keys
 from tests.shares import diagonal
 
@@ -115,6 +115,6 @@ def test_what_is_left_out_is_not_what_is_unknown() -> None:
     """
     proto = onnx.parser.parse_model(text.replace("=> (y) { y = d", "=> (float[4] y) { y = d"))
     nodes = from_proto(proto).functions[0].nodes
-    keys, unknown = Keys(), Fact()
-    left_out, named = (keys.at_once(node, 20, [unknown] * len(node.inputs)) for node in (nodes[0], nodes[2]))
+    keys, facts = Keys(), Facts()
+    left_out, named = (keys.at_once(node, 20, [facts[t] for t in node.inputs]) for node in (nodes[0], nodes[2]))
     assert left_out != named

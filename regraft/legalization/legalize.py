@@ -122,7 +122,7 @@ class _Final:
     seed: int
     progress: bool
 
-    def run(self, passes: Sequence[str], each: Callable[[PassReport], None] | None = None) -> Report:
+    def run(self, passes: Sequence[str], after: Callable[[PassReport], None] | None = None) -> Report:
         # what gives chance alone, as a training export does, cannot be compared, and is told so
         verify: Verify = "none" if not passes else "auto" if any(map(draws, self.model.nodes())) else "final"
         return run(
@@ -132,7 +132,7 @@ class _Final:
             inputs=self.inputs,
             seed=self.seed,
             progress=self.progress,
-            each=each,
+            after=after,
         )
 
     def run_judged(

@@ -45,7 +45,7 @@ def run(
     progress: bool = False,
     seed: int = 0,
     trials: int = len(TRIALS),
-    each: Callable[[PassReport], None] | None = None,
+    after: Callable[[PassReport], None] | None = None,
 ) -> Report:
     """Run `pipeline` on `model`, which is changed in place; no file of the model is touched.
 
@@ -60,7 +60,7 @@ def run(
         progress: show progress bars.
         seed: of the inputs that are made.
         trials: how many sets of inputs, unlike each other, the model runs on.
-        each: is called after each pass with what it did, and looks at the model, but does not edit it.
+        after: is called after each pass with what it did, and may look at the model, but not edit it.
 
     Raises:
         GraphError: the model is broken before any pass.
@@ -73,7 +73,7 @@ def run(
         pipeline = Pipeline.read(pipeline)
     if not isinstance(pipeline, Pipeline):
         pipeline = Pipeline(pipeline)
-    return _Run(model, pipeline, verify, dump_dir, inputs, seed, trials, each).run(progress)
+    return _Run(model, pipeline, verify, dump_dir, inputs, seed, trials, after).run(progress)
 
 
 class _Run:
@@ -88,9 +88,9 @@ class _Run:
         inputs: Mapping[str, Any] | Given | None,
         seed: int,
         trials: int,
-        each: Callable[[PassReport], None] | None,
+        after: Callable[[PassReport], None] | None,
     ):
-        self.model, self.pipeline, self.each = model, pipeline, each
+        self.model, self.pipeline, self.after = model, pipeline, after
         self.report = Report(str(model.path or ""), str(pipeline), verify)
         _check(model, f"{model.path or 'the model'} is broken before any pass")
         given = inputs.values if isinstance(inputs, Given) else inputs or {}
@@ -148,8 +148,8 @@ class _Run:
         said.refusals = context.refusals
         said.rule_uses = context.rule_uses
         self.after_pass(number, one, said)
-        if self.each is not None:
-            self.each(said)
+        if self.after is not None:
+            self.after(said)
         return nodes
 
     def apply(self, one: Pass, context: Context) -> None:

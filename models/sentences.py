@@ -20,10 +20,7 @@ PAIRS: tuple[tuple[str, str], ...] = (
         "Bake the bread for forty minutes at two hundred degrees, then cool it on a rack before slicing it.",
         "The loaf needs forty minutes in an oven at 200 degrees; wait until it is cold before cutting it.",
     ),
-    (
-        "A compiler turns a program into machine instructions.",
-        "Programs are translated to machine code by a compiler.",
-    ),
+    ("A compiler turns a program into machine instructions.", "Programs are translated to machine code by a compiler."),
     ("It rains.", "Water is falling from the sky."),
     (
         "The patient should take one tablet after each meal for ten days.",
@@ -33,10 +30,7 @@ PAIRS: tuple[tuple[str, str], ...] = (
     ("The cat sleeps on the sofa.", "Interest rates are expected to rise again next year."),
     ("He repaired the bicycle himself.", "The museum opens at nine in the morning."),
     ("Children learn a second language more easily than adults do.", "This printer is out of paper."),
-    (
-        "The recipe calls for two eggs and a cup of flour.",
-        "Their satellite reached its orbit early on Sunday.",
-    ),
+    ("The recipe calls for two eggs and a cup of flour.", "Their satellite reached its orbit early on Sunday."),
 )
 """Pairs of English sentences: twelve paraphrases, then four pairs that have nothing to do with each other."""
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from regraft.errors import PassError
+from regraft.idioms.additive_mask import Masking, find_maskings
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node
 from regraft.ir.model import Model
@@ -17,7 +18,6 @@ from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.refusal import Refusal
 from regraft.regions.bounds import LARGEST
-from regraft.regions.mask import Masking, find_maskings
 from regraft.regions.ranges import largest
 from regraft.rewriting.matcher import is_constant
 from regraft.rewriting.rule_pass import rewritten
@@ -113,7 +113,7 @@ def _fills(masking: Masking, inside: set[Node]) -> Iterator[Fill]:
         fill = pending.pop()
         assert fill.place is not None  # a ConstantOfShape is not looked at again
         tensor = fill.node.inputs[fill.place]
-        node: Node | None = tensor.inputs[0] if tensor.inputs else None
+        node = tensor.producer
         if fill in seen or tensor.is_empty():
             continue
         seen.add(fill)

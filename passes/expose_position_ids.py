@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from regraft.idioms.embeddings import Embeddings, find_embeddings
+from regraft.idioms.lookups import Lookup, cuts_rows
+from regraft.idioms.sequence_major import index_is_turned, sum_is_turned
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.model import Model
@@ -15,9 +18,6 @@ from regraft.ops.traits import LAYOUT
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass
 from regraft.refusal import Refusal
-from regraft.regions.embeddings import Embeddings, find_embeddings
-from regraft.regions.lookups import Lookup, cuts_rows
-from regraft.regions.turns import index_is_turned, sum_is_turned
 from regraft.shapes import Facts, analyse
 from regraft.splitting import cone, take_sizes, to_host
 from regraft.verification.contract import interface

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from regraft.idioms.embeddings import Embeddings, find_embeddings
+from regraft.idioms.lookups import SAME_VALUES
 from regraft.ir.graph import Node, Tensor, Variable
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
@@ -14,8 +16,6 @@ from regraft.ops.traits import SHAPE_ONLY
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass, label
 from regraft.refusal import PassRef, Refusal
-from regraft.regions.embeddings import Embeddings, find_embeddings
-from regraft.regions.lookups import SAME_VALUES
 from regraft.shapes import Facts, analyse, dims
 from regraft.shapes.dims import Dim
 from regraft.splitting import cone, drop_inputs, take_sizes, to_host

@@ -10,6 +10,7 @@ from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of, is_float
+from regraft.ops.traits import ARITHMETIC, COMPARISONS, GATHERS, LAYOUT, LOGIC, SHAPE_ONLY
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass, label
 from regraft.refusal import Refusal
@@ -19,11 +20,10 @@ from regraft.rewriting.term import Given, op
 from regraft.splitting import cone, drop_inputs, to_host
 from regraft.verification.contract import interface
 
-CONDITIONS = frozenset(
-    {"Add", "And", "Cast", "Concat", "Constant", "ConstantOfShape", "CumSum", "Div", "Equal", "Expand", "Flatten"}
-    | {"Gather", "GatherElements", "GatherND", "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Max"}
-    | {"Min", "Mul", "Neg", "Not", "Or", "Range", "ReduceMax", "ReduceMin", "ReduceSum", "Reshape", "Shape", "Slice"}
-    | {"Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze", "Where", "Xor"}
+CONDITIONS = (
+    (LAYOUT | GATHERS | LOGIC | COMPARISONS | ARITHMETIC)
+    | {"Cast", "Concat", "Constant", "ConstantOfShape", "CumSum", "Max", "Min", "Neg", "Range", "ReduceMax"}
+    | {"ReduceMin", "ReduceSum", "Shape", "Slice", "Tile", "Where"}
 )
 """What conditions on places are computed by."""
 
@@ -116,7 +116,7 @@ def _counts(model: Model) -> set[Tensor]:
     found: set[Tensor] = {tensor for tensor in model.graph.inputs if not is_float(tensor.dtype)}
     for node in model.graph.nodes:
         is_lookup = node.op == "Gather" and is_float(node.outputs[0].dtype)
-        if not is_lookup and node.op not in ("Shape", "Size") and any(tensor in found for tensor in reads(node)):
+        if not is_lookup and node.op not in SHAPE_ONLY and any(tensor in found for tensor in reads(node)):
             found.update(node.outputs)
     return {one for one in found if one.dtype is not None and is_float(one.dtype) and len(one.shape or ()) > 1}
 

@@ -11,6 +11,9 @@ import numpy as np
 
 from regraft import shapes
 from regraft.errors import PassError
+from regraft.idioms.additive_mask import Masking, find_maskings
+from regraft.idioms.mask_chains import MaskChain, find_mask_chains, rows_alike
+from regraft.idioms.mask_products import MaskProducts
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
@@ -20,12 +23,9 @@ from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass, label
 from regraft.refusal import Refusal
 from regraft.regions.bounds import Bounds
-from regraft.regions.gates import Gates
-from regraft.regions.mask import Masking, find_maskings
 from regraft.regions.origin import HIDING, Origin, origin
 from regraft.regions.ranges import largest
 from regraft.regions.sameness import Sameness
-from regraft.regions.sites import Site, find_sites, rows_alike
 from regraft.regions.uniform import Uniform
 from regraft.rewriting.node_pass import builder, remove_unread_makers
 from regraft.rewriting.term import Given, Term, op
@@ -64,15 +64,15 @@ class ExternalizeMask(Pass):
             raise PassError(f"{self.name}: a mask of {self.value:g} does not hide; give {HIDING:g} or less")
         shapes.infer(model)
         every = find_maskings(model.graph)
-        sites, refusals = find_sites(every, model.graph.outputs)
+        chains, refusals = find_mask_chains(every, model.graph.outputs)
         for refusal in refusals:
             context.refuse(refusal)
-        if not sites:
+        if not chains:
             context.refuse(Refusal("none is computed from inputs or their shape", heading="no mask to move"))
             return
-        sources = [origin(masking.mask) for site in sites for masking in site]
+        sources = [origin(masking.mask) for chain in chains for masking in chain]
         _ask_inputs(sources, shapes.analyse(model), model, context)
-        biases = self._apply(sites, every, model, context)
+        biases = self._apply(chains, every, model, context)
         facts = shapes.analyse(model)
         known = {name: facts[bias].dims or () for name, bias in biases.items()}
         for name, bias in biases.items():
@@ -92,41 +92,41 @@ class ExternalizeMask(Pass):
                 context.refuse(Refusal(f"{readers[0]} reads it", heading=stays))
 
     def _apply(
-        self, sites: Sequence[Site], every: Sequence[Masking], model: Model, context: Context
+        self, chains: Sequence[MaskChain], every: Sequence[Masking], model: Model, context: Context
     ) -> dict[str, Tensor]:
-        """Let every site add a bias; the biases, by the names of the inputs that they become."""
+        """Let every chain add a bias; the biases, by the names of the inputs that they become."""
         same, uniform = Sameness(), Uniform(model.opset)
-        gates = Gates(same, uniform.bounds)
+        gates = MaskProducts(same, uniform.bounds)
         made: dict[Hashable, Tensor] = {}
-        moved = {masking for site in sites for masking in site}
+        moved = {masking for chain in chains for masking in chain}
         infinite = {m.softmax for m in every if m not in moved and not uniform.bounds(m.value).finite}
         with Editor(model) as edit:
-            for site in sites:
-                axes = rows_alike(site, uniform)
-                key = (axes, _layout(site), *((same(m.mask), m.kind, m.kind == "chosen" and m.scores) for m in site))
+            for chain in chains:
+                axes = rows_alike(chain, uniform)
+                key = (axes, _layout(chain), *((same(m.mask), m.kind, m.kind == "chosen" and m.scores) for m in chain))
                 if key not in made:
-                    made[key] = self._bias(site, axes, uniform.bounds, model, edit, context)
-                if site[0].softmax not in infinite:
-                    _drop(gates.guards(site[0].softmax, edit), site[0].softmax, edit, context)
-                _drop(gates.behind(site, edit), site[0].softmax, edit, context)
-                _add(site, made[key], gates, model, edit, context)
+                    made[key] = self._bias(chain, axes, uniform.bounds, model, edit, context)
+                if chain[0].softmax not in infinite:
+                    _drop(gates.guards(chain[0].softmax, edit), chain[0].softmax, edit, context)
+                _drop(gates.behind(chain, edit), chain[0].softmax, edit, context)
+                _add(chain, made[key], gates, model, edit, context)
         names = (self.input if number == 1 else f"{self.input}_{number}" for number in range(1, len(made) + 1))
         return dict(zip(names, made.values(), strict=True))
 
     def _bias(
-        self, site: Site, axes: tuple[int, ...], bounds: Bounds, model: Model, edit: Editor, context: Context
+        self, chain: MaskChain, axes: tuple[int, ...], bounds: Bounds, model: Model, edit: Editor, context: Context
     ) -> Tensor:
-        """What the maskings of `site` add up to, with 1 element along `axes`."""
-        node, added = site[0].node, list[Node]()
+        """What the maskings of `chain` add up to, with 1 element along `axes`."""
+        node, added = chain[0].node, list[Node]()
         dtype = np.dtype(node.outputs[0].dtype)
         target = dtype if self.dtype == "same" else np.dtype(self.dtype)
         if -self.value > largest(target):
             raise PassError(f"{self.name}: {target} cannot hold a mask of {self.value:g}; choose another value")
-        terms = [self._term(masking, axes, bounds) for masking in site]
+        terms = [self._term(masking, axes, bounds) for masking in chain]
         total = functools.reduce(operator.add, terms)
         if len(terms) > 1:
             total = op.Max(total, self.value)
-        missing = len(node.outputs[0].shape or ()) - max(len(masking.mask.shape or ()) for masking in site)
+        missing = len(node.outputs[0].shape or ()) - max(len(masking.mask.shape or ()) for masking in chain)
         if missing > 0:
             total = op.Unsqueeze(total, axes=list(range(missing)))
         if target != dtype:
@@ -153,9 +153,9 @@ class ExternalizeMask(Pass):
         return term if known.finite and low >= self.value else op.Max(term, self.value)
 
 
-def _layout(site: Site) -> tuple[int, str]:
+def _layout(chain: MaskChain) -> tuple[int, str]:
     """Rank and type of the scores."""
-    out = site[0].node.outputs[0]
+    out = chain[0].node.outputs[0]
     return len(out.shape or ()), str(out.dtype)
 
 
@@ -180,11 +180,11 @@ def _ask_inputs(sources: Sequence[Origin], facts: Facts, model: Model, context: 
 # ----------------------------------------------------------------------------------------------- on the device
 
 
-def _add(site: Site, bias: Tensor, gates: Gates, model: Model, edit: Editor, context: Context) -> None:
-    """Let `bias` be added where `site` masks, to scores that no gate makes zero first."""
-    first, added, removed = site[0], list[Node](), list[Node]()
-    for masking in site[1:]:
-        assert masking.scores is not None  # Attention, the one without, is the only mask of its site
+def _add(chain: MaskChain, bias: Tensor, gates: MaskProducts, model: Model, edit: Editor, context: Context) -> None:
+    """Let `bias` be added where `chain` masks, to scores that no gate makes zero first."""
+    first, added, removed = chain[0], list[Node](), list[Node]()
+    for masking in chain[1:]:
+        assert masking.scores is not None  # Attention, the one without, is the only mask of its chain
         edit.replace(masking.node.outputs[0], masking.node.inputs[masking.scores])
         removed.append(masking.node)
     node, transpose = first.node, first.transpose
@@ -200,7 +200,7 @@ def _add(site: Site, bias: Tensor, gates: Gates, model: Model, edit: Editor, con
         node.inputs[3] = build(term)
     else:
         scores = node.inputs[first.scores]
-        free = gates.without(scores, first) if len(site) == 1 else None
+        free = gates.without(scores, first) if len(chain) == 1 else None
         if free is not None and free.shape == scores.shape and None not in (free.shape or [None]):
             scores = free
         total = build(Given(scores) + term)

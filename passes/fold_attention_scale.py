@@ -6,15 +6,16 @@ from collections.abc import Set
 
 import numpy as np
 
+from regraft.idioms.additive_mask import MASKING
+from regraft.idioms.attention import Attention, find_attentions
+from regraft.idioms.external_uses import read_elsewhere
+from regraft.idioms.projection import find_projection
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.refusal import PassRef, Refusal, run_before
-from regraft.regions.attention import Attention, find_attentions
 from regraft.regions.numbers import scales
-from regraft.regions.projection import find_projection
-from regraft.regions.reads import read_elsewhere
 from regraft.rewriting.derive import Products
 from regraft.rewriting.node_pass import put
 from regraft.rewriting.rule_pass import ensure_types, rewritten
@@ -87,7 +88,7 @@ def _reason_to_keep(found: Attention, factors: Set[Node], edit: Editor) -> Refus
     """Why what is multiplied by the factors cannot do without."""
     places = [place for place, node in enumerate(found.inner) if node in factors]
     last = max(places, default=0)
-    if any(node.op in ("Add", "Sub", "Where", "Mul") and node not in factors for node in found.inner[:last]):
+    if any(node.op in MASKING and node not in factors for node in found.inner[:last]):
         return Refusal("the mask is multiplied too")
     values = [node.outputs[0] for node in found.inner[:last]]
     for view in (found.q.view, found.k.view):

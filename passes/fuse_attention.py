@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from regraft.idioms.attention import Attention, look_at
+from regraft.idioms.attention_operator import Form, MaskForm, form_of, mask_of
+from regraft.idioms.external_uses import read_elsewhere
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.refusal import PassRef, Refusal, run_before
-from regraft.regions.attention import Attention, look_at
 from regraft.regions.bounds import Bounds
-from regraft.regions.forms import Form, MaskForm, form_of, mask_of
 from regraft.regions.ranges import largest
-from regraft.regions.reads import read_elsewhere
 from regraft.rewriting import composite
 from regraft.rewriting.node_pass import put, remove_unread_makers
 from regraft.rewriting.rule_pass import ensure_types, rewritten
@@ -39,7 +39,7 @@ class FuseAttention(Pass):
     before the batch) they are `[B, N, S, D]`. All factors on Q, K and the scores are one `scale`; masks that choose
     between a score and a large negative number are added, those that choose -inf are the operator's conditions.
 
-    As the operator is defined, a row that is masked with -inf throughout gives 0, and a NaN in the inputs is handed on.
+    As the operator is defined, a row that is masked with -inf throughout gives 0, and a NaN in the inputs is forwarded.
     PyTorch's exports guard the Softmax by IsNaN, and so give 0 for both; where there is no guard both gave NaN. ONNX
     Runtime's operator takes the least finite number in a mask for -inf: a mask that may hold it is raised to a quarter
     of it.

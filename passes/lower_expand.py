@@ -9,9 +9,9 @@ import numpy as np
 from regraft.folding.noop import same_value
 from regraft.ir.graph import Dim, Node
 from regraft.ir.surgery import Editor
+from regraft.lowering.broadcast import narrowed
 from regraft.pipelines.options import option
 from regraft.refusal import INFER_SHAPES, Refusal, run_before
-from regraft.regions.broadcast import narrowed
 from regraft.rewriting.node_pass import NodePass
 from regraft.rewriting.term import Given, Term, op
 from regraft.verification.contract import exact

@@ -9,11 +9,11 @@ import numpy as np
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
+from regraft.lowering.logic_to_arithmetic import rewrite_as_arithmetic
 from regraft.ops.traits import COMPARISONS, LOGIC
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context
 from regraft.refusal import INFER_SHAPES, Refusal, run_before
-from regraft.regions.logic import rewrite_as_arithmetic
 from regraft.rewriting.node_pass import NodePass
 from regraft.rewriting.term import Given, Term, op
 from regraft.verification.contract import exact

@@ -29,7 +29,7 @@ def reduced_axes(x: Tensor, axes: Any, noop: Any, out: Tensor) -> list[int] | Re
     if not isinstance(axes, int | list | None):
         return Refusal("its axes are an attribute of the function around it")
     if axes in (None, []):
-        return Refusal("without axes it hands its input on") if noop else None
+        return Refusal("without axes it forwards its input") if noop else None
     return [axes] if isinstance(axes, int) else axes
 
 

@@ -9,10 +9,10 @@ from regraft.folding.noop import maker
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, Variable, walk
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
+from regraft.lowering.integer_narrowing import Assumed, Group, Narrowing, narrow_constant
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.refusal import Refusal
-from regraft.regions.integers import Assumed, Group, Narrowing, narrow_constant
 from regraft.rewriting.matcher import is_constant
 from regraft.rewriting.rule_pass import ensure_types
 from regraft.splitting import to_host
@@ -111,7 +111,7 @@ class _Work:
             tensor.dtype = np.dtype(np.int32)
 
     def _is_redundant(self, source: Tensor, out: Tensor) -> bool:
-        """Whether a Cast of `source` to int32 hands it on."""
+        """Whether a Cast of `source` to int32 forwards it."""
         return self._is_narrow(source) and out not in self.edit.ends
 
     def _is_fed_narrow(self, node: Node, group: Group) -> bool:

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from regraft.idioms.additive_mask import shows_each_row
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of
+from regraft.lowering.broadcast import narrowed
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context
 from regraft.refusal import PassRef, Refusal
 from regraft.regions.bounds import Bounds
-from regraft.regions.broadcast import narrowed
-from regraft.regions.mask import shows_each_row
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass, ensure_types, rewritten
 from regraft.rewriting.term import Term, either, op
@@ -80,7 +80,7 @@ class SimplifyMask(RulePass):
         bounds = Bounds()
 
         def is_idle(p: Tensor, opset: int) -> bool | Refusal:
-            softmax = p.inputs[0] if p.inputs else None
+            softmax = p.producer
             if softmax is None or schema.kind(softmax) != "Softmax":
                 return Refusal(f"'{p.name}' is no Softmax")
             scores = softmax.inputs[0]
@@ -146,7 +146,7 @@ def _same_but_broadcast(node: Node, bounds: Bounds, edit: Editor) -> Tensor | No
         return first
     out: Tensor = node.outputs[0]
     if node.op == "Add" and (out in edit.ends or any(schema.kind(reader) != "Softmax" for reader in edit.readers(out))):
-        return None  # x + 0 is not -0 where x is; a Softmax does not tell them apart
+        return None  # x + 0 is not -0 where x is; a Softmax does not distinguish them
     known = [bounds(tensor) for tensor in node.inputs]
     if node.op == "Where":
         chosen: Tensor = node.inputs[1 if known[0].low else 2]

@@ -6,16 +6,16 @@ from dataclasses import replace
 from typing import Literal
 
 from regraft.errors import PassError
+from regraft.idioms.attention import find_attentions
+from regraft.idioms.layers import Layer, find_layers
 from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.refusal import Refusal
-from regraft.regions.attention import find_attentions
-from regraft.regions.layers import Layer, find_layers
 from regraft.rewriting.rule_pass import ensure_types
 from regraft.shapes import analyse
-from regraft.splitting.marks import assign, mark
+from regraft.splitting.stage_labels import assign, mark
 from regraft.verification.contract import exact
 
 
@@ -31,7 +31,7 @@ class SplitLayers(Pass):
 
     The graph stays as it is: the marks are metadata of its nodes, and passes that run later keep them. Where an input
     is the first hidden state, what several layers share is in a stage `shared`, if there is any. Sizes that layers
-    reshape to are handed on like masks; after fold-constants few are left, after set-shapes none.
+    reshape to are forwarded like masks; after fold-constants few are left, after set-shapes none.
 
     A model where no value holds all that goes from one layer to the next is refused.
     """

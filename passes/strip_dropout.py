@@ -20,7 +20,7 @@ Mode = Literal["inference", "training", "run time"]
 
 
 class StripDropout(Pass):
-    """Remove Dropout: at inference it hands its input on.
+    """Remove Dropout: at inference it forwards its input.
 
         Dropout(x, ratio, training_mode)  ->  x
         the mask of what it kept          ->  all true, in the shape of x

@@ -2,7 +2,7 @@
 
 What belongs here is the core, by package: the model in memory (`ir`) and in files (`files`), patterns and rules
 (`rewriting`), passes and their manager (`pipelines`), shapes, folding and opsets, the parts of transformers that passes
-ask for (`regions`), half precision (`mixed_precision`), the work of host and device (`splitting`, `bundling`,
+ask for (`idioms`), half precision (`mixed_precision`), the work of host and device (`splitting`, `bundling`,
 `runtime`), `verification`, `inspection` and the command line (`cli`). The core knows no pass, frontend or target by
 name: it finds them through `pipelines.registry`.
 

@@ -13,9 +13,9 @@ from regraft.legality.profile import Profile, read_profile
 from regraft.legality.share import share
 from regraft.legality.verdict import judge
 from regraft.pipelines.options import option
-from regraft.splitting.marks import ORDER
+from regraft.splitting.stage_labels import ORDER
 from regraft.splitting.stages import stages
-from regraft.targeting.handoff import Handoff
+from regraft.targeting.offline_target import OfflineTarget
 from regraft.targeting.tolerances import SHARES, tolerances
 
 _WHOLE = (
@@ -39,7 +39,7 @@ def _passes(flow: str, per: str) -> str:
     return f"{_WHOLE},split-layers{{per={per}}}{_FLOWS[flow]}{_TIDY}"
 
 
-class Fpga(Handoff):
+class Fpga(OfflineTarget):
     """Stages of a transformer for kernels by hand (HLS), hls4ml or FINN; embeddings and masks stay on the host.
 
     | flow | what a stage is made of |

@@ -10,7 +10,7 @@ import numpy as np
 
 from regraft.bundling.golden import Golden
 from regraft.ir.model import Model
-from regraft.targeting.handoff import Handoff
+from regraft.targeting.offline_target import OfflineTarget
 from regraft.targeting.tolerances import tolerances
 from regraft.verification.contract import exact
 from regraft.verification.inputs import Given, make_inputs
@@ -28,7 +28,7 @@ CLEAN = (
 TIDY = "fold-constants,eliminate-identity,eliminate-common-subexpressions,eliminate-dead-code"
 
 
-class Onnx2Torch(Handoff):
+class Onnx2Torch(OfflineTarget):
     """The base of targets whose compiler takes a torch module.
 
     Attributes:

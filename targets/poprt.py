@@ -13,7 +13,7 @@ from regraft.ir.model import Model
 from regraft.packers.fits import read_shape
 from regraft.packing.dialect import DOMAIN, UNPACK_INFO
 from regraft.pipelines.options import option
-from regraft.targeting.handoff import Handoff
+from regraft.targeting.offline_target import OfflineTarget
 from regraft.targeting.tolerances import Precision, tolerances
 
 DEVICE, WITH_OPERATORS, CONVERTED = "device.onnx", "poprt.onnx", "converted.onnx"
@@ -21,7 +21,7 @@ TIMEOUT = 15_000
 """Microseconds that PopRT's PackRunner waits for more sequences, in its example."""
 
 
-class PopRt(Handoff):
+class PopRt(OfflineTarget):
     """PopRT 1.5: a static graph of opset 11 with 32-bit integers, which PopRT converts, compiles and runs.
 
     PopRT converts to opset 11 and to half precision itself, so the bundle's model is float32. What its own passes look
@@ -30,7 +30,7 @@ class PopRt(Handoff):
 
     A model that was packed with dialect=poprt goes to PopRT with PopRT's own operators, and without the functions by
     which everything else computes them; `convert.py --online` runs it in PopRT's PackRunner, sequence by sequence.
-    `pack-args` are handed on to PopRT as they are: whoever gives them gets PopRT's packing, which changes the inputs;
+    `pack-args` are forwarded to PopRT as they are: whoever gives them gets PopRT's packing, which changes the inputs;
     regraft does not compare what comes out of that.
 
     Facts: PopRT user guide 1.5.0 (October 2023, the last release).

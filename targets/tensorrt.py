@@ -15,7 +15,7 @@ from regraft.ir.graph import Variable
 from regraft.ir.model import Model
 from regraft.pipelines.options import option
 from regraft.pipelines.pipeline import Pipeline
-from regraft.targeting.handoff import Handoff
+from regraft.targeting.offline_target import OfflineTarget
 from regraft.targeting.tolerances import tolerances
 
 RAW = "trtexec"
@@ -31,7 +31,7 @@ class Range(NamedTuple):
     most: int
 
 
-class TensorRt(Handoff):
+class TensorRt(OfflineTarget):
     """TensorRT 10 and later: precision as Casts in the graph, shapes open within ranges.
 
     A network is strongly typed, which TensorRT 11 makes the only way: what runs in half precision says the graph, so

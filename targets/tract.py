@@ -10,8 +10,8 @@ from regraft.targeting.compiler import Compiler
 class Tract(Compiler):
     """tract, for the CPU; it runs on one thread.
 
-    The result states no shapes of values inside: where they hang on open dimensions tract derives them its own way, and
-    refuses those that are said another way.
+    The result states no shapes of values inside: where they depend on open dimensions tract derives them its own way,
+    and refuses those that are said another way.
     """
 
     name = "tract"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import pkgutil
+import re
 import subprocess
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -55,6 +58,42 @@ def test_names_are_listed_before_they_are_imported() -> None:
     listed, modules, imported = (set(line.split()) for line in done.stdout.splitlines())
     assert set(regraft.__all__) <= listed & imported
     assert modules.isdisjoint({"numpy", "onnx", "regraft.ir"})
+
+
+UNTYPED = {
+    "option": "stands where an attribute of any type is declared, like dataclasses.field",
+    "Rule.where": "what a pattern binds: values, numbers, attributes",
+    "Rule.__init__": "the same",
+    "Rule.verdict": "the same",
+    "Rule.result": "the same",
+}
+"""Public signatures with Any in them, beside that of arrays and dtypes, and why."""
+
+
+def signatures(value: Any, name: str) -> dict[str, str]:
+    """The annotations of a function, or of the public methods and attributes of a class."""
+    if inspect.isfunction(value):
+        return {name: " ".join(map(str, value.__annotations__.values()))}
+    found = {f"{name}.{key}": str(said) for key, said in inspect.get_annotations(value).items()}
+    for key, member in vars(value).items():
+        function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+        if inspect.isfunction(function):
+            found |= signatures(function, f"{name}.{key}")
+    return {key: said for key, said in found.items() if not re.search(r"\._[^_]", key)}
+
+
+def test_public_signatures_say_what_they_take() -> None:
+    public = [(getattr(regraft, name), name) for name in regraft.__all__]
+    every = [
+        (one, f"{name}({one.__name__})" if one is not value else name)
+        for value, name in public
+        for one in (value.__mro__ if inspect.isclass(value) else [value])
+        if inspect.isfunction(one) or (inspect.isclass(one) and one.__module__.startswith("regraft."))
+    ]
+    said = {key: text for value, name in every for key, text in signatures(value, name).items()}
+    untyped = {key for key, text in said.items() if re.search(r"\bAny\b", re.sub(r"(NDArray|dtype)\[Any\]", "", text))}
+    assert len(said) > 100
+    assert untyped == set(UNTYPED)
 
 
 @pytest.mark.slow

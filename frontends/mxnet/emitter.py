@@ -78,7 +78,7 @@ class Emitter:
             node = pending.pop()
             if node not in needed:
                 needed.add(node)
-                pending += [maker for tensor in reads(node) for maker in tensor.inputs]
+                pending += [producer for tensor in reads(node) for producer in tensor.inputs]
         nodes = [node for node in self.nodes if node in needed]
         for node in self.nodes:
             if node not in needed:

@@ -17,8 +17,8 @@ from regraft.ir.model import Model
 from regraft.ir.weights import Array
 from regraft.packers.fits import PackedShape, Way, read_shape, read_way
 from regraft.packers.shown import shown_tokens
+from regraft.verification.input_roles import input_role
 from regraft.verification.inputs import reader
-from regraft.verification.meaning import meaning
 from regraft.verification.signature import Port
 
 Arrays = Mapping[str, Array]
@@ -76,7 +76,7 @@ class Form:
         first = {shape[0] if shape else None for shape in dims}
         batch = next(iter(first)) if len(first) == 1 else None
         together = batch is not None and all((port.shape or (None,))[0] == batch for port in outputs)
-        kinds = {v.name: meaning(reader(v, model), Port.of_variable(v)).kind for v in model.inputs}
+        kinds = {v.name: input_role(reader(v, model), Port.of_variable(v)).kind for v in model.inputs}
         packing = read_way(model.metadata)
         wide = [p for p in inputs if p.shape and len(p.shape) == 2]
         second = {p.shape[1] for p in wide if p.shape and (packing or _is_of_tokens(p, kinds[p.name]))}

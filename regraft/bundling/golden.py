@@ -15,7 +15,7 @@ from regraft.ir.schema import draws
 from regraft.ir.weights import Array
 from regraft.pipelines.pass_ import label
 from regraft.verification.contract import HIDDEN, Contract
-from regraft.verification.drift import Drift
+from regraft.verification.deviation import Deviation
 from regraft.verification.hidden import with_hidden
 from regraft.verification.inputs import Given, make_inputs
 from regraft.verification.reference import Reference
@@ -43,7 +43,7 @@ class Golden:
     device_inputs: dict[str, Any]
     outputs: dict[str, Any]
     contract: Contract
-    drift: Drift
+    drift: Deviation
 
     def write(self, folder: Path) -> dict[str, str]:
         """Write the arrays into `folder`. Returns the files by content. bfloat16 and similar dtypes become float32."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from regraft.inspection.census import operator
-from regraft.ir.graph import Constant, Node
+from regraft.ir.graph import Constant
 from regraft.ir.model import Model
 from regraft.ir.weights import Value
 from regraft.verification.vectors import plain
@@ -76,6 +76,6 @@ def _constant(tensor: Any) -> Constant | None:
     """`tensor` if it is a constant, or the constant of the Constant node that produces it."""
     if isinstance(tensor, Constant):
         return tensor
-    node: Node | None = tensor.inputs[0] if tensor.inputs else None
+    node = tensor.producer
     value = node.attrs.get("value") if node is not None and node.op == "Constant" and not node.domain else None
     return value if isinstance(value, Constant) else None

@@ -21,7 +21,7 @@ from regraft.files.stream import partial_folder, sync_folder, take_place
 from regraft.ir.model import Model
 from regraft.pipelines.manager import run
 from regraft.pipelines.report import Report
-from regraft.splitting.marks import ORDER
+from regraft.splitting.stage_labels import ORDER
 from regraft.verification.inputs import Given, make_inputs
 from regraft.verification.runtime import Session
 
@@ -50,7 +50,7 @@ def write_bundle(
     given: Given | None = None,
     seed: int = 0,
     layout: Layout = "auto",
-    add: Callable[[Model, Path, Golden], dict[str, Any]] | None = None,
+    add: Callable[[Model, Path, Golden], dict[str, object]] | None = None,
 ) -> Golden | None:
     """Write `model`, with its host if it has one, to `folder`, which is new, empty, or a bundle that is replaced.
 

@@ -11,7 +11,7 @@ from regraft.cli.parameters import arrays, as_json, command, compiler_options, i
 from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
-    from regraft.targeting.process import Limits
+    from regraft.targeting.process import ResourceLimits
 
 
 @command(
@@ -69,7 +69,7 @@ def bench(
     optimize: bool,
     memory: bool,
     environment: Path | None,
-    limits: Limits,
+    limits: ResourceLimits,
     trust: bool,
     inputs: tuple[str, ...],
     seed: int,

@@ -24,8 +24,8 @@ from regraft.cli.parameters import (
 from regraft.cli.terminal import echo
 
 if TYPE_CHECKING:
-    from regraft.targeting.hand_over import HandedOver
-    from regraft.targeting.process import Limits
+    from regraft.targeting.build_bundle import BuiltBundle
+    from regraft.targeting.process import ResourceLimits
 
 
 @command(
@@ -57,7 +57,7 @@ def compile(
     atol: float | None,
     no_check: bool,
     environment: Path | None,
-    limits: Limits,
+    limits: ResourceLimits,
     source: SourceOptions,
     inputs: tuple[str, ...],
     seed: int,
@@ -75,14 +75,14 @@ def compile(
     to run where the compiler is.
     """
     from regraft.files.bundle import check_sums
-    from regraft.targeting.hand_over import hand_over
+    from regraft.targeting.build_bundle import build_bundle
     from regraft.targeting.target import read_target
     from regraft.verification.contract import precision
 
     chosen = read_target(target)
     check_sums(model)
     loaded = source.open(model)
-    done = hand_over(
+    done = build_bundle(
         loaded,
         chosen,
         output,
@@ -99,7 +99,7 @@ def compile(
     _print(done, output)
 
 
-def _print(done: HandedOver, output: Path) -> None:
+def _print(done: BuiltBundle, output: Path) -> None:
     from regraft.cli.output import drifts, duration, size, table, title
     from regraft.cli.rewrite import HEAD, RIGHT, row
 

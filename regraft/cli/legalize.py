@@ -87,14 +87,7 @@ def legalize(
     loaded = source.open(model)
     known = given(loaded, inputs) if inputs else None
     original = clone(loaded) if bundle else None
-    done = make_legal(
-        loaded,
-        chosen,
-        limit=limit or LIMIT,
-        inputs=known,
-        seed=seed,
-        progress=sys.stderr.isatty(),
-    )
+    done = make_legal(loaded, chosen, limit=limit or LIMIT, inputs=known, seed=seed, progress=sys.stderr.isatty())
     if as_json:
         import json
 

@@ -9,7 +9,7 @@ from regraft.cli.terminal import echo
 from regraft.errors import visible
 
 if TYPE_CHECKING:
-    from regraft.verification.drift import Drift
+    from regraft.verification.deviation import Deviation
 
 
 def title(text: str) -> None:
@@ -28,7 +28,7 @@ def table(rows: Iterable[Sequence[Any]], head: Sequence[str] = (), right: Collec
         echo("  ".join(aligned).rstrip(), dim=bool(head) and row is every[0])
 
 
-def drifts(drift: Drift) -> None:
+def drifts(drift: Deviation) -> None:
     """Print how far each output moved."""
     rows = [
         (one.name, f"{one.max_abs:.2g}", f"{one.max_rel:.2g}", f"{one.cosine:.9f}", one.reason) for one in drift.outputs

@@ -184,18 +184,18 @@ def target_option(required: bool = False) -> Callable[[F], F]:
 
 
 def compiler_options(function: F) -> F:
-    """Where a compiler is, and its limits; gives `environment`, a path or None, and `limits`, a Limits."""
+    """Where a compiler is, and its limits; gives `environment`, a path or None, and `limits`, a ResourceLimits."""
 
     @functools.wraps(function)
     def call(*arguments: Any, time_limit: float, memory_limit: str, **rest: Any) -> Any:
         from regraft.pipelines.options import Bytes, kind_of
-        from regraft.targeting.process import Limits
+        from regraft.targeting.process import ResourceLimits
 
         try:
             memory: Bytes = kind_of(Bytes).read(memory_limit)
         except ValueError as error:
             raise click.UsageError(f"--memory-limit: {error}") from error
-        return function(*arguments, limits=Limits(time_limit, memory), **rest)
+        return function(*arguments, limits=ResourceLimits(time_limit, memory), **rest)
 
     decorated = cast(F, call)
     for option in (_memory_limit, _time_limit, _environment):

@@ -12,7 +12,7 @@ from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
     from regraft.targeting.metrics import Metrics
-    from regraft.targeting.process import Limits
+    from regraft.targeting.process import ResourceLimits
 
 NAMES_SHOWN = 12
 
@@ -28,7 +28,7 @@ NAMES_SHOWN = 12
 @as_json
 @load
 def report(
-    bundle: Path, runs: int, environment: Path | None, limits: Limits, trust: bool, seed: int, as_json: bool
+    bundle: Path, runs: int, environment: Path | None, limits: ResourceLimits, trust: bool, seed: int, as_json: bool
 ) -> None:
     """Print operators, clusters, placement, latency, throughput and the worst error of a bundle.
 
@@ -38,7 +38,7 @@ def report(
 
     metrics = measure(bundle, runs=runs, seed=seed, environment=environment, limits=limits, trust=trust)
     if as_json:
-        from regraft.verification.drift import to_json
+        from regraft.verification.deviation import to_json
 
         block(to_json(metrics.to_dict()))
     else:

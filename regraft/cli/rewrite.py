@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from regraft.ir.model import Model
     from regraft.pipelines.manager import Verify
     from regraft.pipelines.report import PassReport, Report
-    from regraft.verification.drift import Drift
+    from regraft.verification.deviation import Deviation
     from regraft.verification.second_look import SecondLook
 
 DEFAULT_TARGET = "onnxruntime"
@@ -194,7 +194,7 @@ def _reopen(look: SecondLook, done: Report, output: Path, model: Path) -> list[s
     return [f"ONNX Runtime, its optimisations on, gives something else for the result, {who}: {fault}"]
 
 
-def _print(report: Report, output: Path, timing: bool, drift: Drift | None) -> None:
+def _print(report: Report, output: Path, timing: bool, drift: Deviation | None) -> None:
     from regraft.cli.output import drifts, duration, size, table, title
 
     head = (*HEAD, "drift") if report.verify == "each" else HEAD

@@ -24,7 +24,7 @@ from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
     from regraft.ir.model import Model
-    from regraft.targeting.process import Limits
+    from regraft.targeting.process import ResourceLimits
 
 SHOWN = 6
 
@@ -58,7 +58,7 @@ def run(
     tokenizer: Path | None,
     output: Path | None,
     environment: Path | None,
-    limits: Limits,
+    limits: ResourceLimits,
     source: SourceOptions,
     as_json: bool,
 ) -> None:
@@ -112,7 +112,7 @@ def _print(results: dict[str, Any], as_json: bool) -> None:
     import numpy as np
 
     from regraft.cli.output import table
-    from regraft.verification.drift import leaves, to_json
+    from regraft.verification.deviation import leaves, to_json
     from regraft.verification.vectors import as_lists
 
     if as_json:

@@ -37,7 +37,7 @@ def _describe(found: type[Target]) -> None:
     from regraft.cli.passes import options
     from regraft.legality.tables import ProfileError
     from regraft.targeting.compiler import Compiler
-    from regraft.targeting.handoff import Handoff
+    from regraft.targeting.offline_target import OfflineTarget
 
     echo(found.name, bold=True)
     block(inspect.cleandoc(found.__doc__ or ""))
@@ -54,7 +54,7 @@ def _describe(found: type[Target]) -> None:
         title("compiler")
         echo(f"{found.package} {found.versions}, {found.whereabouts()}; to get it: {found.install}")
         echo(f"what it makes may differ from the original by: {found.contract.meaning}")
-    if issubclass(found, Handoff):
+    if issubclass(found, OfflineTarget):
         title("where the compiler is, in the bundle's folder")
         echo(found.command)
         title("not checked here")

@@ -23,7 +23,7 @@ from regraft.ir.graphsurgeon import adopt
 from regraft.ir.model import Model
 from regraft.ir.weights import Array, Value
 
-__all__ = ["Header", "clone", "export", "from_proto", "to_proto"]
+__all__ = ["Header", "clone", "export", "from_proto"]
 
 
 class Header(NamedTuple):
@@ -75,8 +75,3 @@ def _export(model: Model) -> Header:
     proto.producer_name, proto.producer_version = model.graph.producer_name, model.graph.producer_version
     put_pairs(proto.metadata_props, model.metadata)
     return Header(proto, writer.values)
-
-
-def to_proto(model: Model) -> onnx.ModelProto:
-    """The header of `model`: every value of `wire.LARGE` bytes or more is left out."""
-    return export(model).proto

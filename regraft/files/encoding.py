@@ -9,12 +9,12 @@ import onnx
 from onnx import AttributeProto
 
 from regraft.files.fields import to_info
+from regraft.files.memo import Memo
 from regraft.files.wire import LARGE, sized
 from regraft.ir.graph import Constant, Node, Variable
 from regraft.ir.weights import Held
 
 _ATTRIBUTE, _METADATA = b"\x2a", b"\x4a"  # tags of NodeProto
-_KEPT = 4096  # entries of metadata that are remembered: neighbours share theirs
 
 
 class Encoder:
@@ -27,7 +27,7 @@ class Encoder:
     def __init__(self, attribute: Callable[[str, Any], AttributeProto]):
         self._attribute = attribute
         self._attributes: dict[tuple[Any, ...], bytes] = {}
-        self._entries: dict[tuple[str, Any], bytes] = {}
+        self._entries = Memo(_entry)
         self._types: dict[tuple[Any, ...], bytes] = {}
 
     def attribute(self, name: str, value: Any) -> bytes | None:
@@ -51,8 +51,8 @@ class Encoder:
 
     def metadata(self, node: Node) -> bytes:
         """The metadata of a node."""
-        known = self._entries.get
-        return b"".join([known(pair) or self._entry(pair) for pair in node.metadata.items()])
+        entries = self._entries
+        return b"".join([entries[pair] for pair in node.metadata.items()])
 
     def type(self, tensor: Variable) -> bytes:
         """The type of a tensor of which nothing else is known."""
@@ -62,10 +62,8 @@ class Encoder:
             found = self._types[key] = to_info(tensor).type.SerializeToString()
         return found
 
-    def _entry(self, pair: tuple[str, Any]) -> bytes:
-        key, value = pair
-        entry = onnx.StringStringEntryProto(key=key, value=str(value))
-        if len(self._entries) == _KEPT:
-            self._entries.clear()
-        found = self._entries[pair] = sized(_METADATA, entry.SerializeToString())
-        return found
+
+def _entry(pair: tuple[str, Any]) -> bytes:
+    """An entry of metadata, as a field of a node."""
+    key, value = pair
+    return sized(_METADATA, onnx.StringStringEntryProto(key=key, value=str(value)).SerializeToString())

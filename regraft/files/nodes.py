@@ -14,6 +14,7 @@ import onnx
 from onnx import AttributeProto
 
 from regraft.files.fields import text
+from regraft.files.memo import Memo
 from regraft.files.protobuf import WireError, read_varint
 from regraft.files.scope import Scope
 from regraft.ir.graph import Constant, Node, TypedList
@@ -23,7 +24,6 @@ _INPUT, _OUTPUT, _NAME, _OP_TYPE, _ATTRIBUTE, _DOC, _DOMAIN, _OVERLOAD, _METADAT
 
 _ALIKE = frozenset({_OP_TYPE, _ATTRIBUTE, _DOMAIN, _OVERLOAD})
 _SHORT = 128  # bytes; a longer rest has metadata, or an attribute that hardly comes twice
-_KEPT = 4096  # entries of metadata that are remembered: neighbours share theirs
 
 _SHARED = frozenset({AttributeProto.INT, AttributeProto.FLOAT, AttributeProto.STRING})
 _COPIED = frozenset({AttributeProto.INTS, AttributeProto.FLOATS, AttributeProto.STRINGS, AttributeProto.TENSOR})
@@ -54,7 +54,7 @@ class NodeReader:
     ):
         self._attributes, self._domain = attributes, domain
         self._kinds: dict[bytes, _Kind | None] = {}
-        self._pairs: dict[bytes, tuple[str, str]] = {}
+        self._pairs = Memo(_pair)
 
     def read(self, data: bytes, scope: Scope) -> Node | None:
         """The node; None where it takes its message to tell.
@@ -131,7 +131,7 @@ class NodeReader:
                 return None
             if tag == _METADATA:
                 entry = data[begin:at]
-                key, value = pairs.get(entry) or self._pair(entry)
+                key, value = pairs[entry]
                 metadata[key] = value
             elif tag in _ALIKE:
                 alike += data[start:at]
@@ -140,14 +140,6 @@ class NodeReader:
             else:
                 return None
         return alike, doc, metadata
-
-    def _pair(self, data: bytes) -> tuple[str, str]:
-        entry = onnx.StringStringEntryProto.FromString(data)
-        key, value = entry.key, entry.value
-        if len(self._pairs) == _KEPT:
-            self._pairs.clear()
-        found = self._pairs[data] = key if type(key) is str else text(key), value if type(value) is str else text(value)
-        return found
 
     def _kind(self, data: bytes, name: str) -> _Kind | None:
         """What the rest of a node says; None where nodes cannot have it in common."""
@@ -165,6 +157,13 @@ class NodeReader:
         attrs = self._attributes(proto)
         copied = [key for key, value in attrs.items() if isinstance(value, list | Constant)]
         return _Kind(text(proto.op_type), self._domain(proto), text(proto.overload), attrs, copied)
+
+
+def _pair(data: bytes) -> tuple[str, str]:
+    """An entry of metadata."""
+    entry = onnx.StringStringEntryProto.FromString(data)
+    key, value = entry.key, entry.value
+    return key if type(key) is str else text(key), value if type(value) is str else text(value)
 
 
 def _fresh(value: Any) -> Any:

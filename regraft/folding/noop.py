@@ -14,6 +14,7 @@ from regraft.ir import schema
 from regraft.ir.dimensions import FAR
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.weights import Value, code_of
+from regraft.ops.traits import COMMUTATIVE, IDEMPOTENT
 
 Rule = Callable[[Node, int], Tensor | None]
 
@@ -227,7 +228,7 @@ def _twice(node: Node, opset: int) -> Tensor | None:
     return None if inner is None else inner.inputs[0]
 
 
-@_rule("Abs", "Ceil", "Floor", "Relu", "Round", "Sign")
+@_rule(*IDEMPOTENT)
 def _again(node: Node, opset: int) -> Tensor | None:
     return _first_if(maker(node.inputs[0], node.op) is not None, node)
 
@@ -239,8 +240,7 @@ def _with_neutral(node: Node, opset: int) -> Tensor | None:
     left, right = node.inputs
     if _is_neutral(right, left, node.op):
         return left
-    both = node.op not in ("Sub", "Div", "Pow")
-    return right if both and _is_neutral(left, right, node.op) else None
+    return right if node.op in COMMUTATIVE and _is_neutral(left, right, node.op) else None
 
 
 def _is_neutral(constant: Tensor, other: Tensor, op: str) -> bool:

@@ -17,6 +17,7 @@ from regraft.inspection.census import operator
 from regraft.ir import schema
 from regraft.ir.graph import Node, walk
 from regraft.ir.model import Model
+from regraft.ops.traits import RECURRENT
 from regraft.shapes import Facts, analyse
 
 Sizes = tuple[int, ...]
@@ -149,4 +150,4 @@ _COUNTS: dict[str, Callable[[Node, Facts], int]] = {
     "Einsum": _einsum,
     "Attention": _attention,
 }
-_OPAQUE = frozenset({"RNN", "GRU", "LSTM", "DeformConv"})
+_OPAQUE = RECURRENT | {"DeformConv"}

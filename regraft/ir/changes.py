@@ -66,18 +66,19 @@ class Watch:
 
     def look(self, model: Model) -> Changes:
         """What changed since the last look."""
+        edits = self._edits
+        edits.nodes.update([n for n, held in self._inside.items() if any(_is_other(v, seen) for v, seen in held)])
         adopt(model)
         around = [*map(_frame, model.functions), _operators(model.graph)]
         found = Changes(all=around != self._around)
         self._around = around
-        inner, edits = _inner(model), self._edits
+        inner = _inner(model)
         graphs = (*model.roots, *inner)
         for graph in graphs:
             self._follow(graph)
         for graph in self._graphs - set(graphs):
             self._forget(graph)
         self._graphs = set(graphs)
-        edits.nodes.update([n for n, held in self._inside.items() if any(_is_other(v, seen) for v, seen in held)])
         bodies = {node: [*map(_frame, subgraphs(node))] for graph in graphs for node in graph.nodes.holders}
         edits.nodes.update(node for node, seen in bodies.items() if seen != self._bodies.get(node))
         self._bodies = bodies

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from regraft.ir.value import Constant, Variable
+
 if TYPE_CHECKING:
     from regraft.ir.graph import AnyGraph
     from regraft.ir.node import Node
@@ -42,4 +44,6 @@ class Edits:
     def edited(self, node: Node, lost: Iterable[Any] = ()) -> None:
         """Note that `node` was edited, and makes the values `lost` no longer."""
         self.nodes.add(node)
-        self.values.update(lost)
+        for value in lost:
+            if isinstance(value, Variable | Constant):  # one of graphsurgeon's has no hash, and becomes ours later
+                self.values.add(value)

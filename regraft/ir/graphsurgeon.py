@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from regraft.ir.edits import Edits
 from regraft.ir.graph import (
     AnyGraph,
     AttributeRef,
@@ -26,6 +27,7 @@ from regraft.ir.graph import (
     TypedList,
     Variable,
     subgraphs,
+    walk,
 )
 from regraft.ir.weights import Array, Value, code_of
 
@@ -67,10 +69,23 @@ def from_graphsurgeon(theirs: Any, made: dict[Node, Node | None] | None = None) 
 
 
 def adopt(model: Model) -> None:
-    """Put nodes, values and bodies of our own in the place of those that graphsurgeon made."""
+    """Put nodes, values and bodies of our own in the place of those that graphsurgeon made.
+
+    Where edits are told, only what was edited is looked at.
+    """
     gs = sys.modules.get("onnx_graphsurgeon")
-    for root in model.roots if gs is not None else ():
-        _Adoption(gs).graph(root)
+    if gs is None:
+        return
+    adoption, told = _Adoption(gs), dict[Edits, None]()
+    for root in model.roots:
+        if root.edits is None:
+            adoption.graph(root)
+        else:
+            told[root.edits] = None
+            for graph in walk(root):
+                adoption.ends(graph)
+    for edits in told:
+        adoption.edited(edits)
 
 
 def number_dtypes(node: Node) -> None:
@@ -89,21 +104,48 @@ class _Adoption:
         self.theirs: list[Any] = []  # kept, so that no two have one id
 
     def graph(self, graph: AnyGraph) -> None:
-        if not set(map(type, graph.nodes)) <= {Node}:
-            graph.nodes[:] = [node if isinstance(node, Node) else self.node(node) for node in graph.nodes]
+        self.nodes(graph)
         if not _are_ours(chain.from_iterable((*node.inputs, *node.outputs) for node in graph.nodes)):
             for node in graph.nodes:
-                self.exchange(node.inputs)
-                self.exchange(node.outputs)
+                self.links(node)
+        self.ends(graph)
+        for node in graph.nodes:
+            if node.attrs:
+                self.attributes(node)
+                for body in subgraphs(node):
+                    self.graph(body)
+
+    def edited(self, edits: Edits) -> None:
+        """What came into graphs since somebody took note of their edits."""
+        for graph in list(edits.graphs):
+            self.nodes(graph)
+        for node in list(edits.nodes):
+            if node.graph is None:
+                continue
+            self.links(node)
+            self.attributes(node)
+            for body in subgraphs(node):
+                if body.edits is None:
+                    self.graph(body)
+
+    def nodes(self, graph: AnyGraph) -> None:
+        if not set(map(type, graph.nodes)) <= {Node}:
+            graph.nodes[:] = [node if isinstance(node, Node) else self.node(node) for node in graph.nodes]
+
+    def ends(self, graph: AnyGraph) -> None:
         if not _are_ours((*graph.inputs, *graph.outputs)):
             graph.inputs = [self.tensor(tensor) for tensor in graph.inputs]
             graph.outputs = [self.tensor(tensor) for tensor in graph.outputs]
-        for node in graph.nodes:
-            if node.attrs and not set(map(type, node.attrs.values())) <= _ALONE:
-                ours = {name: self.attribute(value) for name, value in node.attrs.items()}
-                node.attrs.update({name: value for name, value in ours.items() if value is not node.attrs[name]})
-            for body in subgraphs(node) if node.attrs else ():
-                self.graph(body)
+
+    def links(self, node: Node) -> None:
+        for links in (node.inputs, node.outputs):
+            if not _are_ours(links):
+                self.exchange(links)
+
+    def attributes(self, node: Node) -> None:
+        if not set(map(type, node.attrs.values())) <= _ALONE:
+            ours = {name: self.attribute(value) for name, value in node.attrs.items()}
+            node.attrs.update({name: value for name, value in ours.items() if value is not node.attrs[name]})
 
     def node(self, theirs: Any) -> Node:
         ours = Node(theirs.op, theirs.name, theirs.attrs, theirs.inputs, theirs.outputs, theirs.domain)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import onnx
 
 from regraft.ir.facts import FactStore, Kept
 from regraft.ir.graph import AnyGraph, Function, Graph, Node, Variable, walk
 from regraft.ir.host import Host
+
+if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
 
 
 class Model:
@@ -110,7 +113,7 @@ class Model:
         store: FactStore = kept["_facts"]
         return store
 
-    def to_graphsurgeon(self) -> Any:
+    def to_graphsurgeon(self) -> gs.Graph:
         """The graph as an `onnx_graphsurgeon.Graph` of its own; a weight is read when it asks for it."""
         from regraft.ir.graphsurgeon import to_graphsurgeon
 
@@ -119,7 +122,7 @@ class Model:
         return made
 
     @classmethod
-    def from_graphsurgeon(cls, graph: Any) -> Model:
+    def from_graphsurgeon(cls, graph: gs.Graph) -> Model:
         """The model of an `onnx_graphsurgeon.Graph`; one that `to_graphsurgeon` made has lost nothing."""
         from regraft.ir.graphsurgeon import from_graphsurgeon
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import onnx
 
-from regraft.ir.value import Linked, Tensor
+from regraft.ir.value import Constant, Linked, Tensor
+
+if TYPE_CHECKING:
+    from regraft.ir.graph import Graph
 
 PLAIN = frozenset({int, float, str, bytes})
 """Types of attributes that hold nothing else, and that nobody can change in place."""
+
+
+AttributeValue: TypeAlias = (
+    "int | float | str | bytes | Sequence[int] | Sequence[float] | Sequence[str] | Constant | Graph | AttributeRef"
+)
+"""What an attribute may be, beside lists of constants and graphs, and ONNX's rarer types."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,7 @@ class Node(Linked):
         self,
         op: str,
         name: str = "",
-        attrs: dict[str, Any] | None = None,
+        attrs: Mapping[str, AttributeValue] | None = None,
         inputs: Iterable[Tensor] = (),
         outputs: Iterable[Tensor] = (),
         domain: str | None = None,

@@ -6,7 +6,7 @@ is dead, and rebuilds the lists once, at the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -16,8 +16,10 @@ from regraft.errors import GraphError
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, Variable, subgraphs, walk
 from regraft.ir.graphsurgeon import adopt
 from regraft.ir.model import Model
+from regraft.ir.node import AttributeValue
 from regraft.ir.order import reads, sort
 from regraft.ir.value import Linked, Links
+from regraft.ir.weights import Array, Value
 
 
 class Editor:
@@ -111,7 +113,7 @@ class Editor:
 
     # ------------------------------------------------------------------------------------------------ changes
 
-    def constant(self, values: Any, hint: str) -> Constant:
+    def constant(self, values: Array | Value, hint: str) -> Constant:
         """A new constant."""
         return Constant(self.name(hint), values)
 
@@ -142,7 +144,7 @@ class Editor:
         before: Node,
         op: str,
         inputs: Sequence[Tensor],
-        attrs: dict[str, Any] | None = None,
+        attrs: Mapping[str, AttributeValue] | None = None,
         outputs: Sequence[Tensor] | None = None,
         domain: str | None = None,
         hint: str | None = None,

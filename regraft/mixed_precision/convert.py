@@ -1,4 +1,4 @@
-"""Give every unit its precision: dtypes, weights, and the casts between."""
+"""Give every group its precision: dtypes, weights, and the casts between."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from regraft.ir.model import Model
 from regraft.ir.order import sort
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array, Derived, Value, code_of
-from regraft.mixed_precision.extent import Limits
-from regraft.mixed_precision.support import SAYS_DTYPE
-from regraft.mixed_precision.unit import Slot, Unit
-from regraft.mixed_precision.units import INDIFFERENT, SINGLE, is_constant
+from regraft.mixed_precision.dtype_support import SAYS_DTYPE
+from regraft.mixed_precision.overflow import FloatLimits
+from regraft.mixed_precision.precision_group import PrecisionGroup, Slot
+from regraft.mixed_precision.precision_groups import INDIFFERENT, SINGLE, is_constant
 from regraft.pipelines.pass_ import Context
 from regraft.rewriting import composite
 from regraft.rewriting.rule_pass import rewritten
 
-Reading = tuple[Unit, Slot]
+Reading = tuple[PrecisionGroup, Slot]
 
 _LARGE = 1024  # bytes from which on a weight is converted while it is saved
 
 
 def convert(
-    model: Model, units: Sequence[Unit], unfit: Mapping[Tensor, str], limits: Limits, context: Context
+    model: Model, groups: Sequence[PrecisionGroup], unfit: Mapping[Tensor, str], limits: FloatLimits, context: Context
 ) -> dict[str, Tensor]:
-    """Lower the units that are to be lowered.
+    """Lower the groups that are to be lowered.
 
     Args:
         unfit: values that are clipped before they are lowered, with the reason.
@@ -40,14 +40,14 @@ def convert(
     """
     with Editor(model) as edit:
         converter = _Converter(model, edit, unfit, limits, context)
-        inputs = converter.convert(units)
+        inputs = converter.convert(groups)
     for graph in model.graphs():
         sort(graph)
     return inputs
 
 
 class _Converter:
-    def __init__(self, model: Model, edit: Editor, unfit: Mapping[Tensor, str], limits: Limits, context: Context):
+    def __init__(self, model: Model, edit: Editor, unfit: Mapping[Tensor, str], limits: FloatLimits, context: Context):
         self.edit, self.unfit, self.limits, self.context = edit, unfit, limits, context
         self.half = limits.dtype
         self.starts: dict[Tensor, AnyGraph] = {t: graph for graph in model.graphs() for t in graph.inputs}
@@ -56,90 +56,92 @@ class _Converter:
         self.unread: dict[Tensor, None] = {}
         self.low: set[Tensor] = set()  # the values that are in half precision
 
-    def convert(self, units: Sequence[Unit]) -> dict[str, Tensor]:
-        makers: dict[Tensor, Unit] = {tensor: unit for unit in units for tensor in unit.writes}
+    def convert(self, groups: Sequence[PrecisionGroup]) -> dict[str, Tensor]:
+        producers: dict[Tensor, PrecisionGroup] = {tensor: group for group in groups for tensor in group.writes}
         readers: dict[Tensor, list[Reading]] = {}
-        for unit in units:
-            for slot in unit.reads:
-                readers.setdefault(slot.tensor, []).append((unit, slot))
-            if unit.lowered and unit.node is not None and unit.writes and not unit.border:
-                self.retarget(unit.node)
+        for group in groups:
+            for slot in group.reads:
+                readers.setdefault(slot.tensor, []).append((group, slot))
+            if group.lowered and group.node is not None and group.writes and not group.boundary:
+                self.retarget(group.node)
         for slot in _indifferent(self.edit.model):
-            if slot.tensor in makers:
-                readers.setdefault(slot.tensor, []).append((makers[slot.tensor], slot))
+            if slot.tensor in producers:
+                readers.setdefault(slot.tensor, []).append((producers[slot.tensor], slot))
         inputs = {}
-        for tensor in dict.fromkeys((*makers, *readers)):
-            maker, reading = makers.get(tensor), readers.get(tensor, [])
+        for tensor in dict.fromkeys((*producers, *readers)):
+            producer, reading = producers.get(tensor), readers.get(tensor, [])
             if is_constant(tensor):
                 self.constant(tensor, reading)
-            elif maker is None or not maker.lowered:
+            elif producer is None or not producer.lowered:
                 self.kept(tensor, reading)
-            elif maker.border:
-                self.border(tensor, reading)
+            elif producer.boundary:
+                self.boundary(tensor, reading)
             elif tensor in self.starts and self.starts[tensor] is self.main:
                 inputs[tensor.name] = self.start(tensor, reading)
             else:
                 self.lowered(tensor, reading)
-        self.tidy(units)
+        self.tidy(groups)
         return inputs
 
     # ------------------------------------------------------------------------------------------------ values
 
     def kept(self, tensor: Tensor, reading: Sequence[Reading]) -> None:
         """A 32-bit float: what is lowered reads it through one Cast; an output of the model that is lowered is it."""
-        fitting = [(unit, slot) for unit, slot in reading if unit.lowered]
-        if tensor in self.unfit and any(unit.clips for unit, _ in fitting):
+        fitting = [(group, slot) for group, slot in reading if group.lowered]
+        if tensor in self.unfit and any(group.clips for group, _ in fitting):
             clipped = self.cast(self.clip(tensor), self.half)
-            self.give([slot for unit, slot in fitting if unit.clips], clipped)
-            fitting = [(unit, slot) for unit, slot in fitting if not unit.clips]
+            self.give([slot for group, slot in fitting if group.clips], clipped)
+            fitting = [(group, slot) for group, slot in fitting if not group.clips]
         if any(slot.holder is self.main for _, slot in fitting):
             wide = self.stand_in(tensor, SINGLE)
             self.cast(wide, self.half, tensor)
-            self.give([slot for unit, slot in reading if not unit.lowered], wide)
+            self.give([slot for group, slot in reading if not group.lowered], wide)
             return
         here = self.home(tensor)
-        border = next((u.node for u, _ in fitting if u.border and u.node and self.edit.graph_of(u.node) is here), None)
-        others = [slot for _, slot in fitting if slot.holder is not border]
+        boundary = next(
+            (u.node for u, _ in fitting if u.boundary and u.node and self.edit.graph_of(u.node) is here), None
+        )
+        others = [slot for _, slot in fitting if slot.holder is not boundary]
         if others:
-            self.give(others, border.outputs[0] if border else self.cast(tensor, self.half))
+            self.give(others, boundary.outputs[0] if boundary else self.cast(tensor, self.half))
 
     def lowered(self, tensor: Tensor, reading: Sequence[Reading]) -> None:
         """In half precision: what is kept reads it through one Cast; an output of the model that is kept is it."""
-        wanting = [slot for unit, slot in reading if not unit.lowered]
+        wanting = [slot for group, slot in reading if not group.lowered]
         if any(slot.holder is self.main for slot in wanting):
             low = self.stand_in(tensor, self.half)
             self.cast(low, SINGLE, tensor)
-            self.give([slot for unit, slot in reading if unit.lowered], low)
+            self.give([slot for group, slot in reading if group.lowered], low)
             return
         tensor.dtype = self.half
         self.low.add(tensor)
         if wanting:
             self.give(wanting, self.cast(tensor, SINGLE))
 
-    def border(self, tensor: Tensor, reading: Sequence[Reading]) -> None:
+    def boundary(self, tensor: Tensor, reading: Sequence[Reading]) -> None:
         """What a Cast made of half precision: only what is kept needs it."""
         cast, low = tensor.inputs[0], tensor.inputs[0].inputs[0]
         self.low.add(low)
-        if any(unit.lowered and slot.holder is self.main for unit, slot in reading):
+        if any(group.lowered and slot.holder is self.main for group, slot in reading):
             cast.op, cast.attrs, tensor.dtype = "Identity", {}, self.half
-            wanting = [slot for unit, slot in reading if not unit.lowered]
+            wanting = [slot for group, slot in reading if not group.lowered]
             if wanting:
                 self.give(wanting, self.cast(low, SINGLE))
         else:
-            self.give([slot for unit, slot in reading if unit.lowered], low)
+            self.give([slot for group, slot in reading if group.lowered], low)
 
     def start(self, tensor: Tensor, reading: Sequence[Reading]) -> Tensor:
         """An input of the main graph that is to be lowered."""
         low = self.cast(tensor, self.half)
-        self.give([slot for unit, slot in reading if unit.lowered], low)
-        wanting = [slot for unit, slot in reading if not unit.lowered]
+        self.give([slot for group, slot in reading if group.lowered], low)
+        wanting = [slot for group, slot in reading if not group.lowered]
         if wanting:
             self.give(wanting, self.cast(low, SINGLE))
         return low
 
     def constant(self, tensor: Tensor, reading: Sequence[Reading]) -> None:
         """Stored in the precision of its readers; twice where they differ."""
-        wanting = [(unit, slot) for unit, slot in reading if unit.lowered]
+        wanting = [(group, slot) for group, slot in reading if group.lowered]
         if not wanting:
             return
         if isinstance(tensor, Constant) and len(wanting) == len(reading):
@@ -202,9 +204,9 @@ class _Converter:
     def stand_in(self, tensor: Tensor, dtype: np.dtype[Any]) -> Variable:
         """A new value that takes the place of `tensor`, an output of the model, as what its node makes."""
         value = Variable(self.edit.name(f"{tensor.name}_{dtype}"), dtype, tensor.shape)
-        maker = tensor.inputs[0]
-        place = next(i for i, t in enumerate(maker.outputs) if t is tensor)
-        maker.outputs.redirect(place, value)
+        producer = tensor.inputs[0]
+        place = next(i for i, t in enumerate(producer.outputs) if t is tensor)
+        producer.outputs.redirect(place, value)
         self.low.update([value] if dtype == self.half else [])
         return value
 
@@ -236,18 +238,18 @@ class _Converter:
         elif node.op == "Attention":
             node.attrs.setdefault("softmax_precision", code_of(SINGLE))
 
-    def tidy(self, units: Sequence[Unit]) -> None:
+    def tidy(self, groups: Sequence[PrecisionGroup]) -> None:
         """Remove casts between values of one precision, and what only made values that nothing reads any more."""
         for tensor in self.unread:
             tensor.outputs.settle()
-        for unit in units:
-            node = unit.node
-            if unit.border and node is not None and unit.reads and node.inputs[0] in self.low:
+        for group in groups:
+            node = group.node
+            if group.boundary and node is not None and group.reads and node.inputs[0] in self.low:
                 self.edit.replace(node.outputs[0], node.inputs[0])
                 self.edit.remove(node)
                 self.context.replaced([node], rule="cast")
-        makers = dict.fromkeys(node for tensor in self.unread for node in tensor.inputs)
-        for node in self.edit.remove_unread(n for n in makers if n.op in ("Cast", "Constant") and not n.domain):
+        producers = dict.fromkeys(node for tensor in self.unread for node in tensor.inputs)
+        for node in self.edit.remove_unread(n for n in producers if n.op in ("Cast", "Constant") and not n.domain):
             self.context.replaced([node], rule="cast" if node.op == "Cast" else "constant")
 
 

@@ -1,7 +1,7 @@
-"""Settle the units that may be either, so that as few values as possible need a cast.
+"""Settle the groups that may be either, so that as few values as possible need a cast.
 
 A value needs one where those that make and read it are not all in one precision: the fewest casts are a minimum cut
-between what is kept and what is lowered. Units that no open unit ties together are settled apart, so the work stays
+between what is kept and what is lowered. Units that no open group ties together are settled apart, so the work stays
 in proportion to the model. Of the cuts that need as few casts, the one that keeps most is taken: it rounds least.
 """
 
@@ -11,58 +11,58 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 
 from regraft.ir.graph import Tensor
-from regraft.mixed_precision.unit import Unit
-from regraft.mixed_precision.units import is_constant
+from regraft.mixed_precision.precision_group import PrecisionGroup
+from regraft.mixed_precision.precision_groups import is_constant
 
 _MANY = 1 << 30
 _KEPT, _LOWERED = 0, 1  # source and sink
 
 
-def settle(units: Sequence[Unit]) -> None:
-    """Decide the units that are open. Constants need no cast: they are stored in both precisions."""
-    nets = _nets(units)
+def settle(groups: Sequence[PrecisionGroup]) -> None:
+    """Decide the groups that are open. Constants need no cast: they are stored in both precisions."""
+    nets = _nets(groups)
     for component in _components(nets):
         _cut(component, nets)
 
 
-def _nets(units: Iterable[Unit]) -> list[list[Unit]]:
+def _nets(groups: Iterable[PrecisionGroup]) -> list[list[PrecisionGroup]]:
     """For each value those that make and read it, where not all of them are settled."""
-    members: dict[Tensor, dict[Unit, None]] = defaultdict(dict)
-    for unit in units:
-        for tensor in (*unit.writes, *(slot.tensor for slot in unit.reads)):
+    members: dict[Tensor, dict[PrecisionGroup, None]] = defaultdict(dict)
+    for group in groups:
+        for tensor in (*group.writes, *(slot.tensor for slot in group.reads)):
             if not is_constant(tensor):
-                members[tensor][unit] = None
+                members[tensor][group] = None
     found = [list(net) for net in members.values() if any(u.lowered is None for u in net)]
-    alone = [[unit] for unit in units if unit.lowered is None]
+    alone = [[group] for group in groups if group.lowered is None]
     return found + alone
 
 
-def _components(nets: Sequence[Sequence[Unit]]) -> Iterator[dict[Unit, list[int]]]:
-    """Open units that values tie together, each with the numbers of the nets that it is in."""
-    places: dict[Unit, list[int]] = defaultdict(list)
+def _components(nets: Sequence[Sequence[PrecisionGroup]]) -> Iterator[dict[PrecisionGroup, list[int]]]:
+    """Open groups that values tie together, each with the numbers of the nets that it is in."""
+    places: dict[PrecisionGroup, list[int]] = defaultdict(list)
     for number, net in enumerate(nets):
-        for unit in net:
-            if unit.lowered is None:
-                places[unit].append(number)
-    seen: set[Unit] = set()
+        for group in net:
+            if group.lowered is None:
+                places[group].append(number)
+    seen: set[PrecisionGroup] = set()
     for root in places:
         if root in seen:
             continue
         component, pending = {}, [root]
         seen.add(root)
         while pending:
-            unit = pending.pop()
-            component[unit] = places[unit]
-            near = [u for number in places[unit] for u in nets[number] if u.lowered is None and u not in seen]
+            group = pending.pop()
+            component[group] = places[group]
+            near = [u for number in places[group] for u in nets[number] if u.lowered is None and u not in seen]
             for other in dict.fromkeys(near):
                 seen.add(other)
                 pending.append(other)
         yield component
 
 
-def _cut(component: dict[Unit, list[int]], nets: Sequence[Sequence[Unit]]) -> None:
+def _cut(component: dict[PrecisionGroup, list[int]], nets: Sequence[Sequence[PrecisionGroup]]) -> None:
     flow = _Flow()
-    place = {unit: flow.node() for unit in component}
+    place = {group: flow.node() for group in component}
     for number in dict.fromkeys(number for numbers in component.values() for number in numbers):
         ends = {place.get(u, _LOWERED if u.lowered else _KEPT) for u in nets[number]}
         if len(ends) == 1 or {_KEPT, _LOWERED} <= ends:
@@ -73,11 +73,11 @@ def _cut(component: dict[Unit, list[int]], nets: Sequence[Sequence[Unit]]) -> No
             flow.edge(end, enter, _MANY)
             flow.edge(leave, end, _MANY)
     lowered = flow.sink_side()
-    for unit, number in place.items():
+    for group, number in place.items():
         if number in lowered:
-            unit.settle(True, "between lowered values")
+            group.settle(True, "between lowered values")
         else:
-            unit.settle(False, "fewest casts")
+            group.settle(False, "fewest casts")
 
 
 class _Flow:

@@ -19,23 +19,20 @@ import numpy as np
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.weights import dtype_from_onnx
-from regraft.mixed_precision.extent import Limits
 from regraft.mixed_precision.losses import amplified
-from regraft.mixed_precision.sizes import HANDING_ON, NORMALIZING, SATURATING, SHRINKING, WEIGHTED, Sizes
+from regraft.mixed_precision.overflow import FloatLimits
+from regraft.mixed_precision.precision_group import PrecisionGroup
+from regraft.mixed_precision.precision_groups import is_constant
+from regraft.mixed_precision.sizes import FORWARDING, NORMALIZING, SHRINKING, WEIGHTED, Sizes
 from regraft.mixed_precision.solve import solve
-from regraft.mixed_precision.unit import Unit
-from regraft.mixed_precision.units import is_constant
-from regraft.ops.traits import COMPARISONS
+from regraft.ops.traits import COMPARES, COMPARISONS, ROUNDS, SATURATES, SUMS
 
 ANGLES = frozenset({"Cos", "Sin", "Tan"})
-ROUNDED = frozenset({"Ceil", "Floor", "Mod", "Round"})
+ROUNDED = ROUNDS | {"Mod"}
 COORDINATES: Mapping[str, int] = {"GridSample": 1, "MaxRoiPool": 1, "RoiAlign": 1}
 """Operators that read a place in a picture, and which input that is."""
 
-COMPARING = frozenset(
-    {"ArgMax", "ArgMin", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "NonZero", "OneHot", "TopK"}
-    | {"Unique"}
-)
+COMPARING = COMPARES | {"OneHot"}
 """Operators for which whole numbers are numbers of things."""
 
 
@@ -47,7 +44,7 @@ class _Need(NamedTuple):
     """How far off a value may be, and for whom.
 
     Attributes:
-        deep: whether products with weights hand it on. What is normalized by constants may be a product of numbers
+        deep: whether products with weights forward it. What is normalized by constants may be a product of numbers
             that are rounded by a share, as that is the noise of all layers; an angle or an index may not.
     """
 
@@ -60,38 +57,38 @@ class _Need(NamedTuple):
         return _Need(min(self.accuracy, other.accuracy), self.deep or other.deep, min(self, other).why)
 
 
-def find_exact(units: Sequence[Unit], sizes: Sizes) -> dict[Unit, str]:
-    """The units that half precision would make too inexact, with the reason."""
-    return _Digits(units, sizes).kept()
+def find_exact(groups: Sequence[PrecisionGroup], sizes: Sizes) -> dict[PrecisionGroup, str]:
+    """The groups that half precision would make too inexact, with the reason."""
+    return _Digits(groups, sizes).kept()
 
 
 class _Digits:
-    def __init__(self, units: Sequence[Unit], sizes: Sizes) -> None:
-        self._units, self._sizes = units, sizes
-        self._limits: Limits = sizes.limits
+    def __init__(self, groups: Sequence[PrecisionGroup], sizes: Sizes) -> None:
+        self._units, self._sizes = groups, sizes
+        self._limits: FloatLimits = sizes.limits
         self._needs: dict[Tensor, _Need] = {}
-        makers: dict[Tensor, list[int]] = {}
-        backwards = list(reversed(units))
-        for number, unit in enumerate(backwards):
-            for tensor in unit.writes:
-                makers.setdefault(tensor, []).append(number)
-        solve(backwards, makers, self._evaluate)
+        producers: dict[Tensor, list[int]] = {}
+        backwards = list(reversed(groups))
+        for number, group in enumerate(backwards):
+            for tensor in group.writes:
+                producers.setdefault(tensor, []).append(number)
+        solve(backwards, producers, self._evaluate)
 
-    def kept(self) -> dict[Unit, str]:
-        found: dict[Unit, str] = {}
-        for unit in self._units:
-            if unit.border:
+    def kept(self) -> dict[PrecisionGroup, str]:
+        found: dict[PrecisionGroup, str] = {}
+        for group in self._units:
+            if group.boundary:
                 continue
-            written = [(tensor, self._needs[tensor]) for tensor in unit.writes if tensor in self._needs]
-            for tensor, need in (*written, *self._asks(unit)):
+            written = [(tensor, self._needs[tensor]) for tensor in group.writes if tensor in self._needs]
+            for tensor, need in (*written, *self._asks(group)):
                 if not self._holds(tensor, need.accuracy):
-                    found[unit] = need.why
+                    found[group] = need.why
                     break
         return found
 
-    def _evaluate(self, unit: Unit) -> list[Tensor]:
+    def _evaluate(self, group: PrecisionGroup) -> list[Tensor]:
         changed = []
-        for tensor, need in self._asks(unit):
+        for tensor, need in self._asks(group):
             old = self._needs.get(tensor)
             need = need._replace(accuracy=_coarse(need.accuracy))
             new = need if old is None else old | need
@@ -108,24 +105,24 @@ class _Digits:
         is_exact = size.whole and size.bound <= self._limits.whole
         return is_exact or size.bound * self._limits.rounding <= accuracy
 
-    def _asks(self, unit: Unit) -> Iterator[tuple[Tensor, _Need]]:
-        """What `unit` needs of what it reads."""
-        if unit.border:
+    def _asks(self, group: PrecisionGroup) -> Iterator[tuple[Tensor, _Need]]:
+        """What `group` needs of what it reads."""
+        if group.boundary:
             return
-        read = [slot.tensor for slot in unit.reads if slot.tensor.name]
-        if unit.node is not None:
-            for tensor, need in self._own(unit.node):
+        read = [slot.tensor for slot in group.reads if slot.tensor.name]
+        if group.node is not None:
+            for tensor, need in self._own(group.node):
                 if tensor in read:
                     yield tensor, need
-        wanted = [self._needs[tensor] for tensor in unit.writes if tensor in self._needs]
+        wanted = [self._needs[tensor] for tensor in group.writes if tensor in self._needs]
         if not wanted:
             return
         need = functools.reduce(operator.or_, wanted)
-        if unit.node is None:
+        if group.node is None:
             yield from ((tensor, need) for tensor in read)
             return
         for tensor in read:
-            accuracy = self._through(unit.node, tensor, need)
+            accuracy = self._through(group.node, tensor, need)
             if accuracy is not None:
                 yield tensor, need._replace(accuracy=accuracy)
 
@@ -135,7 +132,7 @@ class _Digits:
             yield tensor, _Need(accuracy, True, f"{_name(node)} needs the digits of '{tensor.name}'")
         if schema.kind(node) in COMPARISONS and not any(is_constant(t) for t in node.inputs):
             for tensor in node.inputs:  # a peak is what equals the largest around it: both must be rounded alike
-                yield tensor, _Need(0.0, False, f"{_name(node)} tells '{tensor.name}' from what is near it")
+                yield tensor, _Need(0.0, False, f"{_name(node)} distinguishes '{tensor.name}' from what is near it")
         for tensor, accuracy in amplified(node, self._sizes):
             yield tensor, _Need(accuracy, False, f"{_name(node)} enlarges what is lost of '{tensor.name}'")
 
@@ -166,11 +163,11 @@ class _Digits:
         kind, accuracy = schema.kind(node), need.accuracy
         if kind in WEIGHTED and not need.deep and not self._sizes[tensor].raw:
             return accuracy / math.sqrt(math.prod(tensor.shape or ())) if is_constant(tensor) else None
-        if kind in SATURATING | NORMALIZING and accuracy >= self._limits.rounding:
+        if kind in SATURATES | NORMALIZING and accuracy >= self._limits.rounding:
             return None
-        if kind in SATURATING - {"Softmax", "LpNormalization"} or kind in ANGLES:
+        if kind in SATURATES - {"Softmax", "LpNormalization"} or kind in ANGLES:
             return accuracy  # no steeper than the line through 0
-        if kind in HANDING_ON or kind in SHRINKING or kind in ("Add", "Sub", "Sum", "AffineGrid"):
+        if kind in FORWARDING or kind in SHRINKING or kind in SUMS or kind == "AffineGrid":
             return accuracy
         if kind == "Mul" and len(node.inputs) == 2:
             other = node.inputs[1] if tensor is node.inputs[0] else node.inputs[0]

@@ -8,11 +8,11 @@ import numpy as np
 
 from regraft.errors import PassError
 from regraft.ir.model import Model
-from regraft.mixed_precision.extent import Limits
+from regraft.mixed_precision.dtype_support import FIRST_OPSET
 from regraft.mixed_precision.lower import carry_out, decide
+from regraft.mixed_precision.overflow import FloatLimits
 from regraft.mixed_precision.plan import read
 from regraft.mixed_precision.policy import Mode, make_policy
-from regraft.mixed_precision.support import FIRST_OPSET
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.refusal import PassRef, Refusal
@@ -37,7 +37,7 @@ class HalfPass(Pass):
             lacks = f"opset {oldest} has no {self.dtype}; run {needed} or newer before"
             raise PassError(Refusal(lacks, needs=(needed,)))
         ensure_types(model)
-        limits, lower_ends = Limits(self.dtype), self.io != "keep"
+        limits, lower_ends = FloatLimits(self.dtype), self.io != "keep"
         if self.plan:
             if self.shown_options().keys() - {"plan", "io"}:
                 raise PassError(f"{self.name}: a plan decides by itself; leave out mode, keep-ops and keep-nodes")

@@ -8,9 +8,9 @@ import numpy as np
 
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
+from regraft.mixed_precision.precision_group import PrecisionGroup
+from regraft.mixed_precision.precision_groups import is_constant
 from regraft.mixed_precision.sizes import Sizes, source_of
-from regraft.mixed_precision.unit import Unit
-from regraft.mixed_precision.units import is_constant
 
 SCALES = frozenset({"DequantizeLinear", "Div", "Mul", "Pow", "PRelu", "Reciprocal", "com.microsoft::MatMulNBits"})
 """Operators for which every element of a constant counts by its digits, however small it is beside the others."""
@@ -19,12 +19,12 @@ _EXACT_ENOUGH = 2.0  # roundings of 1 that a normalized value may be off by for 
 _FAR = 16.0  # standard deviations from which on the mean of a value costs it its digits
 
 
-def find_lost(units: Sequence[Unit], sizes: Sizes) -> dict[Unit, str]:
-    """The units that read a constant which would lose too much, with the reason."""
+def find_lost(groups: Sequence[PrecisionGroup], sizes: Sizes) -> dict[PrecisionGroup, str]:
+    """The groups that read a constant which would lose too much, with the reason."""
     found = {}
-    for unit in units:
-        if unit.node is not None and not unit.border and unit.writes and (why := _lost(unit, unit.node, sizes)):
-            found[unit] = why
+    for group in groups:
+        if group.node is not None and not group.boundary and group.writes and (why := _lost(group, group.node, sizes)):
+            found[group] = why
     return found
 
 
@@ -36,31 +36,31 @@ def vanishes(constant: Tensor, sizes: Sizes) -> str:
 
 def amplified(node: Node, sizes: Sizes) -> Iterator[tuple[Tensor, float]]:
     """What a node divides by so little, or takes so large a mean off, that its digits are needed."""
-    kind, unit = schema.kind(node), sizes.limits.rounding
+    kind, group = schema.kind(node), sizes.limits.rounding
     if kind == "Div" and (divisor := source_of(node.inputs[1])) is not None:
         least = sizes.constants.least(divisor)
         if least < sizes.limits.smallest:
-            yield node.inputs[0], unit * least
+            yield node.inputs[0], group * least
     elif kind == "Mul" and len(node.inputs) == 2:
         for factor, other in (node.inputs, node.inputs[::-1]):
             is_scale = source_of(factor) is not None or sizes[factor].fixed  # a square of tanh's cubic is none
             if is_scale and sizes.limits.largest < (size := sizes[factor].bound) < np.inf:
-                yield other, unit / size
+                yield other, group / size
     elif kind == "BatchNormalization" and (params := _parameters(node, sizes)) is not None:
         scale, _, mean, deviation = params
         slope = np.abs(scale) / deviation
         is_far = np.abs(mean) * slope > _FAR * np.maximum(1.0, np.abs(scale))
         if np.any(is_far) or np.any(slope > 1 / sizes.limits.smallest):
-            yield node.inputs[0], _EXACT_ENOUGH * unit / float(np.max(slope))
+            yield node.inputs[0], _EXACT_ENOUGH * group / float(np.max(slope))
 
 
-def _lost(unit: Unit, node: Node, sizes: Sizes) -> str:
+def _lost(group: PrecisionGroup, node: Node, sizes: Sizes) -> str:
     kind = schema.kind(node)
     if kind == "BatchNormalization":
         return _lost_in_normalization(node, sizes)
     if kind not in SCALES:
         return ""
-    for slot in unit.reads:
+    for slot in group.reads:
         constant = source_of(slot.tensor)
         if constant is not None:
             least = sizes.constants.least(constant)

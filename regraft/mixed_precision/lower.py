@@ -13,25 +13,25 @@ from regraft.ir.schema import STAND_IN
 from regraft.mixed_precision import cut
 from regraft.mixed_precision.convert import convert
 from regraft.mixed_precision.digits import find_exact
-from regraft.mixed_precision.extent import Constants, Limits
 from regraft.mixed_precision.losses import find_lost, vanishes
+from regraft.mixed_precision.overflow import Constants, FloatLimits
 from regraft.mixed_precision.policy import Policy, is_product
+from regraft.mixed_precision.precision_group import PrecisionGroup
+from regraft.mixed_precision.precision_groups import AS_ASKED, collect, is_constant
 from regraft.mixed_precision.quantized import find_quantized
 from regraft.mixed_precision.sizes import Sizes, find_raw
 from regraft.mixed_precision.sums import find_sums
-from regraft.mixed_precision.unit import Unit
-from regraft.mixed_precision.units import AS_ASKED, collect, is_constant
 from regraft.pipelines.pass_ import Context
 from regraft.refusal import Refusal
 from regraft.splitting import to_host
-from regraft.splitting.move import without_work
+from regraft.splitting.offload import without_work
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The units of a model, all settled, and the values that half precision may not hold, with the reason."""
+    """The groups of a model, all settled, and the values that half precision may not hold, with the reason."""
 
-    units: list[Unit]
+    groups: list[PrecisionGroup]
     unfit: dict[Tensor, str]
 
 
@@ -41,36 +41,36 @@ class Findings:
 
     Attributes:
         unfit: values that half precision may not hold, with the reason.
-        exact: units that would lose too much, with the reason.
+        exact: groups that would lose too much, with the reason.
     """
 
     unfit: dict[Tensor, str]
-    exact: dict[Unit, str]
+    exact: dict[PrecisionGroup, str]
 
 
-def examine(units: Sequence[Unit], limits: Limits, fits: Collection[Tensor] = ()) -> Findings:
+def examine(groups: Sequence[PrecisionGroup], limits: FloatLimits, fits: Collection[Tensor] = ()) -> Findings:
     """Look at all values and constants.
 
     Args:
         fits: values that were seen to fit in half precision.
     """
-    sizes = Sizes(units, limits, Constants(limits), fits)
-    tensors = dict.fromkeys(t for unit in units for t in (*(slot.tensor for slot in unit.reads), *unit.writes))
+    sizes = Sizes(groups, limits, Constants(limits), fits)
+    tensors = dict.fromkeys(t for group in groups for t in (*(slot.tensor for slot in group.reads), *group.writes))
     unfit = {tensor: large.why for tensor in tensors if (large := sizes[tensor].large)}
     unfit |= {t: why for t in tensors if is_constant(t) and t not in unfit and (why := vanishes(t, sizes))}
-    exact = find_exact(units, sizes) | find_lost(units, sizes) | find_sums(units) | find_quantized(units)
-    return Findings(unfit, find_raw(units, sizes) | exact)
+    exact = find_exact(groups, sizes) | find_lost(groups, sizes) | find_sums(groups) | find_quantized(groups)
+    return Findings(unfit, find_raw(groups, sizes) | exact)
 
 
 def decide(
     model: Model,
-    limits: Limits,
+    limits: FloatLimits,
     policy: Policy,
     lower_ends: bool,
     beyond: Mapping[Tensor, str] | None = None,
     fits: Collection[Tensor] = (),
 ) -> Decision:
-    """Which units compute in half precision.
+    """Which groups compute in half precision.
 
     Args:
         lower_ends: whether inputs and outputs of the main graph are lowered.
@@ -78,34 +78,34 @@ def decide(
         fits: values that were seen not to be.
     """
     policy.check(model)
-    units = collect(model, limits.dtype, lower_ends)
-    findings = examine(units, limits, fits)
+    groups = collect(model, limits.dtype, lower_ends)
+    findings = examine(groups, limits, fits)
     bad = findings.unfit
-    policy.settle(units, findings.exact, bad, {t: why for t, why in (beyond or {}).items() if t not in bad})
-    cut.settle(units)
-    return Decision(units, bad)
+    policy.settle(groups, findings.exact, bad, {t: why for t, why in (beyond or {}).items() if t not in bad})
+    cut.settle(groups)
+    return Decision(groups, bad)
 
 
-def carry_out(model: Model, decision: Decision, limits: Limits, context: Context) -> None:
+def carry_out(model: Model, decision: Decision, limits: FloatLimits, context: Context) -> None:
     """Lower what was decided; inputs that are lowered are cast by the host."""
-    lowered = [unit for unit in decision.units if unit.lowered and not unit.border]
-    if any(unit.tie == "output" for unit in lowered):
+    lowered = [group for group in decision.groups if group.lowered and not group.boundary]
+    if any(group.tie == "output" for group in lowered):
         model.host = model.host or without_work(model)
-    refused = [unit.why for unit in decision.units if unit.cannot]
+    refused = [group.why for group in decision.groups if group.cannot]
     for why, count in Counter(refused).items():
         nodes = "node" if count == 1 else "nodes"
         context.refuse(Refusal(why, heading=f"kept {count} {nodes} in 32 bits"))
-    for unit in decision.units:
-        if unit.tie == "input" and unit.why != AS_ASKED:
-            context.refuse(Refusal(unit.why, heading=f"input '{unit.writes[0].name}' stays in 32 bits"))
-    products = [unit for unit in decision.units if is_product(unit) and not unit.cannot]
-    for why, count in Counter(unit.why for unit in products if not unit.lowered).items():
+    for group in decision.groups:
+        if group.tie == "input" and group.why != AS_ASKED:
+            context.refuse(Refusal(group.why, heading=f"input '{group.writes[0].name}' stays in 32 bits"))
+    products = [group for group in decision.groups if is_product(group) and not group.cannot]
+    for why, count in Counter(group.why for group in products if not group.lowered).items():
         context.refuse(Refusal(why, heading=f"kept {count} of {len(products)} products in 32 bits"))
-    inputs = convert(model, decision.units, decision.unfit, limits, context)
+    inputs = convert(model, decision.groups, decision.unfit, limits, context)
     called = called_functions(model)
     model.functions[:] = [f for f in model.functions if f in called or f.domain != STAND_IN]
     if inputs:
         to_host(model, inputs, context)
-    values = sum(len(unit.writes) for unit in lowered)
+    values = sum(len(group.writes) for group in lowered)
     if values:
         context.changed(f"{values} values in {limits.dtype}")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
-from regraft.mixed_precision.units import is_constant
+from regraft.mixed_precision.precision_groups import is_constant
 from regraft.ops.traits import VIEWS
 
 _REDUCING = frozenset({"ReduceMax", "ReduceMean", "ReduceSum"})
@@ -134,9 +134,9 @@ def _is_same(one: Tensor, other: Tensor) -> bool:
     """Whether both are one value, or differences of the same two."""
     if one is other:
         return True
-    makers = [t.inputs[0] for t in (one, other) if t.inputs and not t.inputs[0].domain]
+    producers = [t.inputs[0] for t in (one, other) if t.inputs and not t.inputs[0].domain]
     return (
-        len(makers) == 2
-        and all(node.op == "Sub" for node in makers)
-        and all(a is b for a, b in zip(makers[0].inputs, makers[1].inputs, strict=True))
+        len(producers) == 2
+        and all(node.op == "Sub" for node in producers)
+        and all(a is b for a, b in zip(producers[0].inputs, producers[1].inputs, strict=True))
     )

@@ -19,7 +19,7 @@ from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array
-from regraft.mixed_precision.units import SINGLE
+from regraft.mixed_precision.precision_groups import SINGLE
 from regraft.refusal import PassRef, Refusal
 from regraft.rewriting.build import Builder
 from regraft.rewriting.term import Given, Term, op

@@ -17,16 +17,16 @@ from regraft.files.stream import write_file
 from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
 from regraft.mixed_precision import cut
-from regraft.mixed_precision.extent import Limits
 from regraft.mixed_precision.lower import Decision, decide, examine
 from regraft.mixed_precision.observe import Range, observe
+from regraft.mixed_precision.overflow import FloatLimits
 from regraft.mixed_precision.policy import Mode, make_policy
-from regraft.mixed_precision.unit import Unit
-from regraft.mixed_precision.units import collect
+from regraft.mixed_precision.precision_group import PrecisionGroup
+from regraft.mixed_precision.precision_groups import collect
 from regraft.outside import parse_toml, read_text
 from regraft.rewriting.rule_pass import ensure_types
 
-Named = tuple[Tensor, Unit]
+Named = tuple[Tensor, PrecisionGroup]
 
 _SINGLE = "float32"
 _HEAD = """\
@@ -52,18 +52,18 @@ class Row:
     seen: Range | None = None
 
 
-def name_values(units: Iterable[Unit]) -> dict[str, Named]:
+def name_values(groups: Iterable[PrecisionGroup]) -> dict[str, Named]:
     """The values that a plan has rows for: all that nodes and bodies make. A name in two bodies gets a number."""
     named: dict[str, Named] = {}
-    for unit in units:
-        if unit.border or unit.tie == "input":
+    for group in groups:
+        if group.boundary or group.tie == "input":
             continue
-        for tensor in unit.writes:
+        for tensor in group.writes:
             name, number = tensor.name, 1
             while name in named:
                 number += 1
                 name = f"{tensor.name}#{number}"
-            named[name] = tensor, unit
+            named[name] = tensor, group
     return named
 
 
@@ -85,28 +85,28 @@ def make(
         RuntimeFailure: the model does not run on a sample.
     """
     ensure_types(model)
-    limits = Limits(np.dtype(getattr(ml_dtypes, dtype, dtype)))
-    units = collect(model, limits.dtype)
+    limits = FloatLimits(np.dtype(getattr(ml_dtypes, dtype, dtype)))
+    groups = collect(model, limits.dtype)
     inside = {tensor for node in model.graph.nodes for tensor in node.outputs}
-    tensors = [tensor for tensor, _ in name_values(units).values() if tensor in inside]
+    tensors = [tensor for tensor, _ in name_values(groups).values() if tensor in inside]
     ranges = observe(model, [tensor.name for tensor in tensors], samples)
     seen = {tensor: ranges[tensor.name] for tensor in tensors}
     fits = {tensor for tensor, range in seen.items() if _fits(range, limits, margin)}
     policy = make_policy(model, mode, (), ())
     decision = decide(model, limits, policy, False, _beyond(seen, limits, margin), fits)
-    return [_row(name, tensor, unit, seen, dtype) for name, (tensor, unit) in name_values(decision.units).items()]
+    return [_row(name, tensor, group, seen, dtype) for name, (tensor, group) in name_values(decision.groups).items()]
 
 
-def _row(name: str, tensor: Tensor, unit: Unit, seen: Mapping[Tensor, Range], half: str) -> Row:
-    op = unit.node.op if unit.node is not None else "body"
-    return Row(name, op, half if unit.lowered else _SINGLE, unit.why, seen.get(tensor))
+def _row(name: str, tensor: Tensor, group: PrecisionGroup, seen: Mapping[Tensor, Range], half: str) -> Row:
+    op = group.node.op if group.node is not None else "body"
+    return Row(name, op, half if group.lowered else _SINGLE, group.why, seen.get(tensor))
 
 
-def _fits(range: Range, limits: Limits, margin: float) -> bool:
+def _fits(range: Range, limits: FloatLimits, margin: float) -> bool:
     return not range.nan and not range.inf and range.size * margin <= limits.largest
 
 
-def _beyond(seen: Mapping[Tensor, Range], limits: Limits, margin: float) -> dict[Tensor, str]:
+def _beyond(seen: Mapping[Tensor, Range], limits: FloatLimits, margin: float) -> dict[Tensor, str]:
     """The values that were seen to come within `margin` of what half precision can hold, with the reason."""
     found = {}
     for tensor, range in seen.items():
@@ -142,7 +142,7 @@ def _text(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def read(path: str | os.PathLike[str], model: Model, limits: Limits, lower_ends: bool) -> Decision:
+def read(path: str | os.PathLike[str], model: Model, limits: FloatLimits, lower_ends: bool) -> Decision:
     """What the plan at `path` decides for `model`.
 
     Raises:
@@ -150,34 +150,37 @@ def read(path: str | os.PathLike[str], model: Model, limits: Limits, lower_ends:
     """
     half = str(limits.dtype)
     given = _load(path, half)
-    units = collect(model, limits.dtype, lower_ends)
-    named = name_values(units)
+    groups = collect(model, limits.dtype, lower_ends)
+    named = name_values(groups)
     for name in (*named, *given):
         if name not in given or name not in named:
             what = "has no row for" if name in named else "names"
             rest = "" if name in named else ", which this model does not have"
             raise PassError(f"{path} was made for another model: it {what} '{name}'{rest}; make the plan anew")
-    bad = _unfit(units, named, given, limits)
-    followed: dict[Unit, str] = {}
-    for name, (_, unit) in named.items():
+    bad = _unfit(groups, named, given, limits)
+    followed: dict[PrecisionGroup, str] = {}
+    for name, (_, group) in named.items():
         lowered = given[name]["precision"] == half
-        first = followed.setdefault(unit, name)
-        if lowered and unit.lowered is False and first == name:
-            raise PassError(f"{path}: '{name}' cannot be {half}: {unit.why}")
-        if lowered != unit.lowered and first != name:
+        first = followed.setdefault(group, name)
+        if lowered and group.lowered is False and first == name:
+            raise PassError(f"{path}: '{name}' cannot be {half}: {group.why}")
+        if lowered != group.lowered and first != name:
             raise PassError(f"{path}: '{first}' and '{name}' must have one precision: they are made together")
-        unit.settle(lowered, "the plan")
-        unit.clips = lowered
-    cut.settle(units)
-    return Decision(units, bad)
+        group.settle(lowered, "the plan")
+        group.clips = lowered
+    cut.settle(groups)
+    return Decision(groups, bad)
 
 
 def _unfit(
-    units: Sequence[Unit], named: Mapping[str, Named], given: Mapping[str, Mapping[str, Any]], limits: Limits
+    groups: Sequence[PrecisionGroup],
+    named: Mapping[str, Named],
+    given: Mapping[str, Mapping[str, Any]],
+    limits: FloatLimits,
 ) -> dict[Tensor, str]:
     """What must be clipped: what the graph says, and what was seen."""
     sizes = {t: max(-row["low"], row["high"]) for n, (t, _) in named.items() if "low" in (row := given[n])}
-    found = examine(units, limits, {tensor for tensor, size in sizes.items() if size <= limits.largest}).unfit
+    found = examine(groups, limits, {tensor for tensor, size in sizes.items() if size <= limits.largest}).unfit
     return found | {t: "was seen to be too large" for t, size in sizes.items() if size > limits.largest}
 
 

@@ -1,4 +1,4 @@
-"""Which units must be lowered, and which must be kept."""
+"""Which groups must be lowered, and which must be kept."""
 
 from __future__ import annotations
 
@@ -10,40 +10,32 @@ from typing import Literal
 import numpy as np
 
 from regraft.errors import PassError, UnknownNameError
+from regraft.idioms.attention import find_attentions
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
 from regraft.mixed_precision.layers import connected_layers
-from regraft.mixed_precision.unit import Unit
-from regraft.mixed_precision.units import is_constant
-from regraft.regions.attention import find_attentions
+from regraft.mixed_precision.precision_group import PrecisionGroup
+from regraft.mixed_precision.precision_groups import is_constant
+from regraft.ops import traits
 from regraft.rewriting.rule_pass import rewritten
 from regraft.shapes import analyse
 
 Mode = Literal["full", "matmul", "attention"]
 
-PRODUCTS = frozenset(
-    {"MatMul", "Gemm", "Conv", "ConvTranspose", "Einsum", "DeformConv", "Attention", "com.microsoft::MatMulNBits"}
-)
-RECURRENT = frozenset({"LSTM", "GRU", "RNN"})
+PRODUCTS = traits.PRODUCTS | {"Attention", "com.microsoft::MatMulNBits"}
 
-KEPT = frozenset(
-    {"BitCast", "CumProd", "CumSum", "Cos", "DFT", "DynamicQuantizeLinear", "QuantizeLinear", "STFT"}
-    | {"Exp", "GlobalAveragePool", "GridSample", "GroupNormalization", "Hardmax"}
-    | {"InstanceNormalization", "LRN", "LayerNormalization", "Log", "LogSoftmax", "LpNormalization", "LpPool"}
-    | {"LinearAttention"}
-    | {"GlobalLpPool", "MeanVarianceNormalization", "NegativeLogLikelihoodLoss", "Pow", "RMSNormalization", "Range"}
-    | {"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMean", "ReduceProd", "ReduceSum"}
-    | {"ReduceSumSquare", "Resize", "Sin", "Softmax", "SoftmaxCrossEntropyLoss", "Tan", "Upsample"}
+KEPT = (
+    (traits.REDUCTIONS - traits.EXTREMES)
+    | traits.NORMALIZATIONS
+    | traits.SOFTMAXES
+    | {"BitCast", "Cos", "CumProd", "CumSum", "DFT", "DynamicQuantizeLinear", "Exp", "GlobalAveragePool"}
+    | {"GlobalLpPool", "GridSample", "LRN", "LinearAttention", "Log", "LpPool", "NegativeLogLikelihoodLoss", "Pow"}
+    | {"QuantizeLinear", "Range", "Resize", "STFT", "Sin", "SoftmaxCrossEntropyLoss", "Tan", "Upsample"}
 )
 """Operators that lose too much in half precision: sums of many terms, powers, normalizations, coordinates."""
 
-MOVING = frozenset(
-    {"Compress", "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Identity"}
-    | {"Pad", "ReduceMax", "ReduceMin", "Reshape", "ReverseSequence", "ScatterElements", "ScatterND", "Slice"}
-    | {"SpaceToDepth", "Split", "Squeeze", "Tile", "TopK", "Transpose", "Trilu", "Unsqueeze", "Where", "Dropout"}
-    | {"MaxPool", "GlobalMaxPool"}
-)
+MOVING = traits.MOVES | traits.MERGES | traits.EXTREMES | {"Dropout"}
 """Operators that hand values on as they are: they take the precision of what is around them."""
 
 
@@ -64,60 +56,60 @@ class Policy:
 
     def settle(
         self,
-        units: Sequence[Unit],
-        exact: Mapping[Unit, str],
+        groups: Sequence[PrecisionGroup],
+        exact: Mapping[PrecisionGroup, str],
         unfit: Mapping[Tensor, str],
         beyond: Mapping[Tensor, str],
     ) -> None:
-        """Decide the units that are no matter of cost.
+        """Decide the groups that are no matter of cost.
 
         Args:
-            exact: units that would lose too much, with the reason.
+            exact: groups that would lose too much, with the reason.
             unfit: values that half precision may not hold; attention takes them clipped, for they are masks.
             beyond: values that were seen to be too large, and are no masks.
         """
-        layers = connected_layers(units) if self.mode == "attention" else frozenset()
+        layers = connected_layers(groups) if self.mode == "attention" else frozenset()
         all_unfit = {**unfit, **beyond}
-        for unit in units:
-            if unit.lowered is None and unit.node is not None:
-                self._settle(unit, unit.node, layers)
-            if unit in exact:
-                if unit.tie == "input" and unit.lowered:  # what was asked for would lose the input itself
-                    unit.lowered, unit.why = False, exact[unit]
-                unit.settle(False, exact[unit])
-            if unit.clips and unit.lowered is None:
-                _keep_beyond(unit, beyond)
-                unit.settle(True, "attention" if unit.node not in layers else "a fully connected layer")
+        for group in groups:
+            if group.lowered is None and group.node is not None:
+                self._settle(group, group.node, layers)
+            if group in exact:
+                if group.tie == "input" and group.lowered:  # what was asked for would lose the input itself
+                    group.lowered, group.why = False, exact[group]
+                group.settle(False, exact[group])
+            if group.clips and group.lowered is None:
+                _keep_beyond(group, beyond)
+                group.settle(True, "attention" if group.node not in layers else "a fully connected layer")
             else:
-                _keep_beyond(unit, all_unfit)
-        for unit in units:
-            if unit.lowered is None and unit.node is not None:
-                self._prefer(unit, unit.node, layers)
+                _keep_beyond(group, all_unfit)
+        for group in groups:
+            if group.lowered is None and group.node is not None:
+                self._prefer(group, group.node, layers)
 
-    def _settle(self, unit: Unit, node: Node, layers: Collection[Node]) -> None:
+    def _settle(self, group: PrecisionGroup, node: Node, layers: Collection[Node]) -> None:
         """What stays whatever it reads; and what masks, and infinities for tanh, do no harm."""
         kind = schema.kind(node)
         if kind in self.keep_ops or node.op in self.keep_ops:
-            unit.settle(False, f"keep-ops: {kind}")
+            group.settle(False, f"keep-ops: {kind}")
         elif any(node.name == text or fnmatchcase(node.name, text) for text in self.keep_nodes):
-            unit.settle(False, "keep-nodes")
+            group.settle(False, "keep-nodes")
         elif node in self.attention or kind == "Attention" or (node in layers and kind not in PRODUCTS):
-            unit.clips = True
+            group.clips = True
         elif kind in KEPT or node.attrs.get("reduction", "none") not in ("none", b"none"):
-            unit.settle(False, f"{kind} needs the range or the digits")
+            group.settle(False, f"{kind} needs the range or the digits")
 
-    def _prefer(self, unit: Unit, node: Node, layers: Collection[Node]) -> None:
+    def _prefer(self, group: PrecisionGroup, node: Node, layers: Collection[Node]) -> None:
         kind = schema.kind(node)
         if node in layers:
-            unit.settle(True, "a fully connected layer")
-        elif kind in PRODUCTS or (kind in RECURRENT and self.mode == "full"):
-            unit.settle(True, "a product")
-        elif kind == "Cast" and not unit.reads and not _is_byte(node.inputs[0]):
-            unit.settle(False, "made of numbers of another type")
+            group.settle(True, "a fully connected layer")
+        elif kind in PRODUCTS or (kind in traits.RECURRENT and self.mode == "full"):
+            group.settle(True, "a product")
+        elif kind == "Cast" and not group.reads and not _is_byte(node.inputs[0]):
+            group.settle(False, "made of numbers of another type")
         elif self.mode != "full" and kind not in MOVING:
-            unit.settle(False, f"mode={self.mode}")
-        elif self.mode == "full" and any(_is_matrix(slot.tensor) for slot in unit.reads):
-            unit.settle(True, "reads a matrix of weights")
+            group.settle(False, f"mode={self.mode}")
+        elif self.mode == "full" and any(_is_matrix(slot.tensor) for slot in group.reads):
+            group.settle(True, "reads a matrix of weights")
 
     def check(self, model: Model) -> None:
         """Raises PassError for names that the model does not have."""
@@ -132,18 +124,18 @@ class Policy:
                 raise PassError(f"keep-nodes: no node of the model is called '{text}'")
 
 
-def is_product(unit: Unit) -> bool:
+def is_product(group: PrecisionGroup) -> bool:
     """Whether it is one of the nodes that half precision is there for."""
-    return unit.node is not None and schema.kind(unit.node) in PRODUCTS | RECURRENT
+    return group.node is not None and schema.kind(group.node) in PRODUCTS | traits.RECURRENT
 
 
-def _keep_beyond(unit: Unit, values: Mapping[Tensor, str]) -> None:
-    if unit.lowered is not None:
+def _keep_beyond(group: PrecisionGroup, values: Mapping[Tensor, str]) -> None:
+    if group.lowered is not None:
         return
-    for tensor in (*(slot.tensor for slot in unit.reads), *unit.writes):
+    for tensor in (*(slot.tensor for slot in group.reads), *group.writes):
         if tensor in values:
             why = values[tensor]
-            unit.settle(False, why if why.startswith("may") else f"'{tensor.name}' {why}")
+            group.settle(False, why if why.startswith("may") else f"'{tensor.name}' {why}")
             return
 
 

@@ -15,46 +15,36 @@ import numpy as np
 
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
-from regraft.mixed_precision.extent import Constants, Gain, Limits
 from regraft.mixed_precision.norms import Norms
+from regraft.mixed_precision.overflow import Constants, FloatLimits, Gain
+from regraft.mixed_precision.precision_group import PrecisionGroup
+from regraft.mixed_precision.precision_groups import is_constant
 from regraft.mixed_precision.solve import solve
-from regraft.mixed_precision.unit import Unit
-from regraft.mixed_precision.units import is_constant
-from regraft.ops.traits import MOVES
+from regraft.ops import traits
 
 WIDENING = frozenset({"Exp", "Pow", "ReduceProd", "ReduceSumSquare", "CumProd"})
 """Operators whose results have another order of magnitude than what they read."""
 
-SATURATING = frozenset(
-    {"Cos", "Erf", "HardSigmoid", "Hardmax", "LpNormalization", "Sigmoid", "Sign", "Sin", "Softmax", "Softsign", "Tanh"}
-)
-"""Operators whose results are at most 1."""
+NORMALIZING = traits.NORMALIZATIONS | {"BatchNormalization"}
 
-NORMALIZING = frozenset(
-    {"BatchNormalization", "GroupNormalization", "InstanceNormalization", "LayerNormalization"}
-    | {"MeanVarianceNormalization", "RMSNormalization"}
-)
-
-NARROWING = SATURATING | NORMALIZING | {"Log", "LogSoftmax", "Sqrt", "HardSwish", "Attention"}
+NARROWING = traits.SATURATES | NORMALIZING | {"Log", "LogSoftmax", "Sqrt", "HardSwish", "Attention"}
 """Operators whose results are of moderate size whatever they read."""
 
-ARITHMETIC = frozenset({"Add", "Div", "Mean", "Mul", "Sub", "Sum"})
+COMBINING = traits.ARITHMETIC | traits.SUMS
 
-HANDING_ON = MOVES | {"Cast", "CastLike", "Concat", "Pad", "ScatterElements", "ScatterND", "Trilu", "Where"}
-"""Operators that hand elements on."""
+FORWARDING = traits.MOVES | traits.MERGES | {"Cast", "CastLike"}
+"""Operators that forward elements."""
 
-SHRINKING = frozenset(
-    {"Abs", "AveragePool", "Clip", "Dropout", "Elu", "Gelu", "GlobalAveragePool", "GlobalMaxPool", "LeakyRelu"}
-    | {"Max", "MaxPool", "Mean", "Min", "Mish", "Neg", "ReduceMax", "ReduceMean", "ReduceMin", "Relu", "Resize"}
-    | {"Swish", "ThresholdedRelu", "TopK", "Upsample"}
+SHRINKING = (
+    (traits.SHRINKS - NARROWING - FORWARDING)
+    | traits.AVERAGES
+    | traits.EXTREMES
+    | {"Clip", "Dropout", "Elu", "LeakyRelu", "Max", "Min", "Resize", "Upsample"}
 )
 """Operators whose results are no larger than what they read, or than 1."""
 
-WEIGHTED = frozenset({"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"})
-"""Operators that sum products of their first two operands."""
-
-_PER_ELEMENT = frozenset({"Abs", "Gelu", "Identity", "Neg", "Relu", "Swish"})
-"""Operators that enlarge no element of a row."""
+WEIGHTED = traits.PRODUCTS - {"DeformConv"}
+"""Operators that sum products of their first two operands, and no other factors."""
 
 
 class Large(NamedTuple):
@@ -78,7 +68,7 @@ class Size(NamedTuple):
         norm: the largest root of the sum of squares along the last axis, proven.
         whole: whether all elements are whole numbers.
         fixed: whether it is made of constants only.
-        raw: whether it is an input, or made of inputs by arithmetic, and so in units that nobody normalized yet.
+        raw: whether it is an input, or made of inputs by arithmetic, and so in groups that nobody normalized yet.
         large: why it may be beyond half precision.
     """
 
@@ -116,19 +106,19 @@ class Sizes:
     """
 
     def __init__(
-        self, units: Sequence[Unit], limits: Limits, constants: Constants, fits: Collection[Tensor] = ()
+        self, groups: Sequence[PrecisionGroup], limits: FloatLimits, constants: Constants, fits: Collection[Tensor] = ()
     ) -> None:
         self.limits, self.constants, self._fits = limits, constants, fits
         self._known: dict[Tensor, Size] = {}
         self._times: dict[Tensor, int] = {}
-        self._made = {tensor for unit in units for tensor in unit.writes}
+        self._made = {tensor for group in groups for tensor in group.writes}
         self.norms = Norms()
         readers: dict[Tensor, list[int]] = {}
-        for number, unit in enumerate(units):
-            tensors = unit.node.inputs if unit.node is not None else [slot.tensor for slot in unit.reads]
+        for number, group in enumerate(groups):
+            tensors = group.node.inputs if group.node is not None else [slot.tensor for slot in group.reads]
             for tensor in dict.fromkeys(tensors):
                 readers.setdefault(tensor, []).append(number)
-        solve(units, readers, self._evaluate)
+        solve(groups, readers, self._evaluate)
 
     def __getitem__(self, tensor: Tensor) -> Size:
         if tensor not in self._known and is_constant(tensor):
@@ -141,13 +131,13 @@ class Sizes:
 
     # ------------------------------------------------------------------------------------------------ the steps
 
-    def _evaluate(self, unit: Unit) -> list[Tensor]:
-        found = self._of(unit)
+    def _evaluate(self, group: PrecisionGroup) -> list[Tensor]:
+        found = self._of(group)
         if found is None:
             return []
         changed = []
-        for tensor in unit.writes:
-            size = self._seen(tensor, found if unit.node is None or _is_result(unit.node, tensor) else _UNKNOWN)
+        for tensor in group.writes:
+            size = self._seen(tensor, found if group.node is None or _is_result(group.node, tensor) else _UNKNOWN)
             old = self._known.get(tensor)
             new = size if old is None else size | old
             if new == old:
@@ -163,12 +153,12 @@ class Sizes:
     def _seen(self, tensor: Tensor, size: Size) -> Size:
         return size._replace(large=None) if size.large and tensor in self._fits and not size.large.hides else size
 
-    def _of(self, unit: Unit) -> Size | None:
-        """What `unit` makes; None as long as nothing is known of what it reads."""
-        node = unit.node
+    def _of(self, group: PrecisionGroup) -> Size | None:
+        """What `group` makes; None as long as nothing is known of what it reads."""
+        node = group.node
         if node is None:
-            return self._of_tie(unit)
-        if unit.border:
+            return self._of_tie(group)
+        if group.boundary:
             return Size(bound=self.limits.largest)
         given = [t for t in node.inputs if t.name]
         if any(t in self._made and t not in self._known for t in given):
@@ -178,12 +168,12 @@ class Sizes:
             size = size._replace(large=None)
         return size
 
-    def _of_tie(self, unit: Unit) -> Size | None:
-        if unit.tie == "input":
+    def _of_tie(self, group: PrecisionGroup) -> Size | None:
+        if group.tie == "input":
             return Size(raw=True)
-        if unit.tie == "body":
+        if group.tie == "body":
             return _UNKNOWN
-        sizes = [self[t] for slot in unit.reads if (t := slot.tensor) in self._known or t not in self._made]
+        sizes = [self[t] for slot in group.reads if (t := slot.tensor) in self._known or t not in self._made]
         return _join(sizes) if sizes else None
 
     def _of_node(self, node: Node, given: Sequence[Tensor]) -> Size:
@@ -197,7 +187,7 @@ class Sizes:
         rule = _RULES.get(kind)
         bound, norm = rule(self, node) if rule is not None else (math.inf, math.inf)
         whole = bool(sizes) and kind in _WHOLE and all(size.whole for size in sizes)
-        raw = is_raw and (kind in ARITHMETIC or kind in HANDING_ON or kind in SHRINKING)
+        raw = is_raw and (kind in COMBINING or kind in FORWARDING or kind in SHRINKING)
         large = self._large(node, kind, bound, sizes)
         fixed = bool(given) and all(is_constant(t) or self[t].fixed for t in given)
         return Size(bound, norm, whole or kind in _ROUNDING, raw, large, fixed)
@@ -312,8 +302,8 @@ _MASK = 1e8
 
 
 def _is_result(node: Node, tensor: Tensor) -> bool:
-    """Whether `tensor` is what the rules speak of: the first result, or any of those that parts are handed on as."""
-    return tensor is node.outputs[0] or node.op in HANDING_ON
+    """Whether `tensor` is what the rules speak of: the first result, or any of those that parts are forwarded as."""
+    return tensor is node.outputs[0] or node.op in FORWARDING
 
 
 def _magnitude(node: Node, name: str, default: float) -> float:
@@ -329,23 +319,14 @@ def _is_float(tensor: Tensor) -> bool:
 def source_of(tensor: Tensor) -> Tensor | None:
     """The constant that `tensor` is, or is a view of; None where there is none."""
     while not is_constant(tensor):
-        node = tensor.inputs[0] if tensor.inputs else None
+        node = tensor.producer
         if node is None or node.domain or node.op not in _VIEWS_OF_ONE or not node.inputs:
             return None
         tensor = node.inputs[0]
     return tensor
 
 
-_VIEWS_OF_ONE = HANDING_ON - {
-    "Concat",
-    "Gather",
-    "GatherElements",
-    "GatherND",
-    "Pad",
-    "ScatterElements",
-    "ScatterND",
-    "Where",
-}
+_VIEWS_OF_ONE = (traits.MOVES - traits.GATHERS) | {"Cast", "CastLike", "Trilu"}
 
 
 def _join(sizes: Sequence[Size]) -> Size:
@@ -377,7 +358,7 @@ def _summed(node: Node, kind: str, constant: Tensor, place: int) -> tuple[int, .
     return tuple(range(rank))
 
 
-def _is_bounded(node: Node, kind: str, limits: Limits) -> bool:
+def _is_bounded(node: Node, kind: str, limits: FloatLimits) -> bool:
     """Whether it clips to constants that half precision holds."""
     if kind != "Clip":
         return False
@@ -398,7 +379,7 @@ def _saturated(sizes: Sizes, node: Node) -> Bounds:
     return 1.0, math.inf
 
 
-def _handed_on(sizes: Sizes, node: Node) -> Bounds:
+def _forwarded(sizes: Sizes, node: Node) -> Bounds:
     """The largest of the operands that are floats; what is padded in is among them, or zero, or an attribute."""
     floats = [t for t in node.inputs if t.name and _is_float(t)]
     bound = max((sizes[t].bound for t in floats), default=math.inf)
@@ -406,7 +387,7 @@ def _handed_on(sizes: Sizes, node: Node) -> Bounds:
         bound = max(bound, _magnitude(node, "value", 0.0))
     if node.attrs.get("reduction", "none") not in ("none", b"none") or node.attrs.get("mode") in ("cubic", b"cubic"):
         bound = math.inf
-    return bound, sizes[node.inputs[0]].norm if schema.kind(node) in _PER_ELEMENT else math.inf
+    return bound, sizes[node.inputs[0]].norm if schema.kind(node) in traits.SHRINKS else math.inf
 
 
 def _clipped(sizes: Sizes, node: Node) -> Bounds:
@@ -418,7 +399,7 @@ def _clipped(sizes: Sizes, node: Node) -> Bounds:
 
 def _shrunk(sizes: Sizes, node: Node) -> Bounds:
     slope = _magnitude(node, "alpha", 0.0) if node.op in ("LeakyRelu", "Elu") else 0.0
-    bound, row = _handed_on(sizes, node)
+    bound, row = _forwarded(sizes, node)
     return max(1.0, slope) * max(bound, 1.0 if node.op in ("Elu", "Mish") else 0.0), row
 
 
@@ -519,23 +500,13 @@ def _filled(sizes: Sizes, node: Node) -> Bounds:
     return 0.0 if value is None else float(np.abs(np.asarray(value.values, np.float64)).max(initial=0)), math.inf
 
 
-_ROUNDING = frozenset({"Ceil", "Floor", "Round", "Sign"})
-_WHOLE = (
-    HANDING_ON
-    | {"Abs", "Add", "Clip", "CumSum", "Dropout", "Max", "Min", "Mod", "Mul", "Neg", "Range", "Relu"}
-    | {
-        "ReduceMax",
-        "ReduceMin",
-        "ReduceSum",
-        "Sub",
-        "Sum",
-    }
-)
+_ROUNDING = traits.ROUNDS | {"Sign"}
+_WHOLE = traits.WHOLE | {"Cast", "CastLike", "Dropout"}
 """Operators that make whole numbers of whole numbers."""
 
 _RULES: Mapping[str, Callable[[Sizes, Node], Bounds]] = {
-    **dict.fromkeys(SATURATING, _saturated),
-    **dict.fromkeys(HANDING_ON, _handed_on),
+    **dict.fromkeys(traits.SATURATES, _saturated),
+    **dict.fromkeys(FORWARDING, _forwarded),
     **dict.fromkeys(SHRINKING, _shrunk),
     **dict.fromkeys(WEIGHTED, _product),
     **dict.fromkeys(("Add", "Sub", "Sum"), _added),
@@ -552,16 +523,16 @@ _RULES: Mapping[str, Callable[[Sizes, Node], Bounds]] = {
 }
 
 
-def find_raw(units: Sequence[Unit], sizes: Sizes) -> dict[Unit, str]:
+def find_raw(groups: Sequence[PrecisionGroup], sizes: Sizes) -> dict[PrecisionGroup, str]:
     """What computes with inputs that nobody normalized yet, with the reason: an offset or a count costs digits."""
     found = {}
-    for unit in units:
-        if unit.node is None:
+    for group in groups:
+        if group.node is None:
             continue
-        given = [slot.tensor for slot in unit.reads if not is_constant(slot.tensor)]
-        kind = schema.kind(unit.node)
-        if kind in ARITHMETIC and given and all(sizes[tensor].raw for tensor in given):
-            found[unit] = "arithmetic on inputs, before anything normalizes them"
+        given = [slot.tensor for slot in group.reads if not is_constant(slot.tensor)]
+        kind = schema.kind(group.node)
+        if kind in COMBINING and given and all(sizes[tensor].raw for tensor in given):
+            found[group] = "arithmetic on inputs, before anything normalizes them"
         if kind in WEIGHTED and any(sizes[t].raw and sizes[t].whole and math.isinf(sizes[t].bound) for t in given):
-            found[unit] = "reads whole numbers of unknown size"
+            found[group] = "reads whole numbers of unknown size"
     return found

@@ -6,50 +6,50 @@ from collections.abc import Iterator, Sequence
 
 from regraft.ir import schema
 from regraft.ir.graph import Tensor
-from regraft.mixed_precision.sizes import ARITHMETIC, HANDING_ON
-from regraft.mixed_precision.unit import Unit
+from regraft.mixed_precision.precision_group import PrecisionGroup
+from regraft.mixed_precision.sizes import COMBINING, FORWARDING
+from regraft.ops.traits import SUMS
 
-_SUMMING = frozenset({"Add", "Mean", "Sub", "Sum"})
-_CARRYING = ARITHMETIC | HANDING_ON | {"Neg"}
+_CARRYING = COMBINING | FORWARDING | {"Neg"}
 _WHY = "a sum that a Loop or a Scan keeps in its state"
 
 
-def find_sums(units: Sequence[Unit]) -> dict[Unit, str]:
-    """The units through which a state is added to round after round, with the reason."""
-    if not any(unit.tie == "state" for unit in units):
+def find_sums(groups: Sequence[PrecisionGroup]) -> dict[PrecisionGroup, str]:
+    """The groups through which a state is added to round after round, with the reason."""
+    if not any(group.tie == "state" for group in groups):
         return {}
-    carrying = [unit for unit in units if _carries(unit)]
-    found: dict[Unit, str] = {}
+    carrying = [group for group in groups if _carries(group)]
+    found: dict[PrecisionGroup, str] = {}
     for cycle in _cycles(carrying):
-        if any(unit.tie == "state" for unit in cycle) and any(_sums(unit) for unit in cycle):
+        if any(group.tie == "state" for group in cycle) and any(_sums(group) for group in cycle):
             found.update(dict.fromkeys(cycle, _WHY))
     return found
 
 
-def _carries(unit: Unit) -> bool:
-    """Whether what `unit` makes is a sum where what it reads is one."""
-    if unit.node is None:
-        return unit.tie in ("result", "slice", "state")
-    return schema.kind(unit.node) in _CARRYING
+def _carries(group: PrecisionGroup) -> bool:
+    """Whether what `group` makes is a sum where what it reads is one."""
+    if group.node is None:
+        return group.tie in ("result", "slice", "state")
+    return schema.kind(group.node) in _CARRYING
 
 
-def _sums(unit: Unit) -> bool:
-    return unit.node is not None and schema.kind(unit.node) in _SUMMING
+def _sums(group: PrecisionGroup) -> bool:
+    return group.node is not None and schema.kind(group.node) in SUMS
 
 
-def _cycles(units: Sequence[Unit]) -> Iterator[list[Unit]]:
-    """The units that reach each other, by Tarjan's algorithm."""
+def _cycles(groups: Sequence[PrecisionGroup]) -> Iterator[list[PrecisionGroup]]:
+    """The groups that reach each other, by Tarjan's algorithm."""
     readers: dict[Tensor, list[int]] = {}
-    for number, unit in enumerate(units):
-        for slot in unit.reads:
+    for number, group in enumerate(groups):
+        for slot in group.reads:
             readers.setdefault(slot.tensor, []).append(number)
-    after = [[n for tensor in unit.writes for n in readers.get(tensor, ())] for unit in units]
-    index: list[int] = [-1] * len(units)
+    after = [[n for tensor in group.writes for n in readers.get(tensor, ())] for group in groups]
+    index: list[int] = [-1] * len(groups)
     low = index.copy()
     path: list[int] = []
-    on_path = [False] * len(units)
+    on_path = [False] * len(groups)
     count = 0
-    for root in range(len(units)):
+    for root in range(len(groups)):
         if index[root] >= 0:
             continue
         stack = [(root, iter(after[root]))]
@@ -76,4 +76,4 @@ def _cycles(units: Sequence[Unit]) -> Iterator[list[Unit]]:
                         cycle.append(path.pop())
                         on_path[cycle[-1]] = False
                     if len(cycle) > 1:
-                        yield [units[n] for n in cycle]
+                        yield [groups[n] for n in cycle]

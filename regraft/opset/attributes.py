@@ -6,16 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from regraft.ir.graph import Constant, Node, Tensor
+from regraft.ir.graph import Constant, Tensor
+from regraft.ops import traits
 from regraft.opset.site import AttributeRef, Site
 from regraft.opset.table import down, up
 from regraft.refusal import PassRef
 
-REDUCTIONS = tuple(
-    f"Reduce{kind}" for kind in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
-)
-_COPIES = ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum")
-"""Reductions that over no axis at all are the identity."""
+BUT_SUM = traits.REDUCTIONS - {"ReduceSum"}
+"""Reductions that took axes as an input later than ReduceSum."""
 
 
 def to_input(site: Site, name: str, index: int, dtype: Any = np.int64, listed: bool = True) -> None:
@@ -49,14 +47,14 @@ def known(site: Site, tensor: Tensor, name: str) -> np.ndarray:
 
 
 def _reference(tensor: Tensor) -> AttributeRef | None:
-    maker: Node | None = tensor.inputs[0] if tensor.inputs else None
-    if maker is None or maker.op != "Constant" or maker.domain:
+    producer = tensor.producer
+    if producer is None or producer.op != "Constant" or producer.domain:
         return None
-    return next((v for v in maker.attrs.values() if isinstance(v, AttributeRef)), None)
+    return next((v for v in producer.attrs.values() if isinstance(v, AttributeRef)), None)
 
 
 @up("Squeeze", "Unsqueeze", at=13)
-@up(*REDUCTIONS, at=18)
+@up(*BUT_SUM, at=18)
 @up("ReduceSum", at=13)
 def axes_to_input(site: Site) -> None:
     if site.node.attrs.get("axes") == []:  # reduces all, as no axes do
@@ -69,13 +67,13 @@ def axes_to_attribute(site: Site) -> None:
     to_attribute(site, "axes", 1)
 
 
-@down(*REDUCTIONS, at=18)
+@down(*BUT_SUM, at=18)
 @down("ReduceSum", at=13)
 def reduction_axes_to_attribute(site: Site) -> None:
     axes = site.input(1)
     nothing = axes is None or site.types.shape(axes) == [0]
     if site.attr("noop_with_empty_axes") and nothing:
-        if site.node.op not in _COPIES:
+        if site.node.op not in traits.KEEPS_ONE:
             site.refuse("noop_with_empty_axes without axes")
         site.becomes("Identity", site.node.inputs[:1])
         return

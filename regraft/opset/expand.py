@@ -21,7 +21,7 @@ from regraft.shapes.analysis import analyse
 from regraft.shapes.facts import Facts
 
 _DOMAIN = "regraft.opset"
-_HANDED_ON = ("Identity", "Cast", "CastLike")
+_FORWARDED = ("Identity", "Cast", "CastLike")
 
 
 def has_body(op: str, opset: int) -> bool:
@@ -105,7 +105,7 @@ def _plain(value: Any) -> Any:
 
 
 def _folded(node: Node, meant: dict[Tensor, Tensor], facts: Facts, site: Site) -> bool:
-    """Whether `node` needs not be written: a constant, or one that hands its input on; `meant` then knows."""
+    """Whether `node` needs not be written: a constant, or one that forwards its input; `meant` then knows."""
     output = node.outputs[0]
     if output in meant:
         return False
@@ -115,7 +115,7 @@ def _folded(node: Node, meant: dict[Tensor, Tensor], facts: Facts, site: Site) -
     if value is not None:
         meant[output] = site.constant(value, "constant")
         return True
-    if node.op not in _HANDED_ON:
+    if node.op not in _FORWARDED:
         return False
     source = meant.get(node.inputs[0], node.inputs[0])
     dtype = np.dtype(output.dtype) if output.dtype is not None else None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from regraft.opset.attributes import REDUCTIONS
+from regraft.ops.traits import REDUCTIONS, SOFTMAXES
 from regraft.opset.site import Site
-from regraft.opset.softmax import SOFTMAXES
 from regraft.opset.table import down, up
 
 _TAKE_AN_AXIS = ("ArgMax", "ArgMin", "Compress", "Concat", "Flatten", "Gather", "Split", *SOFTMAXES)
-_TAKE_AXES = ("Squeeze", "Unsqueeze", "ReduceSum", *REDUCTIONS)
+_TAKE_AXES = ("Squeeze", "Unsqueeze", *REDUCTIONS)
 
 
 @down(*_TAKE_AN_AXIS, *_TAKE_AXES, at=11)

@@ -94,7 +94,7 @@ def _way(node: Node, graph: AnyGraph, target: int, place: Place) -> Rewrite | No
 def _stays(op: str, opset: int, target: int) -> bool:
     """Whether every node of `op` is one in `target` too: on the way there its schema is as it was, or widens."""
     while (after := history.next_change(op, opset, target)) is not None:
-        if after < opset or (op, after) in UP:
+        if target < opset or opset < history.OLDEST or (op, after) in UP:
             return False
         change = history.change(op, after)
         if change.breaks or change.narrows:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from regraft.ops.traits import SOFTMAXES
 from regraft.opset.site import Site
 from regraft.opset.table import down, up
-
-SOFTMAXES = ("Softmax", "LogSoftmax", "Hardmax")
 
 
 @up(*SOFTMAXES, at=13)

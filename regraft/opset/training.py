@@ -62,7 +62,7 @@ def ratio_to_input(site: Site) -> None:
 
 @down("Dropout", at=12)
 def ratio_to_attribute(site: Site) -> None:
-    """In inference Dropout hands its input on, and its mask is all true."""
+    """In inference Dropout forwards its input, and its mask is all true."""
     ratio, training = site.input(1), site.input(2)
     rate = site.value(ratio)
     mode = False if training is None else site.value(training)

@@ -81,12 +81,7 @@ def longest_pack_first(histogram: Array, tokens: int, depth: int) -> Strategy:
 
 
 def _by_room(
-    histogram: Array,
-    tokens: int,
-    depth: int,
-    choose: Callable[[int, int], int],
-    several: bool = False,
-    begun: int = 0,
+    histogram: Array, tokens: int, depth: int, choose: Callable[[int, int], int], several: bool = False, begun: int = 0
 ) -> Strategy:
     """Each length, the longest first, goes to rows with the room that `choose` takes among the bits of those there."""
     done: Strategy = []

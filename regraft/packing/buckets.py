@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from regraft.idioms.attention import Attention
 from regraft.ir.graph import Node, Tensor, Variable
 from regraft.ir.surgery import Editor
 from regraft.packing.parts import Part, Parting
 from regraft.packing.places import Bucket
 from regraft.packing.tokens import BATCH, SEQUENCE
 from regraft.packing.zones import Zones
-from regraft.regions.attention import Attention
 from regraft.rewriting.node_pass import builder
 from regraft.rewriting.term import Given, Term, op
 

@@ -94,8 +94,8 @@ def _lengths(mask: Tensor) -> Term:
 def _unpacked(node: Node, info: Tensor, shape: PackedShape) -> Term:
     """What `node`, a Gather of tokens that lie one behind the other, gives."""
     tokens = node.inputs[0]
-    maker = tokens.inputs[0] if tokens.inputs else None
-    source = maker.inputs[0] if maker is not None and maker.op == "Reshape" else tokens
+    producer = tokens.producer
+    source = producer.inputs[0] if producer is not None and producer.op == "Reshape" else tokens
     rest = list(node.outputs[0].shape or ())[2:]
     rows = [shape.rows, shape.tokens, math.prod(rest)]
     value: Term = Given(source) if list(source.shape or ()) == rows else op.Reshape(Given(source), np.array(rows))

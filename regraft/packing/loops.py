@@ -16,6 +16,7 @@ import numpy as np
 from onnx import helper
 
 from regraft.errors import PassError
+from regraft.idioms.attention import Attention
 from regraft.ir.graph import Constant, Graph, Node, Tensor, Variable
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Value
@@ -24,7 +25,6 @@ from regraft.packing.places import Spans
 from regraft.packing.tokens import BATCH
 from regraft.packing.zones import Zones
 from regraft.refusal import INFER_SHAPES, run_before
-from regraft.regions.attention import Attention
 from regraft.rewriting.build import Builder
 from regraft.rewriting.node_pass import builder
 from regraft.rewriting.term import Given, Term, op
@@ -41,12 +41,7 @@ class Loops(Parting):
     """
 
     def __init__(
-        self,
-        edit: Editor,
-        zones: Zones,
-        read: Mapping[Node, Sequence[Tensor]],
-        idle: Set[Tensor],
-        spans: Spans,
+        self, edit: Editor, zones: Zones, read: Mapping[Node, Sequence[Tensor]], idle: Set[Tensor], spans: Spans
     ):
         super().__init__(edit, zones, read, idle)
         self.spans = spans

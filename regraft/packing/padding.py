@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 
 from regraft.folding.evaluate import Base, Program
+from regraft.idioms.attention import Attention
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
-from regraft.ops.traits import ELEMENTWISE
+from regraft.ops.traits import ELEMENTWISE, VIEWS
 from regraft.packing.tokens import SIZING, Tokens
-from regraft.regions.attention import Attention
 from regraft.regions.origin import origin
 from regraft.rewriting.matcher import is_constant
 from regraft.verification.runtime import RuntimeFailure
 
-_FILLS = frozenset({"ConstantOfShape", "Expand", "Identity", "Squeeze", "Unsqueeze"})
+_FILLS = (VIEWS - {"Flatten", "Reshape"}) | {"ConstantOfShape", "Expand"}
 """What gives every place a number that it is given, beside operators that work element by element."""
 
 
@@ -59,7 +59,7 @@ def _is_of(mask: Tensor, tensor: Tensor, tokens: Tokens) -> bool:
             if tokens.facts[current].dims is None or set(tokens.facts[current].dims or ()) - {1}:
                 return False
             continue
-        node: Node | None = current.inputs[0] if current.inputs else None
+        node = current.producer
         if node is None or node.domain or not (node.op in ELEMENTWISE or node.op in _FILLS):
             return False
         if node.op != "ConstantOfShape":

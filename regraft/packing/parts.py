@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 import numpy as np
 
 from regraft.errors import PassError
+from regraft.idioms.additive_mask import MASKING
+from regraft.idioms.attention import Attention
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor, Variable, subgraphs
 from regraft.ir.surgery import Editor
@@ -15,7 +17,6 @@ from regraft.ops.traits import LAYOUT
 from regraft.packing.tokens import BATCH, PER_ELEMENT, SEQUENCE, SIZING, Tokens, counts, product
 from regraft.packing.zones import Zones
 from regraft.pipelines.pass_ import label
-from regraft.regions.attention import Attention
 from regraft.rewriting.build import Builder
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes.dims import Dim
@@ -40,7 +41,7 @@ class Parting(ABC):
 
         Args:
             result: what it gives, from where on tokens are apart again.
-            nodes: all of its nodes, makers before readers.
+            nodes: all of its nodes, producers before users.
 
         Raises:
             PassError: a node does more than can be done sequence by sequence.
@@ -119,7 +120,7 @@ class Part(ABC):
         if self._idle.isdisjoint(self._read[node]) or schema.kind(node) == "Attention":
             return None
         own = [place for place, tensor in enumerate(self._read[node]) if tensor in self._values]
-        if len(own) != 1 or node.op not in ("Add", "Sub", "Mul", "Where"):
+        if len(own) != 1 or node.op not in MASKING:
             raise PassError(f"'{label(node)}' ({node.op}) does more with a mask than hide: take form=gather")
         return own[0]
 

@@ -11,12 +11,14 @@ import numpy as np
 
 from regraft import shapes
 from regraft.errors import PassError
+from regraft.idioms.additive_mask import computed_by_layers, find_maskings
+from regraft.idioms.attention import Attention, look_at
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor, Variable
 from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
-from regraft.ops.traits import LAYOUT, SHAPE_ONLY
+from regraft.ops.traits import BODIES, CONVOLUTIONS, LAYOUT, RECURRENT, SHAPE_ONLY
 from regraft.packers.fits import WAY, PackedShape, Way, write_shape
 from regraft.packing.buckets import Buckets
 from regraft.packing.loops import Loops
@@ -28,19 +30,17 @@ from regraft.packing.tokens import BATCH, SEQUENCE, Tokens, counts
 from regraft.packing.zones import Ways, Zones
 from regraft.pipelines.pass_ import Context, label
 from regraft.refusal import PassRef, Refusal
-from regraft.regions.attention import Attention, look_at
-from regraft.regions.mask import computed_by_layers, find_maskings
 from regraft.regions.origin import origin
 from regraft.rewriting.build import Builder
 from regraft.rewriting.node_pass import builder
 from regraft.rewriting.term import Given
 from regraft.shapes.dims import symbol
 from regraft.splitting import cone, drop_inputs, to_host
+from regraft.verification.input_roles import input_role
 from regraft.verification.inputs import reader
-from regraft.verification.meaning import meaning
 from regraft.verification.signature import Port
 
-MIXING = frozenset({"Conv", "ConvTranspose", "CumSum", "DFT", "GRU", "LSTM", "RNN", "STFT", "Scan", "Loop", "If"})
+MIXING = CONVOLUTIONS | RECURRENT | BODIES | {"CumSum", "DFT", "STFT"}
 """What an attention is not made of: behind these every token has something of others."""
 
 
@@ -80,7 +80,7 @@ def find_sequences(model: Model) -> Sequences:
         raise PassError(f"mask '{mask.name}' has fixed dimensions {known}: export the model with open ones")
     if len(known) > 2 and not (known[0] == batch and known[-1] == sequence and set(known[1:-1]) <= {1, sequence}):
         raise PassError(f"mask '{mask.name}' is {known}, and '{like.name}' {like.shape}: not of the same names")
-    is_added = meaning(reader(mask, model), Port.of_variable(mask)).kind == "bias"
+    is_added = input_role(reader(mask, model), Port.of_variable(mask)).kind == "bias"
     dims = str(batch or "batch"), str(sequence or "sequence")
     return Sequences(mask, given, dims, is_added, is_pairwise=sequence in known[1:-1])
 
@@ -125,14 +125,7 @@ class Packer:
         sizes: tokens of the sequences of each bucket, rising.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        context: Context,
-        shape: PackedShape | None,
-        way: Way,
-        sizes: Sequence[int] = (),
-    ):
+    def __init__(self, model: Model, context: Context, shape: PackedShape | None, way: Way, sizes: Sequence[int] = ()):
         self.model, self.context, self.shape, self.way, self.sizes = model, context, shape, way, sizes
         self.added: list[Node] = []  # what says where tokens lie
         self.fitted: dict[Tensor, Tensor] = {}  # inputs in the fixed shape of the padded zone
@@ -409,7 +402,7 @@ def _inside(attentions: Iterable[Attention], tokens: Tokens) -> set[Node]:
     pending = [t for node in found for t in node.inputs]
     while pending:
         tensor = pending.pop()
-        node = tensor.inputs[0] if tensor.inputs else None
+        node = tensor.producer
         if node is None or node in found or not tokens.has(tensor) or tokens.leads(tensor):
             continue
         if schema.kind(node) in MIXING:

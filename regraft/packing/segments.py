@@ -9,12 +9,12 @@ import numpy as np
 from onnx import TensorProto
 
 from regraft.errors import PassError
+from regraft.idioms.attention import Attention
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor, Variable
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of
 from regraft.pipelines.pass_ import label
-from regraft.regions.attention import Attention
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes import Facts
 
@@ -45,12 +45,7 @@ class Segments:
         return self._build(op.Cast(ones, to=code_of(mask.dtype)))
 
     def keep_apart(
-        self,
-        one: Attention,
-        facts: Facts,
-        edit: Editor,
-        read: Mapping[Node, Sequence[Tensor]],
-        idle: Set[Tensor],
+        self, one: Attention, facts: Facts, edit: Editor, read: Mapping[Node, Sequence[Tensor]], idle: Set[Tensor]
     ) -> None:
         """Let each token see those of its own segment alone.
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
-from regraft.ops.traits import ELEMENTWISE, LAYOUT
+from regraft.ops.traits import ALONG_AXIS, ELEMENTWISE, LAYOUT, REDUCTIONS, SOFTMAXES
 from regraft.shapes import Facts
 from regraft.shapes.dims import Dim, Expr, symbol
 
@@ -24,11 +24,10 @@ SIZING = {
 }
 """Operands that say how large a result is, or which part of another is meant."""
 
-PER_ELEMENT = ELEMENTWISE | {"DequantizeLinear", "Dropout", "PRelu", "QuantizeLinear"}
+PER_ELEMENT = ELEMENTWISE | {"DequantizeLinear", "Dropout", "QuantizeLinear"}
 """Operators that work element by element, or do in inference."""
 
 _NORMS = frozenset({"LayerNormalization", "RMSNormalization", "ai.onnx::SimplifiedLayerNormalization"})
-_ALONG = frozenset({"Softmax", "LogSoftmax", "Split", "Concat", "ArgMax", "ArgMin", "TopK"})
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class Tokens:
             first = schema.attribute(node, "axis", opset)
             first = -1 if first is None else first
             return self._is_beside(node, range(first, 0) if first < 0 else None)
-        if kind in _ALONG or kind.startswith("Reduce"):
+        if kind in ALONG_AXIS | REDUCTIONS:
             return self._is_beside(node, self._axes(node, opset))
         if kind == "Slice":
             axes = schema.attribute(node, "axes", opset)
@@ -95,9 +94,9 @@ class Tokens:
         return False
 
     def _axes(self, node: Node, opset: int) -> list[int] | None:
-        name = "axes" if node.op.startswith("Reduce") else "axis"
+        name = "axes" if node.op in REDUCTIONS else "axis"
         found = schema.attribute(node, name, opset)
-        if node.op in ("Softmax", "LogSoftmax") and opset < 13:  # over all axes from there on
+        if node.op in SOFTMAXES and opset < 13:  # over all axes from there on
             rank = len(self.facts[node.inputs[0]].dims or ())
             return list(range(found % rank, rank)) if rank else None
         return [found] if isinstance(found, int) else None if found is None else list(found)

@@ -306,7 +306,7 @@ class Zones:
 
     def _needs(self, tensor: Tensor, packed: bool) -> list[Tensor]:
         """What is copied before `tensor` is."""
-        node = tensor.inputs[0] if tensor.inputs else None
+        node = tensor.producer
         if node is None or self.state(tensor) not in _LAZY:
             return []
         if node.op in SHAPE_ONLY and not node.domain:

@@ -27,14 +27,14 @@ class Configured:
     name: ClassVar[str] = ""
     _options: ClassVar[dict[str, Option]] = {}
 
-    def __init_subclass__(cls, **arguments: Any):
+    def __init_subclass__(cls, **arguments: object):
         super().__init_subclass__(**arguments)
         cls._options = {**cls._options, **dict(_declared(cls))}
         for attribute, option in cls._options.items():
             if not option.required:
                 setattr(cls, attribute, option.default)
 
-    def __init__(self, /, **given: Any):
+    def __init__(self, /, **given: object):
         values = {option.attribute: option.default for option in self.options()}
         for name, value in given.items():
             self._give(values, name, value)

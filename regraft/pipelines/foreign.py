@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx
 
@@ -17,8 +17,14 @@ from regraft.ir.model import Model
 from regraft.pipelines.pass_ import EVERY, Context, Pass, label
 from regraft.verification.contract import Contract, reassociation
 
+if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
+    import onnx_ir as ir
 
-def graphsurgeon_pass(name: str, function: Callable[[Any], Any], contract: Contract = reassociation) -> type[Pass]:
+
+def graphsurgeon_pass(
+    name: str, function: Callable[[gs.Graph], gs.Graph | None], contract: Contract = reassociation
+) -> type[Pass]:
     """A pass that runs `function` on the graph, in a line:
 
         Tidy = regraft.graphsurgeon_pass("tidy", lambda graph: graph.cleanup().toposort())
@@ -40,7 +46,9 @@ def graphsurgeon_pass(name: str, function: Callable[[Any], Any], contract: Contr
     return _pass(name, function, contract, run, "Runs a function on the graph, as onnx-graphsurgeon has it.")
 
 
-def proto_pass(name: str, function: Callable[[Any], Any], contract: Contract = reassociation) -> type[Pass]:
+def proto_pass(
+    name: str, function: Callable[[onnx.ModelProto], onnx.ModelProto | None], contract: Contract = reassociation
+) -> type[Pass]:
     """A pass that runs `function` on the model as a `ModelProto` with every weight in it.
 
     Args:
@@ -55,7 +63,11 @@ def proto_pass(name: str, function: Callable[[Any], Any], contract: Contract = r
     return _pass(name, function, contract, run, "Runs a function on the model as a ModelProto.")
 
 
-def onnx_ir_pass(name: str, function: Callable[[Any], Any], contract: Contract = reassociation) -> type[Pass]:
+def onnx_ir_pass(
+    name: str,
+    function: Callable[[ir.Model], ir.Model | ir.passes.PassResult | None],
+    contract: Contract = reassociation,
+) -> type[Pass]:
     """A pass that runs `function` on the model as onnx-ir has it: one of its own, or what applies onnxscript's rules.
 
         Fused = regraft.onnx_ir_pass("fused", lambda model: onnxscript.rewriter.rewrite(model, [my_rule]))

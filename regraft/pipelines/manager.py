@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy.typing as npt
+
 from regraft import shapes
 from regraft.errors import GraphError, PassError, PipelineError, RegraftError
 from regraft.files.convert import Header, export
@@ -20,7 +22,7 @@ from regraft.ir.model import Model
 from regraft.pipelines import record
 from regraft.pipelines.dump import Dumps
 from regraft.pipelines.pass_ import Context, Pass, label
-from regraft.pipelines.pipeline import Pipeline, Repeat, Step
+from regraft.pipelines.pipeline import PassLike, Pipeline, Repeat, Step
 from regraft.pipelines.progress import Quiet, bars
 from regraft.pipelines.report import PassReport, Report
 from regraft.pipelines.step_verifier import StepVerifier
@@ -37,11 +39,11 @@ VERIFY: tuple[Verify, ...] = ("auto", "none", "final", "each")
 @paused()
 def run(
     model: Model,
-    pipeline: Pipeline | Any,
+    pipeline: PassLike | Path,
     *,
     verify: Verify = "none",
     dump_dir: str | Path | None = None,
-    inputs: Mapping[str, Any] | Given | None = None,
+    inputs: Mapping[str, npt.ArrayLike] | Given | None = None,
     progress: bool = False,
     seed: int = 0,
     trials: int = len(TRIALS),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from regraft.errors import PipelineError
 from regraft.pipelines.configured import Configured
@@ -95,6 +95,12 @@ class RuleUse:
     seconds: float = 0.0
 
 
+class Track(Protocol):
+    """Gives the items on, and shows how far it is."""
+
+    def __call__(self, items: Iterable[T], total: int | None) -> Iterable[T]: ...
+
+
 @dataclass
 class Context:
     """What a pass is given beside the model: where it says what it did.
@@ -103,16 +109,26 @@ class Context:
         pass_name: written into the metadata of the nodes that the pass makes.
         known: by id, the nodes that were there before the pass, which are not marked as made by it.
         track: shows progress; called with an iterable and its length.
+        said: what the user is told, in order: refusals as they are, other notes as text.
     """
 
     pass_name: str = ""
     known: Mapping[int, Node] = field(default_factory=dict)
-    track: Callable[[Iterable[Any], int | None], Iterable[Any]] = lambda items, total: items
+    track: Track = lambda items, total: items
     changes: list[Change] = field(default_factory=list)
     effects: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    refusals: list[Refusal] = field(default_factory=list)
+    said: list[Refusal | str] = field(default_factory=list)
     rule_uses: list[RuleUse] = field(default_factory=list)
+
+    @property
+    def notes(self) -> list[str]:
+        """All that the user is told, as text."""
+        return list(map(str, self.said))
+
+    @property
+    def refusals(self) -> list[Refusal]:
+        """What was left as it was, and why."""
+        return [one for one in self.said if isinstance(one, Refusal)]
 
     def replaced(self, old: Iterable[Node], new: Iterable[Node] = (), rule: str = "") -> None:
         """Record that `new` took the place of `old`, or that `old` went."""
@@ -136,7 +152,7 @@ class Context:
 
     def note(self, text: str) -> None:
         """Tell the user something; it stands in the report."""
-        self.notes.append(text)
+        self.said.append(text)
 
     def refuse(self, refusal: Refusal, node: Node | None = None, heading: str = "") -> None:
         """Say why something stays as it is; a note tells the user.
@@ -145,13 +161,8 @@ class Context:
             node: what stays, where the refusal does not name it.
             heading: what the note begins with instead of "kept NODE".
         """
-        said = replace(
-            refusal,
-            node=refusal.node if node is None else label(node),
-            heading=heading or refusal.heading,
-        )
-        self.refusals.append(said)
-        self.note(str(said))
+        at = refusal.node if node is None else label(node)
+        self.said.append(replace(refusal, node=at, heading=heading or refusal.heading))
 
     def progress(self, items: Iterable[T], total: int | None = None) -> Iterable[T]:
         """`items`, with a progress bar where one is shown."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from regraft.errors import PipelineError
 from regraft.outside import parse_toml, read_text
@@ -39,7 +39,7 @@ class Repeat:
     steps: tuple[Step, ...]
     rounds: int
 
-    def __init__(self, *passes: Any, rounds: int = ROUNDS):
+    def __init__(self, *passes: PassLike, rounds: int = ROUNDS):
         if rounds < 1:
             raise PipelineError(f"a group is repeated once at least, not {rounds} times")
         object.__setattr__(self, "steps", tuple(Pipeline(*passes).steps))
@@ -57,6 +57,9 @@ class Repeat:
 
 Step = Pass | Repeat
 
+PassLike: TypeAlias = "str | Pass | type[Pass] | Repeat | Pipeline | Iterable[PassLike]"
+"""What stands for passes: a pipeline, the text of one, a pass, a class whose options all have defaults, or several."""
+
 
 class Pipeline:
     """Passes in a row.
@@ -72,7 +75,7 @@ class Pipeline:
         UnknownNameError: a pass that does not exist.
     """
 
-    def __init__(self, *passes: Any):
+    def __init__(self, *passes: PassLike):
         self.steps: list[Step] = [one for item in passes for one in _steps(item)]
 
     @property
@@ -109,11 +112,11 @@ class Pipeline:
         """This pipeline without the passes called `name`. Raises PipelineError where there is none."""
         return self.replacing(name)
 
-    def before(self, name: str, *passes: Any) -> Pipeline:
+    def before(self, name: str, *passes: PassLike) -> Pipeline:
         """This pipeline with `passes` ahead of each called `name`. Raises PipelineError where there is none."""
         return self._each(name, lambda one: [*Pipeline(*passes), one])
 
-    def replacing(self, name: str, *passes: Any) -> Pipeline:
+    def replacing(self, name: str, *passes: PassLike) -> Pipeline:
         """This pipeline with `passes` in the place of each called `name`. Raises PipelineError where there is none."""
         return self._each(name, lambda one: Pipeline(*passes))
 

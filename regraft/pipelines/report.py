@@ -11,7 +11,7 @@ from regraft.files.stream import write_file
 from regraft.pipelines.pass_ import Change, RuleUse
 from regraft.refusal import Refusal
 from regraft.verification.contract import Contract, exact
-from regraft.verification.drift import Drift, to_json
+from regraft.verification.deviation import Deviation, to_json
 from regraft.verification.samples import Sample
 
 _TELLING = 0.05  # the share of the time from which on a rule is shown
@@ -52,7 +52,7 @@ class PassReport:
     peak_memory: int = 0
     peak_growth: int = 0
     dump: Path | None = None
-    drift: Drift | None = None
+    drift: Deviation | None = None
 
     @property
     def title(self) -> str:
@@ -98,7 +98,7 @@ class Report:
     pipeline: str
     verify: str
     passes: list[PassReport] = field(default_factory=list)
-    drift: Drift | None = None
+    drift: Deviation | None = None
     contract: Contract = exact
     unstable: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -115,7 +115,7 @@ class Report:
         if not self.changed:
             return "nothing changed"
         drifts = [one.drift for one in self.passes if one.drift] if self.drift is None else [self.drift]
-        worst = reduce(Drift.worse, drifts).verdict if drifts else "nothing was compared"
+        worst = reduce(Deviation.worse, drifts).verdict if drifts else "nothing was compared"
         return f"verified on {self.trials} trial{'s' if self.trials > 1 else ''}: {worst}"
 
     @property

@@ -11,7 +11,7 @@ from regraft.ir.model import Model
 from regraft.pipelines.pass_ import Pass
 from regraft.pipelines.report import PassReport, Report
 from regraft.verification.contract import Contract, exact
-from regraft.verification.drift import Drift
+from regraft.verification.deviation import Deviation
 from regraft.verification.runtime import NoKernel
 from regraft.verification.samples import weight
 from regraft.verification.sizes import Given
@@ -66,7 +66,7 @@ class StepVerifier:
         if self.report.verify == "each":
             said.drift = self.settle()
 
-    def settle(self) -> Drift | None:
+    def settle(self) -> Deviation | None:
         """Verify what the passes since the last time did, against what they promise. Raises VerificationError."""
         if not self._passes or not self._watch:
             return None

@@ -1,1 +1,1 @@
-"""Parts of a model that passes ask for by what they compute."""
+"""What is known of values, without running them."""

@@ -10,6 +10,7 @@ import numpy as np
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.weights import is_float
+from regraft.ops.traits import LAYOUT
 from regraft.regions.dataflow import settle
 from regraft.rewriting.matcher import is_constant
 from regraft.shapes import Facts, dims
@@ -91,9 +92,7 @@ def _uniform(tensor: Tensor) -> float | None:
     return float(values.flat[0]) if bool((values == values.flat[0]).all()) else None
 
 
-_SHAPED = frozenset(
-    {"Identity", "Cast", "CastLike", "Reshape", "Squeeze", "Unsqueeze", "Expand", "Flatten", "Transpose"}
-)
+_SHAPED = LAYOUT | {"Cast", "CastLike"}
 _ARITHMETIC: dict[str, Callable[..., float]] = {
     "Add": np.add,
     "Sub": np.subtract,

@@ -122,12 +122,12 @@ def either(*options: Term) -> Term:
     return Either(options)
 
 
-def constant(value: Any) -> Any:
+def constant(value: Var) -> Var:
     """A parameter of a pattern that only a constant tensor can be."""
     return replace(value, kind="constant")
 
 
-def number(value: Any) -> Any:
+def number(value: Var) -> Var:
     """A parameter of a pattern that is a constant with one value; the replacement gets it as a number of Python's."""
     return replace(value, kind="number")
 

@@ -11,7 +11,7 @@ from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass, label
-from regraft.refusal import PassRef
+from regraft.refusal import PassRef, Refusal
 from regraft.rewriting.matcher import Miss
 from regraft.rewriting.rule import Rule, candidates, first_match, index_of
 from regraft.rewriting.rule_pass import RulePass, ensure_types, rewritten
@@ -89,9 +89,11 @@ def _said(model: Model, one: Pass) -> list[NearMiss]:
         one.run(model, context)
     except PassError as error:
         return [NearMiss(one.name, "", 0, 0, "", str(error), error.needs)]
-    if not context.notes:
+    if not context.said:
         raise PassError(
             f"{one.name} is not made of rules, and says nothing of this model: it has no near misses to show"
         )
-    needs = {str(refusal): refusal.needs for refusal in context.refusals}
-    return [NearMiss(one.name, "", 0, 0, "", note, needs.get(note, ())) for note in context.notes]
+    return [
+        NearMiss(one.name, "", 0, 0, "", str(said), said.needs if isinstance(said, Refusal) else ())
+        for said in context.said
+    ]

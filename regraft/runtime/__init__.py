@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from regraft.targeting.compiled import CompiledSession, open_bundle
-from regraft.targeting.drop_in import transformers_model
+from regraft.targeting.transformers_adapter import transformers_model
 from regraft.verification.runtime import RuntimeFailure, Session
 
 __all__ = ["CompiledSession", "RuntimeFailure", "Session", "open_bundle", "transformers_model"]

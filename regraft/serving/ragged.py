@@ -28,7 +28,7 @@ from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.opset.plan import apply, plan
-from regraft.splitting.piece import join, keep
+from regraft.splitting.subgraph import join, keep
 from regraft.verification.signature import Port
 
 _FIRST_OPSET = 11  # CumSum and GatherND

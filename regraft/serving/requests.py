@@ -16,8 +16,8 @@ from regraft.ir.model import Model
 from regraft.ir.weights import Array
 from regraft.packers.fits import read_shape
 from regraft.serving.protocol import Metadata
+from regraft.verification.input_roles import InputRole, input_role, longest_sequence
 from regraft.verification.inputs import reader
-from regraft.verification.meaning import Meaning, longest_sequence, meaning
 from regraft.verification.runtime import Session
 from regraft.verification.signature import Port
 from regraft.verification.trials import USUAL
@@ -61,13 +61,13 @@ class Inputs:
     """
 
     ports: tuple[Port, ...]
-    meanings: Mapping[str, Meaning]
+    meanings: Mapping[str, InputRole]
     longest: int | None = None
 
     @classmethod
     def of_metadata(cls, metadata: Metadata) -> Inputs:
         """From a server's metadata, with meanings by name and dtype."""
-        named = {p.name: meaning(Variable(p.name, p.dtype, list(p.shape or ())), p) for p in metadata.inputs}
+        named = {p.name: input_role(Variable(p.name, p.dtype, list(p.shape or ())), p) for p in metadata.inputs}
         return cls(metadata.inputs, named)
 
     @classmethod
@@ -75,7 +75,7 @@ class Inputs:
         """From a model, with meanings read off its graph."""
         variables = [v for v in model.inputs if v.default is None]
         ports = tuple(map(Port.of_variable, variables))
-        read = {p.name: meaning(reader(v, model), p) for p, v in zip(ports, variables, strict=True)}
+        read = {p.name: input_role(reader(v, model), p) for p, v in zip(ports, variables, strict=True)}
         return cls(ports, read, _longest(model))
 
     def batches(self, lengths: Sequence[int], rows: int, seed: int) -> Iterator[Batch]:

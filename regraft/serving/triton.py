@@ -152,11 +152,7 @@ class _Repository:
                 for token in tokens
             ]
             said["batch_output"] = [
-                {
-                    "target_name": port.name,
-                    "kind": _Word("BATCH_SCATTER_WITH_INPUT_SHAPE"),
-                    "source_input": tokens[0],
-                }
+                {"target_name": port.name, "kind": _Word("BATCH_SCATTER_WITH_INPUT_SHAPE"), "source_input": tokens[0]}
                 for port in form.outputs
                 if by_token(form, port)
             ]

@@ -113,12 +113,12 @@ class Cutter:
                     self._need(self._maker[name], name, number, needed, pending)
         return needed
 
-    def _need(self, maker: int, name: str, number: int, needed: _Needed, pending: list[int]) -> None:
-        home = self._homes[maker]
+    def _need(self, producer: int, name: str, number: int, needed: _Needed, pending: list[int]) -> None:
+        home = self._homes[producer]
         if home is None:
-            if maker not in needed.copies:
-                needed.copies.add(maker)
-                pending.append(maker)
+            if producer not in needed.copies:
+                needed.copies.add(producer)
+                pending.append(producer)
         elif home != number:
             needed.values[name] = None
 

@@ -13,8 +13,8 @@ from regraft.ir.collector import paused
 from regraft.ir.model import Model
 from regraft.rewriting.rule_pass import ensure_types
 from regraft.splitting.cut import Cutter
-from regraft.splitting.marks import ORDER, homes, names_of
-from regraft.splitting.piece import keep
+from regraft.splitting.stage_labels import ORDER, homes, names_of
+from regraft.splitting.subgraph import keep
 from regraft.verification.runtime import RuntimeFailure, Session
 
 

@@ -14,7 +14,7 @@ from regraft.files.loading import load
 from regraft.ir.model import Model
 from regraft.packers.fits import read_shape
 from regraft.targeting.compiler import COMPILED, Compiler
-from regraft.targeting.process import Limits
+from regraft.targeting.process import ResourceLimits
 from regraft.targeting.target import Place, read_target
 from regraft.verification.runtime import HostSide, Session
 from regraft.verification.signature import Port
@@ -40,7 +40,7 @@ def not_loaded(path: Path) -> str:
 def open_bundle(
     bundle: str | Path,
     environment: Path | None = None,
-    limits: Limits | None = None,
+    limits: ResourceLimits | None = None,
     *,
     model: Model | None = None,
     trust: bool = False,
@@ -92,7 +92,7 @@ class CompiledSession:
         ModelError: the bundle cannot be read, or was changed.
     """
 
-    def __init__(self, bundle: str | Path, environment: Path | None = None, limits: Limits | None = None):
+    def __init__(self, bundle: str | Path, environment: Path | None = None, limits: ResourceLimits | None = None):
         folder = Path(bundle)
         check_sums(folder)
         if not is_compiled(folder):
@@ -109,7 +109,7 @@ class CompiledSession:
         self.outputs = self._host.outputs if self._host else tuple(map(Port.of_variable, model.graph.outputs))
         with ExitStack() as stack:
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="regraft-"))
-            place = Place(Path(scratch, "run.log"), environment, limits or Limits())
+            place = Place(Path(scratch, "run.log"), environment, limits or ResourceLimits())
             self._worker, version = stack.enter_context(target.worker(place))
             if version != entry["version"]:
                 raise TargetError(

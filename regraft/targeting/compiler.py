@@ -24,7 +24,7 @@ from regraft.targeting.kernel_noise import kernel_noise
 from regraft.targeting.process import CompilerError, Worker
 from regraft.targeting.target import Place, Target
 from regraft.verification.contract import Contract
-from regraft.verification.drift import Drift, leaves, measure
+from regraft.verification.deviation import Deviation, leaves, measure
 from regraft.verification.runtime import handed_back
 from regraft.verification.signature import Port
 from regraft.verification.verify import coarsest_float
@@ -124,7 +124,7 @@ class Compiler(Target):
         }
         return {"compiled": entry}
 
-    def _compare(self, golden: Golden, found: Mapping[str, Any], model: Model, tolerance: Contract | None) -> Drift:
+    def _compare(self, golden: Golden, found: Mapping[str, Any], model: Model, tolerance: Contract | None) -> Deviation:
         """How far what was compiled lies from the original; accepted is not right."""
         if missing := [name for name in golden.outputs if name not in found]:
             raise CompilerError(f"{self.name} compiles the model, but gives no output '{missing[0]}'")
@@ -143,7 +143,9 @@ class Compiler(Target):
         return drift
 
 
-def _with_noise(drift: Drift, contract: Contract, golden: Golden, results: Mapping[str, Any], model: Model) -> Drift:
+def _with_noise(
+    drift: Deviation, contract: Contract, golden: Golden, results: Mapping[str, Any], model: Model
+) -> Deviation:
     """`drift`, where what the kernels for 8 bits do to the original is allowed, too."""
     noise = kernel_noise(model, golden.inputs, golden.outputs)
     judged = []

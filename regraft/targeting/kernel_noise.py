@@ -13,12 +13,11 @@ import numpy as np
 
 from regraft.errors import RegraftError
 from regraft.ir.model import Model
-from regraft.verification.drift import leaves
+from regraft.ops.traits import QUANTIZED_PRODUCTS
+from regraft.verification.deviation import leaves
 from regraft.verification.runtime import Session
 
-QUANTIZED = frozenset(
-    {"ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul", "QuantizeLinear"}
-)
+QUANTIZED = QUANTIZED_PRODUCTS | {"DynamicQuantizeLinear", "QuantizeLinear"}
 """Operators by which a model computes in 8 bits."""
 
 _TIMES = 3.0  # the noise that was seen on one set of inputs, on others

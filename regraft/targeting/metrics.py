@@ -16,7 +16,7 @@ from regraft.inspection.census import operators
 from regraft.ir.model import Model
 from regraft.outside import check_form, read_json
 from regraft.targeting.compiled import open_bundle
-from regraft.targeting.process import Limits
+from regraft.targeting.process import ResourceLimits
 from regraft.verification.inputs import make_inputs
 
 WARM_UP = 5
@@ -115,7 +115,7 @@ def measure(
     runs: int = 50,
     seed: int = 0,
     environment: Path | None = None,
-    limits: Limits | None = None,
+    limits: ResourceLimits | None = None,
     trust: bool = False,
 ) -> Metrics:
     """The metrics of `bundle`, which is run `runs` times: in its compiler's runtime with `trust`, else in ONNX Runtime.
@@ -166,7 +166,13 @@ def _source_ops(bundle: Path, manifest: dict[str, Any]) -> int | None:
 
 
 def _latency(
-    bundle: Path, model: Model, runs: int, seed: int, environment: Path | None, limits: Limits | None, trust: bool
+    bundle: Path,
+    model: Model,
+    runs: int,
+    seed: int,
+    environment: Path | None,
+    limits: ResourceLimits | None,
+    trust: bool,
 ) -> Latency:
     inputs = make_inputs(model, seed=seed)
     with open_bundle(bundle, environment, limits, model=model, trust=trust) as session:

@@ -29,7 +29,7 @@ class CompilerError(TargetError):
 
 
 @dataclass(frozen=True)
-class Limits:
+class ResourceLimits:
     """What a compiler may take.
 
     Attributes:
@@ -52,8 +52,10 @@ class Worker:
         folder: that it works in; compilers leave files there.
     """
 
-    def __init__(self, name: str, python: Path, driver: Path, log: Path, folder: Path, limits: Limits | None = None):
-        self.name, self.log, self.limits = name, log, limits or Limits()
+    def __init__(
+        self, name: str, python: Path, driver: Path, log: Path, folder: Path, limits: ResourceLimits | None = None
+    ):
+        self.name, self.log, self.limits = name, log, limits or ResourceLimits()
         self._deadline: float | None = None  # of what it is doing
         self._stopped = ""  # why it was stopped
         try:

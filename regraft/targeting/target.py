@@ -19,7 +19,7 @@ from regraft.pipelines.options import Shapes, option, show_dims
 from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.registry import targets
 from regraft.pipelines.report import Report
-from regraft.targeting.process import Limits
+from regraft.targeting.process import ResourceLimits
 from regraft.verification.contract import Contract
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Place:
 
     log: Path
     environment: Path | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: ResourceLimits = field(default_factory=ResourceLimits)
     tolerance: Contract | None = None
 
 

@@ -34,7 +34,7 @@ from typing import Any, Literal
 import numpy as np
 
 from regraft.errors import ModelError
-from regraft.verification.drift import Drift, OutputDrift, leaves, measure
+from regraft.verification.deviation import Deviation, OutputDeviation, leaves, measure
 
 GAIN = 4.0
 PEAK = 10.0
@@ -105,7 +105,7 @@ class Contract:
 
     def check(
         self, before: Mapping[str, Any], after: Mapping[str, Any], *, computed_in: np.dtype | None = None
-    ) -> Drift:
+    ) -> Deviation:
         """Compare outputs by name.
 
         Values are arrays, or lists and maps of arrays; NaN equals NaN. Shapes must agree, and dtypes unless
@@ -123,9 +123,9 @@ class Contract:
         removed = tuple(name for name in old if name not in new)
         added = tuple(name for name in new if name not in old)
         if not self.changes_interface:
-            drifts += [OutputDrift.failure(name, "the output is gone") for name in removed]
-            drifts += [OutputDrift.failure(name, "the output is new") for name in added]
-        return Drift(self.name, tuple(drifts), added=added, removed=removed)
+            drifts += [OutputDeviation.failure(name, "the output is gone") for name in removed]
+            drifts += [OutputDeviation.failure(name, "the output is new") for name in added]
+        return Deviation(self.name, tuple(drifts), added=added, removed=removed)
 
     def value(self, magnitude: Any, scale: float, eps: float, peak: float = PEAK) -> Any:
         """The allowed difference of values of some magnitude in a tensor whose typical magnitude is `scale`."""

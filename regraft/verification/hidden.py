@@ -16,8 +16,8 @@ import numpy as np
 from regraft.ir.model import Model
 from regraft.ir.weights import Array
 from regraft.packers.shown import shown_tokens
+from regraft.verification.input_roles import InputRole, input_role
 from regraft.verification.inputs import reader
-from regraft.verification.meaning import Meaning, meaning
 from regraft.verification.signature import Port
 
 Arrays = dict[str, Any]
@@ -33,7 +33,7 @@ class Hidden:
     """
 
     def __init__(self, model: Model, inputs: Mapping[str, Any], run: Callable[[Arrays], Arrays]):
-        meanings = {v.name: meaning(reader(v, model), Port.of_variable(v)) for v in model.inputs if v.name in inputs}
+        meanings = {v.name: input_role(reader(v, model), Port.of_variable(v)) for v in model.inputs if v.name in inputs}
         self.shown = _shown(meanings, inputs)
         self.outputs: Arrays = {}
         if self.shown is not None and not self.shown.all():
@@ -58,7 +58,7 @@ class Hidden:
             return np.zeros(array.shape, bool)
         return np.broadcast_to(~self.shown.any(axis=1).reshape(-1, *[1] * (array.ndim - 1)), array.shape)
 
-    def _other(self, value: Any, what: Meaning | None) -> Any:
+    def _other(self, value: Any, what: InputRole | None) -> Any:
         """Other tokens where they are hidden."""
         if self.shown is None or what is None or np.shape(value)[:2] != self.shown.shape:
             return value
@@ -78,7 +78,7 @@ def with_hidden(value: Any, there: Any, hidden: Array) -> Any:
     return np.where(hidden, there, value).astype(value.dtype)
 
 
-def _shown(meanings: Mapping[str, Meaning], inputs: Mapping[str, Any]) -> Array | None:
+def _shown(meanings: Mapping[str, InputRole], inputs: Mapping[str, Any]) -> Array | None:
     """Which tokens exist, [B, S], by the mask or the lengths among inputs; None if there are neither."""
     masks = [n for n, what in meanings.items() if what.kind in ("mask", "bias") and np.ndim(inputs[n]) >= 2]
     if masks:

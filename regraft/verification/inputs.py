@@ -13,7 +13,7 @@ import numpy as np
 
 from regraft.ir.graph import Variable
 from regraft.ir.model import Model
-from regraft.verification.meaning import channels, longest_sequence, meaning, sizing_values
+from regraft.verification.input_roles import channels, input_role, longest_sequence, sizing_values
 from regraft.verification.signature import Port
 from regraft.verification.sizes import Given, Sizes
 from regraft.verification.trials import USUAL, Trial
@@ -122,7 +122,7 @@ class _Maker:
             return make_map(port, variable, random)
         if port.kind != "tensor":
             raise InputError(f"input '{port.name}' is a {port.kind}, which is not generated: give it in a .json file")
-        what = meaning(variable, port, variable in self.sizing)
+        what = input_role(variable, port, variable in self.sizing)
         if what.dim:
             what = replace(what, rows=self.sizes.named.get(what.dim, 1))
         shape = self.sizes.shape(port, channels(variable) if what.kind == "float" else None)

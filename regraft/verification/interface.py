@@ -34,10 +34,7 @@ class Interface:
 
 
 def differences(
-    before: Interface,
-    after: Interface,
-    found: Iterable[Mapping[str, Any]] = (),
-    names: Mapping[str, str] | None = None,
+    before: Interface, after: Interface, found: Iterable[Mapping[str, Any]] = (), names: Mapping[str, str] | None = None
 ) -> list[str]:
     """The differences to the model after, a line each.
 

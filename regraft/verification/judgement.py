@@ -11,7 +11,7 @@ import numpy as np
 
 from regraft.ir.weights import Array
 from regraft.verification.contract import PEAK, Contract
-from regraft.verification.drift import OutputDrift, cosine, machine_eps, root_mean_square, settled_by_form
+from regraft.verification.deviation import OutputDeviation, cosine, machine_eps, root_mean_square, settled_by_form
 from regraft.verification.noise import FACTOR, around, smoothed
 
 RUNS = (1, 2, 3, 6, 12)
@@ -44,7 +44,7 @@ class Evidence:
     only_signs: bool = False
 
 
-def judge(name: str, before: Any, after: Any, contract: Contract, evidence: Evidence) -> OutputDrift:
+def judge(name: str, before: Any, after: Any, contract: Contract, evidence: Evidence) -> OutputDeviation:
     """Compare `after` with `before`: arrays of one shape, and of one dtype unless the contract lowers it. An exact
     contract requires the same bits; NaNs must be at the same places. Others allow `FACTOR` times the noise, never less
     than that many half ulps of the value, plus the contract's bounds for approximations and precision.
@@ -54,7 +54,7 @@ def judge(name: str, before: Any, after: Any, contract: Contract, evidence: Evid
         return settled
     before, after = np.asarray(before), np.asarray(after)
     if before.dtype == after.dtype != np.object_ and before.tobytes() == after.tobytes():
-        return OutputDrift(name)
+        return OutputDeviation(name)
     eps = machine_eps(before.dtype)
     if eps is None:
         return _judge_discrete(name, before, after, contract, evidence)
@@ -65,7 +65,7 @@ def judge(name: str, before: Any, after: Any, contract: Contract, evidence: Evid
     return _Floats(name, wider, found, contract, eps, _tiny(before.dtype), evidence).judge()
 
 
-def _judge_bits(name: str, before: Array, after: Array) -> OutputDrift:
+def _judge_bits(name: str, before: Array, after: Array) -> OutputDeviation:
     """Widening keeps every number, so that equal numbers with equal signs had equal bits."""
     same = (
         (before == after)
@@ -74,7 +74,7 @@ def _judge_bits(name: str, before: Array, after: Array) -> OutputDrift:
     )
     differs = ~(same | (np.isnan(before) & np.isnan(after)))
     if not differs.any():
-        return OutputDrift(name)
+        return OutputDeviation(name)
     worst = _worst(differs, _distance(before, after))
     where = tuple(map(int, np.unravel_index(worst, before.shape)))
     one, other = before.reshape(-1)[worst], after.reshape(-1)[worst]
@@ -85,21 +85,21 @@ def _judge_bits(name: str, before: Array, after: Array) -> OutputDrift:
     return _drift(name, before, after, measured=float(_distance(one, other)), allowed=0.0, reason=reason, place=where)
 
 
-def _judge_discrete(name: str, before: Array, after: Array, contract: Contract, evidence: Evidence) -> OutputDrift:
+def _judge_discrete(name: str, before: Array, after: Array, contract: Contract, evidence: Evidence) -> OutputDeviation:
     """Values that are no floats must be equal, except those that the original's own rounding changes too."""
     differs = np.asarray(before != after)
     if not differs.any():
-        return OutputDrift(name)
+        return OutputDeviation(name)
     if not contract.is_exact:
         moves = evidence.moves(RUNS[-1])
         if moves is not None and not (differs & ~moves).any():
-            return OutputDrift(name)
+            return OutputDeviation(name)
         blind = evidence.blind(np.zeros(before.shape))
         if blind is not None and not (differs & ~blind).any():
-            return OutputDrift(name, meaningless=int(np.count_nonzero(differs)))
+            return OutputDeviation(name, meaningless=int(np.count_nonzero(differs)))
     place = tuple(map(int, np.argwhere(differs)[0])) if before.ndim else ()
     reason = f"{np.count_nonzero(differs)} of {before.size} {before.dtype} values differ: "
-    return OutputDrift.failure(name, f"{reason}{before[place]} became {after[place]}", place)
+    return OutputDeviation.failure(name, f"{reason}{before[place]} became {after[place]}", place)
 
 
 class _Floats:
@@ -114,7 +114,7 @@ class _Floats:
         self.lost = np.isfinite(before) != np.isfinite(after)
         self.lost |= ~np.isfinite(before) & (before != after) & ~(np.isnan(before) & np.isnan(after))
 
-    def judge(self) -> OutputDrift:
+    def judge(self) -> OutputDeviation:
         allowed = self._promised() + FACTOR * self._floor()
         failed = self._failed(allowed)
         for runs in RUNS:
@@ -186,9 +186,9 @@ class _Floats:
         rest = allowed - (PEAK - 1) * one.spread * (_magnitude(self.before) + smoothed(_magnitude(self.before)))
         return bool(kept.any() and root_mean_square(self.difference[kept]) > root_mean_square(rest[kept]))
 
-    def _verdict(self, allowed: Array, failed: Array) -> OutputDrift:
+    def _verdict(self, allowed: Array, failed: Array) -> OutputDeviation:
         if not self.difference.size:
-            return OutputDrift(self.name)
+            return OutputDeviation(self.name)
         with np.errstate(invalid="ignore", divide="ignore"):
             share = np.nan_to_num(self.difference / allowed, nan=0.0, posinf=0.0)
         worst = (
@@ -203,7 +203,7 @@ class _Floats:
         if lost:
             place = tuple(map(int, np.argwhere(failed & self.lost)[0])) if self.before.ndim else ()
             reason = f"{lost} of {self.before.size} values changed to or from NaN or infinity"
-            return OutputDrift.failure(self.name, reason, place)
+            return OutputDeviation.failure(self.name, reason, place)
         if count:
             reason = f"{count} of {self.before.size} values differ too much: {measured:.3g} at the worst, "
             reason += f"{limit:.3g} allowed"
@@ -227,14 +227,14 @@ def _tiny(dtype: np.dtype[Any]) -> float:
     return float(info.smallest_normal if dtype.name in ("float32", "float64") else info.smallest_subnormal)
 
 
-def _drift(name: str, before: Array, after: Array, **found: Any) -> OutputDrift:
+def _drift(name: str, before: Array, after: Array, **found: Any) -> OutputDeviation:
     difference, magnitude = _distance(before, after), _magnitude(before)
     kept = np.isfinite(difference)
     difference, magnitude = difference[kept], magnitude[kept]
     if not difference.size:
-        return OutputDrift(name, **found)
+        return OutputDeviation(name, **found)
     nonzero = magnitude > 0
-    return OutputDrift(
+    return OutputDeviation(
         name,
         max_abs=float(difference.max()),
         rms=root_mean_square(difference),

@@ -23,8 +23,8 @@ from regraft.files.convert import Header
 from regraft.ir.graph import Constant, subgraphs
 from regraft.ir.model import Model
 from regraft.ir.weights import Array
-from regraft.verification.drift import leaves
-from regraft.verification.meaning import TABLES, sizing_values
+from regraft.verification.deviation import leaves
+from regraft.verification.input_roles import TABLES, sizing_values
 from regraft.verification.twin import graphs, widened_to_double
 
 FACTOR = 10.0

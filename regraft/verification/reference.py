@@ -15,10 +15,10 @@ from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.ir.weights import Array
 from regraft.verification.contract import HIDDEN, Contract, exact, reassociation
-from regraft.verification.drift import Drift, OutputDrift, leaves, machine_eps, measure
+from regraft.verification.deviation import Deviation, OutputDeviation, leaves, machine_eps, measure
 from regraft.verification.hidden import Hidden, with_hidden
+from regraft.verification.input_roles import sizing_values
 from regraft.verification.judgement import Evidence, judge
-from regraft.verification.meaning import sizing_values
 from regraft.verification.noise import Moved, Noise, smoothed, unshared
 from regraft.verification.overflow import limited_twin
 from regraft.verification.runtime import Session
@@ -93,7 +93,7 @@ class Reference:
         skip: Sequence[str] = (),
         plain: Sequence[bool] = (),
         rerun: Rerun | None = None,
-    ) -> Drift:
+    ) -> Deviation:
         """How far `model`, which gave `found` on the trials, is from this one.
 
         Args:
@@ -118,9 +118,9 @@ class Reference:
         plain: Sequence[bool],
         apart: _Apart | None = None,
         loose: Contract | None = None,
-    ) -> Drift:
+    ) -> Deviation:
         """Compare outputs under `contract`; by their numbers alone, and under `loose`, if given."""
-        worst: dict[str, OutputDrift] = {}
+        worst: dict[str, OutputDeviation] = {}
         removed: dict[str, None] = {}
         added: dict[str, None] = {}
         for trial, (before, after) in enumerate(zip(self.outputs, found, strict=True)):
@@ -144,9 +144,9 @@ class Reference:
                     worst[name] = worst[name].worse(one) if name in worst else one
         outputs = list(worst.values())
         if not contract.changes_interface:
-            outputs += [OutputDrift.failure(name, "the output is gone") for name in removed]
-            outputs += [OutputDrift.failure(name, "the output is new") for name in added]
-        return Drift(contract.name, tuple(outputs), tuple(added), tuple(removed), trials=len(self.trials))
+            outputs += [OutputDeviation.failure(name, "the output is gone") for name in removed]
+            outputs += [OutputDeviation.failure(name, "the output is new") for name in added]
+        return Deviation(contract.name, tuple(outputs), tuple(added), tuple(removed), trials=len(self.trials))
 
     def _lowered(
         self,
@@ -156,7 +156,7 @@ class Reference:
         skip: Sequence[str],
         plain: Sequence[bool],
         rerun: Rerun,
-    ) -> Drift:
+    ) -> Deviation:
         """The drift of a model in half precision, with a warning if the range of float16 changes it."""
         drift = self._judge(found, contract, skip, plain, _Apart(self, model, rerun))
         limited = limited_twin(model) if drift.passed else None
@@ -273,7 +273,7 @@ class Reference:
 
     def _twins(
         self, model: Model, contract: Contract, skip: Sequence[str], plain: Sequence[bool], rerun: Rerun
-    ) -> Drift:
+    ) -> Deviation:
         """The drift of the float32 twins."""
 
         def rerun_twin(twin: Model, widen: Callable[[Arrays], Arrays]) -> list[Arrays]:
@@ -350,7 +350,7 @@ def _only(names: Sequence[str], values: Mapping[str, Any]) -> Arrays:
     return {name: values[name] for name in names if name in values}
 
 
-def _forms(before: Arrays, after: Arrays) -> Iterator[OutputDrift]:
+def _forms(before: Arrays, after: Arrays) -> Iterator[OutputDeviation]:
     """How the shapes and dtypes of outputs differ."""
     for name, value in before.items():
         if isinstance(value, np.ndarray) and isinstance(other := after.get(name), np.ndarray):

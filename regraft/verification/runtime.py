@@ -25,7 +25,7 @@ from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.ir.weights import Array, packed_size
 from regraft.packers.fits import PackedShape, read_shape
-from regraft.verification.attach import Change, attach
+from regraft.verification.bind_initializers import Change, bind_initializers
 from regraft.verification.signature import Port
 from regraft.verification.vectors import received
 
@@ -104,7 +104,7 @@ class Session:
             check_size(load(path))
             return _session(str(path), options)
         check_size(model)
-        attached = attach(model, options, _ort_value, self._change, self._header)
+        attached = bind_initializers(model, options, _ort_value, self._change, self._header)
         if attached is None:
             with tempfile.TemporaryDirectory(prefix="regraft-") as folder:
                 return _session(str(save(model.device, Path(folder, "model.onnx"), "external")), options)
@@ -198,11 +198,11 @@ class HostSide:
         """The device's inputs for a caller's. Raises RuntimeFailure where they are too large for it."""
         if self._shape is not None and (misfit := self._shape.misfit(inputs)):
             raise RuntimeFailure(f"the batch does not fit the packed model: {misfit}")
-        handed_on = {name: inputs[name] for name in self._wanted if name in inputs and name not in self._feeds}
+        forwarded = {name: inputs[name] for name in self._wanted if name in inputs and name not in self._feeds}
         if self._session is None:
-            return handed_on
+            return forwarded
         made = self._session.run(inputs, sorted(set(self._feeds.values())))
-        return handed_on | {name: made[output] for name, output in self._feeds.items()}
+        return forwarded | {name: made[output] for name, output in self._feeds.items()}
 
     def time(self, inputs: dict[str, Any], runs: int) -> list[float]:
         """Seconds of `send`, `runs` times in a row."""

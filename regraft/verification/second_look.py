@@ -21,11 +21,11 @@ from typing import Any, Literal
 import numpy as np
 
 from regraft.errors import GraphError, RegraftError
-from regraft.files.convert import to_proto
+from regraft.files.convert import export
 from regraft.ir.endless import check_size
 from regraft.ir.model import Model
 from regraft.verification.contract import precision
-from regraft.verification.drift import leaves, measure
+from regraft.verification.deviation import leaves, measure
 
 Kind = Literal["refused", "crashed", "endless"]
 
@@ -69,7 +69,7 @@ class SecondLook:
                 check_size(side)
             except GraphError as error:
                 return Fault("endless", f"would not end: {error}")
-            found = self._ask("types", to_proto(side).SerializeToString())
+            found = self._ask("types", export(side).proto.SerializeToString())
             if isinstance(found, Fault):
                 return found
         return None

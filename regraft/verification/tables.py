@@ -9,8 +9,8 @@ import numpy as np
 
 from regraft.ir.model import Model
 from regraft.ir.weights import Array, Stored, Value
+from regraft.verification.input_roles import table_of
 from regraft.verification.inputs import reader
-from regraft.verification.meaning import table_of
 
 _ROWS = 8  # differing rows to look up, beside the first, the last and the one that differs most
 _BLOCK = 2**24  # bytes that are compared at a time

@@ -10,8 +10,8 @@ import numpy as np
 
 from regraft.ir.graph import Variable
 from regraft.ir.model import Model
+from regraft.verification.input_roles import input_role, longest_sequence
 from regraft.verification.inputs import InputError, reader
-from regraft.verification.meaning import longest_sequence, meaning
 from regraft.verification.signature import Port
 
 _MADE_BY_TOKENIZER = {"index": "input_ids", "mask": "attention_mask", "segment": "token_type_ids"}
@@ -74,7 +74,7 @@ def _made(port: Port, variable: Variable) -> str | None:
     """Which of a tokenizer's results belongs to an input."""
     if port.kind != "tensor" or port.shape is None or len(port.shape) != 2:
         return None
-    return _MADE_BY_TOKENIZER.get(meaning(variable, port).kind)
+    return _MADE_BY_TOKENIZER.get(input_role(variable, port).kind)
 
 
 def _open(path: Path) -> Any:

@@ -8,7 +8,7 @@ import ml_dtypes
 import numpy as np
 
 from regraft.ir.weights import Array
-from regraft.verification.meaning import Meaning
+from regraft.verification.input_roles import InputRole
 from regraft.verification.trials import Trial
 
 WORDS = np.array(["the", "Graph", "keeps", "what", "IT", "means", "when", "a", "node", "gives", "way"], dtype=object)
@@ -23,7 +23,7 @@ _SIZES = {"signed": (1, 6), "medium": (2, 9), "wide": (2, 41)}
 _PROBED = 0.4  # the share of values that the model compares the input with
 
 
-def make_values(what: Meaning, shape: tuple[int, ...], dtype: np.dtype[Any], trial: Trial, random: Any) -> Array:
+def make_values(what: InputRole, shape: tuple[int, ...], dtype: np.dtype[Any], trial: Trial, random: Any) -> Array:
     """An array of `dtype` and `shape`."""
     found = np.array(_values(what, shape, dtype, trial, random)).astype(dtype)
     rows = what.rows or _UNBOUNDED
@@ -37,7 +37,7 @@ def make_values(what: Meaning, shape: tuple[int, ...], dtype: np.dtype[Any], tri
     return found
 
 
-def _values(what: Meaning, shape: tuple[int, ...], dtype: np.dtype[Any], trial: Trial, random: Any) -> Any:
+def _values(what: InputRole, shape: tuple[int, ...], dtype: np.dtype[Any], trial: Trial, random: Any) -> Any:
     length = shape[-1] if shape else 1
     match what.kind:
         case "index":

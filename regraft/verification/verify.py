@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 
 from regraft.errors import VerificationError
@@ -15,7 +16,7 @@ from regraft.files.convert import from_proto
 from regraft.files.loading import load
 from regraft.ir.model import Model
 from regraft.verification.contract import Contract, reassociation, recorded
-from regraft.verification.drift import Drift, OutputDrift, to_json
+from regraft.verification.deviation import Deviation, OutputDeviation, to_json
 from regraft.verification.interface import Interface
 from regraft.verification.runtime import Runnable, Session
 from regraft.verification.signature import Correspondence, correspond
@@ -37,7 +38,7 @@ class Verdict:
         interface: changes that a caller sees, a line each.
     """
 
-    drift: Drift
+    drift: Deviation
     inputs: Correspondence
     outputs: Correspondence
     unstable: tuple[str, ...] = ()
@@ -49,7 +50,7 @@ class Verdict:
         return self.drift.passed and self.drift.compared
 
     @property
-    def _compared(self) -> list[OutputDrift]:
+    def _compared(self) -> list[OutputDeviation]:
         return [one for one in self.drift.outputs if one.name != INTERFACE]
 
     @property
@@ -106,7 +107,7 @@ class Verdict:
 def compare(
     before: Runnable,
     after: Runnable,
-    inputs: Mapping[str, Any] | Given | None = None,
+    inputs: Mapping[str, npt.ArrayLike] | Given | None = None,
     *,
     contract: Contract | None = None,
     names: Mapping[str, str] | None = None,
@@ -141,7 +142,8 @@ def compare(
     contract = contract or recorded(old.metadata, new.metadata) or reassociation
     given = inputs if isinstance(inputs, Given) else Given(values=inputs or {})
     known = {port.name for port in (*ports[0].inputs, *ports[0].defaults)}
-    watch = Watch(old, replace(given, values=_only(known, given.values)), seed, trials, threads)
+    values = {name: value for name, value in given.values.items() if name in known}
+    watch = Watch(old, replace(given, values=values), seed, trials, threads)
     for one in watch.samples:
         one.inputs.update({name: value for name, value in given.values.items() if name not in known})
     paired = Names(_renamed(ins), _renamed(outs))
@@ -158,12 +160,6 @@ def snapshot(model: Runnable, inputs: Mapping[str, Any], *, threads: int = 0) ->
     return Session(model, threads=threads).run(inputs)
 
 
-def unstable_outputs(model: Runnable, inputs: Mapping[str, Any], contract: Contract) -> tuple[str, ...]:
-    """The outputs that `model` gives differently, by more than `contract` allows, in two runs on the same inputs."""
-    session = Session(model)
-    return _unlike(contract, session.run(inputs), session.run(inputs))
-
-
 def as_model(model: Runnable) -> Model:
     """`model` as a Model; weights are not read."""
     if isinstance(model, Model):
@@ -171,15 +167,7 @@ def as_model(model: Runnable) -> Model:
     return from_proto(model) if isinstance(model, onnx.ModelProto) else load(model)
 
 
-def _unlike(contract: Contract, first: Mapping[str, Any], again: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(name for name in first if not contract.check(_only([name], first), _only([name], again)).passed)
-
-
-def _only(names: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: values[name] for name in names if name in values}
-
-
-def _row(output: OutputDrift) -> tuple[str, ...]:
+def _row(output: OutputDeviation) -> tuple[str, ...]:
     numbers = f"{output.max_abs:.3g}", f"{output.max_rel:.3g}", f"{output.cosine:.9f}"
     place = ", ".join(map(str, output.place))
     return output.name, *(numbers if math.isfinite(output.max_abs) else ("", "", "")), place, output.reason or "ok"

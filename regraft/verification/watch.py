@@ -18,7 +18,7 @@ from regraft.ir.model import Model
 from regraft.ir.schema import draws
 from regraft.packers.fits import read_shape
 from regraft.verification.contract import Contract, exact
-from regraft.verification.drift import Drift
+from regraft.verification.deviation import Deviation
 from regraft.verification.inputs import make_inputs
 from regraft.verification.interface import Interface, differences
 from regraft.verification.reference import Reference
@@ -99,7 +99,7 @@ class Watch:
         header: Header | None = None,
         names: Names = SAME,
         named: Mapping[str, str] = {},
-    ) -> Drift:
+    ) -> Deviation:
         """The drift since the last comparison.
 
         Args:
@@ -153,7 +153,7 @@ class Watch:
         before = {new: old for old, new in names.outputs.items()}
         return {before.get(name, name): value for name, value in results.items()}
 
-    def _judge(self, model: Model, found: list[Arrays], contract: Contract, places: int, names: Names) -> Drift:
+    def _judge(self, model: Model, found: list[Arrays], contract: Contract, places: int, names: Names) -> Deviation:
         def rerun(twin: Model, widen: Callable[[Arrays], Arrays]) -> list[Arrays]:
             session = Session(twin, threads=self._threads)
             return [self._again(session, replace(one, inputs=widen(one.inputs)), names) for one in self.samples]
@@ -221,10 +221,7 @@ class Watch:
         self.samples = [
             replace(
                 one,
-                inputs={
-                    **{before.get(name, name): value for name, value in one.inputs.items()},
-                    **of_old(one.inputs),
-                },
+                inputs={**{before.get(name, name): value for name, value in one.inputs.items()}, **of_old(one.inputs)},
             )
             for one in found
         ]

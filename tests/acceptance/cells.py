@@ -16,7 +16,7 @@ import numpy as np
 from regraft.files.saving import save
 from regraft.targeting import worker as child
 from regraft.targeting.compiler import COMPILED, Compiler
-from regraft.targeting.process import CompilerError, Limits, Worker
+from regraft.targeting.process import CompilerError, ResourceLimits, Worker
 from regraft.targeting.target import Place
 from regraft.verification.runtime import HostSide
 from tests.acceptance.contestants import RAW, REGRAFT, Contestant, Prepared, Refused, Shapes
@@ -29,7 +29,7 @@ SIMULATED = {"rknn"}
 """Compilers whose seconds are those of a simulator."""
 SAID = "said.json"
 """What a driver said of what it compiled, beside that."""
-LIMITS = Limits(600, 12 * 2**30)
+LIMITS = ResourceLimits(600, 12 * 2**30)
 
 Arrays = Mapping[str, Any]
 
@@ -98,7 +98,7 @@ class Bench:
         return fingerprint(*files, self.version, self.compiler.driver, *said)
 
     def fingerprint(self, contestant: Contestant, source: Path, inputs: Arrays, dynamic: bool) -> str:
-        """Of all that a cell's verdict hangs on: both files, the inputs, the compiler and its driver, the tolerance.
+        """Of all that a cell's verdict depends on: both files, the inputs, the compiler and its driver, the tolerance.
 
         Not of the expected outputs, which follow from the source and the inputs: their last bits are the processor's.
 

@@ -195,7 +195,7 @@ def write(model: torch.nn.Module, feeds: dict[str, torch.Tensor], recipe: Recipe
 
 
 def randomize(model: torch.nn.Module) -> None:
-    """Give every parameter values of the seed that tell one channel from the other."""
+    """Give every parameter values of the seed that distinguish the channels."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn_like(parameter)

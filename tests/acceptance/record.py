@@ -1,4 +1,4 @@
-"""What compilers said of cells, so that one is compiled again only when something that its verdict hangs on changed.
+"""What compilers said of cells, so that one is compiled again only when something that its verdict depends on changed.
 
 `pytest tests/acceptance -m slow --record` compiles every cell and writes what it finds.
 """

@@ -207,7 +207,7 @@ def make(name: str, fixture: Fixture) -> None:
     torch.manual_seed(0)
     model = OneOutput(fixture.model(fixture.attention), fixture.feeds).eval()
     with torch.no_grad():
-        for parameter in model.parameters():  # biases and scales that tell one channel from the other
+        for parameter in model.parameters():  # biases and scales that distinguish the channels
             parameter.add_(torch.randn_like(parameter), alpha=0.1)
         feeds = example(fixture)
         result = model(*feeds.values())

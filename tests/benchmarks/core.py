@@ -5,7 +5,8 @@
 Each contestant runs in a process of its own, in turn, round after round. It first does its work on a small graph, so
 that imports and start-up do not count; then processor seconds are taken, of all its threads, and the memory that came
 on top. `chain` is made of what clean-up passes look for (`models/chain.py`); `old` is the same at opset 13, with pairs
-of Transposes; `dynamo` has 0.9 kB of metadata at each node.
+of Transposes; `dynamo` has 0.9 kB of metadata at each node. `bert` and `llama` (rotary embeddings, shared heads, a
+cache) are transformers of as many layers as give about that many nodes, with small weights: BERT-base has 1,433.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
 from tests.benchmarks import table
 from tests.benchmarks.contestants import REFERENCE, Contestant, onnx_load_save, onnxscript, onnxsim, onnxslim
+from tests.verification.planted import blind_models, pair
 
 WARM = 300
 """Nodes of the graph that everybody starts with."""
@@ -91,7 +94,27 @@ def dynamo(nodes: int, file: Path) -> None:
     regraft.save(model, file)
 
 
-GRAPHS: dict[str, Callable[[int, Path], None]] = {"chain": chain, "old": old, "dynamo": dynamo}
+def bert(nodes: int, file: Path) -> None:
+    import regraft
+    from regraft.models import bert
+
+    size = replace(bert.TINY, layers=max(1, (nodes - 30) // 117))
+    regraft.save(bert.build(size, bert.Style(dropout="inference")), file)
+
+
+def llama(nodes: int, file: Path) -> None:
+    layers = max(1, nodes // 45)
+    made = pair.model(blind_models.decoder(layers), **blind_models.decoder_weights(layers))
+    file.write_bytes(made.SerializeToString())
+
+
+GRAPHS: dict[str, Callable[[int, Path], None]] = {
+    "chain": chain,
+    "old": old,
+    "dynamo": dynamo,
+    "bert": bert,
+    "llama": llama,
+}
 
 
 # ----------------------------------------------------------------------------------------------------- one contestant

@@ -16,7 +16,8 @@ from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, ValueInfoP
 
 from regraft.errors import GraphError, ModelError
 from regraft.files import wire
-from regraft.files.convert import clone, export, from_proto, to_proto
+from regraft.files.convert import clone, export, from_proto
+from regraft.files.saving import to_proto
 from regraft.ir import structure
 from regraft.ir.graph import Constant, Variable, subgraphs
 from regraft.ir.model import Model

@@ -8,7 +8,8 @@ from onnx import TensorProto, helper, parser
 
 import regraft
 from regraft.cli import cli
-from regraft.files.convert import from_proto, to_proto
+from regraft.files.convert import from_proto
+from regraft.files.saving import to_proto
 from regraft.verification.signature import Port
 
 NOTHING = [-1, -7, "None", "?", "unk", "-1"]

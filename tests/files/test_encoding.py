@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from onnx import AttributeProto, TensorProto
 
-from regraft.files.convert import to_proto
+from regraft.files.convert import export
 from regraft.ir.graph import Constant, Graph, Node, Variable
 from regraft.ir.model import Model
 
@@ -17,7 +17,7 @@ from regraft.ir.model import Model
 def written(values: list[Any]) -> list[AttributeProto]:
     """The attributes of nodes that have one of `values` each."""
     nodes = [Node("F", attrs={"a": value}, domain="d") for value in values]
-    return [node.attribute[0] for node in to_proto(Model(Graph(nodes))).graph.node]
+    return [node.attribute[0] for node in export(Model(Graph(nodes))).proto.graph.node]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of protobuf, which will take no truths for numbers
@@ -32,7 +32,7 @@ def test_what_is_equal_and_not_the_same() -> None:
 def test_a_list_that_was_changed_is_written_as_it_is() -> None:
     nodes = [Node("F", attrs={"a": [1]}, domain="d") for _ in range(2)]
     nodes[1].attrs["a"].append(2)
-    assert [n.attribute[0].ints for n in to_proto(Model(Graph(nodes))).graph.node] == [[1], [1, 2]]
+    assert [n.attribute[0].ints for n in export(Model(Graph(nodes))).proto.graph.node] == [[1], [1, 2]]
 
 
 def test_a_constant_is_written_under_its_name() -> None:
@@ -46,7 +46,7 @@ def test_a_constant_is_written_under_its_name() -> None:
 def test_types_that_differ_only_in_their_dimensions() -> None:
     shapes: list[list[int | str | None] | None] = [None, [], [1], [None], ["n"], ["?"], [1]]
     made = [Variable(f"v{i}", np.dtype(np.float32), shape) for i, shape in enumerate(shapes)]
-    proto = to_proto(Model(Graph([Node("F", outputs=made, domain="d")])))
+    proto = export(Model(Graph([Node("F", outputs=made, domain="d")]))).proto
     types = [info.type.tensor_type for info in proto.graph.value_info]
     assert [info.name for info in proto.graph.value_info] == [tensor.name for tensor in made]
     assert [t.HasField("shape") for t in types] == [False, *[True] * 6]
@@ -63,7 +63,7 @@ def test_types_that_differ_only_in_their_dimensions() -> None:
 def test_metadata_of_nodes() -> None:
     nodes = [Node("F", domain="d") for _ in range(2)]
     nodes[0].metadata, nodes[1].metadata = {"k": "v", "n": 1}, {"k": "v"}  # type: ignore[dict-item]
-    found = [[(e.key, e.value) for e in node.metadata_props] for node in to_proto(Model(Graph(nodes))).graph.node]
+    found = [[(e.key, e.value) for e in node.metadata_props] for node in export(Model(Graph(nodes))).proto.graph.node]
     assert found == [[("k", "v"), ("n", "1")], [("k", "v")]]
 
 
@@ -72,4 +72,4 @@ def test_a_text_that_cannot_be_written_is_refused(field: str) -> None:
     node = Node("F", domain="d")
     setattr(node, field, "\ud800")
     with pytest.raises(UnicodeEncodeError):
-        to_proto(Model(Graph([node])))
+        export(Model(Graph([node])))

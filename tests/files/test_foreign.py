@@ -10,7 +10,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 import regraft
 from regraft.cli import cli
 from regraft.errors import GraphError
-from regraft.files.convert import clone, from_proto, to_proto
+from regraft.files.convert import clone, from_proto
+from regraft.files.saving import to_proto
 from regraft.ir import schema, structure
 from regraft.ir.graph import Node
 from regraft.targeting.target import read_target

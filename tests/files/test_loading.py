@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import regraft
 from regraft.errors import GraphError, ModelError, RegraftError
-from regraft.files.convert import to_proto
+from regraft.files.saving import to_proto
 from regraft.ir import structure
 from regraft.ir.weights import Held, Stored
 

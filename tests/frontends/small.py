@@ -46,7 +46,7 @@ _MODELS: dict[str, Callable[[str], Any]] = {
 
 
 def small(name: str) -> Any:
-    """The model of that name, of random numbers: biases and scales too, which tell one channel from the other."""
+    """The model of that name, of random numbers: biases and scales too, which distinguish the channels."""
     torch.manual_seed(0)
     model = _MODELS[name]("sdpa").eval()
     with torch.no_grad():

@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 import regraft
-from regraft.files.convert import to_proto
+from regraft.files.saving import to_proto
 from regraft.pipelines.frontend import ImportOptions
 from regraft.verification.runtime import Session
 from tests.frontends.symbols import Edge, Net

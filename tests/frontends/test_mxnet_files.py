@@ -167,10 +167,7 @@ def test_embeddings_beside_the_parameters_are_read_too(tmp_path):
         (lambda f: small(f, prefix="other"), "there are model-symbol.json, other-symbol.json; name one"),
         (lambda f: (f / "model-symbol.json").write_text("{}"), "is no symbol.json of MXNet: KeyError 'nodes'"),
         (lambda f: (f / "model-symbol.json").write_text('{"nodes": '), "is no symbol.json of MXNet: Expecting value"),
-        (
-            lambda f: (f / "model-symbol.json").write_bytes(b"\xff\xfe"),
-            "cannot read",
-        ),
+        (lambda f: (f / "model-symbol.json").write_bytes(b"\xff\xfe"), "cannot read"),
         (lambda f: (f / "model-symbol.json").write_text('{"nodes": [1], "heads": []}'), "is no symbol.json"),
         (lambda f: rewire(f), "node 9 is read before it is made"),
         (lambda f: (f / "model-0000.params").write_bytes(params({})), "parameters without a value: w, b"),

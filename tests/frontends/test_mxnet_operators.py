@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 import regraft
-from regraft.files.convert import to_proto
+from regraft.files.saving import to_proto
 from regraft.frontends.mxnet.table import CONVERTERS
 from regraft.pipelines.frontend import FrontendError, ImportOptions
 from regraft.verification.runtime import Session

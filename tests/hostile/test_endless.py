@@ -91,10 +91,7 @@ def test_calls_that_are_not_alike_are_told_apart(size: int | str) -> None:
 
 @pytest.mark.parametrize(
     "functions",
-    [
-        [function("F", ("my", "F"))],
-        [function("F", ("my", "G")), function("G", ("", "Relu"), ("my", "F"))],
-    ],
+    [[function("F", ("my", "F"))], [function("F", ("my", "G")), function("G", ("", "Relu"), ("my", "F"))]],
     ids=["itself", "each other"],
 )
 def test_functions_that_call_themselves_are_refused(functions: list[onnx.FunctionProto]) -> None:

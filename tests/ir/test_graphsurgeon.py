@@ -13,7 +13,8 @@ from onnx import helper, numpy_helper, parser
 
 import regraft
 from regraft.errors import PassError
-from regraft.files.convert import export, from_proto, to_proto
+from regraft.files.convert import export, from_proto
+from regraft.files.saving import to_proto
 from regraft.ir.model import Model
 from regraft.models import backend_cases
 from regraft.pipelines.registry import load_file, passes

@@ -9,7 +9,8 @@ import pytest
 from onnx import parser
 
 from regraft.errors import GraphError
-from regraft.files.convert import from_proto, to_proto
+from regraft.files.convert import from_proto
+from regraft.files.saving import to_proto
 from regraft.ir import structure
 from regraft.ir.graph import Constant, Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model

@@ -174,7 +174,7 @@ def test_what_a_refusal_needs_decides_and_no_word_of_it(monkeypatch: pytest.Monk
         refuse(self, replace(refusal, reason="ask lower-trilu", needs=refusal.needs if told else ()), node, "nonsense")
 
     monkeypatch.setattr(Context, "refuse", reworded)
-    monkeypatch.setattr(Context, "note", lambda self, text: self.notes.append("run clamp-mask-value before"))
+    monkeypatch.setattr(Context, "note", lambda self, text: self.said.append("run clamp-mask-value before"))
     done = legalize(clone(before), target)
     assert (done.pipeline == expected.pipeline) == told
     assert ("clamp-mask-value" in done.pipeline) == told

@@ -93,7 +93,7 @@ class Subject:
         done = Done(before, model, reports)
         places, left, notes = transform.places(done), transform.left(done), said(reports)
         if transform.partly and isinstance(expected, int):
-            kept = min(len(left), sum(note.startswith("kept") for report in reports for note in report.notes))
+            kept = min(len(left), sum(len(report.refusals) for report in reports))
             expected, left = expected - kept or notes, left[kept:]
         error, wrong, undone = 0.0, [], [f"{op} left" for op in left]
         if any(report.changed for report in reports):

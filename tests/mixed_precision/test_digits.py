@@ -197,7 +197,7 @@ def test_peaks_equal_the_largest_around_them(peak):
     )
     done = halve(model, {"x": RNG.standard_normal((1, 4, 16, 16)).astype(np.float32)})
     assert done.off < 2e-3
-    assert done.notes == ["kept 1 of 3 products in 32 bits: Equal tells 'heat' from what is near it"]
+    assert done.notes == ["kept 1 of 3 products in 32 bits: Equal distinguishes 'heat' from what is near it"]
 
 
 def test_a_threshold_is_no_reason():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from regraft.ir.graph import Constant
-from regraft.mixed_precision.extent import Constants, Limits
+from regraft.mixed_precision.overflow import Constants, FloatLimits
 from tests.mixed_precision.conftest import build, halve
 
 RNG = np.random.default_rng(2)
@@ -111,11 +111,7 @@ def test_a_map_of_offsets(op):
     model = build(
         f"""g (float[1, 1, 8, 16] x, float[1, 1, 8, 16] climate, float s, float[4, 1, 3, 3] w) => (float[1, 4, 6, 14] y)
         {{ c = {op} (x, climate)  z = Mul (c, s)  h = Conv (z, w)  y = Relu (h) }}""",
-        {
-            "climate": sign * climate,
-            "s": np.float32(0.01),
-            "w": RNG.standard_normal((4, 1, 3, 3)).astype(np.float32),
-        },
+        {"climate": sign * climate, "s": np.float32(0.01), "w": RNG.standard_normal((4, 1, 3, 3)).astype(np.float32)},
     )
     done = halve(model, {"x": (climate + 100 * RNG.standard_normal(climate.shape)).astype(np.float32)})
     assert done.off < 2e-3
@@ -148,11 +144,11 @@ def test_a_scale_of_quantized_weights_that_vanishes():
 
 
 def test_a_large_constant_is_looked_at_in_pieces(monkeypatch):
-    monkeypatch.setattr("regraft.mixed_precision.extent._BLOCK", 100)
+    monkeypatch.setattr("regraft.mixed_precision.overflow._BLOCK", 100)
     values = RNG.standard_normal((37, 11)).astype(np.float32)
     values[30, 3], values[2, 2], values[1, 1], values[4, 4] = 7e4, -8e4, 0, 1e-9
     values[9, 9] = -np.inf
-    constant, constants = Constant("c", values), Constants(Limits(np.dtype(np.float16)))
+    constant, constants = Constant("c", values), Constants(FloatLimits(np.dtype(np.float16)))
     extent = constants.extent(constant)
     finite = values[np.isfinite(values)]
     assert (extent.low, extent.high) == (finite.min(), finite.max())

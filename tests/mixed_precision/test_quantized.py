@@ -20,7 +20,7 @@ HEAD = "float[5, 32] x, int8[32, 32] q, float[32] s, float[32, 32] w, float a, i
 def around(model, op: str) -> set[str]:
     """The operators next to nodes of `op`."""
     nodes = [node for node in model.nodes() if node.op == op]
-    before = {maker.op for node in nodes for t in node.inputs for maker in t.inputs}
+    before = {producer.op for node in nodes for t in node.inputs for producer in t.inputs}
     return before | {reader.op for node in nodes for t in node.outputs for reader in t.outputs}
 
 

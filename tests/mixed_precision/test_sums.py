@@ -1,4 +1,4 @@
-"""What a loop adds up stays in 32 bits, and what it only hands on does not."""
+"""What a loop adds up stays in 32 bits, and what it only forwards does not."""
 
 from __future__ import annotations
 

@@ -110,11 +110,7 @@ def test_rows_of_a_large_weight_differ(tmp_path):
     [
         (bert.Size(heads=5), bert.Style(), "5 heads do not divide a hidden size of 32"),
         (bert.TINY, bert.Style(opset=19, gelu="op"), "Gelu is an op from opset 20 on, not at 19"),
-        (
-            bert.TINY,
-            bert.Style(opset=16, layer_norm="op"),
-            "LayerNormalization is an op from opset 17 on, not at 16",
-        ),
+        (bert.TINY, bert.Style(opset=16, layer_norm="op"), "LayerNormalization is an op from opset 17 on, not at 16"),
     ],
 )
 def test_what_cannot_be_built_is_refused(size, style, message):

@@ -50,10 +50,7 @@ def session():
 @pytest.mark.usefixtures("session")
 def test_encoding_is_bert_uncased_wordpiece():
     feeds = minilm.encode(["Unaffable Café!", "Hi"])
-    assert feeds["input_ids"].tolist() == [
-        [101, 14477, 20961, 3468, 7668, 999, 102],
-        [101, 7632, 102, 0, 0, 0, 0],
-    ]
+    assert feeds["input_ids"].tolist() == [[101, 14477, 20961, 3468, 7668, 999, 102], [101, 7632, 102, 0, 0, 0, 0]]
     assert feeds["attention_mask"].tolist() == [[1] * 7, [1, 1, 1, 0, 0, 0, 0]]
 
 

@@ -17,8 +17,6 @@ from regraft.packers.histogram import longest_pack_first, shortest_pack_first
 from regraft.runtime.packing import ALGORITHMS, Limits, Packing, PackingError, read_lengths
 from tests.growth import calls
 
-SEED = Limits(256, 16, 40)
-
 
 @pytest.mark.parametrize(
     ("algorithm", "across", "batches"),

@@ -1,4 +1,4 @@
-"""What attention can do without is told from what a value holds where all is shown."""
+"""What attention can do without is distinguished from what a value holds where all is shown."""
 
 from __future__ import annotations
 

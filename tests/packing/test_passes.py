@@ -167,10 +167,7 @@ def test_a_row_that_hides_everything_spoils_no_other(form: str, artifacts: Path)
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [
-        ("bert-static-dynamo", "fixed dimensions"),
-        ("vit-ts", "no input says which tokens are padding"),
-    ],
+    [("bert-static-dynamo", "fixed dimensions"), ("vit-ts", "no input says which tokens are padding")],
 )
 @pytest.mark.parametrize("form", PIPELINES)
 def test_what_cannot_be_packed(name: str, reason: str, form: str, artifacts: Path) -> None:

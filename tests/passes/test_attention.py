@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 import regraft
 from regraft.files.convert import clone, from_proto
+from regraft.idioms.attention import find_attentions
 from regraft.ir.graph import Constant
 from regraft.ir.schema import kind
 from regraft.ir.structure import check
@@ -22,13 +23,12 @@ from regraft.passes.fuse_attention import FuseAttention
 from regraft.passes.lower_attention import LowerAttention
 from regraft.passes.strip_dropout import StripDropout
 from regraft.pipelines.pass_ import Context
-from regraft.regions.attention import find_attentions
 from regraft.shapes import analyse
 from regraft.verification.contract import exact, reassociation
 from regraft.verification.inputs import make_inputs
 from regraft.verification.verify import snapshot
-from tests.regions.attention_forms import FORMS, MERGE, MERGED, OPERATORS, inputs_of, make
-from tests.regions.test_attention import EXPORTS
+from tests.idioms.attention_forms import FORMS, MERGE, MERGED, OPERATORS, inputs_of, make
+from tests.idioms.test_attention import EXPORTS
 from tests.shares import diagonal, every
 
 AT_OPSETS = [(form, opset) for form in FORMS for opset in (11, 18, 23) if opset >= 13 or form != "keys by queries"]

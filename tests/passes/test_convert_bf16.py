@@ -10,7 +10,7 @@ from onnx.reference import ReferenceEvaluator
 
 import regraft
 from regraft.errors import PassError
-from regraft.files.convert import to_proto
+from regraft.files.saving import to_proto
 from regraft.ir.structure import check
 from regraft.passes.convert_bf16 import ConvertBf16
 from regraft.pipelines.pass_ import Context

@@ -14,7 +14,8 @@ from onnx import helper, numpy_helper
 
 import regraft
 from regraft.errors import PassError
-from regraft.files.convert import clone, from_proto, to_proto
+from regraft.files.convert import clone, from_proto
+from regraft.files.saving import to_proto
 from regraft.ir.model import Model
 from regraft.ir.structure import check
 from regraft.passes.convert_opset import ConvertOpset
@@ -355,12 +356,7 @@ SCATTERED = "float[3] x, int64[1,1] i, float[1] u"
         (14, 13, "g (float[0,3] x, int64[2] s) => (float[N,M] y) { y = Reshape<allowzero=1>(x, s) }", "allowzero"),
         (13, 11, "g (float[3] x, bool t) => (float[3] y) { y = Dropout(x, , t) }", "strip-dropout"),
         (9, 12, "g (float[3] x) => (float[3] m) { y, m = Dropout(x) }", "its mask is undefined in inference"),
-        (
-            16,
-            15,
-            f'g ({SCATTERED}) => (float[3] y) {{ y = ScatterND<reduction="add">(x, i, u) }}',
-            "reduction",
-        ),
+        (16, 15, f'g ({SCATTERED}) => (float[3] y) {{ y = ScatterND<reduction="add">(x, i, u) }}', "reduction"),
         (13, 8, "g (float[3] x) => (float[3] y) { y = Relu(x) }", "9 to"),
         (13, 99, "g (float[3] x) => (float[3] y) { y = Relu(x) }", "opset 99"),
         (19, 13, "g (string[3] x, string[3] z) => (bool[3] y) { y = Equal(x, z) }", "no Equal of tensor(string)"),

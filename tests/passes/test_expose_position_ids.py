@@ -13,8 +13,8 @@ from regraft.pipelines.frontend import ImportOptions
 from regraft.pipelines.pass_ import Context
 from regraft.verification.runtime import Session
 from regraft.verification.verify import snapshot
-from tests.regions.sums import LENGTH, POSITIONS, SUMS, WEIGHTS, WIDTH, embedded, feeds, written
-from tests.regions.test_embeddings import EXPORTS
+from tests.idioms.sums import LENGTH, POSITIONS, SUMS, WEIGHTS, WIDTH, embedded, feeds, written
+from tests.idioms.test_embeddings import EXPORTS
 from tests.shares import diagonal
 
 SEEN = [name for name, (roles, _) in EXPORTS.items() if "position" in roles]
@@ -75,7 +75,7 @@ def test_where_there_is_nothing_to_expose(artifacts, name, said, expose):
 
 
 POPRT = {  # the nodes that Graphcore's preparation of this model takes out by name
-    *("Shape_7", "Constant_8", "Gather_9", "Constant_10", "Add_11", "Unsqueeze_12", "Constant_13", "Slice_14"),
+    *("Shape_7", "Constant_8", "Gather_9", "Constant_10", "Add_11", "Unsqueeze_12", "Constant_13", "Slice_14")
 }
 
 
@@ -244,12 +244,7 @@ def test_places_before_the_batch_in_every_opset(places, opset, expose):
 
 @pytest.mark.parametrize(
     ("opset", "before", "name"),
-    diagonal(
-        3,
-        [13, 17, 21],
-        ["", "set-shapes{batch=2},fold-constants,"],
-        ["gn0.10.0-classifier", "gn0.10.0-mlm-nsp"],
-    ),
+    diagonal(3, [13, 17, 21], ["", "set-shapes{batch=2},fold-constants,"], ["gn0.10.0-classifier", "gn0.10.0-mlm-nsp"]),
 )
 def test_gluonnlp(name, before, opset, artifacts):
     ids = {"data0": ("batch", 16), "data1": ("batch", 16), "data2": ("batch",), "data3": ("batch", 3)}

@@ -15,8 +15,8 @@ from regraft.passes.externalize_embeddings import ExternalizeEmbeddings
 from regraft.passes.lower_layer_norm import LowerLayerNorm
 from regraft.pipelines.pass_ import Context
 from regraft.verification.runtime import Session
-from tests.regions.sums import LENGTH, LOOKUPS, POSITIONS, SUMS, WEIGHTS, embedded, feeds, written
-from tests.regions.test_embeddings import EXPORTS, NORMALIZED
+from tests.idioms.sums import LENGTH, LOOKUPS, POSITIONS, SUMS, WEIGHTS, embedded, feeds, written
+from tests.idioms.test_embeddings import EXPORTS, NORMALIZED
 from tests.shares import diagonal
 
 RUN = [name for name in EXPORTS if "train" not in name]

@@ -188,10 +188,7 @@ def test_forms(parse, name, fill):
 GATED = {  # a mask that multiplies too, before the Softmax or behind it
     "chosen, and behind": ("f = Cast<to=1>(u) c = Cast<to=9>(u) x = Where(c, s, far)", "Mul(p, f)"),
     "added, and behind": ("f = Cast<to=1>(u) i = Sub(one, f) b = Mul(i, far) x = Add(s, b)", "Mul(f, p)"),
-    "ones in numbers": (
-        "f = Cast<to=1>(u) g = Expand(f, square) c = Cast<to=9>(g) x = Where(c, s, far)",
-        "Mul(p, g)",
-    ),
+    "ones in numbers": ("f = Cast<to=1>(u) g = Expand(f, square) c = Cast<to=9>(g) x = Where(c, s, far)", "Mul(p, g)"),
     "masked_fill twice": ("c = Cast<to=9>(u) h = Not(c) x = Where(h, far, s)", "Where(h, zero, p)"),
     "chosen twice": ("c = Cast<to=9>(u) b = Where(c, zero, far) x = Add(s, b)", "Where(c, p, zero)"),
     "arithmetic": ("f = Cast<to=1>(u) g = Mul(s, f) i = Sub(one, f) b = Mul(i, far) x = Add(g, b)", "Identity(p)"),

@@ -191,10 +191,7 @@ def test_bits_are_those_of_the_model() -> None:
     assert all(old[name].tobytes() == new[name].tobytes() for name in old)
 
 
-@pytest.mark.parametrize(
-    ("source", "folds"),
-    [("[0.5, 2.0]", True), ("[0.1, 2.0]", False)],
-)
+@pytest.mark.parametrize(("source", "folds"), [("[0.5, 2.0]", True), ("[0.1, 2.0]", False)])
 def test_nothing_is_rounded_to_half_precision(source: str, folds: bool) -> None:
     model = parse(
         f"""g (float16[2] a) => (float16[2] x) {{
@@ -352,7 +349,7 @@ def test_a_function_holds_its_constants_as_nodes() -> None:
     (function,) = [g for g in model.graphs() if isinstance(g, Function)]
     assert Counter(n.op for n in function.nodes) == Counter({"Constant": 1, "Neg": 1, "Cast": 1, "Add": 2})
     same_outputs(before, model, {"a": np.ones(2, np.float32)})
-    assert fold(from_proto(regraft.files.convert.to_proto(model))).changes == []
+    assert fold(from_proto(regraft.to_proto(model))).changes == []
 
 
 def test_an_input_with_a_default_is_no_constant() -> None:

@@ -122,12 +122,7 @@ def test_every_operand_order_of_the_erf_form(bracket, order, left_first):
 
 
 @pytest.mark.parametrize(
-    "inner",
-    [
-        "n = Neg(x) d = Div(n, root2)",
-        "n = Neg(x) d = Mul(invroot2, n)",
-        "d = Div(x, minusroot2)",
-    ],
+    "inner", ["n = Neg(x) d = Div(n, root2)", "n = Neg(x) d = Mul(invroot2, n)", "d = Div(x, minusroot2)"]
 )
 @pytest.mark.parametrize("order", ["p = Mul(half, x) out = Mul(p, b)", "p = Mul(b, half) out = Mul(x, p)"])
 def test_every_writing_of_the_erfc_form(inner, order):

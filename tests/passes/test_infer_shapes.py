@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 import regraft
-from regraft.files.convert import to_proto
+from regraft.files.saving import to_proto
 from regraft.ir.structure import check
 from regraft.passes.infer_shapes import InferShapes
 from regraft.pipelines.pass_ import Context

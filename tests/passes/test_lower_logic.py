@@ -72,11 +72,7 @@ def test_equality_needs_no_limits(parse, apply, dtype, opset):
 
 @pytest.mark.parametrize(
     ("body", "reason"),
-    [
-        ("y = Greater(f, g)", "float32"),
-        ("y = Less(i, j)", "may not fit int64"),
-        ("y = Equal(u, u)", "uint8"),
-    ],
+    [("y = Greater(f, g)", "float32"), ("y = Less(i, j)", "may not fit int64"), ("y = Equal(u, u)", "uint8")],
 )
 def test_what_has_no_exact_form_stays(parse, apply, body, reason):
     names = {"f": "float", "g": "float", "i": "int64", "j": "int64", "u": "uint8"}

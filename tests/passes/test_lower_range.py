@@ -102,11 +102,7 @@ def test_both_ends_may_be_dynamic(parse, apply):
             9,
             "whole numbers",
         ),
-        (
-            "g () => (float[m] y) <float s={0}, float l={1}, float d={0.1}> { y = Range(s, l, d) }",
-            0,
-            "fold-constants",
-        ),
+        ("g () => (float[m] y) <float s={0}, float l={1}, float d={0.1}> { y = Range(s, l, d) }", 0, "fold-constants"),
         ("g () => (float[m] y) <float s={0}, float l={inf}, float d={1}> { y = Range(s, l, d) }", 0, "finite"),
     ],
 )

@@ -90,7 +90,7 @@ def test_the_mean_is_that_of_exact_arithmetic(parse, data, form, order):
         (
             "g (float[2,4] x) => (float[2,4] y) { y = ReduceMean <noop_with_empty_axes=1> (x) }",
             {},
-            "hands its input on",
+            "forwards its input",
         ),
         ("g (float16[2,32768] x) => (float16[2,1] y) <int64[1] a={-1}> { y = ReduceMean(x, a) }", {}, "no normal"),
         ("g (float[2,0] x) => (float[2,1] y) <int64[1] a={-1}> { y = ReduceMean(x, a) }", {}, "no normal"),

@@ -117,19 +117,13 @@ def test_every_bit_of_a_float_stays(parse, apply, opset):
         ("g (float[2,3] x) => (float[2,3] y) <int64[2] s = {2,1}> { z = Expand(x, s)  y = Neg(z) }", ["Neg"]),
         ("g (float[N,3] x) => (float[N,3] y) { s = Shape(x)  z = Expand(x, s)  y = Neg(z) }", ["Neg"]),
         ("g (float[3] x) => (float[1,1,3] y) <int64[3] s = {1,1,1}> { y = Expand(x, s) }", ["Unsqueeze"]),
-        (
-            "g (float[1,3] x, float[N,3] w) => (float[N,3] y) { s = Shape(w)  z = Expand(x, s)  y = Add(z, w) }",
-            ["Add"],
-        ),
+        ("g (float[1,3] x, float[N,3] w) => (float[N,3] y) { s = Shape(w)  z = Expand(x, s)  y = Add(z, w) }", ["Add"]),
         (
             "g (int64[1,3] x, float[N,3] w) => (float[N,3] y) <float o = {0}> "
             "{ s = Shape(w)  z = Expand(x, s)  b = Cast<to = 9>(z)  c = Not(b)  y = Where(c, w, o) }",
             ["Cast", "Not", "Where"],
         ),
-        (
-            "g (float[N,1,3] x) => (float[N,4,3] y) <int64[3] s = {1,4,1}> { y = Expand(x, s) }",
-            ["Mul"],
-        ),
+        ("g (float[N,1,3] x) => (float[N,4,3] y) <int64[3] s = {1,4,1}> { y = Expand(x, s) }", ["Mul"]),
     ],
 )
 def test_an_expand_that_readers_do_not_need(parse, apply, text, ops):

@@ -93,11 +93,7 @@ def test_integers(parse, dtype, opset):
     before, after = lowered(parse, text, opset)
     assert ("Where" in {node.op for node in after.graph.nodes}) == (dtype == "uint8" and opset < 14)
     info = np.iinfo(dtype)
-    inputs = {
-        "c": C,
-        "x": np.array([[info.max, info.min, info.min, 1]], dtype),
-        "y": np.array([[info.max]], dtype),
-    }
+    inputs = {"c": C, "x": np.array([[info.max, info.min, info.min, 1]], dtype), "y": np.array([[info.max]], dtype)}
     np.testing.assert_array_equal(results(after, **inputs), results(before, **inputs))
 
 

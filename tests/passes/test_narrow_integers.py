@@ -12,10 +12,10 @@ from onnx import TensorProto, helper
 import regraft
 from regraft.files.convert import clone, from_proto
 from regraft.ir.structure import check
+from regraft.lowering.integer_narrowing import TAKES_INT32
 from regraft.passes.fold_constants import FoldConstants
 from regraft.passes.narrow_integers import NarrowIntegers
 from regraft.pipelines.pass_ import Context
-from regraft.regions.integers import TAKES_INT32
 from regraft.rewriting.rule_pass import ensure_types
 from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import Session

@@ -5,7 +5,8 @@ import pytest
 from onnx import helper, numpy_helper, parser
 
 import regraft
-from regraft.files.convert import from_proto, to_proto
+from regraft.files.convert import from_proto
+from regraft.files.saving import to_proto
 from regraft.ir.schema import kind
 
 BRANCHES = "<then_branch = t () => (float[2] a) { a = Abs (x) }, else_branch = e () => (float[2] b) { b = Neg (x) }>"

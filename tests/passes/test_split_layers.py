@@ -13,14 +13,15 @@ import pytest
 
 import regraft
 from regraft.errors import PassError
-from regraft.files.convert import clone, from_proto, to_proto
+from regraft.files.convert import clone, from_proto
+from regraft.files.saving import to_proto
 from regraft.ir.model import Model
 from regraft.ir.structure import check
 from regraft.models import bert
 from regraft.passes.split_layers import SplitLayers
 from regraft.passes.strip_dropout import StripDropout
 from regraft.pipelines.pass_ import STAGE, Context
-from regraft.splitting.marks import ORDER, is_split
+from regraft.splitting.stage_labels import ORDER, is_split
 from regraft.splitting.stages import Stage, run_chain, stages
 from regraft.verification.inputs import Given, make_inputs
 from regraft.verification.runtime import Session

@@ -15,15 +15,15 @@ from onnx import helper, numpy_helper
 
 from regraft import shapes
 from regraft.files.convert import from_proto
+from regraft.idioms.attention import find_attentions
+from regraft.idioms.mask_products import MaskProducts
 from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
 from regraft.passes.lower_where import LowerWhere
 from regraft.passes.simplify_gather import SimplifyGather
 from regraft.pipelines.pass_ import Context
 from regraft.regions import dataflow
-from regraft.regions.attention import find_attentions
 from regraft.regions.bounds import Bounds
-from regraft.regions.gates import Gates
 from regraft.regions.grid import grid_of
 from regraft.regions.numbers import number
 from regraft.regions.sameness import Sameness
@@ -172,7 +172,7 @@ def test_whole_numbers_are_told_from_any_distance(length):
     inputs = {"i": (onnx.TensorProto.INT64, [4])}
     model = model_of(nodes, inputs, "y", one=np.float32(1), half=np.float32(0.5))
     for order in orders(model):
-        gates = Gates(Sameness(), Bounds())
+        gates = MaskProducts(Sameness(), Bounds())
         assert [gates._is_whole(t) for t in order] == [t.name != "y" for t in order]
 
 

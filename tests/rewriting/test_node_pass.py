@@ -6,7 +6,8 @@ import numpy as np
 import onnx.parser
 import pytest
 
-from regraft.files.convert import from_proto, to_proto
+from regraft.files.convert import from_proto
+from regraft.files.saving import to_proto
 from regraft.ir.graph import Constant, Node
 from regraft.ir.structure import check
 from regraft.ir.surgery import Editor

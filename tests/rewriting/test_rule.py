@@ -11,7 +11,8 @@ import onnxruntime
 import pytest
 
 from regraft.errors import PassError
-from regraft.files.convert import from_proto, to_proto
+from regraft.files.convert import from_proto
+from regraft.files.saving import to_proto
 from regraft.ir.structure import check
 from regraft.ir.weights import Derived
 from regraft.pipelines.pass_ import Context, Pass

@@ -9,7 +9,8 @@ import pytest
 
 import regraft
 from regraft.errors import PassError, PipelineError
-from regraft.files.convert import from_proto, to_proto
+from regraft.files.convert import from_proto
+from regraft.files.saving import to_proto
 from regraft.ir.structure import check
 from regraft.pipelines import registry
 from regraft.pipelines.pass_ import Context, Pass

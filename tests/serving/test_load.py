@@ -180,8 +180,7 @@ def _raw(answer: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("answer", "errors"),
-    [(_CHUNKED, {}), (_CLOSING, {}), (_BROKEN, {"connection": 6}), (_GARBAGE, {"connection": 6})],
+    ("answer", "errors"), [(_CHUNKED, {}), (_CLOSING, {}), (_BROKEN, {"connection": 6}), (_GARBAGE, {"connection": 6})]
 )
 def test_connections(answer: str, errors: dict[str, int]) -> None:
     with _raw(answer) as found:

@@ -11,7 +11,8 @@ from onnx import helper, parser
 
 import regraft
 from regraft import shapes
-from regraft.files.convert import clone, from_proto, to_proto
+from regraft.files.convert import clone, from_proto
+from regraft.files.saving import to_proto
 from regraft.ir.model import Model
 
 

@@ -15,7 +15,8 @@ from onnx import shape_inference
 import regraft
 from regraft import shapes
 from regraft.errors import GraphError
-from regraft.files.convert import clone, from_proto, to_proto
+from regraft.files.convert import clone, from_proto
+from regraft.files.saving import to_proto
 from regraft.ir.graph import Graph, Variable
 from regraft.ir.model import Model
 from regraft.shapes import dims

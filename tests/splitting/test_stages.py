@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 import regraft
 from regraft.errors import GraphError
 from regraft.files.convert import clone, from_proto
+from regraft.idioms.dominators import Stream
 from regraft.ir.graph import Graph, Node, Variable
 from regraft.ir.model import Model
 from regraft.ir.structure import check
 from regraft.ir.weights import Stored
 from regraft.pipelines.pass_ import STAGE
-from regraft.regions.stream import Stream
-from regraft.splitting.marks import ORDER
+from regraft.splitting.stage_labels import ORDER
 from regraft.splitting.stages import Stage, run_chain, stages, steps
 from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import RuntimeFailure
@@ -33,7 +33,7 @@ QUICK = settings(
 
 
 def parse(text: str, **marks: str) -> Model:
-    """A model whose nodes are marked: `a="first c d"` puts the makers of c and d into the stage first."""
+    """A model whose nodes are marked: `a="first c d"` puts the producers of c and d into the stage first."""
     model = from_proto(onnx.parser.parse_model(f'<ir_version: 9, opset_import: ["" : 18, "local" : 1]>\n{text}'))
     made = {tensor.name: node for node in model.graph.nodes for tensor in node.outputs}
     for stage, names in marks.items():

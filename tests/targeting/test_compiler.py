@@ -17,9 +17,9 @@ import regraft
 from regraft.cli import cli
 from regraft.errors import ModelError, RegraftError, TargetError
 from regraft.files.bundle import read_manifest
+from regraft.targeting.build_bundle import build_bundle
 from regraft.targeting.compiled import CompiledSession, open_bundle
-from regraft.targeting.hand_over import hand_over
-from regraft.targeting.process import CompilerError, Limits, Worker
+from regraft.targeting.process import CompilerError, ResourceLimits, Worker
 from regraft.targeting.target import read_target
 from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import Session
@@ -36,7 +36,7 @@ def bundle(tmp_path) -> Path:
 
 
 def compile(source: Path, bundle: Path, text: str = "moody", **more):
-    return hand_over(regraft.load(source), read_target(text), bundle, **more)
+    return build_bundle(regraft.load(source), read_target(text), bundle, **more)
 
 
 @pytest.mark.parametrize("mood", ["right", "prints", "spoils"])
@@ -77,7 +77,7 @@ FAILURES = {
 
 @pytest.mark.parametrize(("mood", "line"), FAILURES.items())
 def test_a_compiler_that_fails_is_one_line_and_its_log_stays(source, bundle, mood, line):
-    limits = Limits(seconds=1.5 if mood == "hangs" else 60, memory=(1 << 29) if mood == "eats" else 1 << 34)
+    limits = ResourceLimits(seconds=1.5 if mood == "hangs" else 60, memory=(1 << 29) if mood == "eats" else 1 << 34)
     started = time.monotonic()
     with pytest.raises(CompilerError) as caught:
         compile(source, bundle, f"moody{{mood={mood}}}", limits=limits)

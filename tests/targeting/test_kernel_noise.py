@@ -12,7 +12,7 @@ import regraft
 from regraft.cli import cli
 from regraft.errors import TargetError
 from regraft.ir.model import Model
-from regraft.targeting.hand_over import hand_over
+from regraft.targeting.build_bundle import build_bundle
 from regraft.targeting.kernel_noise import kernel_noise
 from regraft.targeting.process import CompilerError
 from regraft.targeting.target import read_target
@@ -43,7 +43,7 @@ def quantized() -> Model:
 
 def compile(model: Model, bundle: Path, mood: str = "right", **more):
     target = read_target(f"moody{{mood={mood}}}")
-    return hand_over(model, target, bundle, given=regraft.verification.inputs.Given(INPUTS), **more)
+    return build_bundle(model, target, bundle, given=regraft.verification.inputs.Given(INPUTS), **more)
 
 
 def test_what_other_kernels_do_is_allowed(tmp_path):
@@ -91,4 +91,4 @@ def test_tolerances_of_the_command_line(artifacts, tmp_path, moody):
 def test_a_target_without_a_compiler_here_says_where_its_tolerances_are(artifacts, tmp_path):
     model = regraft.load(artifacts / "pytorch/bert-cls-explicit-dynamo.onnx")
     with pytest.raises(TargetError, match="--atol and --rtol are for what a compiler makes here"):
-        hand_over(model, read_target("tensorrt"), tmp_path / "bundle", tolerance=precision(0.1, 0.1))
+        build_bundle(model, read_target("tensorrt"), tmp_path / "bundle", tolerance=precision(0.1, 0.1))

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 import regraft
 from regraft.cli import cli
 from regraft.errors import ModelError
-from regraft.targeting.hand_over import hand_over
+from regraft.targeting.build_bundle import build_bundle
 from regraft.targeting.metrics import Latency, Metrics, measure
 from regraft.targeting.target import read_target
 
@@ -27,7 +27,7 @@ def run(*arguments: object) -> Result:
 
 @pytest.fixture
 def compiled(source, tmp_path) -> Path:
-    hand_over(regraft.load(source), read_target("moody"), tmp_path / "bundle", pipeline="externalize-embeddings")
+    build_bundle(regraft.load(source), read_target("moody"), tmp_path / "bundle", pipeline="externalize-embeddings")
     return tmp_path / "bundle"
 
 

@@ -12,7 +12,7 @@ import regraft
 from regraft.errors import TargetError
 from regraft.files import convert
 from regraft.pipelines.registry import targets
-from regraft.targeting.hand_over import hand_over
+from regraft.targeting.build_bundle import build_bundle
 from regraft.targeting.target import read_target
 
 
@@ -27,7 +27,7 @@ def needs(name: str) -> None:
 def compile(target: str, source: Path | regraft.Model, bundle: Path, **more: Any) -> dict[str, Any]:
     """What the manifest says of a model that is compiled and right."""
     model = source if isinstance(source, regraft.Model) else regraft.load(source)
-    return hand_over(model, read_target(target), bundle, **more).manifest["compiled"]
+    return build_bundle(model, read_target(target), bundle, **more).manifest["compiled"]
 
 
 def one_node(

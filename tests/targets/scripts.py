@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import regraft
-from regraft.targeting.hand_over import HandedOver, hand_over
+from regraft.targeting.build_bundle import BuiltBundle, build_bundle
 from regraft.targeting.target import read_target
 from regraft.verification.inputs import Given
 
 FAKES = Path(__file__).parent / "fakes"
 
 
-def handed_over(model: Path, target: str, folder: Path, **more: Any) -> HandedOver:
+def handed_over(model: Path, target: str, folder: Path, **more: Any) -> BuiltBundle:
     """What becomes of the model at `model`, in `folder`."""
-    return hand_over(regraft.load(model), read_target(target), folder, **more)
+    return build_bundle(regraft.load(model), read_target(target), folder, **more)
 
 
 def sized(model: Path, **options: str) -> str:

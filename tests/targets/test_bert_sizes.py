@@ -33,8 +33,7 @@ def test_every_node_is_taken(target, size):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(
-    ("flow", "left"),
-    [("hls4ml", {"Sqrt": "LayerNorm", "Gather": "pooler"}), ("finn", {"Tanh": "pooler"})],
+    ("flow", "left"), [("hls4ml", {"Sqrt": "LayerNorm", "Gather": "pooler"}), ("finn", {"Tanh": "pooler"})]
 )
 def test_a_flow_says_at_which_nodes_it_stops(flow, left, size):
     model, chosen = bert.build(size), read_target(f"fpga{{{STATIC},flow={flow}}}")

@@ -17,7 +17,7 @@ from tests.targets.compiling import compile, needs
 AS_IT_IS = "strip-dropout"  # finds nothing here
 PAGE = page.read((Path(__file__).parents[2] / "docs/acceptance.md").read_text(encoding="utf-8"))
 
-EXCEPTIONS = {("mnn", "t5-encoder-ts-static"): "right by luck: its mask hangs on a scalar that MNN never writes"}
+EXCEPTIONS = {("mnn", "t5-encoder-ts-static"): "right by luck: its mask depends on a scalar that MNN never writes"}
 """Files of which a profile says another thing than the page, and why."""
 
 

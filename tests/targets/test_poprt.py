@@ -44,7 +44,7 @@ def test_command_line_names_every_option_in_full(bert):
     assert "--pack_args" not in line
 
 
-def test_packing_and_passes_are_handed_on(artifacts, tmp_path):
+def test_packing_and_passes_are_forwarded(artifacts, tmp_path):
     options = "batch=2,seq=16,use=fused_attention,pack-args={max_valid_num:50,segment_max_size:13+51},ipu-version=ipu21"
     done = handed_over(artifacts / BERT, f"poprt{{{options}}}", tmp_path / "b")
     said = json.loads((tmp_path / "b/handoff.json").read_text())

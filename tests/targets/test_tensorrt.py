@@ -133,10 +133,7 @@ def test_check_finds_a_file_that_is_not_what_was_written(artifacts, tmp_path):
         ("", "dimension 'batch' of input 'input_ids' is open; fix it, tensorrt{batch=2}, or give its range"),
         ("{ranges={batch:1:8,seq:8:16:32}}", "range 'batch:1:8' is not NAME:LEAST:BEST:MOST"),
         ("{ranges={batch:4:2:8,seq:8:16:32}}", "range 'batch:4:2:8' is not NAME:LEAST:BEST:MOST"),
-        (
-            "{ranges={batch:4:4:8,seq:8:16:32}}",
-            "2 along 'batch' in the golden vectors, outside of its range 4 to 8",
-        ),
+        ("{ranges={batch:4:4:8,seq:8:16:32}}", "2 along 'batch' in the golden vectors, outside of its range 4 to 8"),
         ("{ranges={batch:1:2:8,seq:8:16:32,heads:1:1:1}}", "ranges name 'heads', which is no open dimension"),
     ],
 )

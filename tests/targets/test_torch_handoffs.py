@@ -19,8 +19,8 @@ from onnx.parser import parse_model
 import regraft
 from regraft.errors import TargetError
 from regraft.runtime import Session
+from regraft.targeting.build_bundle import build_bundle
 from regraft.targeting.environment import find_python
-from regraft.targeting.hand_over import hand_over
 from regraft.targeting.target import read_target
 from regraft.verification.inputs import Given, make_inputs
 from tests.shares import diagonal, every
@@ -46,7 +46,7 @@ ENCODERS = [
 
 
 def bundle(model: Path, target: str, folder: Path, given: Given | None = None) -> Path:
-    hand_over(regraft.load(model), read_target(target), folder, given=given)
+    build_bundle(regraft.load(model), read_target(target), folder, given=given)
     return folder
 
 

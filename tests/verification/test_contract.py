@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from regraft.verification.contract import approximation, combine, exact, interface, precision, reassociation
-from regraft.verification.drift import cosine
+from regraft.verification.deviation import cosine
 
 RNG = np.random.default_rng(0)
 VALUES = RNG.standard_normal((8, 64)).astype(np.float32)

@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 import regraft
 from regraft.files.convert import from_proto
 from regraft.ir.model import Model
+from regraft.verification.input_roles import longest_sequence
 from regraft.verification.inputs import Given, InputError, make_inputs, read_given
-from regraft.verification.meaning import longest_sequence
 from regraft.verification.runtime import Session
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"

@@ -126,7 +126,7 @@ def test_a_weight_of_a_replaced_file_is_the_old_one(tmp_path: Path) -> None:
 
 
 def test_weights_too_large_for_a_header_go_through_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regraft.verification.attach.INLINE_LIMIT", SIZE)
+    monkeypatch.setattr("regraft.verification.bind_initializers.INLINE_LIMIT", SIZE)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     model = from_proto(holder(np.float32, "constant"))
     model.graph.nodes[0].attrs["value"].values = weight()[::-1].copy()

@@ -18,7 +18,7 @@ import regraft
 from regraft.errors import VerificationError
 from regraft.verification.contract import approximation, exact, interface
 from regraft.verification.runtime import RuntimeFailure
-from regraft.verification.verify import Verdict, compare, snapshot, unstable_outputs
+from regraft.verification.verify import Verdict, compare, snapshot
 
 PYTORCH = Path(__file__).parents[1] / "artifacts/pytorch"
 X = np.arange(12, dtype=np.float32).reshape(3, 4)
@@ -161,10 +161,9 @@ def test_a_model_that_does_not_run() -> None:
         compare(plus(1), model(node("NoSuchOp", "x")))
 
 
-def test_snapshot_and_its_random_outputs() -> None:
+def test_snapshot() -> None:
     both = model(node("RandomNormalLike", "x", "r"), node("Neg", "x"), outputs=["r", "y"])
     np.testing.assert_array_equal(snapshot(both, {"x": X})["y"], -X)
-    assert unstable_outputs(both, {"x": X}, exact) == ("r",)
 
 
 @pytest.fixture

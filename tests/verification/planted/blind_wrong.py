@@ -65,11 +65,7 @@ ENCODERS = [
         "mc = Cast <to = 1> (attention_mask)",
         "mf = Slice(attention_mask, v0, v1, v0) mc = Cast <to = 1> (mf)",
     ),
-    bert(
-        "mask-weak",
-        "hidden scores get -8",
-        hide=np.float32(-8),
-    ),
+    bert("mask-weak", "hidden scores get -8", hide=np.float32(-8)),
     bert(
         "norm-epsilon-layer-1",
         "the last norm's epsilon is 1e-3",

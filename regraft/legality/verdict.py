@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from regraft.ir import schema
+from regraft.ir.collector import paused
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.legality.lines import Mend
@@ -70,6 +71,7 @@ class Verdict:
         return {node for _, nodes in self.found for node in nodes}
 
 
+@paused()
 def judge(model: Model, profile: Profile) -> Verdict:
     """Hold the device's graph of `model` against `profile`; the model is left as it is."""
     view = View(model, profile.listed.names if profile.listed else ())

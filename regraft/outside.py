@@ -5,11 +5,12 @@ not write itself.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import stat
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -168,17 +169,21 @@ def check_form(value: Any, form: Form, where: str, error: Error = ModelError) ->
 
 def _misfit(value: Any, form: Form) -> tuple[str, str] | None:
     """Where `value` differs from `form`, and what is required there."""
+    if type(value) is form is str:
+        return None
     if isinstance(form, tuple):
         found = [_misfit(value, one) for one in form]
         return None if None in found else ("", " or ".join(map(_name, form)))
     if isinstance(form, list):
         if not isinstance(value, list):
             return "", _name(form)
-        return _first((f"[{i}]", item, form[0]) for i, item in enumerate(value))
+        if form[0] is str and {*map(type, value)} <= {str}:
+            return None
+        return _first_of(zip(value, itertools.repeat(form[0])))
     if isinstance(form, Row):
         if not isinstance(value, list) or len(value) != len(form.forms):
             return "", f"a list of {len(form.forms)}"
-        return _first((f"[{i}]", *pair) for i, pair in enumerate(zip(value, form.forms, strict=True)))
+        return _first_of(zip(value, form.forms, strict=True))
     if isinstance(form, dict):
         if not isinstance(value, dict):
             return "", _name(form)
@@ -198,6 +203,14 @@ def _first(parts: Any) -> tuple[str, str] | None:
     for path, item, form in parts:
         if (problem := _misfit(item, form)) is not None:
             return path + problem[0], problem[1]
+    return None
+
+
+def _first_of(items: Iterable[tuple[Any, Form]]) -> tuple[str, str] | None:
+    """As `_first`, of the items of a list."""
+    for i, (item, form) in enumerate(items):
+        if (problem := _misfit(item, form)) is not None:
+            return f"[{i}]{problem[0]}", problem[1]
     return None
 
 

@@ -5,6 +5,8 @@ A command's module imports only click; the function imports the rest when it run
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import keyword
 import os
@@ -147,4 +149,5 @@ def main() -> None:
     """Run the command line."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on errors are handled
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    atexit.register(gc.freeze)  # what is left then goes with the process, and is not walked to find cycles in it
     cli(prog_name="regraft")

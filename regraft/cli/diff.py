@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -84,15 +85,17 @@ def pass_lines(found: Diff, shown: int | None) -> Iterator[str]:
 def _pass(one: PassEdits) -> Iterator[str]:
     kinds: Counter[tuple[str, str, str]] = Counter()
     for edit in one.edits:
-        kinds[edit.rule, _operators(edit.removed), _operators(edit.added)] += 1
+        gone, made = (tuple([node.operator for node in nodes]) for nodes in (edit.removed, edit.added))
+        kinds[edit.rule, _operators(gone), _operators(made)] += 1
     for (rule, removed, added), number in kinds.most_common():
         yield f"  {number} × {removed} -> {added}{f'  ({rule})' if rule not in ('', removed) else ''}"
     yield from map(_node, one.changed)
 
 
-def _operators(nodes: Iterable[NodeName]) -> str:
+@functools.lru_cache(maxsize=1024)
+def _operators(names: tuple[str, ...]) -> str:
     """`Add, 2 Mul`, or `nothing`."""
-    counted = Counter(node.operator for node in nodes)
+    counted = Counter(names)
     return ", ".join(f"{number} {name}" if number > 1 else name for name, number in counted.items()) or "nothing"
 
 

@@ -7,7 +7,9 @@ it decide, then its name, then those of its neighbours that are paired already.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
+from operator import attrgetter
+from typing import NamedTuple
 
 from regraft.inspection.census import operator
 from regraft.inspection.fingerprint import Fingerprints
@@ -15,7 +17,16 @@ from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
 from regraft.pipelines.pass_ import label
 
-Key = Callable[[Fingerprints, Node], object]
+
+class _Row(NamedTuple):
+    """A node, and what it is told by."""
+
+    node: Node
+    scope: int
+    forward: int
+    backward: int
+    operator: str
+    label: str
 
 
 class Alignment:
@@ -32,19 +43,27 @@ class Alignment:
         self.old, self.new = Fingerprints(before, self.ends), Fingerprints(after, self.ends)
         self.after: dict[Node, Node] = {}
         self.before: dict[Node, Node] = {}
-        for key in (
-            lambda f, n: (f.forward[n], f.backward[n], label(n)),
-            lambda f, n: (f.forward[n], f.backward[n]),
-            lambda f, n: (f.forward[n], label(n)),
-            lambda f, n: f.forward[n],
-            lambda f, n: (f.backward[n], label(n)),
+        self._pair_all()
+
+    def _pair_all(self) -> None:
+        common = set(map(operator, self.old.forward)).intersection(map(operator, self.new.forward))
+        self._left, self._right = _rows(self.old, common), _rows(self.new, common)
+        for fields in (
+            ("scope", "forward", "backward", "label"),
+            ("scope", "forward", "backward"),
+            ("scope", "forward", "label"),
+            ("scope", "forward"),
+            ("scope", "backward", "label"),
         ):
-            self._match(key)
-        self._match(lambda f, n: f.backward[n], balanced=True)
-        self._match(lambda f, n: (operator(n), label(n)))
+            self._match(attrgetter(*fields))
+        self._match(attrgetter("scope", "backward"), balanced=True)
+        self._match(attrgetter("scope", "operator", "label"))
         self._spread()
-        self._match(lambda f, n: f.local[n], balanced=True)
-        self._spread()
+        if self._left and self._right:
+            sides = ((self.old, self._left), (self.new, self._right))
+            local = {n: h for side, rows in sides for n, h in side.local(row.node for row in rows).items()}
+            self._match(lambda row: (row.scope, local[row.node]), balanced=True)
+            self._spread()
 
     @property
     def removed(self) -> list[Node]:
@@ -62,40 +81,66 @@ class Alignment:
             return True
         if not old.inputs and not new.inputs:
             return self.ends.get(old, old.name) == self.ends.get(new, new.name)
-        makers = [(old, self.after), (new, self.before)]
-        if any(t.inputs and t.inputs[0] not in known for t, known in makers):
+        maker, other = (tensor.inputs[0] if tensor.inputs else None for tensor in (old, new))
+        if (maker is not None and maker not in self.after) or (other is not None and other not in self.before):
             return None
-        if not old.inputs or not new.inputs or self.after[old.inputs[0]] is not new.inputs[0]:
+        if maker is None or other is None or self.after[maker] is not other:
             return False
-        return _place(old) == _place(new)
+        return _place(old, maker) == _place(new, other)
 
     def _pair(self, old: Node, new: Node) -> None:
         self.after[old], self.before[new] = new, old
 
-    def _match(self, key: Key, balanced: bool = False) -> None:
+    def _match(self, key: Callable[[_Row], Hashable], balanced: bool = False) -> None:
         """Pair the remaining nodes by `key`, in order; if `balanced`, only where both models have the same number."""
-        added = self.added
-        if not added:
+        if not self._left or not self._right:
             return
-        waiting: dict[int, list[Node]] = {}
-        for node in reversed(self.removed):
-            waiting.setdefault(hash((self.old.scope[node], key(self.old, node))), []).append(node)
-        keys = [hash((self.new.scope[node], key(self.new, node))) for node in added]
+        keys = list(map(key, self._right))
+        waiting: dict[Hashable, list[Node]] = {k: [] for k in keys}
+        for k, row in zip(map(key, reversed(self._left)), reversed(self._left), strict=True):
+            if k in waiting:
+                waiting[k].append(row.node)
         if balanced:
             numbers = Counter(keys)
             waiting = {k: nodes for k, nodes in waiting.items() if len(nodes) == numbers[k]}
-        for k, node in zip(keys, added, strict=True):
+        for k, row in zip(keys, self._right, strict=True):
             if waiting.get(k):
-                self._pair(waiting[k].pop(), node)
+                self._pair(waiting[k].pop(), row.node)
+        self._drop_idle()
 
     def _spread(self) -> None:
         """Pair the neighbours of pairs where there is only one choice."""
-        work = list(self.after.items())
+        around = {near for row in self._right for near in _around(row.node)}
+        work = [pair for pair in self.after.items() if pair[1] in around]
         while work:
             for old, new in _neighbours(*work.pop(), self):
                 if old not in self.after and new not in self.before:
                     self._pair(old, new)
                     work.append((old, new))
+        self._drop_idle()
+
+    def _drop_idle(self) -> None:
+        """Leave the rows that have no pair yet, and may find one: the other model has some of their operator left."""
+        left = [row for row in self._left if row.node not in self.after]
+        right = [row for row in self._right if row.node not in self.before]
+        common = {row.operator for row in left} & {row.operator for row in right}
+        self._left = [row for row in left if row.operator in common]
+        self._right = [row for row in right if row.operator in common]
+
+
+def _rows(side: Fingerprints, common: set[str]) -> list[_Row]:
+    """The nodes of the operators in `common`."""
+    scope, forward, backward = side.scope, side.forward, side.backward
+    named = [(node, op) for node in forward if (op := operator(node)) in common]
+    return [_Row(node, scope[node], forward[node], backward[node], op, label(node)) for node, op in named]
+
+
+def _around(node: Node) -> Iterator[Node]:
+    """The nodes that `node` reads from, and those that read from it."""
+    for tensor in node.inputs:
+        yield from tensor.inputs
+    for tensor in node.outputs:
+        yield from tensor.outputs
 
 
 def _neighbours(old: Node, new: Node, known: Alignment) -> Iterator[tuple[Node, Node]]:
@@ -117,8 +162,8 @@ def _alike(old: Node, new: Node, known: Alignment) -> bool:
     return operator(old) == operator(new) and known.old.scope[old] == known.new.scope[new]
 
 
-def _place(tensor: Tensor) -> int:
-    return next(i for i, output in enumerate(tensor.inputs[0].outputs) if output is tensor)
+def _place(tensor: Tensor, maker: Node) -> int:
+    return next(i for i, output in enumerate(maker.outputs) if output is tensor)
 
 
 def _ends(before: Model, after: Model) -> dict[Tensor, object]:

@@ -36,7 +36,9 @@ def _constants(model: Model) -> Iterator[Constant]:
         yield from (t for t in graph.outputs if isinstance(t, Constant))
         yield from (t.default for t in graph.inputs if isinstance(t, Variable) and t.default is not None)
         for node in graph.nodes:
-            yield from (t for t in node.inputs if isinstance(t, Constant))
+            for tensor in node.inputs:
+                if isinstance(tensor, Constant):
+                    yield tensor
             for value in node.attrs.values():
                 yield from (t for t in (value if isinstance(value, list) else [value]) if isinstance(t, Constant))
 

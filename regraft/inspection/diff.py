@@ -12,9 +12,10 @@ from regraft.folding.equality import equal
 from regraft.inspection.align import Alignment
 from regraft.inspection.attribution import Differing, NodeChange, NodeName, PassEdits, attribute
 from regraft.inspection.census import constants, operators
-from regraft.inspection.fingerprint import bodies
+from regraft.inspection.fingerprint import attribute_hash, bodies
 from regraft.inspection.listing import attribute_text
-from regraft.ir.graph import Constant, Graph, Node, Tensor, Variable, walk
+from regraft.ir.collector import paused
+from regraft.ir.graph import Constant, Graph, Node, Tensor, Variable, subgraphs, walk
 from regraft.ir.model import Model
 from regraft.pipelines import record
 from regraft.pipelines.pass_ import label
@@ -91,6 +92,7 @@ class Diff:
         return json.dumps(self.to_dict(), indent=2)
 
 
+@paused()
 def diff(before: Model, after: Model) -> Diff:
     """Compare two models, subgraphs and functions too. Weights are read, piece by piece, where both have them."""
     nodes = Alignment(before, after)
@@ -178,15 +180,18 @@ def _source(tensor: Tensor) -> str:
 
 def _node_change(old: Node, new: Node, nodes: Alignment) -> Differing | None:
     """How `new` differs from `old`, its bodies aside."""
+    alike = nodes.old.forward[old] == nodes.new.forward[new]
+    if alike and len(old.outputs) == len(new.outputs) and not subgraphs(old):
+        return None
     details = []
     for name in dict.fromkeys([*old.attrs, *new.attrs]):
         a, b = old.attrs.get(name), new.attrs.get(name)
-        if nodes.old.attribute(a) != nodes.new.attribute(b):
+        if attribute_hash(a) != attribute_hash(b):
             details.append(f"{name}: {attribute_text(a)} -> {attribute_text(b)}")
     for place, (x, y) in enumerate(zip(old.inputs, new.inputs, strict=False)):
         if isinstance(x, Constant) and isinstance(y, Constant):
             small = max(x.nbytes, y.nbytes) < LARGE
-            if small and nodes.old.constant(x) != nodes.new.constant(y):
+            if small and nodes.old.value(x) != nodes.new.value(y):
                 details.append(f"input {place}: {attribute_text(x)} -> {attribute_text(y)}")
         elif nodes.same_value(x, y) is False:
             details.append(f"input {place}: {x.name or 'none'} -> {y.name or 'none'}")

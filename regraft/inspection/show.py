@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -130,6 +131,7 @@ def summarize(model: Model, biggest: int = BIGGEST) -> Summary:
     )
 
 
+@functools.cache
 def dtype_name(dtype: Any) -> str:
     """A dtype as ONNX's users call it."""
     return "string" if str(dtype) == "object" else str(dtype)
@@ -139,7 +141,7 @@ def _files(model: Model, all_constants: list[Constant]) -> Iterator[tuple[str, i
     paths = [model.path] if model.path else []
     paths += [c.lazy.source.path for c in all_constants if isinstance(c.lazy, Stored)]
     named: dict[Path, Path] = {}
-    for path in paths:
+    for path in dict.fromkeys(paths):
         named.setdefault(path.resolve(), path)
     for path in named.values():
         if path.exists():

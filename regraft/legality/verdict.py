@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from regraft.ir import schema
+from regraft.ir.collector import paused
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.legality.lines import Mend
@@ -70,6 +71,7 @@ class Verdict:
         return {node for _, nodes in self.found for node in nodes}
 
 
+@paused()
 def judge(model: Model, profile: Profile) -> Verdict:
     """Hold the device's graph of `model` against `profile`; the model is left as it is."""
     view = View(model, profile.listed.names if profile.listed else ())
@@ -97,12 +99,16 @@ def _broken_limits(view: View, profile: Profile) -> Iterator[tuple[Violation, Se
 
 def _gaps(view: View, profile: Profile, undecided: list[Node]) -> Iterator[tuple[Violation, Sequence[Node]]]:
     found: dict[tuple[str, str, str, Mend], list[Node]] = {}
+    unknown: dict[tuple[str, str | None], list[tuple[str, str, Mend]]] = {}
     for site in view.sites:
         if view.is_call(site):
             continue
         held = [(gap, gap.holds(site)) for gap in profile.gaps.get(site.operator, ())]
         why = [(gap.reason, gap.source or profile.source, gap.mend) for gap, holds in held if holds]
-        for reason, source, mend in why or _unknown(site, profile):
+        key = site.node.op, site.node.domain
+        if not why and key not in unknown:
+            unknown[key] = list(_unknown(site, profile))
+        for reason, source, mend in why or unknown[key]:
             found.setdefault((site.operator, reason, source, mend), []).append(site.node)
         if not why and any(holds is None for _, holds in held):
             undecided.append(site.node)

@@ -29,7 +29,7 @@ class View:
 
     def is_call(self, site: Site) -> bool:
         """Whether the node calls a local function that stands for no operator."""
-        return site.node.domain != schema.STAND_IN and self.is_function(site)
+        return bool(self._functions) and site.node.domain != schema.STAND_IN and self.is_function(site)
 
     def is_function(self, site: Site) -> bool:
         """Whether the node calls a local function that stands for no operator of the compiler's own."""

@@ -56,11 +56,7 @@ class Candidates:
         violations = sorted(violations, key=lambda one: not one.operator)
         mends = [Candidate(MEND, (), False, text) for one in violations for text in one.mend if not asks_sizes(text)]
         operators = {one.operator for one in violations if one.operator}
-        others = [
-            Candidate(_rank(one), tuple(sorted(filter(self._lacks, one.introduces))), one.removes == EVERY, str(one))
-            for one in self._passes
-            if one.removes == EVERY or one.removes & operators
-        ]
+        others = [one for removes, one in self._passes if one.sweeps or removes & operators]
         found: dict[str, Candidate] = {}
         for candidate in (*mends, *sorted(others)):
             found.setdefault(candidate.text, candidate)
@@ -85,8 +81,8 @@ class Candidates:
     def _steps(self) -> dict[str, int]:
         """How many passes it takes until nothing of an operator is left, taken as a sum over what they introduce."""
         steps: dict[str, int] = {}
-        removing = [(one.removes, tuple(filter(self._lacks, one.introduces))) for one in self._passes]
-        lacking = sorted(filter(self._lacks, frozenset().union(*(r | frozenset(i) for r, i in removing)) - EVERY))
+        removing = [(removes, one.unwelcome) for removes, one in self._passes]
+        lacking = sorted(filter(self._lacks, frozenset().union(*(r.union(made) for r, made in removing)) - EVERY))
         for _ in lacking:
             before = dict(steps)
             for operator in lacking:
@@ -97,9 +93,13 @@ class Candidates:
         return steps
 
     @cached_property
-    def _passes(self) -> list[Pass]:
-        """Every pass whose options all have defaults, in all forms that differ in operators."""
-        return [one for name in passes.names() for one in _forms(passes.load(name))]
+    def _passes(self) -> list[tuple[frozenset[str], Candidate]]:
+        """Every pass whose options all have defaults, in all forms that differ in operators; first what it removes."""
+        forms = [one for name in passes.names() for one in _forms(passes.load(name))]
+        return [(one.removes, self._candidate(one)) for one in forms]
+
+    def _candidate(self, one: Pass) -> Candidate:
+        return Candidate(_rank(one), tuple(sorted(filter(self._lacks, one.introduces))), one.removes == EVERY, str(one))
 
     def _lacks(self, operator: str) -> bool:
         """Whether the target takes no node of `operator`, whatever it is like."""

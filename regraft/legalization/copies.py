@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from regraft.files.convert import clone
+from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
 
 
@@ -24,21 +25,25 @@ class Copies:
 
         Some passes state the types that they infer, and then find nothing to change.
         """
-        if _says(copy) == _says(model):
+        if says(copy) == says(model):
             self._spare = model, copy
 
 
-def _says(model: Model) -> list[object]:
-    """All but the contents of attributes and of constants."""
+def says(model: Model) -> list[object]:
+    """All that a model says but the contents of attributes and of constants."""
     return [model.host is None, model.graph.opset, *_ends(model), *_nodes(model)]
 
 
 def _ends(model: Model) -> Iterator[object]:
     for tensor in (*model.graph.inputs, *model.graph.outputs):
-        yield tensor.name, tensor.dtype, tensor.shape
+        yield tensor.name, *_type(tensor)
 
 
 def _nodes(model: Model) -> Iterator[object]:
     for node in model.nodes():
         yield node.op, node.name, [*node.attrs], [t.name for t in node.inputs]
-        yield [(t.name, t.dtype, t.shape) for t in node.outputs]
+        yield [(t.name, *_type(t)) for t in node.outputs]
+
+
+def _type(tensor: Tensor) -> tuple[object, object]:
+    return tensor.dtype, None if tensor.shape is None else tuple(tensor.shape)

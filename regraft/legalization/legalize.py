@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from regraft.errors import GraphError, PassError
 from regraft.files.convert import clone
 from regraft.ir.model import Model
 from regraft.ir.schema import draws
 from regraft.legality.verdict import Violation
 from regraft.legalization.search import Search, State, Trouble
+from regraft.legalization.shorten import shortened
 from regraft.legalization.stuck import Stuck, stuck, without_sizes
 from regraft.pipelines.manager import Verify, run
 from regraft.pipelines.pipeline import Pipeline
-from regraft.pipelines.report import Report
+from regraft.pipelines.report import PassReport, Report
 from regraft.targeting.target import Target
 from regraft.verification.inputs import Given
 
@@ -80,7 +82,7 @@ def legalize(
     against the original as the passes promise.
 
     Args:
-        limit: how many pipelines are tried at most.
+        limit: how many pipelines a search tries at most; where layers repeat, one with fewer of them goes before.
         inputs, seed, progress: as in `regraft.run`.
 
     Raises:
@@ -99,17 +101,82 @@ def legalize(
     sized = list(_steps(sizes, [first, start]))
     if missing := without_sizes(start):
         return Legalized(found, missing, sized, search.tried, None)
+
+    final = _Final(model, inputs, seed, progress)
+    proposed = _proposed_by_fewer_layers(search, start)
+    if proposed and (ran := final.run_judged(search, start, [one.text for one in sized], proposed)):
+        states, report = ran
+        return Legalized(found, [], [*sized, *_steps(proposed, states)], search.tried, report)
+    best, states = _searched(search, start)
+    steps = [*sized, *_steps(states[-1].passes, states)]
+    done = final.run([step.text for step in steps]) if not best.cost else None
+    return Legalized(found, stuck(best, states[-1]), steps, search.tried, done)
+
+
+@dataclass(frozen=True)
+class _Final:
+    """The run of the proposed pipeline on `model`; the fields are as in `legalize`."""
+
+    model: Model
+    inputs: Mapping[str, Any] | Given | None
+    seed: int
+    progress: bool
+
+    def run(self, passes: Sequence[str], after: Callable[[PassReport], None] | None = None) -> Report:
+        # what gives chance alone, as a training export does, cannot be compared, and is told so
+        verify: Verify = "none" if not passes else "auto" if any(map(draws, self.model.nodes())) else "final"
+        return run(
+            self.model,
+            passes,
+            verify=verify,
+            inputs=self.inputs,
+            seed=self.seed,
+            progress=self.progress,
+            after=after,
+        )
+
+    def run_judged(
+        self, search: Search, start: State, sizes: Sequence[str], passes: Sequence[str]
+    ) -> tuple[list[State], Report] | None:
+        """`start`, and the state after each of `passes`.
+
+        None, and the model as it was, where one does nothing or fails, or the last state is not legal.
+        """
+        before, states = clone(self.model), []
+
+        def see(_: PassReport) -> None:
+            states.append(search.start(self.model))
+            states[-1].judge()
+
+        try:
+            report = self.run([*sizes, *passes], see)
+        except (GraphError, PassError):  # the search with all layers comes to it, and goes another way
+            report = None
+        states = [start, *states[len(sizes) :]]
+        if report and not states[-1].cost and all(one.changed for one in report.passes[len(sizes) :]):
+            return states, report
+        vars(self.model).update(vars(before))
+        return None
+
+
+def _proposed_by_fewer_layers(search: Search, start: State) -> Sequence[str]:
+    """The passes that make `start` legal with fewer layers; none where no layer can go, or none are found."""
+    few = shortened(start.model) if start.cost else None
+    if few is None:
+        return ()
+    trial = search.another()
+    best, states = _searched(trial, trial.start(few))
+    search.tried += trial.tried
+    return states[-1].passes if not best.cost else ()
+
+
+def _searched(search: Search, start: State) -> tuple[State, list[State]]:
+    """The best state; and those on the way there, without passes that are of no use, and with the clean-up."""
     best = search.run(start)
     states = _without_idle(search, _path(search, best))
     if best.passes and not best.cost:
         states = _cleaned(search, states)
-    steps = [*sized, *_steps(states[-1].passes, states)]
-    report = None
-    if not best.cost:
-        # what gives chance alone, as a training export does, cannot be compared, and is told so
-        verify: Verify = "none" if not steps else "auto" if any(map(draws, model.nodes())) else "final"
-        report = run(model, [step.text for step in steps], verify=verify, inputs=inputs, seed=seed, progress=progress)
-    return Legalized(found, stuck(best, states[-1]), steps, search.tried, report)
+    return best, states
 
 
 def _path(search: Search, state: State) -> list[State]:
@@ -123,11 +190,12 @@ def _path(search: Search, state: State) -> list[State]:
 
 def _states(search: Search, state: State, passes: Sequence[str]) -> Iterator[State]:
     """What `passes` lead through, one after the other; those that do nothing are left out."""
+    step = search.step
     for text in passes:
-        after = search.step(state, text)
+        after = step(state, text)
         if after is not None:
             yield after
-            state = after
+            state, step = after, search.step_on
 
 
 def _without_idle(search: Search, path: list[State]) -> list[State]:
@@ -149,7 +217,7 @@ def _after(search: Search, state: State, passes: Sequence[str]) -> State:
 def _cleaned(search: Search, path: list[State]) -> list[State]:
     """`path`, and behind it what the clean-up makes of the last."""
     for one in Pipeline(CLEAN_UP):
-        after = search.step(path[-1], str(one))
+        after = search.step_on(path[-1], str(one))
         if after is not None and not after.cost:
             path = [*path, after]
     return path

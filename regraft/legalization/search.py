@@ -6,17 +6,19 @@ import heapq
 import itertools
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
 from regraft.errors import RegraftError
+from regraft.files.convert import clone
 from regraft.inspection.fingerprint import Fingerprints
 from regraft.ir.model import Model
 from regraft.legality.profile import Profile
 from regraft.legality.verdict import Verdict, Violation, judge
 from regraft.legalization.candidates import HOST, Candidate, Candidates, Rank
-from regraft.legalization.copies import Copies
+from regraft.legalization.copies import Copies, says
 from regraft.pipelines.manager import run
 from regraft.pipelines.pass_ import EVERY
 from regraft.pipelines.pipeline import Pipeline
@@ -59,16 +61,36 @@ class State:
     It is held against the profile when that is first asked for: to judge costs as much as most passes.
 
     Attributes:
+        held: the model; None where another state was made of it.
         passes: those that led here and changed something, as text.
         before: the state that the last of them were run on.
         attempts: what was tried from here.
     """
 
-    model: Model
+    held: Model | None
     candidates: Candidates
     passes: tuple[str, ...] = ()
     before: State | None = None
     attempts: list[Attempt] = field(default_factory=list)
+
+    @property
+    def model(self) -> Model:
+        """The model, made anew where it was handed on."""
+        if self.held is None:
+            assert self.before is not None
+            self.held = clone(self.before.model)
+            run(self.held, Pipeline(*self.passes[len(self.before.passes) :]))
+        return self.held
+
+    def hand_on(self) -> Model:
+        """The model, to be edited, once it is judged."""
+        model, self.held = self.judge().model, None
+        return model
+
+    def judge(self) -> State:
+        """Hold the model against the profile as it is now."""
+        assert self.verdict is not None
+        return self
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -102,11 +124,18 @@ class State:
 
 
 class _Step(NamedTuple):
-    """What a pipeline makes of a state, None where it changes nothing or fails; what it said, and what it refused."""
+    """What a pipeline makes of a state.
+
+    Attributes:
+        child: None where it changes nothing or fails.
+        notes, refusals: what it said, and what it refused.
+        idle: whether it runs, and changes nothing.
+    """
 
     child: State | None
     notes: tuple[str, ...]
     refusals: tuple[Refusal, ...]
+    idle: bool = False
 
 
 class Search:
@@ -124,6 +153,12 @@ class Search:
         self.tried = 0
         self._candidates = Candidates(profile)
         self._copies = Copies()
+
+    def another(self) -> Search:
+        """A search for the same target, which has tried nothing yet."""
+        made = copy(self)
+        made.tried = 0
+        return made
 
     def start(self, model: Model) -> State:
         """The state of `model` as it is."""
@@ -153,17 +188,33 @@ class Search:
         """What `text` makes of `state`; None where it changes nothing, or cannot be run."""
         return self._step(state, text).child
 
+    def step_on(self, state: State, text: str) -> State | None:
+        """As `step`; but `state`, which is no longer needed, hands its model on."""
+        model = state.hand_on()
+        before = says(model)
+        step = self._run(state, model, text)
+        if step.idle and says(model) == before:
+            state.held = model
+        return step.child
+
     def _attempt(self, state: State, text: str) -> State | None:
         """A step, noted among the attempts of `state`."""
-        child, notes, refusals = self._step(state, text)
-        worse = child.troubles - state.troubles if child is not None else ()
+        step = self._step(state, text)
+        worse = step.child.troubles - state.troubles if step.child is not None else ()
         instead = dict.fromkeys(operator for operator, _ in worse if operator)
-        state.attempts.append(Attempt(text, child is not None, notes, refusals, tuple(instead)))
-        return child
+        state.attempts.append(Attempt(text, step.child is not None, step.notes, step.refusals, tuple(instead)))
+        return step.child
 
     def _step(self, state: State, text: str) -> _Step:
-        self.tried += 1
         model = self._copies.of(state.model)
+        step = self._run(state, model, text)
+        if step.idle:
+            self._copies.give_back(model, state.model)
+        return step
+
+    def _run(self, state: State, model: Model, text: str) -> _Step:
+        """Run `text` on `model`, a copy of that of `state`."""
+        self.tried += 1
         try:
             report = run(model, text)
         except RegraftError as error:
@@ -172,8 +223,7 @@ class Search:
         notes = tuple(dict.fromkeys(note for one in report.passes for note in one.notes))
         refusals = tuple(dict.fromkeys(refusal for one in report.passes for refusal in one.refusals))
         if not report.changed:
-            self._copies.give_back(model, state.model)
-            return _Step(None, notes, refusals)
+            return _Step(None, notes, refusals, idle=True)
         at_work = tuple(one.text for one in report.passes if one.changed)
         return _Step(State(model, self._candidates, (*state.passes, *at_work), state), notes, refusals)
 

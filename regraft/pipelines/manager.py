@@ -6,7 +6,7 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,6 +47,7 @@ def run(
     progress: bool = False,
     seed: int = 0,
     trials: int = len(TRIALS),
+    after: Callable[[PassReport], None] | None = None,
 ) -> Report:
     """Run `pipeline` on `model`, which is changed in place; no file of the model is touched.
 
@@ -61,6 +62,7 @@ def run(
         progress: show progress bars.
         seed: of the inputs that are made.
         trials: how many sets of inputs, unlike each other, the model runs on.
+        after: is called after each pass with what it did, and may look at the model, but not edit it.
 
     Raises:
         GraphError: the model is broken before any pass.
@@ -73,7 +75,7 @@ def run(
         pipeline = Pipeline.read(pipeline)
     if not isinstance(pipeline, Pipeline):
         pipeline = Pipeline(pipeline)
-    return _Run(model, pipeline, verify, dump_dir, inputs, seed, trials).run(progress)
+    return _Run(model, pipeline, verify, dump_dir, inputs, seed, trials, after).run(progress)
 
 
 class _Run:
@@ -88,8 +90,9 @@ class _Run:
         inputs: Mapping[str, Any] | Given | None,
         seed: int,
         trials: int,
+        after: Callable[[PassReport], None] | None,
     ):
-        self.model, self.pipeline = model, pipeline
+        self.model, self.pipeline, self.after = model, pipeline, after
         self.report = Report(str(model.path or ""), str(pipeline), verify)
         _check(model, f"{model.path or 'the model'} is broken before any pass")
         given = inputs.values if isinstance(inputs, Given) else inputs or {}
@@ -147,6 +150,8 @@ class _Run:
         said.refusals = context.refusals
         said.rule_uses = context.rule_uses
         self.after_pass(number, one, said)
+        if self.after is not None:
+            self.after(said)
         return nodes
 
     def apply(self, one: Pass, context: Context) -> None:

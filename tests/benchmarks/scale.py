@@ -1,4 +1,4 @@
-"""Time per node of loading, saving, clean-up passes, rule passes and legalizing, on graphs of 1,000 to 50,000 nodes.
+"""Time per node of loading, saving, clean-up passes, rules, diff and legalizing, on graphs of 1,000 to 50,000 nodes.
 
     python -m tests.benchmarks.scale [--rounds 2] [--only fold-constants] [--out benchmarks-out]
 
@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import regraft
+from regraft.files.convert import clone
+from regraft.inspection.diff import diff
 from regraft.ir.model import Model
 from regraft.legalization.legalize import legalize
 from regraft.models import chain
@@ -40,6 +42,7 @@ PIPELINES = (
     "simplify-mask",
     "convert-fp16",
     CLEAN_UP,
+    "diff",
     "legalize",
 )
 
@@ -83,7 +86,14 @@ def _measure(file: Path, size: int, copies: int, pipelines: tuple[str, ...], tim
 
 
 def _running(model: Model, pipeline: str, folder: Path) -> float:
-    """Seconds that the passes take; legalizing, those of the whole search and of verifying too."""
+    """Seconds that the passes take; legalizing, those of the whole search and of verifying too.
+
+    `diff` compares the model with what the clean-up makes of it.
+    """
+    if pipeline == "diff":
+        cleaned = clone(model)
+        manager.run(cleaned, CLEAN_UP)
+        return _timed(lambda: diff(model, cleaned))[1]
     if pipeline != "legalize":
         return manager.run(model, pipeline).seconds
     (folder / "target.toml").write_text(PROFILE, encoding="utf-8")

@@ -13,6 +13,7 @@ from regraft.files.convert import clone
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.legality.profile import Profile
+from regraft.legalization import legalize as legalization
 from regraft.legalization.candidates import Candidates
 from regraft.legalization.explain import explain
 from regraft.legalization.legalize import Legalized, legalize
@@ -312,3 +313,11 @@ def test_work_grows_with_the_nodes() -> None:
 def test_a_pipeline_reads_back() -> None:
     done = legalize(clone(exported("bert-cls-sdpa-ts")), read_target(NEURON))
     assert str(Pipeline(done.pipeline)) == done.pipeline
+
+
+def test_a_clean_up_that_brings_back_what_was_refused_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(legalization, "CLEAN_UP", "eliminate-dead-code,lower-gelu,eliminate-identity")
+    legal = model("(float[2] x) => (float[2] y) { a = Gelu(x) b = Identity(a) dead = Neg(b) c = Erf(b) y = Abs(b) }")
+    done = legalize(legal, lacking("Erf", "Neg"))
+    assert done.pipeline == "eliminate-dead-code,eliminate-identity"
+    assert [node.op for node in legal.nodes()] == ["Gelu", "Abs"]

@@ -241,6 +241,23 @@ def test_the_model_carries_the_record(model, tmp_path):
     assert json.loads(made.metadata["regraft.replaces"]) == ["square", "root"]
 
 
+def test_who_asks_is_told_after_each_pass(model):
+    seen = []
+
+    def after(said):
+        seen.append((said.text, said.changed, len(model.graph.nodes)))
+
+    nodes = len(model.graph.nodes)
+    run(model, "eliminate-dead-code,repeat(fold-constants)", after=after)
+    folded = len(model.graph.nodes)
+    assert seen == [
+        ("eliminate-dead-code", False, nodes),
+        ("fold-constants", True, folded),
+        ("fold-constants", False, folded),
+    ]
+    assert folded < nodes
+
+
 def test_a_damaged_record_is_named(model):
     model.metadata[record.RECORD] = "[1"
     with pytest.raises(regraft.RegraftError, match=r"regraft\.record is damaged"):

@@ -14,11 +14,11 @@ from regraft.idioms.projection import find_projection
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
-from regraft.pipelines.pass_ import Context, Pass, label
+from regraft.pipelines.pass_ import TYPES, Context, Pass, label
 from regraft.refusal import PassRef, Refusal, run_before
 from regraft.rewriting.derive import Products
 from regraft.rewriting.node_pass import put
-from regraft.rewriting.rule_pass import ensure_types, rewritten
+from regraft.rewriting.rule_pass import rewritten
 from regraft.rewriting.term import Given
 from regraft.shapes import Facts, analyse
 from regraft.verification.contract import reassociation
@@ -42,10 +42,12 @@ class FoldAttentionScale(Pass):
     contract = reassociation
     removes = frozenset({"Div", "Mul"})
 
+    needs = (TYPES,)
+
+    def has_work(self, model: Model) -> bool:
+        return any(node.op == "Softmax" for node in model.nodes())
+
     def run(self, model: Model, context: Context) -> None:
-        if not any(node.op == "Softmax" for node in model.nodes()):
-            return
-        ensure_types(model)
         facts = analyse(model)
         with Editor(model) as edit:
             weights = Products(edit)

@@ -16,11 +16,11 @@ from regraft.ir import schema
 from regraft.ir.graph import AnyGraph
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
-from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pass_ import TYPES, Context, Pass
 from regraft.refusal import PassRef, Refusal, run_before
 from regraft.rewriting import composite
 from regraft.rewriting.node_pass import put, remove_unread_makers
-from regraft.rewriting.rule_pass import ensure_types, rewritten
+from regraft.rewriting.rule_pass import rewritten
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes import Facts, analyse
 from regraft.verification.contract import reassociation
@@ -50,10 +50,12 @@ class FuseAttention(Pass):
     removes = frozenset({"Add", "Div", "IsNaN", "MatMul", "Mul", "Reshape", "Softmax", "Transpose", "Where"})
     introduces = frozenset({"Attention", "Concat", "Expand", "Shape", "Unsqueeze", "Where"})
 
+    needs = (TYPES,)
+
+    def has_work(self, model: Model) -> bool:
+        return any(schema.kind(node) in ("Softmax", "Attention") for node in model.nodes())
+
     def run(self, model: Model, context: Context) -> None:
-        if not any(schema.kind(node) in ("Softmax", "Attention") for node in model.nodes()):
-            return
-        ensure_types(model)
         facts, ranges = analyse(model), model.facts(MaskRanges)
         places = [(*item, graph) for graph in rewritten(model) for item in look_at(graph, facts).items()]
         with Editor(model) as edit:

@@ -14,11 +14,11 @@ from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pass_ import TYPES, Context, Pass
 from regraft.refusal import INFER_SHAPES, Refusal, run_before
 from regraft.rewriting import formula
 from regraft.rewriting.node_pass import put
-from regraft.rewriting.rule_pass import ensure_types, rewritten
+from regraft.rewriting.rule_pass import rewritten
 from regraft.rewriting.term import Given, Term, op
 from regraft.verification.contract import reassociation
 
@@ -61,10 +61,12 @@ class LowerAttention(Pass):
     scale: Literal["scores", "query"] = option("scores", "what is multiplied by the scale")
     infinite: Literal["keep", "finite"] = option("keep", "a float mask that may hold -inf")
 
+    needs = (TYPES,)
+
+    def has_work(self, model: Model) -> bool:
+        return any(schema.kind(node) == "Attention" for node in model.nodes())
+
     def run(self, model: Model, context: Context) -> None:
-        if not any(schema.kind(node) == "Attention" for node in model.nodes()):
-            return
-        ensure_types(model)
         ranges = model.facts(MaskRanges)
         with Editor(model) as edit:
             for graph in rewritten(model):

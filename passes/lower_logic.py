@@ -58,6 +58,9 @@ class LowerLogic(NodePass):
             return frozenset({"Equal", "Greater", "Less", "Not", "Or"})
         return frozenset({"Abs", "Cast", "Clip", "Max", "Min", "Mul", "Sub"})
 
+    def has_work(self, model: Model) -> bool:
+        return self.to == "arithmetic" or super().has_work(model)
+
     def run(self, model: Model, context: Context) -> None:
         if self.to == "less":
             super().run(model, context)

@@ -11,10 +11,9 @@ from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.lowering.integer_narrowing import Assumed, Group, Narrowing, narrow_constant
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pass_ import TYPES, Context, Pass
 from regraft.refusal import Refusal
 from regraft.rewriting.matcher import is_constant
-from regraft.rewriting.rule_pass import ensure_types
 from regraft.splitting import to_host
 from regraft.verification.contract import SHORT, Contract, exact, interface
 
@@ -38,6 +37,7 @@ class NarrowIntegers(Pass):
     name = "narrow-integers"
     removes = frozenset({"Cast"})
     introduces = frozenset({"Cast"})
+    needs = (TYPES,)
     inputs: bool = option(False, "whether inputs become int32 too; the host converts")
     assume: Assumed = option("nothing", "what is taken to fit 32 bits, beside what provably does")
 
@@ -47,7 +47,6 @@ class NarrowIntegers(Pass):
         return contract if self.assume == "nothing" else contract.assuming("integers fit 32 bits")
 
     def run(self, model: Model, context: Context) -> None:
-        ensure_types(model)
         with Editor(model) as edit:
             plan = Narrowing(model, edit, self.assume, self.inputs)
             if self.inputs:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
-from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pass_ import TYPES, Context, Pass
 from regraft.rewriting.node_pass import builder
-from regraft.rewriting.rule_pass import ensure_types, rewritten
+from regraft.rewriting.rule_pass import rewritten
 from regraft.rewriting.term import Given, op
 from regraft.verification.contract import exact
 
@@ -24,10 +24,12 @@ class NormalizeConditions(Pass):
     contract = exact
     introduces = frozenset({"Squeeze"})
 
+    needs = (TYPES,)
+
+    def has_work(self, model: Model) -> bool:
+        return any(map(_branches, model.nodes()))
+
     def run(self, model: Model, context: Context) -> None:
-        if not any(map(_branches, model.nodes())):
-            return
-        ensure_types(model)
         with Editor(model) as edit:
             for graph in rewritten(model):
                 for node in filter(_branches, edit.alive(graph)):

@@ -15,7 +15,6 @@ from regraft.ir.surgery import Editor
 from regraft.ops.traits import VIEWS
 from regraft.pipelines.pass_ import Context
 from regraft.rewriting.node_pass import NodePass
-from regraft.rewriting.rule_pass import ensure_types
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes import Facts, analyse
 from regraft.shapes.dims import Dim, is_natural
@@ -39,8 +38,10 @@ class SimplifyGather(NodePass):
     operators = frozenset({"Gather", "GatherND", "Reshape"})
     introduces = frozenset({"Reshape", "Squeeze", "Unsqueeze"})
 
+    def has_work(self, model: Model) -> bool:
+        return True
+
     def run(self, model: Model, context: Context) -> None:
-        ensure_types(model)
         self._facts, self._indices = analyse(model), model.facts(AffineIndices)
         super().run(model, context)
 

@@ -19,7 +19,7 @@ from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context
 from regraft.refusal import PassRef, Refusal
 from regraft.rewriting.rule import Rule
-from regraft.rewriting.rule_pass import RulePass, ensure_types, rewritten
+from regraft.rewriting.rule_pass import RulePass, rewritten
 from regraft.rewriting.term import Term, either, op
 from regraft.splitting import cone
 from regraft.verification.contract import Contract, reassociation
@@ -59,9 +59,11 @@ class SimplifyMask(RulePass):
 
     _ranges: ValueRanges
 
+    def has_work(self, model: Model) -> bool:
+        return True
+
     def run(self, model: Model, context: Context) -> None:
         super().run(model, context)
-        ensure_types(model)
         ranges = model.facts(ValueRanges)
         bypassed: list[Node] = []
         narrower: set[Tensor] = set()

@@ -11,9 +11,8 @@ from regraft.idioms.layers import Layer, find_layers
 from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pass_ import TYPES, Context, Pass
 from regraft.refusal import Refusal
-from regraft.rewriting.rule_pass import ensure_types
 from regraft.shapes import analyse
 from regraft.splitting.stage_labels import assign, mark
 from regraft.verification.contract import exact
@@ -38,10 +37,10 @@ class SplitLayers(Pass):
 
     name = "split-layers"
     contract = exact
+    needs = (TYPES,)
     per: Literal["layer", "block"] = option("layer", "stages for whole layers, or for attention and feed-forward apart")
 
     def run(self, model: Model, context: Context) -> None:
-        ensure_types(model)
         layers = find_layers(model.graph, find_attentions(model.graph, analyse(model)))
         if isinstance(layers, Refusal):
             raise PassError(replace(layers, heading="the model has no layers to split"))

@@ -16,7 +16,7 @@ from regraft.ir.graph import Graph, Node, Tensor, walk
 from regraft.ir.model import Model
 from regraft.ops.traits import ARITHMETIC, LAYOUT, SHAPE_ONLY
 from regraft.rewriting.matcher import drops_nothing
-from regraft.rewriting.rule_pass import ensure_types
+from regraft.shapes import declare_types
 
 _SCALING = ARITHMETIC | {"Cast", "Identity", "Neg", "Pow", "Reciprocal", "Sqrt"}
 """Operators that a normalization is written out with, beside means."""
@@ -69,7 +69,7 @@ def find_embeddings(model: Model) -> list[Embeddings]:
 
     All are as wide as those of the largest table: other lookups, of rotations for one, are no hidden states.
     """
-    ensure_types(model)
+    declare_types(model)
     search = _Search(model.graph)
     every = [found for total in search.totals() if (found := search.embeddings(total)) is not None]
     width = max(((lookup.rows, lookup.width) for found in every for lookup in found.by("ids")), default=(0, 0))[1]

@@ -25,7 +25,7 @@ from regraft.ops.traits import COMPARISONS, GATHERS, LAYOUT, LOGIC
 from regraft.pipelines.pass_ import Context
 from regraft.refusal import INFER_SHAPES, PassRef, Refusal, run_before
 from regraft.rewriting.node_pass import builder, remove_unread_makers
-from regraft.rewriting.rule_pass import ensure_types, rewritten
+from regraft.rewriting.rule_pass import rewritten
 from regraft.rewriting.term import Apply, Given, Term, op
 
 _CARRYING = LAYOUT | GATHERS | {"Concat", "Slice", "Tile"}
@@ -41,7 +41,7 @@ def rewrite_as_arithmetic(model: Model, context: Context) -> None:
     """Rewrite what is boolean in `model`, as far as it can be; notes say what stays, and why."""
     if not any(node.op in LOGIC | COMPARISONS and not node.domain for node in model.nodes()):
         return
-    ensure_types(model)
+    shapes.declare_types(model)
     facts = shapes.analyse(model)
     with Editor(model) as edit:
         region = _Region(edit, context)

@@ -14,9 +14,8 @@ from regraft.mixed_precision.overflow import FloatLimits
 from regraft.mixed_precision.plan import read
 from regraft.mixed_precision.policy import Mode, make_policy
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pass_ import TYPES, Context, Pass
 from regraft.refusal import PassRef, Refusal
-from regraft.rewriting.rule_pass import ensure_types
 
 
 class HalfPass(Pass):
@@ -27,6 +26,7 @@ class HalfPass(Pass):
     mode: Mode = option("full", "all that is safe, or products only, or attention and fully connected layers")
     io: str = option("keep", "dtype of the inputs and outputs that are floats")
     keep_ops: tuple[str, ...] = option((), "operators that stay in 32 bits")
+    needs = (TYPES,)
     keep_nodes: tuple[str, ...] = option((), "nodes that stay in 32 bits, by name or pattern")
     plan: str = option("", "a file that `regraft precision-plan` made, which decides instead")
 
@@ -36,7 +36,6 @@ class HalfPass(Pass):
             needed = PassRef(f"convert-opset{{version={first}}}")
             lacks = f"opset {oldest} has no {self.dtype}; run {needed} or newer before"
             raise PassError(Refusal(lacks, needs=(needed,)))
-        ensure_types(model)
         limits, lower_ends = FloatLimits(self.dtype), self.io != "keep"
         if self.plan:
             if self.shown_options().keys() - {"plan", "io"}:

@@ -24,7 +24,7 @@ from regraft.mixed_precision.policy import Mode, make_policy
 from regraft.mixed_precision.precision_group import PrecisionGroup
 from regraft.mixed_precision.precision_groups import collect
 from regraft.outside import parse_toml, read_text
-from regraft.rewriting.rule_pass import ensure_types
+from regraft.shapes import declare_types
 
 Named = tuple[Tensor, PrecisionGroup]
 
@@ -84,7 +84,7 @@ def make(
     Raises:
         RuntimeFailure: the model does not run on a sample.
     """
-    ensure_types(model)
+    declare_types(model)
     limits = FloatLimits(np.dtype(getattr(ml_dtypes, dtype, dtype)))
     groups = collect(model, limits.dtype)
     inside = {tensor for node in model.graph.nodes for tensor in node.outputs}

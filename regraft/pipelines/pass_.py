@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from regraft.errors import PipelineError
 from regraft.pipelines.configurable import Configurable
@@ -27,6 +28,28 @@ STAGE = "regraft.stage"
 """Metadata of a node: the part of a split model that it belongs to, and that what takes its place belongs to."""
 
 
+class Need(NamedTuple):
+    """What must hold of a model before a pass runs.
+
+    Attributes:
+        name: how it is called.
+        arrange: sees to it, where it does not hold yet.
+    """
+
+    name: str
+    arrange: Callable[[Model], None]
+
+
+def _declare_types(model: Model) -> None:
+    from regraft.shapes import declare_types  # with onnx, which a pipeline is read without
+
+    declare_types(model)
+
+
+TYPES = Need("types", _declare_types)
+"""That the values of the main graph have types and shapes, as far as they can be known."""
+
+
 class Pass(Configurable):
     """A rewrite of a model.
 
@@ -35,9 +58,18 @@ class Pass(Configurable):
     depends on the options is a property. What searches for a pass reads which operators it `removes` and `introduces`;
     these too are class attributes, or properties where they depend on the options.
 
+    What the pass `needs` is arranged before `run`, and only where it `has_work`.
+
     Raises:
         PipelineError: an option that is unknown, missing, or of a bad value.
     """
+
+    needs: ClassVar[tuple[Need, ...]] = ()
+
+    def __init_subclass__(cls, **arguments: object):
+        super().__init_subclass__(**arguments)
+        if "run" in vars(cls):
+            cls.run = _arranged(cls.run)  # type: ignore[assignment, method-assign]
 
     @property
     def contract(self) -> Contract:
@@ -58,6 +90,10 @@ class Pass(Configurable):
         """The pass that has the rules of both. Raises PipelineError where one is not made of rules."""
         raise PipelineError(f"'{self.name}' is not made of rules, and cannot be joined with others")
 
+    def has_work(self, model: Model) -> bool:
+        """Whether there may be anything to do: a quick look. Where there is nothing, the pass does not run."""
+        return True
+
     def run(self, model: Model, context: Context) -> None:
         """Change `model`, and tell `context` what was changed."""
         raise NotImplementedError(f"pass '{self.name}' has no run")
@@ -65,6 +101,22 @@ class Pass(Configurable):
     def reference(self, model: Model) -> Model | None:
         """The model to hold the result against, where that is not `model` itself: say, a copy that does not train."""
         return None
+
+
+Run = Callable[[Any, "Model", "Context"], None]
+
+
+def _arranged(run: Run) -> Run:
+    """`run`, after all that the pass needs."""
+
+    @functools.wraps(run)
+    def arranged(self: Pass, model: Model, context: Context) -> None:
+        if self.has_work(model):
+            for need in self.needs:
+                need.arrange(model)
+            run(self, model, context)
+
+    return arranged
 
 
 class Change(NamedTuple):

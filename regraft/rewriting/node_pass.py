@@ -13,10 +13,10 @@ from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Value
-from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pass_ import TYPES, Context, Pass
 from regraft.refusal import Refusal, as_refusal
 from regraft.rewriting.build import Builder
-from regraft.rewriting.rule_pass import ensure_types, rewritten
+from regraft.rewriting.rule_pass import rewritten
 from regraft.rewriting.term import Term
 
 Replacement = Term | Sequence[Term | None] | Refusal | str | None
@@ -28,6 +28,7 @@ class NodePass(Pass):
     Numbers in a replacement get the type of the node's first output. What only the old node needed goes with it.
     """
 
+    needs = (TYPES,)
     operators: ClassVar[frozenset[str]]
 
     @property
@@ -41,10 +42,10 @@ class NodePass(Pass):
         """
         raise NotImplementedError(f"pass '{self.name}' has no rewrite")
 
+    def has_work(self, model: Model) -> bool:
+        return any(node.op in self.operators and not node.domain for node in model.nodes())
+
     def run(self, model: Model, context: Context) -> None:
-        if not any(node.op in self.operators and not node.domain for node in model.nodes()):
-            return
-        ensure_types(model)
         with Editor(model) as edit:
             for graph in rewritten(model):
                 for node in edit.alive(graph):

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from regraft import shapes
 from regraft.errors import PipelineError
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, Variable, walk
@@ -17,7 +16,7 @@ from regraft.ir.model import Model
 from regraft.ir.surgery import Editor
 from regraft.ir.weights import Value, is_float
 from regraft.pipelines.grammar import JOIN, write_group
-from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pass_ import TYPES, Context, Pass
 from regraft.rewriting import composite
 from regraft.rewriting.build import Builder
 from regraft.rewriting.effect import introduced, removed
@@ -39,6 +38,7 @@ class RulePass(Pass):
     `exact_numbers`, as under an exact contract, a number in a pattern matches itself alone, else within a tolerance.
     """
 
+    needs = (TYPES,)
     notes_refusals: ClassVar[bool] = False
     exact_numbers: ClassVar[bool] = False
 
@@ -74,15 +74,14 @@ class RulePass(Pass):
     def introduces(self) -> frozenset[str]:
         return frozenset().union(*map(introduced, self.rules()))
 
-    def run(self, model: Model, context: Context) -> None:
+    def has_work(self, model: Model) -> bool:
         kinds = {schema.kind(node) if node.domain else node.op for node in model.nodes()}
-        sets = self.sets()
-        if not any(rule.compiled.needs <= kinds for rule, _ in sets):
-            return
-        ensure_types(model)
+        return any(rule.compiled.needs <= kinds for rule in self.rules())
+
+    def run(self, model: Model, context: Context) -> None:
         self.prepare(model)
         with Editor(model) as edit:
-            work = Worklist(sets, rewritten(model), edit)
+            work = Worklist(self.sets(), rewritten(model), edit)
             work.run(lambda rule, match: _apply(rule, match, edit, context))
         context.rule_uses += work.uses
         for refusal in work.refused():
@@ -151,13 +150,6 @@ def rewritten(model: Model) -> list[AnyGraph]:
     for function in model.functions:
         graphs += walk(function) if function.domain != schema.STAND_IN else ()
     return graphs
-
-
-def ensure_types(model: Model) -> None:
-    """See to it that the main graph's values have types and shapes, as far as they can be known."""
-    nodes = (node for graph in walk(model.graph) for node in graph.nodes)
-    if any(t.dtype is None or t.shape is None for node in nodes for t in node.outputs if t.name):
-        shapes.infer(model)
 
 
 def _apply(rule: Rule, match: Match, edit: Editor, context: Context) -> Applied:

@@ -14,7 +14,7 @@ from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.refusal import PassRef, Refusal
 from regraft.rewriting.matcher import Miss
 from regraft.rewriting.rule import Rule, candidates, first_match, index_of
-from regraft.rewriting.rule_pass import RulePass, ensure_types, rewritten
+from regraft.rewriting.rule_pass import RulePass, rewritten
 
 
 @dataclass
@@ -51,7 +51,8 @@ def why(model: Model, rule_pass: Pass, limit: int = 10) -> list[NearMiss]:
     if not isinstance(rule_pass, RulePass):
         return _said(model, rule_pass)
     shapes.confirm(model)
-    ensure_types(model)
+    for need in rule_pass.needs:
+        need.arrange(model)
     rule_pass.prepare(model)
     nearest: dict[Node, NearMiss] = {}
     edit = Editor(model)

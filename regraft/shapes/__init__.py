@@ -22,7 +22,7 @@ from regraft.shapes import dims
 from regraft.shapes.analysis import analyse
 from regraft.shapes.facts import Fact, Facts, declared
 
-__all__ = ["Fact", "Facts", "analyse", "confirm", "infer"]
+__all__ = ["Fact", "Facts", "analyse", "confirm", "declare_types", "infer"]
 
 
 def infer(model: Model) -> list[str]:
@@ -49,6 +49,13 @@ def infer(model: Model) -> list[str]:
                 if isinstance(tensor, Variable) and (tensor.dtype is None or tensor.shape is None):
                     declare.write(tensor, facts[tensor])
     return mended
+
+
+def declare_types(model: Model) -> None:
+    """See to it that the values of the main graph have types and shapes, as far as they can be known."""
+    nodes = (node for graph in walk(model.graph) for node in graph.nodes)
+    if any(t.dtype is None or t.shape is None for node in nodes for t in node.outputs if t.name):
+        infer(model)
 
 
 def confirm(model: Model) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from regraft.files.convert import clone
 from regraft.ir.collector import paused
 from regraft.ir.model import Model
-from regraft.rewriting.rule_pass import ensure_types
+from regraft.shapes import declare_types
 from regraft.splitting.cut import Cutter
 from regraft.splitting.stage_labels import ORDER, homes, names_of
 from regraft.splitting.subgraph import keep
@@ -52,7 +52,7 @@ def stages(model: Model) -> list[Stage]:
     whole = clone(model.device)
     del whole.metadata[ORDER]
     keep(whole, whole.graph.outputs)
-    ensure_types(whole)
+    declare_types(whole)
     cutter = Cutter(whole, homes(whole.graph, names))
     return [_stage(cutter, number, names) for number in cutter.numbers]
 

@@ -19,8 +19,8 @@ from regraft.errors import ModelError, VerificationError
 from regraft.files.bundle import check_sums
 from regraft.files.convert import clone
 from regraft.pipelines.pass_ import Context
-from regraft.rewriting.rule_pass import ensure_types
 from regraft.runtime import Session
+from regraft.shapes import declare_types
 from regraft.splitting import to_host
 from regraft.verification.inputs import make_inputs
 
@@ -36,7 +36,7 @@ def original(artifacts):
 def split(original):
     """The model with its word embeddings on the host."""
     model = clone(original)
-    ensure_types(model)
+    declare_types(model)
     words = next(n for n in model.graph.nodes if n.op == "Gather" and list(n.inputs[0].shape or ()) == [200, 64])
     to_host(model, {"words": words.outputs[0]}, Context())
     return model
@@ -103,7 +103,7 @@ def _tied():
     table = np.random.default_rng(0).standard_normal((64, 32)).astype(np.float32)
     proto.graph.initializer.append(onnx.numpy_helper.from_array(table, "table"))
     model = from_proto(proto)
-    ensure_types(model)
+    declare_types(model)
     return model
 
 
@@ -218,7 +218,7 @@ def test_the_stages_of_a_split_model_are_in_it(original, tmp_path):
 
 def test_the_host_computes_nothing_twice(original, tmp_path):
     model = clone(original)
-    ensure_types(model)
+    declare_types(model)
     tables = [n for n in model.graph.nodes if n.op == "Gather" and len(n.inputs[0].shape or ()) == 2]
     for node in tables[:3]:
         to_host(model, {node.name.split("/")[-2]: node.outputs[0]}, Context())

@@ -13,7 +13,7 @@ from regraft.ir import schema
 from regraft.ir.graph import walk
 from regraft.ir.model import Model
 from regraft.pipelines.report import PassReport
-from regraft.rewriting.rule_pass import ensure_types
+from regraft.shapes import declare_types
 
 PRODUCTS = ("MatMul", "Gemm", "Conv", "Attention")
 
@@ -66,7 +66,7 @@ def narrow_lookups(done: Done) -> int:
 def indices(model: Model) -> list[np.dtype[Any]]:
     """The types of the indices into tables of numbers."""
     model = clone(model)
-    ensure_types(model)
+    declare_types(model)
     gathers = [node.inputs for node in model.graph.nodes if node.op == "Gather"]
     tables = [(schema.constant_of(table), index) for table, index in gathers]
     return [np.dtype(i.dtype) for table, i in tables if table is not None and table.ndim == 2]

@@ -16,7 +16,7 @@ from regraft.lowering.integer_narrowing import TAKES_INT32
 from regraft.passes.fold_constants import FoldConstants
 from regraft.passes.narrow_integers import NarrowIntegers
 from regraft.pipelines.pass_ import Context
-from regraft.rewriting.rule_pass import ensure_types
+from regraft.shapes import declare_types
 from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import Session
 from regraft.verification.verify import snapshot
@@ -273,7 +273,7 @@ def test_the_whole_pipeline_verifies_what_the_host_does(artifacts):
 def test_real_exports(artifacts, apply, name, assume):
     model = regraft.load(artifacts / name)
     FoldConstants().run(model, Context())
-    ensure_types(model)
+    declare_types(model)
     before = len(wide(model))
     done = apply(model, NarrowIntegers(assume=assume))
     assert done.changes

@@ -8,7 +8,7 @@ import regraft
 from regraft.errors import PassError
 from regraft.files.convert import clone
 from regraft.pipelines.pass_ import Context
-from regraft.rewriting.rule_pass import ensure_types
+from regraft.shapes import declare_types
 from regraft.splitting import to_host
 
 TWO = "g (float[N] x) => (float[N] y, float[N] z) { a = Neg (x)  y = Exp (a)  b = Abs (a)  z = Sqrt (b) }"
@@ -37,7 +37,7 @@ def test_the_order_of_the_model_stays(parse):
 
 def test_the_caller_of_a_split_model_gets_as_many(parse):
     model = parse(TWO)
-    ensure_types(model)
+    declare_types(model)
     before = clone(model)
     to_host(model, {"a": model.graph.nodes[0].outputs[0]}, Context())
     regraft.run(model, "select-outputs{outputs=y}")

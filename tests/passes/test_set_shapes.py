@@ -15,7 +15,7 @@ from regraft.ir.model import Model
 from regraft.ir.structure import check
 from regraft.passes.set_shapes import SetShapes
 from regraft.pipelines.pass_ import Context
-from regraft.rewriting.rule_pass import ensure_types
+from regraft.shapes import declare_types
 from regraft.splitting import to_host
 from regraft.verification.contract import interface
 from regraft.verification.runtime import Session
@@ -118,7 +118,7 @@ def test_shapes_must_be_given() -> None:
 
 def test_both_sides_of_a_split_model_follow(artifacts):
     model = regraft.load(artifacts / "pytorch/bert-cls-sdpa-ts.onnx")
-    ensure_types(model)
+    declare_types(model)
     before = clone(model)
     words = next(n for n in model.graph.nodes if n.op == "Gather" and list(n.inputs[0].shape or ()) == [200, 64])
     to_host(model, {"words": words.outputs[0]}, Context())

@@ -3,13 +3,16 @@ from __future__ import annotations
 import json
 from typing import ClassVar, Literal
 
+import numpy as np
 import onnx_graphsurgeon as gs
 import pytest
 
 from regraft.errors import PipelineError
-from regraft.ir.graph import Node, Variable
+from regraft.ir.graph import Graph, Node, Variable
+from regraft.ir.model import Model
+from regraft.pipelines.manager import run
 from regraft.pipelines.options import Bytes, Shapes, option
-from regraft.pipelines.pass_ import Change, Context, Pass
+from regraft.pipelines.pass_ import TYPES, Change, Context, Need, Pass
 from regraft.verification.contract import approximation, exact
 
 
@@ -49,6 +52,47 @@ class SetShapes(Pass):
 class Convert(Pass):
     name = "convert"
     version: int = option(help="the opset to convert to")
+
+
+class Asked(Pass):
+    """Needs what is arranged, where there is a node to look at."""
+
+    name = "asked"
+    log: ClassVar[list[str]] = []
+    needs = (
+        Need("first", lambda model: Asked.log.append("first")),
+        Need("second", lambda model: Asked.log.append("second")),
+    )
+
+    def has_work(self, model):
+        return any(node.op == "Relu" for node in model.nodes())
+
+    def run(self, model, context):
+        self.log.append("run")
+
+
+class AskedAgain(Asked):
+    """One that is made of another, and needs no more."""
+
+    name = "asked-again"
+
+
+@pytest.mark.parametrize("kind", [Asked, AskedAgain])
+@pytest.mark.parametrize("op", ["Relu", "Neg"])
+def test_what_a_pass_needs_is_arranged_where_it_has_work(kind, op, monkeypatch):
+    monkeypatch.setattr(Asked, "log", [])
+    model = Model(Graph([Node(op, "one", inputs=[x := Variable("x")], outputs=[y := Variable("y")])], [x], [y]))
+    kind().run(model, Context())
+    run(model, [kind])
+    assert Asked.log == ["first", "second", "run"] * 2 * (op == "Relu")
+
+
+def test_types_are_declared_for_those_who_need_them():
+    x, y = Variable("x", np.float32, ["n", 3]), Variable("y")
+    model = Model(Graph([Node("Relu", "one", inputs=[x], outputs=[y])], [x], [y], opset=20))
+    for need in type("NeedsTypes", (Pass,), {"name": "needs-types", "needs": (TYPES,)}).needs:
+        need.arrange(model)
+    assert (y.dtype, y.shape) == (np.float32, ["n", 3])
 
 
 def test_options_have_their_defaults_and_are_described():

@@ -114,7 +114,7 @@ def test_what_is_left_out_is_not_what_is_unknown() -> None:
         <domain: "d", opset_import: ["": 20]> F (a, k) => (y) { u = Clip (a, , k) v = Clip (a, k) y = Clip (a, k, k) }
     """
     proto = onnx.parser.parse_model(text.replace("=> (y) { y = d", "=> (float[4] y) { y = d"))
-    nodes = from_proto(proto).functions[0].nodes
-    keys, facts = Keys(), Facts()
+    model = from_proto(proto)
+    nodes, keys, facts = model.functions[0].nodes, Keys(), Facts(model)
     left_out, named = (keys.at_once(node, 20, [facts[t] for t in node.inputs]) for node in (nodes[0], nodes[2]))
     assert left_out != named

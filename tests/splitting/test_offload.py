@@ -12,7 +12,7 @@ from regraft.files.convert import clone, from_proto
 from regraft.ir.structure import check
 from regraft.opset.plan import apply, plan
 from regraft.pipelines.pass_ import Context
-from regraft.rewriting.rule_pass import ensure_types
+from regraft.shapes import declare_types
 from regraft.splitting import to_host
 from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import Session
@@ -33,7 +33,7 @@ encoder (int64[B, S] ids, int64[B, S] mask) => (float[B, S, 2] y)
 
 def parse(text: str, opset: int = 17):
     model = from_proto(onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : {opset}, "local" : 1]>\n{text}'))
-    ensure_types(model)
+    declare_types(model)
     return model
 
 
@@ -158,7 +158,7 @@ def test_local_functions_go_where_they_are_called():
         half (a) => (b) { c = Constant <value_float = 0.5> ()  b = Mul (a, c) }
         """)
     )
-    ensure_types(model)
+    declare_types(model)
     values = {t.name: t for node in model.graph.nodes for t in node.outputs}
     values["d"].dtype = np.dtype(np.float32)
     before = clone(model)

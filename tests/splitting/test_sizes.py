@@ -10,8 +10,7 @@ from regraft.files.convert import clone, from_proto
 from regraft.ir.structure import check
 from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context
-from regraft.rewriting.rule_pass import ensure_types
-from regraft.shapes import analyse
+from regraft.shapes import analyse, declare_types
 from regraft.splitting import drop_inputs, take_sizes, to_host
 from regraft.verification.verify import snapshot
 
@@ -66,7 +65,7 @@ def test_an_input_that_nothing_reads_any_more_goes_and_with_it_what_fed_it():
     text = """<ir_version: 8, opset_import: ["" : 17]>
     g (float[N, 4] x) => (float[N, 4] y, int64[2] z) { a = Abs(x) b = Neg(a) y = Exp(b) z = Shape(a) }"""
     model = from_proto(onnx.parser.parse_model(text))
-    ensure_types(model)
+    declare_types(model)
     values = {t.name: t for node in model.graph.nodes for t in node.outputs}
     made = to_host(model, {"one": values["a"]}, Context())
     two = to_host(model, {"two": values["b"]}, Context())

@@ -12,9 +12,9 @@ from regraft.analysis.value_ranges import LARGEST
 from regraft.errors import PassError
 from regraft.idioms.additive_mask import Masking, find_maskings
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Node
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass, label

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from regraft.inspection.contents import same
+from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Constant, Tensor, subgraphs, walk
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.verification.contract import exact
 

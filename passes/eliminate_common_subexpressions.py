@@ -11,9 +11,9 @@ from onnx import defs
 
 from regraft.inspection.contents import same
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Constant, Node, subgraphs
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.ops.traits import COMMUTATIVE
 from regraft.pipelines.pass_ import EVERY, Context, Pass
 from regraft.verification.contract import exact

@@ -8,9 +8,9 @@ from onnx import defs
 
 from regraft.ir import schema
 from regraft.ir.calls import called_functions
+from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Function, Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import EVERY, Context, Pass
 from regraft.verification.contract import exact
 

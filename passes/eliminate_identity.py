@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from regraft.folding.noop import REMOVABLE, integers, maker, same_value
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Variable
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.ir.weights import dtype_from_onnx
 from regraft.ops.traits import REGROUPS
 from regraft.pipelines.pass_ import Context, Pass

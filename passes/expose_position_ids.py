@@ -10,9 +10,9 @@ from regraft.idioms.embeddings import Embeddings, find_embeddings
 from regraft.idioms.lookups import Lookup, cuts_rows
 from regraft.idioms.sequence_major import index_is_turned, sum_is_turned
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.ir.weights import Derived, code_of
 from regraft.ops.traits import LAYOUT
 from regraft.pipelines.options import option

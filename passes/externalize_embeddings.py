@@ -9,9 +9,9 @@ import numpy as np
 
 from regraft.idioms.embeddings import Embeddings, find_embeddings
 from regraft.idioms.lookups import SAME_VALUES
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor, Variable
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.ops.traits import SHAPE_ONLY
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass, label

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from regraft import shapes
 from regraft.analysis.value_ranges import HostedRanges, ValueRanges
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.order import reads
-from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of, is_float
 from regraft.ops.traits import ARITHMETIC, COMPARISONS, GATHERS, LAYOUT, LOGIC, SHAPE_ONLY
 from regraft.pipelines.options import option

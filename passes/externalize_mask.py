@@ -19,9 +19,9 @@ from regraft.errors import PassError
 from regraft.idioms.additive_mask import Masking, find_maskings
 from regraft.idioms.mask_chains import MaskChain, find_mask_chains, rows_alike
 from regraft.idioms.mask_products import MaskProducts
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of
 from regraft.ops.traits import SHAPE_ONLY
 from regraft.pipelines.options import option

@@ -11,9 +11,9 @@ from regraft.idioms.additive_mask import MASKING
 from regraft.idioms.attention import Attention, find_attentions
 from regraft.idioms.external_uses import read_elsewhere
 from regraft.idioms.projection import find_projection
+from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import TYPES, Context, Pass, label
 from regraft.refusal import PassRef, Refusal, run_before
 from regraft.rewriting.derive import Products

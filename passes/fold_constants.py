@@ -5,9 +5,9 @@ from __future__ import annotations
 from regraft.folding.branches import take_branches
 from regraft.folding.fold import Fold, lift
 from regraft.folding.targets import simplify_targets
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.pipelines.options import Bytes, option
 from regraft.pipelines.pass_ import EVERY, Context, Pass, label
 from regraft.refusal import Refusal

@@ -13,9 +13,9 @@ from regraft.idioms.attention import Attention, look_at
 from regraft.idioms.attention_operator import Form, MaskForm, form_of, mask_of
 from regraft.idioms.external_uses import read_elsewhere
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import TYPES, Context, Pass
 from regraft.refusal import PassRef, Refusal, run_before
 from regraft.rewriting import composite

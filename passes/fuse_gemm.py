@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from regraft.folding.noop import integers, maker
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.schema import constant_of
-from regraft.ir.surgery import Editor
 from regraft.rewriting.conditions import is_read_once
 from regraft.rewriting.node_pass import NodePass
 from regraft.rewriting.term import Given, Term, op

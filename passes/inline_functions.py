@@ -8,9 +8,9 @@ from typing import Any
 
 from regraft.ir import schema
 from regraft.ir.calls import called_functions
+from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Constant, Function, Graph, Node, Tensor, Variable, walk
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass
 from regraft.refusal import PassRef, Refusal

@@ -9,9 +9,9 @@ import numpy as np
 
 from regraft.analysis.value_ranges import MaskRanges
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import TYPES, Context, Pass

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from regraft.errors import PassError
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node
-from regraft.ir.surgery import Editor
 from regraft.refusal import Refusal
 from regraft.rewriting import einsum
 from regraft.rewriting.node_pass import NodePass

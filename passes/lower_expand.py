@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 
 from regraft.folding.noop import same_value
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Dim, Node
-from regraft.ir.surgery import Editor
 from regraft.lowering.broadcast import narrowed
 from regraft.pipelines.options import option
 from regraft.refusal import INFER_SHAPES, Refusal, run_before

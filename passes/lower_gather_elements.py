@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from regraft.folding.noop import maker
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.schema import constant_of
-from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array
 from regraft.refusal import Refusal
 from regraft.rewriting.matcher import is_constant

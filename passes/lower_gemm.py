@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node
-from regraft.ir.surgery import Editor
 from regraft.refusal import Refusal
 from regraft.rewriting.derive import own_weight, scaled, transposed
 from regraft.rewriting.node_pass import NodePass

@@ -6,9 +6,9 @@ from typing import Literal
 
 import numpy as np
 
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.lowering.logic_to_arithmetic import rewrite_as_arithmetic
 from regraft.ops.traits import COMPARISONS, LOGIC
 from regraft.pipelines.options import option

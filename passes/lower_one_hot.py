@@ -9,9 +9,9 @@ import numpy as np
 
 from regraft.folding.noop import maker
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.schema import constant_of
-from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array, code_of
 from regraft.refusal import INFER_SHAPES, Refusal, run_before
 from regraft.rewriting.matcher import is_constant

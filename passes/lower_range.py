@@ -8,10 +8,10 @@ import numpy as np
 
 from regraft.analysis.value_ranges import LARGEST
 from regraft.errors import PassError
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.schema import constant_of
-from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array, dtype_from_onnx
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass

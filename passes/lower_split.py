@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from regraft.folding.noop import integers
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node
-from regraft.ir.surgery import Editor
 from regraft.refusal import Refusal
 from regraft.rewriting.node_pass import NodePass
 from regraft.rewriting.term import Given, Term, op

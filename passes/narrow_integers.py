@@ -6,9 +6,9 @@ import numpy as np
 from onnx import TensorProto
 
 from regraft.folding.noop import maker
+from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, Variable, walk
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.lowering.integer_narrowing import Assumed, Group, Narrowing, narrow_constant
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import TYPES, Context, Pass

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import TYPES, Context, Pass
 from regraft.rewriting.node_pass import builder
 from regraft.rewriting.rule_pass import rewritten

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from regraft.errors import UnknownNameError
+from regraft.ir.editor import Editor
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import EVERY, Context, Pass
 from regraft.verification.contract import interface

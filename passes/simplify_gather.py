@@ -9,9 +9,9 @@ import numpy as np
 
 from regraft.analysis.affine_index import Affine, AffineIndices, row_major
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.ops.traits import VIEWS
 from regraft.pipelines.pass_ import Context
 from regraft.rewriting.node_pass import NodePass

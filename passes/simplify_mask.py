@@ -10,9 +10,9 @@ import numpy as np
 from regraft.analysis.value_ranges import ValueRanges
 from regraft.idioms.additive_mask import shows_each_row
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of
 from regraft.lowering.broadcast import narrowed
 from regraft.pipelines.options import option

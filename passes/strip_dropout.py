@@ -8,9 +8,9 @@ import numpy as np
 
 from regraft.files.convert import clone
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Node
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.refusal import INFER_SHAPES, Refusal, run_before

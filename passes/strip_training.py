@@ -8,10 +8,10 @@ from typing import Literal
 from regraft.errors import PassError, UnknownNameError
 from regraft.files.convert import clone
 from regraft.folding.noop import maker
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Graph, Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.order import reads
-from regraft.ir.surgery import Editor
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.refusal import Refusal

@@ -5,8 +5,8 @@ from regraft.errors import RegraftError as RegraftError
 from regraft.files.loading import load as load
 from regraft.files.saving import save as save
 from regraft.files.saving import to_proto as to_proto
+from regraft.ir.editor import Editor as Editor
 from regraft.ir.model import Model as Model
-from regraft.ir.surgery import Editor as Editor
 from regraft.pipelines.foreign import graphsurgeon_pass as graphsurgeon_pass
 from regraft.pipelines.foreign import onnx_ir_pass as onnx_ir_pass
 from regraft.pipelines.foreign import proto_pass as proto_pass

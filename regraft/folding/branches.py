@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Graph, Node, walk
 from regraft.ir.model import Model
 from regraft.ir.schema import constant_of
-from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context
 
 

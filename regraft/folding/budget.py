@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Node, Tensor, subgraphs
-from regraft.ir.surgery import Editor
 
 
 class Budget:

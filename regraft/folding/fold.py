@@ -12,9 +12,9 @@ from regraft.files.wire import LARGE
 from regraft.folding.budget import Budget
 from regraft.folding.evaluate import LAZY, Base, Evaluator
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Node, Tensor, subgraphs, walk
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array, Sparse, dtype_from_onnx
 from regraft.ops.traits import MOVES, RANDOM
 from regraft.pipelines.pass_ import Context

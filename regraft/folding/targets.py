@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.order import reads
-from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context
 from regraft.shapes import dims
 from regraft.shapes.dims import Dim

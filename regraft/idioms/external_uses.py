@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Set
 
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor
-from regraft.ir.surgery import Editor
 from regraft.ops.traits import SHAPE_ONLY
 from regraft.pipelines.pass_ import label
 from regraft.refusal import Refusal

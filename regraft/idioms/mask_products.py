@@ -13,8 +13,8 @@ from regraft.analysis.value_ranges import LARGEST, ValueRanges
 from regraft.idioms.additive_mask import Masking
 from regraft.idioms.mask_chains import MaskChain
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Node, Tensor
-from regraft.ir.surgery import Editor
 from regraft.ops.traits import LAYOUT
 from regraft.rewriting.matcher import is_constant
 

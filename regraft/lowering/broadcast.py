@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Dim, Tensor
-from regraft.ir.surgery import Editor
 from regraft.ops.traits import ELEMENTWISE
 
 

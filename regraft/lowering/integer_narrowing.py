@@ -17,10 +17,10 @@ from regraft.analysis.interval import Interval
 from regraft.analysis.value_ranges import ValueRanges
 from regraft.folding.noop import maker
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Node, Tensor, subgraphs, walk
 from regraft.ir.model import Model
 from regraft.ir.schema import constant_of
-from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array
 from regraft.ops.traits import COMPARES, LAYOUT, SHAPE_ONLY, WHOLE
 from regraft.rewriting.matcher import is_constant

@@ -17,9 +17,9 @@ from regraft import shapes
 from regraft.analysis.certainty import DIMENSIONS
 from regraft.analysis.value_ranges import ValueRanges
 from regraft.folding.noop import maker
+from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.ir.weights import Derived, Value
 from regraft.ops.traits import COMPARISONS, GATHERS, LAYOUT, LOGIC
 from regraft.pipelines.pass_ import Context

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, Variable
 from regraft.ir.model import Model
 from regraft.ir.order import sort
-from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array, Derived, Value, code_of
 from regraft.mixed_precision.dtype_support import SAYS_DTYPE
 from regraft.mixed_precision.overflow import FloatLimits

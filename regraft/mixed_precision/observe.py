@@ -15,9 +15,9 @@ from onnx import TensorProto
 
 from regraft.errors import PassError
 from regraft.files.convert import clone
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array
 from regraft.mixed_precision.precision_groups import SINGLE
 from regraft.refusal import PassRef, Refusal

@@ -12,9 +12,9 @@ from onnx import helper
 
 from regraft.errors import PassError, UnknownNameError
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, walk
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.opset import attributes, broadcast, forms, history, normalize, pool, quantize, resize, softmax, training
 from regraft.opset.expand import expand, has_body
 from regraft.opset.site import Draft, Inexpressible, Place, Site

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from regraft.idioms.attention import Attention
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor, Variable
-from regraft.ir.surgery import Editor
 from regraft.packing.parts import Part, Parting
 from regraft.packing.places import Bucket
 from regraft.packing.tokens import BATCH, SEQUENCE

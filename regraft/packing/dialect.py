@@ -21,9 +21,9 @@ from onnx import TensorProto
 
 from regraft import shapes
 from regraft.errors import PassError
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor, Variable
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of
 from regraft.packers.fits import PackedShape, write_shape
 from regraft.packing.segments import HIDDEN_SCORE

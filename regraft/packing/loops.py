@@ -17,8 +17,8 @@ from onnx import helper
 
 from regraft.errors import PassError
 from regraft.idioms.attention import Attention
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Graph, Node, Tensor, Variable
-from regraft.ir.surgery import Editor
 from regraft.ir.weights import Value
 from regraft.packing.parts import Part, Parting, token_axis
 from regraft.packing.places import Spans

@@ -11,8 +11,8 @@ from regraft.errors import PassError
 from regraft.idioms.additive_mask import MASKING
 from regraft.idioms.attention import Attention
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor, Variable, subgraphs
-from regraft.ir.surgery import Editor
 from regraft.ops.traits import LAYOUT
 from regraft.packing.tokens import BATCH, PER_ELEMENT, SEQUENCE, SIZING, Tokens, counts, product
 from regraft.packing.zones import Zones

@@ -15,10 +15,10 @@ from regraft.errors import PassError
 from regraft.idioms.additive_mask import computed_by_layers, find_maskings
 from regraft.idioms.attention import Attention, look_at
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor, Variable
 from regraft.ir.model import Model
 from regraft.ir.order import reads
-from regraft.ir.surgery import Editor
 from regraft.ops.traits import BODIES, CONVOLUTIONS, LAYOUT, RECURRENT, SHAPE_ONLY
 from regraft.packers.fits import WAY, PackedShape, Way, write_shape
 from regraft.packing.buckets import Buckets

@@ -11,8 +11,8 @@ from onnx import TensorProto
 from regraft.errors import PassError
 from regraft.idioms.attention import Attention
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor, Variable
-from regraft.ir.surgery import Editor
 from regraft.ir.weights import code_of
 from regraft.pipelines.pass_ import label
 from regraft.rewriting.term import Given, Term, op

@@ -17,10 +17,10 @@ from typing import Any, Literal
 import numpy as np
 
 from regraft.errors import PassError
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
 from regraft.ir.order import reads
-from regraft.ir.surgery import Editor
 from regraft.ops.traits import SHAPE_ONLY
 from regraft.packing.places import Places
 from regraft.packing.tokens import BATCH, SEQUENCE, SIZING, Tokens, product

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Tensor
-from regraft.ir.surgery import Editor
 from regraft.ir.weights import is_float
 from regraft.refusal import INFER_SHAPES, PassRef, Refusal, run_before
 

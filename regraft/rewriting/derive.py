@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Tensor
-from regraft.ir.surgery import Editor
 from regraft.ir.weights import Array, Derived, Value
 from regraft.rewriting.conditions import readers_up_to
 from regraft.rewriting.term import Given, Term, op

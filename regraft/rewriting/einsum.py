@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from regraft.errors import PassError
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Dim, Tensor
-from regraft.ir.surgery import Editor
 from regraft.refusal import INFER_SHAPES, run_before
 from regraft.rewriting.derive import transposed
 from regraft.rewriting.term import Given, Term, op

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.order import reads
-from regraft.ir.surgery import Editor
 from regraft.rewriting.pattern import Chain, kind_of
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.term import Apply, Either, Term

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, Variable
 from regraft.ir.model import Model
 from regraft.ir.order import reads
-from regraft.ir.surgery import Editor
 from regraft.ir.weights import Value
 from regraft.pipelines.pass_ import TYPES, Context, Pass
 from regraft.refusal import Refusal, as_refusal

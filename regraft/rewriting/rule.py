@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import Any
 
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Node
-from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import label
 from regraft.refusal import Refusal, as_refusal
 from regraft.rewriting.matcher import Matcher, Miss

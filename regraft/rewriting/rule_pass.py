@@ -11,9 +11,9 @@ import numpy as np
 
 from regraft.errors import PipelineError
 from regraft.ir import schema
+from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, Variable, walk
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.ir.weights import Value, is_float
 from regraft.pipelines.grammar import JOIN, write_group
 from regraft.pipelines.pass_ import TYPES, Context, Pass

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from regraft import shapes
 from regraft.errors import PassError
 from regraft.files.convert import clone
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context, Pass, label
 from regraft.refusal import PassRef, Refusal
 from regraft.rewriting.matcher import Miss

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from regraft.errors import PassError
+from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Node
-from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import RuleUse, label
 from regraft.refusal import Refusal
 from regraft.rewriting.dispatch import Dispatch

@@ -24,9 +24,9 @@ from onnx.helper import (
 from regraft.batching.form import Form
 from regraft.errors import TargetError
 from regraft.files.convert import clone, from_proto
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.opset.plan import apply, plan
 from regraft.splitting.subgraph import join, keep
 from regraft.verification.signature import Port

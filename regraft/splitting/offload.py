@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable, Mapping
 
 from regraft.errors import PassError
 from regraft.files.convert import clone
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Graph, Node, Tensor, Variable
 from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.ir.order import reads
-from regraft.ir.surgery import Editor
 from regraft.opset.plan import apply, plan
 from regraft.pipelines.pass_ import Context
 from regraft.refusal import INFER_SHAPES, Refusal

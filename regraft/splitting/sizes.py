@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor
-from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context
 from regraft.shapes import Facts
 from regraft.shapes.dims import Dim

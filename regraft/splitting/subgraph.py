@@ -7,9 +7,9 @@ from itertools import chain
 
 from regraft.files.convert import clone
 from regraft.ir.calls import called_functions
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Function, Tensor
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 
 
 def extract(model: Model, outputs: Iterable[Tensor]) -> Model:

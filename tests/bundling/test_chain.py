@@ -18,9 +18,9 @@ from regraft.bundling.weights import file_name
 from regraft.errors import PassError
 from regraft.files.bundle import check_sums
 from regraft.files.convert import clone
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.models import bert
 from regraft.splitting.stages import stages
 from regraft.verification.inputs import make_inputs

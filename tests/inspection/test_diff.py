@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 import regraft
 from regraft.files import convert
 from regraft.inspection.diff import diff
-from regraft.ir.surgery import Editor
+from regraft.ir.editor import Editor
 from regraft.pipelines import manager
 
 FLOAT = onnx.TensorProto.FLOAT

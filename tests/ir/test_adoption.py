@@ -14,9 +14,9 @@ from onnx import parser
 from regraft.files.convert import from_proto
 from regraft.files.saving import to_proto
 from regraft.ir import structure
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Graph, Node, Variable
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.shapes import analyse
 from tests.ir.test_graphsurgeon import TEXT
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from regraft.ir.editor import Editor
 from regraft.ir.model import Model
-from regraft.ir.surgery import Editor
 from regraft.pipelines.grammar import parse
 from regraft.pipelines.pass_ import Context, Pass
 from regraft.pipelines.registry import passes as registry

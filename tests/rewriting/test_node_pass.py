@@ -8,9 +8,9 @@ import pytest
 
 from regraft.files.convert import from_proto
 from regraft.files.saving import to_proto
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Node
 from regraft.ir.structure import check
-from regraft.ir.surgery import Editor
 from regraft.ir.weights import Derived
 from regraft.pipelines.pass_ import Context
 from regraft.refusal import INFER_SHAPES, Refusal, run_before

@@ -7,8 +7,8 @@ import onnx.parser
 import pytest
 
 from regraft.files.convert import clone, from_proto
+from regraft.ir.editor import Editor
 from regraft.ir.structure import check
-from regraft.ir.surgery import Editor
 from regraft.pipelines.pass_ import Context
 from regraft.shapes import analyse, declare_types
 from regraft.splitting import drop_inputs, take_sizes, to_host

@@ -12,10 +12,10 @@ from regraft.errors import GraphError
 from regraft.files.convert import from_proto
 from regraft.files.saving import to_proto
 from regraft.ir import structure
+from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
 from regraft.ir.nodes import Nodes
-from regraft.ir.surgery import Editor
 from regraft.rewriting.composite import provide
 
 

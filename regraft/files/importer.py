@@ -17,7 +17,7 @@ from regraft.files.parts import Parts, of_message
 from regraft.files.scope import Scope
 from regraft.files.tensors import TensorReader
 from regraft.ir import endless, schema
-from regraft.ir.collector import paused
+from regraft.ir.gc_pause import paused
 from regraft.ir.graph import Constant, Function, Graph, Node, Variable
 from regraft.ir.model import Model
 from regraft.ir.order import sort

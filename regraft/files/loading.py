@@ -16,7 +16,7 @@ from regraft.files.convert import from_proto
 from regraft.files.importer import import_model
 from regraft.files.parts import of_bytes
 from regraft.files.sources import Sources
-from regraft.ir.collector import paused
+from regraft.ir.gc_pause import paused
 from regraft.ir.model import Model
 from regraft.ir.weights import Source
 

@@ -23,7 +23,7 @@ from regraft.errors import ModelError
 from regraft.files import wire
 from regraft.files.convert import export
 from regraft.files.stream import partial, real_path, replacing, settle, write, write_value
-from regraft.ir.collector import paused
+from regraft.ir.gc_pause import paused
 from regraft.ir.model import Model
 from regraft.ir.weights import Array, Source, Stored, Value, packed_size
 

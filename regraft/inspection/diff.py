@@ -14,7 +14,7 @@ from regraft.inspection.attribution import Differing, NodeChange, NodeName, Pass
 from regraft.inspection.census import constants, operators
 from regraft.inspection.fingerprint import attribute_hash, bodies
 from regraft.inspection.listing import attribute_text
-from regraft.ir.collector import paused
+from regraft.ir.gc_pause import paused
 from regraft.ir.graph import Constant, Graph, Node, Tensor, Variable, subgraphs, walk
 from regraft.ir.model import Model
 from regraft.pipelines import record

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
-from regraft.ir.collector import paused
+from regraft.ir.gc_pause import paused
 from regraft.ir.graph import Constant, Function, Graph, Node, Tensor, TypedList, Variable
 from regraft.ir.graphsurgeon import adopt
 from regraft.ir.host import Host

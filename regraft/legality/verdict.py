@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from regraft.ir import schema
-from regraft.ir.collector import paused
+from regraft.ir.gc_pause import paused
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.legality.lines import Mend

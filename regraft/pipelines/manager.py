@@ -16,7 +16,7 @@ from regraft import shapes
 from regraft.errors import GraphError, PassError, PipelineError, RegraftError
 from regraft.files.convert import Header, export
 from regraft.ir import structure
-from regraft.ir.collector import paused
+from regraft.ir.gc_pause import paused
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.pipelines import record

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from regraft.files.convert import clone
-from regraft.ir.collector import paused
+from regraft.ir.gc_pause import paused
 from regraft.ir.model import Model
 from regraft.shapes import declare_types
 from regraft.splitting.cut import Cutter

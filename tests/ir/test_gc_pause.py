@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import gc
 
-from regraft.ir.collector import paused
+from regraft.ir.gc_pause import paused
 
 
 def young(item: object) -> bool:

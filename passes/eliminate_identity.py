@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from regraft.folding.noop import REMOVABLE, integers, maker, same_value
+from regraft.folding.identities import REMOVABLE, integers, maker, same_value
 from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Variable
 from regraft.ir.model import Model

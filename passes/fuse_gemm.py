@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from regraft.folding.noop import integers, maker
+from regraft.folding.identities import integers, maker
 from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.schema import constant_of

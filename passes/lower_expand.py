@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from regraft.folding.noop import same_value
+from regraft.folding.identities import same_value
 from regraft.ir.editor import Editor
 from regraft.ir.graph import Dim, Node
 from regraft.lowering.broadcast import narrowed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from regraft.folding.noop import maker
+from regraft.folding.identities import maker
 from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.schema import constant_of

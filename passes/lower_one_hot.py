@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from regraft.folding.noop import maker
+from regraft.folding.identities import maker
 from regraft.ir import schema
 from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor

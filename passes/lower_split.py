@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from regraft.folding.noop import integers
+from regraft.folding.identities import integers
 from regraft.ir import schema
 from regraft.ir.editor import Editor
 from regraft.ir.graph import Node

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto
 
-from regraft.folding.noop import maker
+from regraft.folding.identities import maker
 from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, Variable, walk
 from regraft.ir.model import Model

@@ -7,7 +7,7 @@ from typing import Literal
 
 from regraft.errors import PassError, UnknownNameError
 from regraft.files.convert import clone
-from regraft.folding.noop import maker
+from regraft.folding.identities import maker
 from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Graph, Node, Tensor
 from regraft.ir.model import Model

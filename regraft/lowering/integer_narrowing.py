@@ -15,7 +15,7 @@ import numpy as np
 from regraft.analysis.certainty import DIMENSIONS
 from regraft.analysis.interval import Interval
 from regraft.analysis.value_ranges import ValueRanges
-from regraft.folding.noop import maker
+from regraft.folding.identities import maker
 from regraft.ir import schema
 from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Node, Tensor, subgraphs, walk

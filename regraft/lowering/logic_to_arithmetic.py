@@ -16,7 +16,7 @@ from onnx import TensorProto
 from regraft import shapes
 from regraft.analysis.certainty import DIMENSIONS
 from regraft.analysis.value_ranges import ValueRanges
-from regraft.folding.noop import maker
+from regraft.folding.identities import maker
 from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ir.model import Model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from regraft.folding.branches import take_branches
 from regraft.folding.fold import Fold, lift
-from regraft.folding.targets import simplify_targets
+from regraft.folding.reshape_targets import simplify_targets
 from regraft.ir.editor import Editor
 from regraft.ir.graph import Node
 from regraft.ir.model import Model

@@ -13,10 +13,10 @@ from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.ir.schema import constant_node_value
 from regraft.shapes import bodies, dims, foreign, rules, values
-from regraft.shapes.call import Call
 from regraft.shapes.facts import UNKNOWN, WHOLE, Fact, Facts, declared
 from regraft.shapes.inference import ERRORS, Schemas, problem
 from regraft.shapes.keys import Keys
+from regraft.shapes.op_call import Call
 from regraft.shapes.signature import Signatures
 
 

@@ -9,9 +9,9 @@ import onnx
 
 from regraft.ir.graph import Constant, Graph, Tensor
 from regraft.shapes import dims
-from regraft.shapes.call import Call
 from regraft.shapes.dims import Dim
 from regraft.shapes.facts import UNKNOWN, Fact, Facts
+from regraft.shapes.op_call import Call
 
 Scope = dict[str, Any]
 

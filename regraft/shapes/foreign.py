@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from regraft.shapes.call import Call
 from regraft.shapes.facts import UNKNOWN, Fact
+from regraft.shapes.op_call import Call
 
 
 def infer(call: Call) -> list[Fact]:

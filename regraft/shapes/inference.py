@@ -16,9 +16,9 @@ from regraft.ir.endless import is_equation
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.weights import Array, dtype_from_onnx
 from regraft.shapes import dims
-from regraft.shapes.call import Call
 from regraft.shapes.dims import Dim
 from regraft.shapes.facts import Fact
+from regraft.shapes.op_call import Call
 
 ERRORS = (shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError, ValueError, IndexError)
 """How inference says that a node contradicts its operator's rules."""

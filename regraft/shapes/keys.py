@@ -10,9 +10,9 @@ import onnx
 from regraft.files.exporter import Exporter
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.node import PLAIN
-from regraft.shapes.call import Call
 from regraft.shapes.facts import Fact
 from regraft.shapes.inference import small_array
+from regraft.shapes.op_call import Call
 
 _READ_FLOATS = frozenset({"Range", "Resize", "Upsample"})
 """ONNX's operators whose shapes depend on the value of an input of floats; of other domains' nothing is known."""

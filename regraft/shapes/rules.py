@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from regraft.ir.dimensions import FAR
 from regraft.ops.traits import BROADCASTS
 from regraft.shapes import dims
-from regraft.shapes.call import Call
 from regraft.shapes.dims import Dim
+from regraft.shapes.op_call import Call
 
 Shape = tuple[Dim, ...]
 

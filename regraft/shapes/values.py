@@ -18,9 +18,9 @@ from regraft.ir import schema
 from regraft.ir.graph import Constant
 from regraft.ir.weights import Array
 from regraft.shapes import dims
-from regraft.shapes.call import Call
 from regraft.shapes.dims import Dim
 from regraft.shapes.facts import LIMIT, WHOLE, of_array, whole_array
+from regraft.shapes.op_call import Call
 
 
 def elements(call: Call, shape: tuple[int, ...] | None) -> Array | None:

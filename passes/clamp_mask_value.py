@@ -17,7 +17,7 @@ from regraft.ir.graph import Constant, Node
 from regraft.ir.model import Model
 from regraft.ir.weights import Array
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import Context, Pass, label
+from regraft.pipelines.pass_base import Context, Pass, label
 from regraft.refusal import Refusal
 from regraft.rewriting.matcher import is_constant
 from regraft.rewriting.rule_pass import rewritten

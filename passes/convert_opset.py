@@ -9,7 +9,7 @@ from regraft.ir.model import Model
 from regraft.opset.plan import apply, plan
 from regraft.opset.site import Inexpressible
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import EVERY, Context, Pass
+from regraft.pipelines.pass_base import EVERY, Context, Pass
 from regraft.refusal import Refusal
 from regraft.verification.contract import reassociation
 

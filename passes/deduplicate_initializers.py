@@ -9,7 +9,7 @@ from regraft.inspection.contents import same
 from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Constant, Tensor, subgraphs, walk
 from regraft.ir.model import Model
-from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pass_base import Context, Pass
 from regraft.verification.contract import exact
 
 

@@ -15,7 +15,7 @@ from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Constant, Node, subgraphs
 from regraft.ir.model import Model
 from regraft.ops.traits import COMMUTATIVE
-from regraft.pipelines.pass_ import EVERY, Context, Pass
+from regraft.pipelines.pass_base import EVERY, Context, Pass
 from regraft.verification.contract import exact
 
 _FREE = {"Constant", "Identity"}  # an Identity in their place would be no gain

@@ -11,7 +11,7 @@ from regraft.ir.calls import called_functions
 from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Function, Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
-from regraft.pipelines.pass_ import EVERY, Context, Pass
+from regraft.pipelines.pass_base import EVERY, Context, Pass
 from regraft.verification.contract import exact
 
 _OPTIONAL = defs.OpSchema.FormalParameterOption.Optional

@@ -13,7 +13,7 @@ from regraft.ir.graph import Node, Variable
 from regraft.ir.model import Model
 from regraft.ir.weights import dtype_from_onnx
 from regraft.ops.traits import REGROUPS
-from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pass_base import Context, Pass
 from regraft.verification.contract import exact
 
 _FLOATS = {"bfloat16": (8, 8), "float16": (11, 5), "float32": (24, 8), "float64": (53, 11)}  # bits: digits, exponent

@@ -16,7 +16,7 @@ from regraft.ir.model import Model
 from regraft.ir.weights import Derived, code_of
 from regraft.ops.traits import LAYOUT
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import EVERY, Context, Pass
+from regraft.pipelines.pass_base import EVERY, Context, Pass
 from regraft.refusal import Refusal
 from regraft.shapes import Facts, analyse
 from regraft.splitting import cone, take_sizes, to_host

@@ -14,7 +14,7 @@ from regraft.ir.graph import Node, Tensor, Variable
 from regraft.ir.model import Model
 from regraft.ops.traits import SHAPE_ONLY
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import EVERY, Context, Pass, label
+from regraft.pipelines.pass_base import EVERY, Context, Pass, label
 from regraft.refusal import PassRef, Refusal
 from regraft.shapes import Facts, analyse, dims
 from regraft.shapes.dims import Dim

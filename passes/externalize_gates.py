@@ -13,7 +13,7 @@ from regraft.ir.order import reads
 from regraft.ir.weights import code_of, is_float
 from regraft.ops.traits import ARITHMETIC, COMPARISONS, GATHERS, LAYOUT, LOGIC, SHAPE_ONLY
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import EVERY, Context, Pass, label
+from regraft.pipelines.pass_base import EVERY, Context, Pass, label
 from regraft.refusal import Refusal
 from regraft.rewriting.node_pass import builder
 from regraft.rewriting.term import Given, op

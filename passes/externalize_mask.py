@@ -25,7 +25,7 @@ from regraft.ir.model import Model
 from regraft.ir.weights import code_of
 from regraft.ops.traits import SHAPE_ONLY
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import EVERY, Context, Pass, label
+from regraft.pipelines.pass_base import EVERY, Context, Pass, label
 from regraft.refusal import Refusal
 from regraft.rewriting.node_pass import builder, remove_unread_makers
 from regraft.rewriting.term import Given, Term, op

@@ -14,7 +14,7 @@ from regraft.idioms.projection import find_projection
 from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ir.model import Model
-from regraft.pipelines.pass_ import TYPES, Context, Pass, label
+from regraft.pipelines.pass_base import TYPES, Context, Pass, label
 from regraft.refusal import PassRef, Refusal, run_before
 from regraft.rewriting.derive import Products
 from regraft.rewriting.node_pass import put

@@ -9,7 +9,7 @@ from regraft.ir.editor import Editor
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.pipelines.options import Bytes, option
-from regraft.pipelines.pass_ import EVERY, Context, Pass, label
+from regraft.pipelines.pass_base import EVERY, Context, Pass, label
 from regraft.refusal import Refusal
 from regraft.shapes import analyse
 from regraft.verification.contract import exact

@@ -16,7 +16,7 @@ from regraft.ir import schema
 from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph
 from regraft.ir.model import Model
-from regraft.pipelines.pass_ import TYPES, Context, Pass
+from regraft.pipelines.pass_base import TYPES, Context, Pass
 from regraft.refusal import PassRef, Refusal, run_before
 from regraft.rewriting import composite
 from regraft.rewriting.node_pass import put, remove_unread_makers

@@ -12,7 +12,7 @@ from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Constant, Function, Graph, Node, Tensor, Variable, walk
 from regraft.ir.model import Model
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import EVERY, Context, Pass
+from regraft.pipelines.pass_base import EVERY, Context, Pass
 from regraft.refusal import PassRef, Refusal
 from regraft.verification.contract import exact
 

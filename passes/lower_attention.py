@@ -14,7 +14,7 @@ from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.weights import code_of
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import TYPES, Context, Pass
+from regraft.pipelines.pass_base import TYPES, Context, Pass
 from regraft.refusal import INFER_SHAPES, Refusal, run_before
 from regraft.rewriting import formula
 from regraft.rewriting.node_pass import put

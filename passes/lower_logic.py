@@ -12,7 +12,7 @@ from regraft.ir.model import Model
 from regraft.lowering.logic_to_arithmetic import rewrite_as_arithmetic
 from regraft.ops.traits import COMPARISONS, LOGIC
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.refusal import INFER_SHAPES, Refusal, run_before
 from regraft.rewriting.node_pass import NodePass
 from regraft.rewriting.term import Given, Term, op

@@ -14,7 +14,7 @@ from regraft.ir.model import Model
 from regraft.ir.schema import constant_of
 from regraft.ir.weights import Array, dtype_from_onnx
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pass_base import Context, Pass
 from regraft.refusal import PassRef, Refusal
 from regraft.rewriting.node_pass import put, remove_unread_makers
 from regraft.rewriting.term import Given, Term, op, term

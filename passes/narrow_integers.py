@@ -11,7 +11,7 @@ from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, Variable, walk
 from regraft.ir.model import Model
 from regraft.lowering.integer_narrowing import Assumed, Group, Narrowing, narrow_constant
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import TYPES, Context, Pass
+from regraft.pipelines.pass_base import TYPES, Context, Pass
 from regraft.refusal import Refusal
 from regraft.rewriting.matcher import is_constant
 from regraft.splitting import to_host

@@ -5,7 +5,7 @@ from __future__ import annotations
 from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ir.model import Model
-from regraft.pipelines.pass_ import TYPES, Context, Pass
+from regraft.pipelines.pass_base import TYPES, Context, Pass
 from regraft.rewriting.node_pass import builder
 from regraft.rewriting.rule_pass import rewritten
 from regraft.rewriting.term import Given, op

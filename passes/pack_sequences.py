@@ -11,7 +11,7 @@ from regraft.packing.dialect import use_attention_mask
 from regraft.packing.rewrite import Packer
 from regraft.passes.expose_position_ids import ExposePositionIds
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import EVERY, Context, Pass
+from regraft.pipelines.pass_base import EVERY, Context, Pass
 from regraft.verification.contract import HIDDEN, interface
 
 SHORT = 4

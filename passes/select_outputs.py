@@ -6,7 +6,7 @@ from regraft.errors import UnknownNameError
 from regraft.ir.editor import Editor
 from regraft.ir.model import Model
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import EVERY, Context, Pass
+from regraft.pipelines.pass_base import EVERY, Context, Pass
 from regraft.verification.contract import interface
 
 

@@ -8,7 +8,7 @@ from regraft.ir.graph import Variable, walk
 from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.pipelines.options import Dims, Shapes, option, show_dims
-from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pass_base import Context, Pass
 from regraft.shapes.facts import declared
 from regraft.verification.contract import interface
 

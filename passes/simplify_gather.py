@@ -13,7 +13,7 @@ from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
 from regraft.ops.traits import VIEWS
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.rewriting.node_pass import NodePass
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes import Facts, analyse

@@ -16,7 +16,7 @@ from regraft.ir.model import Model
 from regraft.ir.weights import code_of
 from regraft.lowering.broadcast import narrowed
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.refusal import PassRef, Refusal
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass, rewritten

@@ -11,7 +11,7 @@ from regraft.idioms.layers import Layer, find_layers
 from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import TYPES, Context, Pass
+from regraft.pipelines.pass_base import TYPES, Context, Pass
 from regraft.refusal import Refusal
 from regraft.shapes import analyse
 from regraft.splitting.stage_labels import assign, mark

@@ -12,7 +12,7 @@ from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Node
 from regraft.ir.model import Model
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pass_base import Context, Pass
 from regraft.refusal import INFER_SHAPES, Refusal, run_before
 from regraft.verification.contract import exact
 

@@ -13,7 +13,7 @@ from regraft.ir.graph import Constant, Graph, Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import Context, Pass, label
+from regraft.pipelines.pass_base import Context, Pass, label
 from regraft.refusal import Refusal
 from regraft.splitting import drop_inputs
 from regraft.verification.contract import interface

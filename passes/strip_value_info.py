@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from regraft.ir.graph import Variable
 from regraft.ir.model import Model
-from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pass_base import Context, Pass
 from regraft.verification.contract import exact
 
 

@@ -12,7 +12,7 @@ from regraft.packing.loops import FIRST_OPSET
 from regraft.packing.rewrite import Packer
 from regraft.passes.expose_position_ids import ExposePositionIds
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import EVERY, Context, Pass
+from regraft.pipelines.pass_base import EVERY, Context, Pass
 from regraft.refusal import PassRef, Refusal
 from regraft.verification.contract import HIDDEN, interface
 

@@ -14,10 +14,10 @@ from regraft.pipelines.manager import run as run
 from regraft.pipelines.options import Bytes as Bytes
 from regraft.pipelines.options import Shapes as Shapes
 from regraft.pipelines.options import option as option
-from regraft.pipelines.pass_ import TYPES as TYPES
-from regraft.pipelines.pass_ import Context as Context
-from regraft.pipelines.pass_ import Need as Need
-from regraft.pipelines.pass_ import Pass as Pass
+from regraft.pipelines.pass_base import TYPES as TYPES
+from regraft.pipelines.pass_base import Context as Context
+from regraft.pipelines.pass_base import Need as Need
+from regraft.pipelines.pass_base import Pass as Pass
 from regraft.pipelines.pipeline import Pipeline as Pipeline
 from regraft.pipelines.pipeline import Repeat as Repeat
 from regraft.pipelines.source import open_source as open_source

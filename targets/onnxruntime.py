@@ -14,7 +14,7 @@ from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.legality.verdict import Verdict, Violation
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import label
+from regraft.pipelines.pass_base import label
 from regraft.targeting.compiler import Compiler
 from regraft.verification.runtime import RuntimeFailure, Session
 

@@ -12,7 +12,7 @@ import pytest
 from regraft.errors import PassError
 from regraft.ir.graph import Node
 from regraft.pipelines.grammar import parse
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.pipelines.registry import passes
 from regraft.refusal import INFER_SHAPES, PassRef, Refusal, as_refusal, run_before
 from tests.test_house import FOLDERS, ROOT

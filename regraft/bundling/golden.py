@@ -13,7 +13,7 @@ from regraft.errors import VerificationError
 from regraft.ir.model import Model
 from regraft.ir.schema import draws
 from regraft.ir.weights import Array
-from regraft.pipelines.pass_ import label
+from regraft.pipelines.pass_base import label
 from regraft.verification.contract import HIDDEN, Contract
 from regraft.verification.deviation import Deviation
 from regraft.verification.hidden import with_hidden

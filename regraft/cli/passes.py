@@ -12,7 +12,7 @@ from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
     from regraft.pipelines.configurable import Configurable
-    from regraft.pipelines.pass_ import Pass
+    from regraft.pipelines.pass_base import Pass
 
 
 @command("regraft passes", "regraft passes fold-constants", "regraft passes my-pass --load my_passes.py")
@@ -62,7 +62,7 @@ def options(found: type[Configurable]) -> list[tuple[str, object, str]]:
 
 def _operators(found: type[Pass], which: Literal["removes", "introduces"]) -> str:
     """The operators that the pass removes and introduces, with the defaults of its options."""
-    from regraft.pipelines.pass_ import EVERY
+    from regraft.pipelines.pass_base import EVERY
 
     declared = inspect.getattr_static(found, which)
     if isinstance(declared, property) and any(option.required for option in found.options()):

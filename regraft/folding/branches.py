@@ -6,7 +6,7 @@ from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Graph, Node, walk
 from regraft.ir.model import Model
 from regraft.ir.schema import constant_of
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 
 
 def take_branches(model: Model, context: Context) -> bool:

@@ -17,7 +17,7 @@ from regraft.ir.graph import Constant, Node, Tensor, subgraphs, walk
 from regraft.ir.model import Model
 from regraft.ir.weights import Array, Sparse, dtype_from_onnx
 from regraft.ops.traits import MOVES, RANDOM
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.shapes import Facts
 from regraft.shapes.facts import WHOLE
 

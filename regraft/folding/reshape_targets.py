@@ -8,7 +8,7 @@ from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.order import reads
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.shapes import dims
 from regraft.shapes.dims import Dim
 from regraft.shapes.facts import Facts

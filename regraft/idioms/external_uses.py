@@ -7,7 +7,7 @@ from collections.abc import Iterable, Set
 from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor
 from regraft.ops.traits import SHAPE_ONLY
-from regraft.pipelines.pass_ import label
+from regraft.pipelines.pass_base import label
 from regraft.refusal import Refusal
 
 

@@ -15,7 +15,7 @@ from regraft.inspection.census import operator
 from regraft.inspection.fingerprint import Fingerprints
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
-from regraft.pipelines.pass_ import label
+from regraft.pipelines.pass_base import label
 
 
 class _Row(NamedTuple):

@@ -12,7 +12,7 @@ from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.outside import parse_json
 from regraft.pipelines import record
-from regraft.pipelines.pass_ import MADE_BY, REPLACES, Change, label
+from regraft.pipelines.pass_base import MADE_BY, REPLACES, Change, label
 
 T = TypeVar("T")
 

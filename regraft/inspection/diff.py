@@ -18,7 +18,7 @@ from regraft.ir.gc_pause import paused
 from regraft.ir.graph import Constant, Graph, Node, Tensor, Variable, subgraphs, walk
 from regraft.ir.model import Model
 from regraft.pipelines import record
-from regraft.pipelines.pass_ import label
+from regraft.pipelines.pass_base import label
 from regraft.verification.signature import Port
 
 VERSION = 1

@@ -14,7 +14,7 @@ from regraft.legality.lines import Mend
 from regraft.legality.profile import Profile
 from regraft.legality.site import Site
 from regraft.legality.view import View
-from regraft.pipelines.pass_ import label
+from regraft.pipelines.pass_base import label
 
 DOMAINS = (*schema.DOMAINS, schema.STAND_IN)
 

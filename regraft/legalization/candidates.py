@@ -9,7 +9,7 @@ from functools import cached_property
 from regraft.legality.profile import Profile
 from regraft.legality.verdict import Violation
 from regraft.pipelines.grammar import parse, parse_ungrouped
-from regraft.pipelines.pass_ import EVERY, Pass
+from regraft.pipelines.pass_base import EVERY, Pass
 from regraft.pipelines.registry import passes
 from regraft.refusal import PassRef, Refusal
 

@@ -20,7 +20,7 @@ from regraft.legality.verdict import Verdict, Violation, judge
 from regraft.legalization.candidates import HOST, Candidate, Candidates, Rank
 from regraft.legalization.copies import Copies, says
 from regraft.pipelines.manager import run
-from regraft.pipelines.pass_ import EVERY
+from regraft.pipelines.pass_base import EVERY
 from regraft.pipelines.pipeline import Pipeline
 from regraft.refusal import Refusal
 

@@ -22,7 +22,7 @@ from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.weights import Derived, Value
 from regraft.ops.traits import COMPARISONS, GATHERS, LAYOUT, LOGIC
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.refusal import INFER_SHAPES, PassRef, Refusal, run_before
 from regraft.rewriting.node_pass import builder, remove_unread_makers
 from regraft.rewriting.rule_pass import rewritten

@@ -17,7 +17,7 @@ from regraft.mixed_precision.dtype_support import SAYS_DTYPE
 from regraft.mixed_precision.overflow import FloatLimits
 from regraft.mixed_precision.precision_group import PrecisionGroup, Slot
 from regraft.mixed_precision.precision_groups import INDIFFERENT, SINGLE, is_constant
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.rewriting import composite
 from regraft.rewriting.rule_pass import rewritten
 

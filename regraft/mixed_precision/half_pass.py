@@ -14,7 +14,7 @@ from regraft.mixed_precision.overflow import FloatLimits
 from regraft.mixed_precision.plan import read
 from regraft.mixed_precision.policy import Mode, make_policy
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_ import TYPES, Context, Pass
+from regraft.pipelines.pass_base import TYPES, Context, Pass
 from regraft.refusal import PassRef, Refusal
 
 

@@ -21,7 +21,7 @@ from regraft.mixed_precision.precision_groups import AS_ASKED, collect, is_const
 from regraft.mixed_precision.quantized import find_quantized
 from regraft.mixed_precision.sizes import Sizes, find_raw
 from regraft.mixed_precision.sums import find_sums
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.refusal import Refusal
 from regraft.splitting import to_host
 from regraft.splitting.offload import without_work

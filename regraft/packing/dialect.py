@@ -27,7 +27,7 @@ from regraft.ir.model import Model
 from regraft.ir.weights import code_of
 from regraft.packers.fits import PackedShape, write_shape
 from regraft.packing.segments import HIDDEN_SCORE
-from regraft.pipelines.pass_ import Context, label
+from regraft.pipelines.pass_base import Context, label
 from regraft.refusal import PassRef, Refusal
 from regraft.rewriting.local_function import add_function
 from regraft.rewriting.node_pass import builder, put

@@ -16,7 +16,7 @@ from regraft.ir.graph import Node, Tensor, Variable, subgraphs
 from regraft.ops.traits import LAYOUT
 from regraft.packing.tokens import BATCH, PER_ELEMENT, SEQUENCE, SIZING, Tokens, counts, product
 from regraft.packing.zones import Zones
-from regraft.pipelines.pass_ import label
+from regraft.pipelines.pass_base import label
 from regraft.rewriting.build import Builder
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes.dims import Dim

@@ -29,7 +29,7 @@ from regraft.packing.places import Places, Placing
 from regraft.packing.segments import HIDDEN_SCORE, Segments
 from regraft.packing.tokens import BATCH, SEQUENCE, Tokens, counts
 from regraft.packing.zones import Ways, Zones
-from regraft.pipelines.pass_ import Context, label
+from regraft.pipelines.pass_base import Context, label
 from regraft.refusal import PassRef, Refusal
 from regraft.rewriting.build import Builder
 from regraft.rewriting.node_pass import builder

@@ -14,7 +14,7 @@ from regraft.ir import schema
 from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor, Variable
 from regraft.ir.weights import code_of
-from regraft.pipelines.pass_ import label
+from regraft.pipelines.pass_base import label
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes import Facts
 

@@ -24,7 +24,7 @@ from regraft.ir.order import reads
 from regraft.ops.traits import SHAPE_ONLY
 from regraft.packing.places import Places
 from regraft.packing.tokens import BATCH, SEQUENCE, SIZING, Tokens, product
-from regraft.pipelines.pass_ import label
+from regraft.pipelines.pass_base import label
 from regraft.refusal import PassRef, run_before
 from regraft.rewriting.node_pass import builder
 from regraft.rewriting.term import Given, Term, op

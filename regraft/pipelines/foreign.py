@@ -14,7 +14,7 @@ from regraft.files.saving import to_proto
 from regraft.ir.graph import Node
 from regraft.ir.graphsurgeon import from_graphsurgeon
 from regraft.ir.model import Model
-from regraft.pipelines.pass_ import EVERY, Context, Pass, label
+from regraft.pipelines.pass_base import EVERY, Context, Pass, label
 from regraft.verification.contract import Contract, reassociation
 
 if TYPE_CHECKING:

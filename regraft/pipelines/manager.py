@@ -21,7 +21,7 @@ from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.pipelines import record
 from regraft.pipelines.dump import Dumps
-from regraft.pipelines.pass_ import Context, Pass, label
+from regraft.pipelines.pass_base import Context, Pass, label
 from regraft.pipelines.pipeline import PassLike, Pipeline, Repeat, Step
 from regraft.pipelines.progress import Quiet, bars
 from regraft.pipelines.report import PassReport, Report

@@ -14,7 +14,7 @@ from regraft.errors import PipelineError
 from regraft.outside import parse_toml, read_text
 from regraft.pipelines.grammar import JOIN, REPEAT, PassText, StepText, parse, write_group
 from regraft.pipelines.options import Shown
-from regraft.pipelines.pass_ import Pass
+from regraft.pipelines.pass_base import Pass
 from regraft.pipelines.registry import passes as registry
 
 SUFFIXES = (".toml", ".txt", ".pipeline")

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from regraft.outside import Row, check_form, parse_json
-from regraft.pipelines.pass_ import Change
+from regraft.pipelines.pass_base import Change
 
 if TYPE_CHECKING:
     from regraft.ir.model import Model

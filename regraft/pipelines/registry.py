@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 from regraft.errors import PipelineError, RegraftError, UnknownNameError
 from regraft.pipelines.configurable import Configurable
 from regraft.pipelines.frontend import Frontend
-from regraft.pipelines.pass_ import Pass
+from regraft.pipelines.pass_base import Pass
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft.files.stream import write_file
-from regraft.pipelines.pass_ import Change, RuleUse
+from regraft.pipelines.pass_base import Change, RuleUse
 from regraft.refusal import Refusal
 from regraft.verification.contract import Contract, exact
 from regraft.verification.deviation import Deviation, to_json

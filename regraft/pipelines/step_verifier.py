@@ -8,7 +8,7 @@ from typing import Any
 from regraft.errors import RegraftError, VerificationError
 from regraft.files.convert import Header
 from regraft.ir.model import Model
-from regraft.pipelines.pass_ import Pass
+from regraft.pipelines.pass_base import Pass
 from regraft.pipelines.report import PassReport, Report
 from regraft.verification.contract import Contract, exact
 from regraft.verification.deviation import Deviation

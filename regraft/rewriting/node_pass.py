@@ -13,7 +13,7 @@ from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, Variable
 from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.ir.weights import Value
-from regraft.pipelines.pass_ import TYPES, Context, Pass
+from regraft.pipelines.pass_base import TYPES, Context, Pass
 from regraft.refusal import Refusal, as_refusal
 from regraft.rewriting.build import Builder
 from regraft.rewriting.rule_pass import rewritten

@@ -13,7 +13,7 @@ from typing import Any
 from regraft.ir import schema
 from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Node
-from regraft.pipelines.pass_ import label
+from regraft.pipelines.pass_base import label
 from regraft.refusal import Refusal, as_refusal
 from regraft.rewriting.matcher import Matcher, Miss
 from regraft.rewriting.pattern import Pattern

@@ -16,7 +16,7 @@ from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, Variable, walk
 from regraft.ir.model import Model
 from regraft.ir.weights import Value, is_float
 from regraft.pipelines.grammar import JOIN, write_group
-from regraft.pipelines.pass_ import TYPES, Context, Pass
+from regraft.pipelines.pass_base import TYPES, Context, Pass
 from regraft.rewriting import composite
 from regraft.rewriting.build import Builder
 from regraft.rewriting.effect import introduced, removed

@@ -10,7 +10,7 @@ from regraft.files.convert import clone
 from regraft.ir.editor import Editor
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
-from regraft.pipelines.pass_ import Context, Pass, label
+from regraft.pipelines.pass_base import Context, Pass, label
 from regraft.refusal import PassRef, Refusal
 from regraft.rewriting.matcher import Miss
 from regraft.rewriting.rule import Rule, candidates, first_match, index_of

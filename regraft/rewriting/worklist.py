@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from regraft.errors import PassError
 from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Node
-from regraft.pipelines.pass_ import RuleUse, label
+from regraft.pipelines.pass_base import RuleUse, label
 from regraft.refusal import Refusal
 from regraft.rewriting.dispatch import Dispatch
 from regraft.rewriting.matcher import Matcher, Miss, is_same

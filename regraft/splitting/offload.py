@@ -12,7 +12,7 @@ from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.opset.plan import apply, plan
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.refusal import INFER_SHAPES, Refusal
 from regraft.splitting.subgraph import extract, join, keep
 

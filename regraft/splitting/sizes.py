@@ -8,7 +8,7 @@ import numpy as np
 
 from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.shapes import Facts
 from regraft.shapes.dims import Dim
 

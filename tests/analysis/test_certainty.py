@@ -10,7 +10,7 @@ from regraft.analysis.uniformity import Uniformity
 from regraft.analysis.value_ranges import MaskRanges, ValueRanges
 from regraft.passes.lower_logic import LowerLogic
 from regraft.passes.narrow_integers import NarrowIntegers
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.verification.contract import SHORT
 from regraft.verification.verify import snapshot
 from tests.analysis.test_value_facts import last, parsed

@@ -26,7 +26,7 @@ from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
 from regraft.passes.lower_where import LowerWhere
 from regraft.passes.simplify_gather import SimplifyGather
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.shapes.analysis import analyse
 from regraft.verification.verify import snapshot
 

@@ -18,7 +18,7 @@ from regraft.cli import cli
 from regraft.errors import ModelError, VerificationError
 from regraft.files.bundle import check_sums
 from regraft.files.convert import clone
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.runtime import Session
 from regraft.shapes import declare_types
 from regraft.splitting import to_host

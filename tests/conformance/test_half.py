@@ -16,7 +16,7 @@ from regraft.ir.structure import check
 from regraft.mixed_precision.dtype_support import FIRST_OPSET
 from regraft.models.backend_cases import Case, read, sources
 from regraft.passes.convert_fp16 import ConvertFp16
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.verification.runtime import RuntimeFailure
 
 GROUPS = 8

@@ -14,7 +14,7 @@ from regraft.files.convert import clone, from_proto
 from regraft.ir.structure import check
 from regraft.models.backend_cases import Case, read, sources
 from regraft.passes.convert_opset import ConvertOpset
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.verification.contract import Contract, reassociation
 from regraft.verification.runtime import RuntimeFailure
 

@@ -10,7 +10,7 @@ from regraft.errors import PassError
 from regraft.files.convert import from_proto
 from regraft.ir.structure import check
 from regraft.models.backend_cases import Case, read, sources
-from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pass_base import Context, Pass
 from regraft.pipelines.registry import passes
 from regraft.verification.runtime import RuntimeFailure
 from regraft.verification.verify import coarsest_float

@@ -8,7 +8,7 @@ import regraft
 from regraft.files.convert import clone
 from regraft.idioms.embeddings import Embeddings, find_embeddings
 from regraft.passes.lower_layer_norm import LowerLayerNorm
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from tests.idioms.sums import LOOKUPS, POSITIONS, SUMS, embedded, written
 
 BERT = (["ids", "ids", "position"], True)

@@ -19,7 +19,7 @@ from regraft.legalization.explain import explain
 from regraft.legalization.legalize import Legalized, legalize
 from regraft.models import chain
 from regraft.pipelines.manager import run
-from regraft.pipelines.pass_ import Context, label
+from regraft.pipelines.pass_base import Context, label
 from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.registry import targets
 from regraft.refusal import PassRef, Refusal

@@ -20,7 +20,7 @@ from regraft.legalization.search import Search
 from regraft.legalization.shorten import KEPT, shortened
 from regraft.models import chain
 from regraft.passes.fuse_layer_norm import FuseLayerNorm
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.verification.runtime import Session
 from tests.legality.small import model
 from tests.legalization.test_legalize import lacking

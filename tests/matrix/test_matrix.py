@@ -10,7 +10,7 @@ import pytest
 from regraft.ir.editor import Editor
 from regraft.ir.model import Model
 from regraft.pipelines.grammar import parse
-from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pass_base import Context, Pass
 from regraft.pipelines.registry import passes as registry
 from tests.matrix import page
 from tests.matrix.artifacts import ARTIFACTS, FOLDER, OPSETS, Artifact, Gap

@@ -7,7 +7,7 @@ import pytest
 
 from regraft.mixed_precision import plan
 from regraft.passes.convert_bf16 import ConvertBf16
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from tests.mixed_precision.conftest import build, halve
 
 RNG = np.random.default_rng(1)

@@ -10,7 +10,7 @@ import pytest
 
 from regraft import testing
 from regraft.ir.model import Model
-from regraft.pipelines.pass_ import Pass
+from regraft.pipelines.pass_base import Pass
 from regraft.testing import Applied
 
 parse_graph = testing.parse

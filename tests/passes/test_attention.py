@@ -22,7 +22,7 @@ from regraft.passes.fold_constants import FoldConstants
 from regraft.passes.fuse_attention import FuseAttention
 from regraft.passes.lower_attention import LowerAttention
 from regraft.passes.strip_dropout import StripDropout
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.shapes import analyse
 from regraft.verification.contract import exact, reassociation
 from regraft.verification.inputs import make_inputs

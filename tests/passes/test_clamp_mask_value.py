@@ -11,7 +11,7 @@ from regraft.files.convert import clone
 from regraft.ir.graph import Constant
 from regraft.ir.structure import check
 from regraft.passes.clamp_mask_value import ClampMaskValue
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.verification.contract import reassociation
 from regraft.verification.inputs import make_inputs
 from regraft.verification.verify import snapshot

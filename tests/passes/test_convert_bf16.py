@@ -13,7 +13,7 @@ from regraft.errors import PassError
 from regraft.files.saving import to_proto
 from regraft.ir.structure import check
 from regraft.passes.convert_bf16 import ConvertBf16
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.verification.inputs import make_inputs
 from regraft.verification.verify import snapshot
 

@@ -19,7 +19,7 @@ from regraft.ir.structure import check
 from regraft.models import minilm
 from regraft.models.sentences import sentences
 from regraft.passes.convert_fp16 import ConvertFp16
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import Session
 from regraft.verification.verify import snapshot

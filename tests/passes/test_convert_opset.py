@@ -19,7 +19,7 @@ from regraft.files.saving import to_proto
 from regraft.ir.model import Model
 from regraft.ir.structure import check
 from regraft.passes.convert_opset import ConvertOpset
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.verification.contract import Contract, exact, reassociation
 from regraft.verification.inputs import make_inputs
 from regraft.verification.verify import snapshot

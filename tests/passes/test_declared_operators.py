@@ -15,7 +15,7 @@ from regraft.ir import schema
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.pipelines.manager import run
-from regraft.pipelines.pass_ import EVERY, Context, Pass, label
+from regraft.pipelines.pass_base import EVERY, Context, Pass, label
 from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.registry import passes
 from regraft.rewriting.rule_pass import rewritten

@@ -10,7 +10,7 @@ from regraft.ir.graph import Constant
 from regraft.ir.structure import check
 from regraft.passes.expose_position_ids import ExposePositionIds
 from regraft.pipelines.frontend import ImportOptions
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.verification.runtime import Session
 from regraft.verification.verify import snapshot
 from tests.idioms.sums import LENGTH, POSITIONS, SUMS, WEIGHTS, WIDTH, embedded, feeds, written

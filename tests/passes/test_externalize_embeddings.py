@@ -13,7 +13,7 @@ from regraft.ir.structure import check
 from regraft.passes.expose_position_ids import ExposePositionIds
 from regraft.passes.externalize_embeddings import ExternalizeEmbeddings
 from regraft.passes.lower_layer_norm import LowerLayerNorm
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.verification.runtime import Session
 from tests.idioms.sums import LENGTH, LOOKUPS, POSITIONS, SUMS, WEIGHTS, embedded, feeds, written
 from tests.idioms.test_embeddings import EXPORTS, NORMALIZED

@@ -14,7 +14,7 @@ from regraft.files.convert import clone
 from regraft.ir.structure import check
 from regraft.passes.externalize_gates import ExternalizeGates
 from regraft.pipelines.frontend import ImportOptions
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.pipelines.source import open_source
 from regraft.verification.runtime import Session
 

@@ -13,7 +13,7 @@ from regraft.errors import PassError
 from regraft.files.convert import clone
 from regraft.ir.structure import check
 from regraft.passes.externalize_mask import ExternalizeMask
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.verification.contract import interface
 from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import Session

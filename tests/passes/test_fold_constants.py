@@ -21,7 +21,7 @@ from regraft.ir.model import Model
 from regraft.ir.structure import check
 from regraft.ir.weights import Derived
 from regraft.passes.fold_constants import FoldConstants
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.verification.contract import exact
 from regraft.verification.runtime import Session
 

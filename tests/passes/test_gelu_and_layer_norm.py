@@ -19,7 +19,7 @@ from regraft.passes.fuse_gelu import FuseGelu
 from regraft.passes.fuse_layer_norm import FuseLayerNorm
 from regraft.passes.lower_gelu import LowerGelu
 from regraft.passes.lower_layer_norm import LowerLayerNorm
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.rewriting.why import why
 from regraft.verification.contract import exact, reassociation
 from regraft.verification.inputs import make_inputs

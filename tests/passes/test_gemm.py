@@ -14,7 +14,7 @@ from regraft.ir.structure import check
 from regraft.ir.weights import Derived
 from regraft.passes.fuse_gemm import FuseGemm
 from regraft.passes.lower_gemm import LowerGemm
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.verification.contract import reassociation
 from regraft.verification.inputs import make_inputs
 from regraft.verification.verify import snapshot

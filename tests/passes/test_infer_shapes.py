@@ -12,7 +12,7 @@ import regraft
 from regraft.files.saving import to_proto
 from regraft.ir.structure import check
 from regraft.passes.infer_shapes import InferShapes
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 
 
 @pytest.mark.parametrize("name", ["pytorch/bert-cls-sdpa-ts.onnx", "tensorflow/tiny_seq32_op18.onnx"])

@@ -10,7 +10,7 @@ from regraft.files.convert import from_proto
 from regraft.ir.model import Model
 from regraft.passes.inline_functions import MOST, InlineFunctions
 from regraft.pipelines.manager import run
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.verification.runtime import Session
 from tests.matrix.artifacts import ARTIFACTS
 from tests.shares import diagonal

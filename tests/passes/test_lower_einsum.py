@@ -12,7 +12,7 @@ import regraft
 from regraft.files.convert import clone, from_proto
 from regraft.ir.structure import check
 from regraft.passes.lower_einsum import LowerEinsum
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.verification.contract import reassociation
 from regraft.verification.inputs import make_inputs
 from regraft.verification.verify import snapshot

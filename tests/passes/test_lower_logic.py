@@ -12,7 +12,7 @@ from regraft.ir.weights import Derived
 from regraft.passes.fold_constants import FoldConstants
 from regraft.passes.lower_logic import LowerLogic
 from regraft.passes.lower_where import LowerWhere
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 
 LOGIC = {"And", "Or", "Xor", "Not", "Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual"}
 TRUTHS = dict(zip("abc", np.array(list(itertools.product([False, True], repeat=3))).T, strict=True))

@@ -12,7 +12,7 @@ import regraft
 from regraft.files.convert import from_proto
 from regraft.ir.model import Model
 from regraft.passes.lower_one_hot import CLIPS_INTEGERS, SMALL, LowerOneHot
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.verification.runtime import Session
 
 INDICES = np.array([[0, 1, 2, -1], [-3, -4, 3, 100], [-100, 2, 0, -2]])

@@ -11,7 +11,7 @@ import regraft
 from regraft.errors import PassError
 from regraft.passes.lower_range import LowerRange
 from regraft.passes.set_shapes import SetShapes
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.verification.verify import snapshot
 
 OPSETS = (11, 13, 17, 18, 20, 23)

@@ -11,7 +11,7 @@ from regraft.files.convert import clone
 from regraft.ir.structure import check
 from regraft.passes.lower_pow import LowerPow
 from regraft.passes.lower_where import LowerWhere
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.rewriting.why import why
 from regraft.verification.contract import exact
 from regraft.verification.inputs import make_inputs

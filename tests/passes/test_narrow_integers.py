@@ -15,7 +15,7 @@ from regraft.ir.structure import check
 from regraft.lowering.integer_narrowing import TAKES_INT32
 from regraft.passes.fold_constants import FoldConstants
 from regraft.passes.narrow_integers import NarrowIntegers
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.shapes import declare_types
 from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import Session

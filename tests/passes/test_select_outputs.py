@@ -7,7 +7,7 @@ import pytest
 import regraft
 from regraft.errors import PassError
 from regraft.files.convert import clone
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.shapes import declare_types
 from regraft.splitting import to_host
 

@@ -14,7 +14,7 @@ from regraft.files.convert import clone, from_proto
 from regraft.ir.model import Model
 from regraft.ir.structure import check
 from regraft.passes.set_shapes import SetShapes
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.shapes import declare_types
 from regraft.splitting import to_host
 from regraft.verification.contract import interface

@@ -10,7 +10,7 @@ import pytest
 
 import regraft
 from regraft.passes.simplify_mask import SimplifyMask
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.rewriting.why import why
 from regraft.verification.inputs import make_inputs
 from regraft.verification.verify import snapshot

@@ -20,7 +20,7 @@ from regraft.ir.structure import check
 from regraft.models import bert
 from regraft.passes.split_layers import SplitLayers
 from regraft.passes.strip_dropout import StripDropout
-from regraft.pipelines.pass_ import STAGE, Context
+from regraft.pipelines.pass_base import STAGE, Context
 from regraft.splitting.stage_labels import ORDER, is_split
 from regraft.splitting.stages import Stage, run_chain, stages
 from regraft.verification.inputs import Given, make_inputs

@@ -17,7 +17,7 @@ from regraft.ir.graph import Constant, Node, Variable
 from regraft.pipelines import record
 from regraft.pipelines.manager import run
 from regraft.pipelines.options import Shapes, option
-from regraft.pipelines.pass_ import Pass
+from regraft.pipelines.pass_base import Pass
 from regraft.pipelines.pipeline import Pipeline, Repeat
 from regraft.refusal import INFER_SHAPES, run_before
 from regraft.verification.contract import approximation, exact, interface, reassociation

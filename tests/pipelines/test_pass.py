@@ -12,7 +12,7 @@ from regraft.ir.graph import Graph, Node, Variable
 from regraft.ir.model import Model
 from regraft.pipelines.manager import run
 from regraft.pipelines.options import Bytes, Shapes, option
-from regraft.pipelines.pass_ import TYPES, Change, Context, Need, Pass
+from regraft.pipelines.pass_base import TYPES, Change, Context, Need, Pass
 from regraft.verification.contract import approximation, exact
 
 

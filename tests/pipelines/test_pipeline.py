@@ -10,7 +10,7 @@ from regraft.errors import PipelineError, UnknownNameError
 from regraft.pipelines import registry
 from regraft.pipelines.grammar import GroupText, PassText, parse, parse_ungrouped, write
 from regraft.pipelines.options import Bytes, Shapes, option
-from regraft.pipelines.pass_ import Pass
+from regraft.pipelines.pass_base import Pass
 from regraft.pipelines.pipeline import Pipeline, Repeat
 
 

@@ -8,11 +8,11 @@ import pytest
 
 from regraft.errors import PipelineError, RegraftError, UnknownNameError
 from regraft.pipelines import registry
-from regraft.pipelines.pass_ import Pass
+from regraft.pipelines.pass_base import Pass
 from regraft.pipelines.registry import Registry, load_file
 
 MODULE = """
-from regraft.pipelines.pass_ import Pass
+from regraft.pipelines.pass_base import Pass
 class Third(Pass):
     name = "third"
 class NoPass:

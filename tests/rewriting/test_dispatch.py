@@ -13,7 +13,7 @@ from regraft.models import chain
 from regraft.passes.fuse_gelu import FuseGelu
 from regraft.passes.fuse_layer_norm import FuseLayerNorm
 from regraft.pipelines.manager import run
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.rewriting import dispatch
 from regraft.rewriting.dispatch import Dispatch
 from regraft.rewriting.matcher import Matcher, uniform

@@ -12,7 +12,7 @@ from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Node
 from regraft.ir.structure import check
 from regraft.ir.weights import Derived
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.refusal import INFER_SHAPES, Refusal, run_before
 from regraft.rewriting.conditions import is_read_once, readers_up_to
 from regraft.rewriting.derive import own_weight, scaled, transposed

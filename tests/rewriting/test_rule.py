@@ -15,7 +15,7 @@ from regraft.files.convert import from_proto
 from regraft.files.saving import to_proto
 from regraft.ir.structure import check
 from regraft.ir.weights import Derived
-from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pass_base import Context, Pass
 from regraft.refusal import INFER_SHAPES, Refusal, run_before
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass

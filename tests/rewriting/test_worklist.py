@@ -13,7 +13,7 @@ from regraft.files.convert import from_proto
 from regraft.files.saving import to_proto
 from regraft.ir.structure import check
 from regraft.pipelines import registry
-from regraft.pipelines.pass_ import Context, Pass
+from regraft.pipelines.pass_base import Context, Pass
 from regraft.pipelines.pipeline import Pipeline, Repeat
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass

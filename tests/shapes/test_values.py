@@ -12,7 +12,7 @@ from regraft import shapes
 from regraft.files.convert import clone, from_proto
 from regraft.ir.model import Model
 from regraft.passes.fold_constants import FoldConstants
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.shapes import dims
 from regraft.verification.runtime import RuntimeFailure, Session
 

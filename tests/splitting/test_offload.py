@@ -11,7 +11,7 @@ from regraft.errors import ModelError, PassError
 from regraft.files.convert import clone, from_proto
 from regraft.ir.structure import check
 from regraft.opset.plan import apply, plan
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.shapes import declare_types
 from regraft.splitting import to_host
 from regraft.verification.inputs import make_inputs

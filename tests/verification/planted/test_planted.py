@@ -15,7 +15,7 @@ from regraft.cli import cli
 from regraft.errors import VerificationError
 from regraft.files.convert import from_proto
 from regraft.ir.model import Model
-from regraft.pipelines.pass_ import Context
+from regraft.pipelines.pass_base import Context
 from regraft.verification.contract import Contract
 from regraft.verification.runtime import Session
 from tests.shares import diagonal

@@ -6,8 +6,8 @@ from collections import Counter
 from typing import Literal
 
 from regraft.ir.model import Model
+from regraft.opset.adapter_context import Inexpressible
 from regraft.opset.plan import apply, plan
-from regraft.opset.site import Inexpressible
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_base import EVERY, Context, Pass
 from regraft.refusal import Refusal

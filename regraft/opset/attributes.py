@@ -8,7 +8,7 @@ import numpy as np
 
 from regraft.ir.graph import Constant, Tensor
 from regraft.ops import traits
-from regraft.opset.site import AttributeRef, Site
+from regraft.opset.adapter_context import AttributeRef, Site
 from regraft.opset.table import down, up
 from regraft.refusal import PassRef
 

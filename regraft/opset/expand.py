@@ -15,7 +15,7 @@ from regraft.ir.model import Model
 from regraft.ir.schema import constant_of
 from regraft.ir.weights import dtype_from_onnx
 from regraft.opset import history
-from regraft.opset.site import AttributeRef, Draft, Site
+from regraft.opset.adapter_context import AttributeRef, Draft, Site
 from regraft.refusal import INFER_SHAPES
 from regraft.shapes.analysis import analyse
 from regraft.shapes.facts import Facts

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from regraft.ir.graph import Tensor
-from regraft.opset.site import Site
+from regraft.opset.adapter_context import Site
 from regraft.opset.table import down
 
 _LOW = ("float16", "bfloat16")

@@ -16,8 +16,8 @@ from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Constant, Node, Tensor, walk
 from regraft.ir.model import Model
 from regraft.opset import attributes, broadcast, forms, history, normalize, pool, quantize, resize, softmax, training
+from regraft.opset.adapter_context import Draft, Inexpressible, Place, Site
 from regraft.opset.expand import expand, has_body
-from regraft.opset.site import Draft, Inexpressible, Place, Site
 from regraft.opset.table import DOWN, UP
 from regraft.opset.types import Types
 from regraft.opset.values import refuse_new_values

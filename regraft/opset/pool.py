@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regraft.opset.site import Site
+from regraft.opset.adapter_context import Site
 from regraft.opset.table import down, up
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from regraft.ir.weights import dtype_from_onnx
-from regraft.opset.site import Site
+from regraft.opset.adapter_context import Site
 from regraft.opset.table import down
 
 

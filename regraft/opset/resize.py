@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from regraft.opset.adapter_context import Site
 from regraft.opset.attributes import known, to_input
-from regraft.opset.site import Site
 from regraft.opset.table import down, up
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from regraft.opset.site import Site
+from regraft.opset.adapter_context import Site
 
 Adapter = Callable[[Site], None]
 

@@ -13,7 +13,7 @@ import numpy as np
 from onnx import defs
 
 from regraft.ir.graph import Graph, Tensor
-from regraft.opset.site import Site
+from regraft.opset.adapter_context import Site
 from regraft.opset.types import Types, dtype_name
 
 _INTEGERS_TOO = {"Add", "Div", "Equal", "MaxPool", "Mul", "ReduceMax", "ReduceMin", "Sub"}

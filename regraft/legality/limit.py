@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from regraft.ir.graph import Node
-from regraft.legality.among import Among
+from regraft.legality.constraints import Among
 from regraft.legality.lines import Line
 from regraft.legality.tables import Where
 from regraft.legality.view import View

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from regraft.ir.graph import Variable
-from regraft.legality.among import Dtypes, Numbers
+from regraft.legality.constraints import Dtypes, Numbers
 from regraft.legality.limit import Breach, Limit
 from regraft.legality.tables import Where
 from regraft.legality.view import View

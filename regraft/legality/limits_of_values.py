@@ -8,8 +8,8 @@ from itertools import chain
 from typing import Literal
 
 from regraft.ir.graph import Node, Tensor
-from regraft.legality.among import Dtypes, dtype_name
 from regraft.legality.conditions import Shape
+from regraft.legality.constraints import Dtypes, dtype_name
 from regraft.legality.limit import Bounds, Breach, Limit
 from regraft.legality.tables import Where
 from regraft.legality.view import View

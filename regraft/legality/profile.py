@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from regraft.legality.among import Truth, over
 from regraft.legality.conditions import Condition
+from regraft.legality.constraints import Truth, over
 from regraft.legality.limits import Limits
 from regraft.legality.lines import Line, Mend, check_mend, check_operator
 from regraft.legality.site import Site

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Function, Variable, walk
 from regraft.ir.model import Model
-from regraft.legality.among import dtype_name
+from regraft.legality.constraints import dtype_name
 from regraft.legality.site import Site
 from regraft.shapes import analyse, dims
 

@@ -14,7 +14,7 @@ from regraft.ir import schema
 from regraft.ir.graph import Tensor
 from regraft.legality.constraints import Among, Dtypes, Numbers, Quantity, Truth, dtype_name, over
 from regraft.legality.lines import check_operator
-from regraft.legality.site import UNKNOWN_ATTRIBUTE, Site
+from regraft.legality.node_view import UNKNOWN_ATTRIBUTE, Site
 from regraft.legality.tables import Where, read
 
 Shape = Literal["static", "dynamic"]

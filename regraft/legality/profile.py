@@ -14,7 +14,7 @@ from regraft.legality.conditions import Condition
 from regraft.legality.constraints import Truth, over
 from regraft.legality.limits import Limits
 from regraft.legality.lines import Line, Mend, check_mend, check_operator
-from regraft.legality.site import Site
+from regraft.legality.node_view import Site
 from regraft.legality.tables import ProfileError, Where, read
 from regraft.outside import read_toml
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from regraft.inspection.macs import macs_of
 from regraft.ir import schema
 from regraft.ir.graph import walk
-from regraft.legality.site import Site
+from regraft.legality.node_view import Site
 from regraft.legality.verdict import Verdict
 from regraft.legality.view import View
 

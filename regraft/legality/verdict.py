@@ -11,8 +11,8 @@ from regraft.ir.gc_pause import paused
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.legality.lines import Mend
+from regraft.legality.node_view import Site
 from regraft.legality.profile import Profile
-from regraft.legality.site import Site
 from regraft.legality.view import View
 from regraft.pipelines.pass_base import label
 

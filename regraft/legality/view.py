@@ -8,7 +8,7 @@ from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Function, Variable, walk
 from regraft.ir.model import Model
 from regraft.legality.constraints import dtype_name
-from regraft.legality.site import Site
+from regraft.legality.node_view import Site
 from regraft.shapes import analyse, dims
 
 

@@ -25,9 +25,9 @@ from regraft.cli.parameters import (
 from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
+    from regraft.legalization.diagnosis import Stuck
     from regraft.legalization.legalize import Legalized
     from regraft.legalization.search import Trouble
-    from regraft.legalization.stuck import Stuck
 
 NODES_SHOWN = 3
 

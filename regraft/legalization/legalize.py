@@ -12,9 +12,9 @@ from regraft.files.convert import clone
 from regraft.ir.model import Model
 from regraft.ir.schema import draws
 from regraft.legality.verdict import Violation
+from regraft.legalization.diagnosis import Stuck, stuck, without_sizes
 from regraft.legalization.search import Search, State, Trouble
 from regraft.legalization.shorten import shortened
-from regraft.legalization.stuck import Stuck, stuck, without_sizes
 from regraft.pipelines.manager import Verify, run
 from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.report import PassReport, Report

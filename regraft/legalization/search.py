@@ -18,7 +18,7 @@ from regraft.ir.model import Model
 from regraft.legality.profile import Profile
 from regraft.legality.verdict import Verdict, Violation, judge
 from regraft.legalization.candidates import HOST, Candidate, Candidates, Rank
-from regraft.legalization.copies import Copies, says
+from regraft.legalization.model_pool import Copies, says
 from regraft.pipelines.manager import run
 from regraft.pipelines.pass_base import EVERY
 from regraft.pipelines.pipeline import Pipeline

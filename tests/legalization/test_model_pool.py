@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regraft.legalization.copies import Copies
+from regraft.legalization.model_pool import Copies
 from regraft.pipelines.manager import run
 from tests.legality.small import model
 

@@ -19,7 +19,7 @@ import onnx.parser
 
 from regraft.files.convert import clone, from_proto
 from regraft.ir.model import Model
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.pipelines.pass_base import Change, Context, Pass
 from regraft.refusal import Refusal
 from regraft.verification.inputs import make_inputs

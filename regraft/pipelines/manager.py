@@ -15,7 +15,7 @@ import numpy.typing as npt
 from regraft import shapes
 from regraft.errors import GraphError, PassError, PipelineError, RegraftError
 from regraft.files.convert import Header, export
-from regraft.ir import structure
+from regraft.ir import verifier
 from regraft.ir.gc_pause import paused
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
@@ -96,7 +96,7 @@ class _Run:
         self.report = Report(str(model.path or ""), str(pipeline), verify)
         _check(model, f"{model.path or 'the model'} is broken before any pass")
         given = inputs.values if isinstance(inputs, Given) else inputs or {}
-        self.report.notes = [*structure.foreign(model), *forget_names(model, given), *shapes.confirm(model)]
+        self.report.notes = [*verifier.foreign(model), *forget_names(model, given), *shapes.confirm(model)]
         self.dumps = Dumps(Path(dump_dir), model) if dump_dir is not None else None
         self.verifier = StepVerifier(model, self.report, inputs, seed, trials)
         self.header = self._header()
@@ -202,9 +202,9 @@ def reference_for(model: Model, pipeline: Iterable[Pass]) -> Model:
 
 def _check(model: Model, what: str) -> None:
     try:
-        structure.check(model)
+        verifier.check(model)
         if model.host is not None:
-            structure.check(model.host.model)
+            verifier.check(model.host.model)
     except GraphError as error:
         raise GraphError(f"{what}: {error}") from error
 

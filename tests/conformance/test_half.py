@@ -12,7 +12,7 @@ import pytest
 
 from regraft.errors import RegraftError
 from regraft.files.convert import from_proto
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.mixed_precision.dtype_support import FIRST_OPSET
 from regraft.models.backend_cases import Case, read, sources
 from regraft.passes.convert_fp16 import ConvertFp16

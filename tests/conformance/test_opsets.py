@@ -11,7 +11,7 @@ import pytest
 
 from regraft.errors import PassError
 from regraft.files.convert import clone, from_proto
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.models.backend_cases import Case, read, sources
 from regraft.passes.convert_opset import ConvertOpset
 from regraft.pipelines.pass_base import Context

@@ -8,7 +8,7 @@ import pytest
 
 from regraft.errors import PassError
 from regraft.files.convert import from_proto
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.models.backend_cases import Case, read, sources
 from regraft.pipelines.pass_base import Context, Pass
 from regraft.pipelines.registry import passes

@@ -18,7 +18,7 @@ from regraft.errors import GraphError, ModelError
 from regraft.files import wire
 from regraft.files.convert import clone, export, from_proto
 from regraft.files.saving import to_proto
-from regraft.ir import structure
+from regraft.ir import verifier
 from regraft.ir.graph import Constant, Variable, subgraphs
 from regraft.ir.model import Model
 from regraft.ir.weights import Derived
@@ -207,7 +207,7 @@ def test_an_outer_value_that_a_body_lists_stays_the_outer_one() -> None:
         inputs=[value("x"), value("c", [], TensorProto.BOOL)],
     )
     model = from_proto(proto)
-    structure.check(model)
+    verifier.check(model)
     relu, branching = model.graph.nodes
     assert all(inner.nodes[0].inputs[0] is relu.outputs[0] for inner in subgraphs(branching))
 
@@ -370,7 +370,7 @@ def test_a_constant_of_several_graphs_is_written_once_around_them(nested: bool) 
     text = str(proto)
     assert text.count("initializer {") == 2
     onnx.checker.check_model(proto, full_check=True)
-    structure.check(from_proto(proto))
+    verifier.check(from_proto(proto))
 
 
 def test_a_constant_shared_by_body_and_graph_is_the_same_object() -> None:
@@ -506,7 +506,7 @@ def test_a_constant_in_a_function_becomes_a_node() -> None:
     relu.inputs.append(Constant("two", np.array(2, np.float32)))
     nodes = to_proto(model).functions[0].node
     assert [(n.op_type, *n.output) for n in nodes] == [("Constant", "two"), ("Mul", "b")]
-    structure.check(from_proto(to_proto(model)))
+    verifier.check(from_proto(to_proto(model)))
 
 
 def test_a_large_constant_in_a_function_is_left_out() -> None:
@@ -529,7 +529,7 @@ def chain(order: list[int]) -> list[onnx.NodeProto]:
 def test_unsorted_nodes_are_sorted(order: list[int]) -> None:
     model = from_proto(make(chain(order)))
     assert [n.outputs[0].name for n in model.graph.nodes] == ["a", "b", "c", "y"]
-    structure.check(model)
+    verifier.check(model)
 
 
 def test_what_a_body_reads_counts_for_the_order() -> None:
@@ -538,7 +538,7 @@ def test_what_a_body_reads_counts_for_the_order() -> None:
     )
     model = from_proto(proto)
     assert [n.op for n in model.graph.nodes] == ["Relu", "If"]
-    structure.check(model)
+    verifier.check(model)
 
 
 def test_a_function_is_sorted() -> None:

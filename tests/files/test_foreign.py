@@ -12,7 +12,7 @@ from regraft.cli import cli
 from regraft.errors import GraphError
 from regraft.files.convert import clone, from_proto
 from regraft.files.saving import to_proto
-from regraft.ir import schema, structure
+from regraft.ir import schema, verifier
 from regraft.ir.graph import Node
 from regraft.targeting.target import read_target
 
@@ -109,7 +109,7 @@ def test_a_pass_may_make_one_on_purpose():
     model.graph.nodes[0] = Node("Plugin_TRT", "p", inputs=list(old.inputs), outputs=list(old.outputs), domain="ai.onnx")
     old.inputs.clear()
     old.outputs.clear()
-    structure.check(model)
+    verifier.check(model)
     assert to_proto(model).graph.node[0].domain == ""
 
 

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 import regraft
 from regraft.errors import GraphError, ModelError, RegraftError
 from regraft.files.saving import to_proto
-from regraft.ir import structure
+from regraft.ir import verifier
 from regraft.ir.weights import Held, Stored
 
 WEIGHTS = np.arange(1000, dtype=np.float32)
@@ -237,7 +237,7 @@ def load_and_use(path: Path, content: bytes) -> None:
     refusal = ""
     try:
         model = regraft.load(path)
-        structure.check(model)
+        verifier.check(model)
         regraft.save(model, path.with_name("again.onnx"))
         for node in model.nodes():
             for tensor in node.inputs:

@@ -26,7 +26,7 @@ from regraft.files.wire import fields
 from regraft.inspection.diff import diff
 from regraft.inspection.listing import listing
 from regraft.inspection.show import summarize
-from regraft.ir import structure
+from regraft.ir import verifier
 from regraft.ir.model import Model
 from regraft.shapes.analysis import analyse
 from regraft.targeting.target import read_target
@@ -299,7 +299,7 @@ def use(path: Path, number: int, original: Model) -> None:
     list(listing(model))
     found = diff(original, model)
     found.to_json()
-    structure.check(model)
+    verifier.check(model)
     analyse(model)
     TARGET.judge(model)
     make_inputs(model)

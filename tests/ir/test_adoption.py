@@ -13,7 +13,7 @@ from onnx import parser
 
 from regraft.files.convert import from_proto
 from regraft.files.saving import to_proto
-from regraft.ir import structure
+from regraft.ir import verifier
 from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Graph, Node, Variable
 from regraft.ir.model import Model
@@ -102,7 +102,7 @@ def open_editor(model: Model) -> None:
         pass
 
 
-@pytest.mark.parametrize("look", [structure.check, analyse, open_editor])
+@pytest.mark.parametrize("look", [verifier.check, analyse, open_editor])
 @pytest.mark.parametrize("followed", [False, True], ids=["at first", "after a look"])
 @pytest.mark.parametrize("put", PUT)
 def test_it_becomes_ours(put: Callable[[Model], None], followed: bool, look: Callable[[Model], Any]) -> None:
@@ -125,5 +125,5 @@ def test_a_model_that_holds_theirs_is_sound_in_the_end() -> None:
     analyse(model)
     read_a_constant(model)
     give_a_body(model)
-    structure.check(model)
+    verifier.check(model)
     onnx.checker.check_model(to_proto(model))

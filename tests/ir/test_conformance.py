@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 import regraft
 from regraft.errors import GraphError
 from regraft.files.convert import from_proto
-from regraft.ir import structure
+from regraft.ir import verifier
 from regraft.ir.model import Model
 
 
@@ -43,10 +43,10 @@ def test_a_node_that_does_not_fit_its_operator(
 ) -> None:
     found = model(op, inputs, **attributes)
     if says is None:
-        structure.check(found)
+        verifier.check(found)
         return
     with pytest.raises(GraphError, match=f"node 'n' \\({op}\\) {says}"):
-        structure.check(found)
+        verifier.check(found)
 
 
 @pytest.mark.parametrize("place", [0, 1])

@@ -11,7 +11,7 @@ from onnx import parser
 from regraft.errors import GraphError
 from regraft.files.convert import from_proto
 from regraft.files.saving import to_proto
-from regraft.ir import structure
+from regraft.ir import verifier
 from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
@@ -26,10 +26,10 @@ def model(body: str, ends: str = "(float[4] x) => (float[4] y)", constants: str 
 
 def text(edited: Model) -> list[str]:
     """The nodes as they are written, once the model is found sound."""
-    structure.check(edited)
+    verifier.check(edited)
     proto = to_proto(edited)
     onnx.checker.check_model(proto, full_check=True)
-    structure.check(from_proto(proto))
+    verifier.check(from_proto(proto))
     return [f"{','.join(n.output)} = {n.op_type}({','.join(n.input)})" for n in proto.graph.node]
 
 
@@ -149,7 +149,7 @@ def test_a_body_whose_output_becomes_an_outer_value_gets_an_identity() -> None:
 def test_replace_reaches_readers_in_bodies() -> None:
     edited = model(BRANCHES, "(float[4] x, bool c) => (float[4] y)")
     bypass(edited, "Relu")
-    structure.check(edited)
+    verifier.check(edited)
     bodies = list(subgraphs(edited.graph.nodes[0]))
     assert all(body.nodes[0].inputs[0] is edited.graph.inputs[0] for body in bodies)
 
@@ -406,7 +406,7 @@ def test_an_exception_takes_every_edit_back(steps: int) -> None:
         fail_after(edited, steps)
     assert to_proto(edited) == before
     assert [(list(t.inputs), list(t.outputs)) for t in tensors_of(edited)] == links
-    structure.check(edited)
+    verifier.check(edited)
     bypass(edited)
     text(edited)
 
@@ -425,7 +425,7 @@ def test_an_edit_that_makes_a_cycle_is_taken_back() -> None:
     with pytest.raises(GraphError, match="cycle"):
         turn_round(edited)
     assert to_proto(edited) == before
-    structure.check(edited)
+    verifier.check(edited)
 
 
 def tensors_of(edited: Model) -> list[Tensor]:

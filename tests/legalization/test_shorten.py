@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from regraft.errors import RegraftError
-from regraft.ir import structure
+from regraft.ir import verifier
 from regraft.ir.graph import Constant
 from regraft.ir.model import Model
 from regraft.legalization import legalize as legalization
@@ -71,7 +71,7 @@ def test_layers_that_repeat_go_but_for_some() -> None:
     assert len(whole.graph.nodes) == 3 + 12 * 4
     assert len(few.graph.nodes) == 3 + KEPT * 4
     assert kinds(few) == kinds(whole)
-    structure.check(few)
+    verifier.check(few)
     assert [t.name for t in (*few.graph.inputs, *few.graph.outputs)] == ["x", "hides", "on", "y"]
     given = {name: np.ones((2, 4), np.float32) for name in ("x", "hides")} | {"on": np.array(True)}
     assert Session(few).run(given)["y"].shape == (2, 4)

@@ -12,7 +12,7 @@ from onnx import numpy_helper
 import regraft
 from regraft.files.convert import clone, from_proto
 from regraft.ir.model import Model
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.verification.verify import snapshot
 
 

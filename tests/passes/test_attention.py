@@ -15,7 +15,7 @@ from regraft.files.convert import clone, from_proto
 from regraft.idioms.attention import find_attentions
 from regraft.ir.graph import Constant
 from regraft.ir.schema import kind
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.ir.weights import Derived
 from regraft.passes.fold_attention_scale import FoldAttentionScale
 from regraft.passes.fold_constants import FoldConstants

@@ -9,7 +9,7 @@ import regraft
 from regraft.errors import PassError
 from regraft.files.convert import clone
 from regraft.ir.graph import Constant
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.passes.clamp_mask_value import ClampMaskValue
 from regraft.pipelines.pass_base import Context
 from regraft.verification.contract import reassociation

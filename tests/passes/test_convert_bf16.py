@@ -11,7 +11,7 @@ from onnx.reference import ReferenceEvaluator
 import regraft
 from regraft.errors import PassError
 from regraft.files.saving import to_proto
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.passes.convert_bf16 import ConvertBf16
 from regraft.pipelines.pass_base import Context
 from regraft.verification.inputs import make_inputs

@@ -15,7 +15,7 @@ from regraft.errors import ModelError, PassError
 from regraft.files.convert import clone
 from regraft.ir.graph import Constant, Node, Variable, walk
 from regraft.ir.model import Model
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.models import minilm
 from regraft.models.sentences import sentences
 from regraft.passes.convert_fp16 import ConvertFp16

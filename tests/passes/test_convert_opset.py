@@ -17,7 +17,7 @@ from regraft.errors import PassError
 from regraft.files.convert import clone, from_proto
 from regraft.files.saving import to_proto
 from regraft.ir.model import Model
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.passes.convert_opset import ConvertOpset
 from regraft.pipelines.pass_base import Context
 from regraft.verification.contract import Contract, exact, reassociation

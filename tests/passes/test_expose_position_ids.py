@@ -7,7 +7,7 @@ import pytest
 
 import regraft
 from regraft.ir.graph import Constant
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.passes.expose_position_ids import ExposePositionIds
 from regraft.pipelines.frontend import ImportOptions
 from regraft.pipelines.pass_base import Context

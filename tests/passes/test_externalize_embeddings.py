@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import regraft
 from regraft.ir.graph import Constant, Tensor
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.passes.expose_position_ids import ExposePositionIds
 from regraft.passes.externalize_embeddings import ExternalizeEmbeddings
 from regraft.passes.lower_layer_norm import LowerLayerNorm

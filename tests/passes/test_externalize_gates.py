@@ -11,7 +11,7 @@ from onnx.parser import parse_model
 
 import regraft
 from regraft.files.convert import clone
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.passes.externalize_gates import ExternalizeGates
 from regraft.pipelines.frontend import ImportOptions
 from regraft.pipelines.pass_base import Context

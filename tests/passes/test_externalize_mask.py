@@ -11,7 +11,7 @@ import pytest
 import regraft
 from regraft.errors import PassError
 from regraft.files.convert import clone
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.passes.externalize_mask import ExternalizeMask
 from regraft.pipelines.pass_base import Context
 from regraft.verification.contract import interface

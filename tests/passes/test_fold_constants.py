@@ -18,7 +18,7 @@ import regraft
 from regraft.files.convert import clone, from_proto
 from regraft.ir.graph import Constant, Function
 from regraft.ir.model import Model
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.ir.weights import Derived
 from regraft.passes.fold_constants import FoldConstants
 from regraft.pipelines.pass_base import Context

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 import regraft
 from regraft.files.convert import clone, from_proto
 from regraft.ir.schema import kind
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.passes.fuse_gelu import FuseGelu
 from regraft.passes.fuse_layer_norm import FuseLayerNorm
 from regraft.passes.lower_gelu import LowerGelu

@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 
 import regraft
 from regraft.files.convert import clone, from_proto
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.ir.weights import Derived
 from regraft.passes.fuse_gemm import FuseGemm
 from regraft.passes.lower_gemm import LowerGemm

@@ -10,7 +10,7 @@ import pytest
 
 import regraft
 from regraft.files.saving import to_proto
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.passes.infer_shapes import InferShapes
 from regraft.pipelines.pass_base import Context
 

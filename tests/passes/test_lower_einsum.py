@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 import regraft
 from regraft.files.convert import clone, from_proto
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.passes.lower_einsum import LowerEinsum
 from regraft.pipelines.pass_base import Context
 from regraft.verification.contract import reassociation

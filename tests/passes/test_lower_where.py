@@ -8,7 +8,7 @@ import pytest
 
 import regraft
 from regraft.files.convert import clone
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.passes.lower_pow import LowerPow
 from regraft.passes.lower_where import LowerWhere
 from regraft.pipelines.pass_base import Context

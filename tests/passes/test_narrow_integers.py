@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 import regraft
 from regraft.files.convert import clone, from_proto
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.lowering.integer_narrowing import TAKES_INT32
 from regraft.passes.fold_constants import FoldConstants
 from regraft.passes.narrow_integers import NarrowIntegers

@@ -12,7 +12,7 @@ import regraft
 from regraft.errors import GraphError, PipelineError, RegraftError
 from regraft.files.convert import clone, from_proto
 from regraft.ir.model import Model
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.passes.set_shapes import SetShapes
 from regraft.pipelines.pass_base import Context
 from regraft.shapes import declare_types

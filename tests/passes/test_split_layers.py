@@ -16,7 +16,7 @@ from regraft.errors import PassError
 from regraft.files.convert import clone, from_proto
 from regraft.files.saving import to_proto
 from regraft.ir.model import Model
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.models import bert
 from regraft.passes.split_layers import SplitLayers
 from regraft.passes.strip_dropout import StripDropout

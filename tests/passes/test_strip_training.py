@@ -6,7 +6,7 @@ import pytest
 
 import regraft
 from regraft.errors import PassError, UnknownNameError
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.passes.strip_training import StripTraining
 from regraft.pipelines.manager import run
 from regraft.verification.inputs import make_inputs

@@ -10,7 +10,7 @@ from regraft.files.convert import from_proto
 from regraft.files.saving import to_proto
 from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Node
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.ir.weights import Derived
 from regraft.pipelines.pass_base import Context
 from regraft.refusal import INFER_SHAPES, Refusal, run_before

@@ -13,7 +13,7 @@ import pytest
 from regraft.errors import PassError
 from regraft.files.convert import from_proto
 from regraft.files.saving import to_proto
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.ir.weights import Derived
 from regraft.pipelines.pass_base import Context, Pass
 from regraft.refusal import INFER_SHAPES, Refusal, run_before

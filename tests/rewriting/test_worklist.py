@@ -11,7 +11,7 @@ import regraft
 from regraft.errors import PassError, PipelineError
 from regraft.files.convert import from_proto
 from regraft.files.saving import to_proto
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.pipelines import registry
 from regraft.pipelines.pass_base import Context, Pass
 from regraft.pipelines.pipeline import Pipeline, Repeat

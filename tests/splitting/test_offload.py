@@ -9,7 +9,7 @@ import pytest
 import regraft
 from regraft.errors import ModelError, PassError
 from regraft.files.convert import clone, from_proto
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.opset.plan import apply, plan
 from regraft.pipelines.pass_base import Context
 from regraft.shapes import declare_types

@@ -8,7 +8,7 @@ import pytest
 
 from regraft.files.convert import clone, from_proto
 from regraft.ir.editor import Editor
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.pipelines.pass_base import Context
 from regraft.shapes import analyse, declare_types
 from regraft.splitting import drop_inputs, take_sizes, to_host

@@ -18,7 +18,7 @@ from regraft.files.convert import clone, from_proto
 from regraft.idioms.dominators import Stream
 from regraft.ir.graph import Graph, Node, Variable
 from regraft.ir.model import Model
-from regraft.ir.structure import check
+from regraft.ir.verifier import check
 from regraft.ir.weights import Stored
 from regraft.pipelines.pass_base import STAGE
 from regraft.splitting.stage_labels import ORDER

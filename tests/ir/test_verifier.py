@@ -9,7 +9,7 @@ from onnx import parser
 import regraft
 from regraft.errors import GraphError
 from regraft.files.convert import from_proto
-from regraft.ir import structure
+from regraft.ir import verifier
 from regraft.ir.graph import Constant, Graph, Node, Variable
 from regraft.ir.model import Model
 from tests.shares import diagonal
@@ -37,12 +37,12 @@ def node(model: Model, name: str) -> Node:
 
 
 def test_a_sound_model_passes() -> None:
-    structure.check(sound())
+    verifier.check(sound())
 
 
 @pytest.mark.parametrize("path", diagonal(3, ARTIFACTS), ids=lambda p: p.stem)
 def test_exported_models_pass(path: Path) -> None:
-    structure.check(regraft.load(path))
+    verifier.check(regraft.load(path))
 
 
 def read_unmade(model: Model) -> None:
@@ -148,7 +148,7 @@ def test_damage_is_found(damage: object, message: str) -> None:
     model = sound()
     damage(model)  # type: ignore[operator]
     with pytest.raises(GraphError, match=message):
-        structure.check(model)
+        verifier.check(model)
 
 
 FLAT = """<ir_version: 10, opset_import: ["": 21, "com.example": 1]>
@@ -200,34 +200,34 @@ def give_an_input_twice(model: Model) -> None:
 )
 def test_a_check_after_another_finds_what_came_since(damage: object, message: str) -> None:
     model = from_proto(parser.parse_model(FLAT))
-    structure.check(model)
-    structure.check(model)
+    verifier.check(model)
+    verifier.check(model)
     damage(model)  # type: ignore[operator]
     for _ in range(2):
         with pytest.raises(GraphError, match=message):
-            structure.check(model)
+            verifier.check(model)
 
 
 def test_a_check_looks_closely_only_where_something_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     model = from_proto(parser.parse_model(FLAT.replace("com.example.Op(b, , w)", "Dropout(b, w)")))
-    structure.check(model)
+    verifier.check(model)
     looked: list[Node] = []
     monkeypatch.setattr(structure, "misfit", lambda node, wanted: looked.append(node))
     node(model, "last").op = "Sqrt"
-    structure.check(model)
+    verifier.check(model)
     assert looked == [node(model, "last")]
 
 
 def test_operators_of_other_domains_are_not_judged() -> None:
     model = sound()
     node(model, "custom").op = "Whatever"
-    structure.check(model)
+    verifier.check(model)
 
 
 def test_a_body_may_use_the_names_of_its_sibling() -> None:
     model = sound()
     node(model, "other").outputs[0].name = "p"
-    structure.check(model)
+    verifier.check(model)
 
 
 def test_bodies_of_any_depth_are_checked() -> None:
@@ -235,4 +235,4 @@ def test_bodies_of_any_depth_are_checked() -> None:
     for level in range(30):
         body = Graph([Node("Op", f"level{level}", {"g": body}, domain="d")], opset=21)
     with pytest.raises(GraphError, match="node 'deep'"):
-        structure.check(Model(body))
+        verifier.check(Model(body))

@@ -18,7 +18,7 @@ from regraft.ir.graph import AnyGraph
 from regraft.ir.model import Model
 from regraft.pipelines.pass_base import TYPES, Context, Pass
 from regraft.refusal import PassRef, Refusal, run_before
-from regraft.rewriting import composite
+from regraft.rewriting import decomposed
 from regraft.rewriting.node_pass import put, remove_unread_makers
 from regraft.rewriting.rule_pass import rewritten
 from regraft.rewriting.term import Given, Term, op
@@ -122,7 +122,7 @@ def _function(found: Attention, form: Form, mask: MaskForm | None, facts: Facts,
     given = [] if mask is None else [op.Where(mask.term, 0.0, -math.inf) if mask.chooses else mask.term]
     heads = {"q_num_heads": found.q.heads, "kv_num_heads": found.k.heads} if form.packed else {}
     attrs = {"scale": form.scale, "masked": len(given), **heads}
-    name, attrs = composite.provide(edit.model, "Attention", attrs, found.output.dtype)
+    name, attrs = decomposed.provide(edit.model, "Attention", attrs, found.output.dtype)
     return getattr(op[schema.STAND_IN], name)(form.q, form.k, form.v, *given, **attrs)
 
 

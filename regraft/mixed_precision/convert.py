@@ -18,7 +18,7 @@ from regraft.mixed_precision.overflow import FloatLimits
 from regraft.mixed_precision.precision_group import PrecisionGroup, Slot
 from regraft.mixed_precision.precision_groups import INDIFFERENT, SINGLE, is_constant
 from regraft.pipelines.pass_base import Context
-from regraft.rewriting import composite
+from regraft.rewriting import decomposed
 from regraft.rewriting.rule_pass import rewritten
 
 Reading = tuple[PrecisionGroup, Slot]
@@ -225,7 +225,7 @@ class _Converter:
         """Let a node make half precision where that is not for its inputs to say."""
         attribute = SAYS_DTYPE.get(node.op)
         if node.domain == schema.STAND_IN:
-            node.op, node.attrs = composite.provide(self.edit.model, schema.kind(node), dict(node.attrs), self.half)
+            node.op, node.attrs = decomposed.provide(self.edit.model, schema.kind(node), dict(node.attrs), self.half)
         elif attribute == "value":
             given = node.attrs.get("value")
             fill = np.zeros(1, np.float32) if given is None else given.values

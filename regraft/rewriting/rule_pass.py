@@ -17,7 +17,7 @@ from regraft.ir.model import Model
 from regraft.ir.weights import Value, is_float
 from regraft.pipelines.grammar import JOIN, write_group
 from regraft.pipelines.pass_base import TYPES, Context, Pass
-from regraft.rewriting import composite
+from regraft.rewriting import decomposed
 from regraft.rewriting.build import Builder
 from regraft.rewriting.effect import introduced, removed
 from regraft.rewriting.matcher import Matcher, Miss
@@ -160,7 +160,7 @@ def _apply(rule: Rule, match: Match, edit: Editor, context: Context) -> Applied:
 
     def emit(op: str, inputs: list[Tensor], attrs: dict[str, Any], domain: str | None) -> Tensor:
         if domain is None and schema.find(op, match.graph.opset) is None:
-            op, attrs = composite.provide(edit.model, op, attrs, dtype)
+            op, attrs = decomposed.provide(edit.model, op, attrs, dtype)
             domain = schema.STAND_IN
         node = edit.insert(root, op, inputs, attrs, domain=domain)
         added.append(node)

@@ -16,7 +16,7 @@ from regraft.ir.editor import Editor
 from regraft.ir.graph import Constant, Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
 from regraft.ir.nodes import Nodes
-from regraft.rewriting.composite import provide
+from regraft.rewriting.decomposed import provide
 
 
 def model(body: str, ends: str = "(float[4] x) => (float[4] y)", constants: str = "") -> Model:

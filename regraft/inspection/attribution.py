@@ -11,7 +11,7 @@ from regraft.inspection.census import operator
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.outside import parse_json
-from regraft.pipelines import record
+from regraft.pipelines import history
 from regraft.pipelines.pass_base import MADE_BY, REPLACES, Change, label
 
 T = TypeVar("T")
@@ -99,7 +99,7 @@ class _Ledger:
         self.changed = {id(pair): pair for pair in changed}
         self.pairs = _by_name((name, p) for p in self.changed.values() for name in {label(p.old), label(p.new)})
 
-    def entry(self, entry: record.Entry, undone: bool) -> PassEdits:
+    def entry(self, entry: history.Entry, undone: bool) -> PassEdits:
         edits = [self.edit(change, undone) for change in entry.changes]
         names = [name for change in entry.changes for name in (*change.removed, *change.added)]
         changed = [pair for name in names for pair in self.pairs.get(name, ()) if self.changed.pop(id(pair), None)]
@@ -126,9 +126,9 @@ class _Ledger:
         return Rest(removed, added, tuple(map(_changed, self.changed.values())))
 
 
-def _entries(before: Model, after: Model) -> tuple[list[record.Entry], bool]:
+def _entries(before: Model, after: Model) -> tuple[list[history.Entry], bool]:
     """The passes that only one of the models went through, and whether that is the first."""
-    old, new = record.read(before), record.read(after)
+    old, new = history.read(before), history.read(after)
     if len(old) > len(new) and old[: len(new)] == new:
         return old[len(new) :], True
     common = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))

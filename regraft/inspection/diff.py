@@ -17,7 +17,7 @@ from regraft.inspection.listing import attribute_text
 from regraft.ir.gc_pause import paused
 from regraft.ir.graph import Constant, Graph, Node, Tensor, Variable, subgraphs, walk
 from regraft.ir.model import Model
-from regraft.pipelines import record
+from regraft.pipelines import history
 from regraft.pipelines.pass_base import label
 from regraft.verification.signature import Port
 
@@ -141,7 +141,7 @@ def _opsets(model: Model) -> dict[str, int]:
 
 def _metadata(model: Model) -> dict[str, str]:
     """The rewrite record stands in `passes`."""
-    return {key: value for key, value in model.metadata.items() if key != record.RECORD}
+    return {key: value for key, value in model.metadata.items() if key != history.RECORD}
 
 
 def _functions(model: Model) -> dict[str, str]:

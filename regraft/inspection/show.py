@@ -12,7 +12,7 @@ from regraft.inspection.census import constants, operators
 from regraft.ir.graph import Constant
 from regraft.ir.model import Model
 from regraft.ir.weights import Stored
-from regraft.pipelines import record
+from regraft.pipelines import history
 from regraft.verification.signature import Port
 
 BIGGEST = 5
@@ -123,9 +123,9 @@ def summarize(model: Model, biggest: int = BIGGEST) -> Summary:
             )
             for f in model.functions
         ),
-        metadata={key: value for key, value in model.metadata.items() if key != record.RECORD},
-        pipeline=record.pipeline_of(model),
-        rewrites=tuple((entry.text, len(entry.changes)) for entry in record.read(model)),
+        metadata={key: value for key, value in model.metadata.items() if key != history.RECORD},
+        pipeline=history.pipeline_of(model),
+        rewrites=tuple((entry.text, len(entry.changes)) for entry in history.read(model)),
         host=summarize(model.host.model, biggest) if model.host else None,
         feeds=tuple(model.host.feeds) if model.host else (),
     )

@@ -19,7 +19,7 @@ from regraft.ir import verifier
 from regraft.ir.gc_pause import paused
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
-from regraft.pipelines import record
+from regraft.pipelines import history
 from regraft.pipelines.dump import Dumps
 from regraft.pipelines.pass_base import Context, Pass, label
 from regraft.pipelines.pipeline import PassLike, Pipeline, Repeat, Step
@@ -108,8 +108,8 @@ class _Run:
             for step in self.pipeline.steps:
                 nodes = self.step(step, nodes, shown_bars)
         self.verifier.end()
-        entries = [record.Entry(one.text, tuple(one.changes)) for one in self.report.passes]
-        record.append(self.model, str(self.pipeline), entries)
+        entries = [history.Entry(one.text, tuple(one.changes)) for one in self.report.passes]
+        history.append(self.model, str(self.pipeline), entries)
         if self.report.changed:
             promise(self.model.metadata, self.report.contract)
         return self.report

@@ -14,7 +14,7 @@ import regraft
 from regraft.errors import GraphError, PassError, PipelineError, VerificationError
 from regraft.files.convert import from_proto
 from regraft.ir.graph import Constant, Node, Variable
-from regraft.pipelines import record
+from regraft.pipelines import history
 from regraft.pipelines.manager import run
 from regraft.pipelines.options import Shapes, option
 from regraft.pipelines.pass_base import Pass
@@ -231,8 +231,8 @@ def test_the_model_carries_the_record(model, tmp_path):
     run(model, [DropLabel])
     regraft.save(model, tmp_path / "out.onnx")
     again = regraft.load(tmp_path / "out.onnx")
-    assert record.pipeline_of(again) == "nothing,to-abs,drop-label"
-    entries = record.read(again)
+    assert history.pipeline_of(again) == "nothing,to-abs,drop-label"
+    entries = history.read(again)
     assert [entry.text for entry in entries] == ["to-abs", "drop-label"]
     assert entries[0].changes[0].rule == "square-root"
     assert entries[1].changes[0].removed == ("mean", "sum", "loss_node", "shape", "reshape")
@@ -259,7 +259,7 @@ def test_who_asks_is_told_after_each_pass(model):
 
 
 def test_a_damaged_record_is_named(model):
-    model.metadata[record.RECORD] = "[1"
+    model.metadata[history.RECORD] = "[1"
     with pytest.raises(regraft.RegraftError, match=r"regraft\.record is damaged"):
         run(model, [Nothing])
 
@@ -516,7 +516,7 @@ def test_a_group_is_repeated_until_nothing_changes():
     assert "halve (round 2)" in report.timing()
     assert report.to_dict()["passes"][1]["rounds"] == (1,)
     assert not any(one.notes for one in report.passes)
-    assert len(record.read(model)) == 3
+    assert len(history.read(model)) == 3
 
 
 def test_a_group_that_still_changes_something_after_its_last_round_says_so():

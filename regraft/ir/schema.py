@@ -33,7 +33,7 @@ domain, which nobody takes for one of ONNX's. In files the domain is ONNX's.
 """
 
 STAND_IN = "regraft"
-"""The domain of local functions that stand for an operator which the model's opset lacks; see `composite`."""
+"""The domain of local functions that stand for an operator which the model's opset lacks; see `decomposed`."""
 
 
 def versions(graph: AnyGraph) -> dict[str, int]:

@@ -212,7 +212,7 @@ def test_a_check_looks_closely_only_where_something_changed(monkeypatch: pytest.
     model = from_proto(parser.parse_model(FLAT.replace("com.example.Op(b, , w)", "Dropout(b, w)")))
     verifier.check(model)
     looked: list[Node] = []
-    monkeypatch.setattr(structure, "misfit", lambda node, wanted: looked.append(node))
+    monkeypatch.setattr(verifier, "misfit", lambda node, wanted: looked.append(node))
     node(model, "last").op = "Sqrt"
     verifier.check(model)
     assert looked == [node(model, "last")]

@@ -20,7 +20,7 @@ from regraft.pipelines.options import option
 from regraft.pipelines.pass_base import Context, Pass, label
 from regraft.refusal import Refusal
 from regraft.rewriting.matcher import is_constant
-from regraft.rewriting.rule_pass import rewritten
+from regraft.rewriting.rule_pass import rewritable_graphs
 from regraft.verification.contract import reassociation
 
 
@@ -62,7 +62,7 @@ class ClampMaskValue(Pass):
         if self.value >= 0:
             raise PassError(f"a mask of {self.value:g} hides nothing; give a value below zero")
         with Editor(model) as edit:
-            for graph in rewritten(model):
+            for graph in rewritable_graphs(model):
                 maskings = find_maskings(graph)
                 ends = {masking.node for masking in maskings}
                 inside = set(ends)
@@ -135,9 +135,9 @@ def _read_elsewhere(node: Node, inside: set[Node], ends: set[Node], edit: Editor
         if current in ends:
             continue
         for tensor in current.outputs:
-            readers = list(edit.readers(tensor))
+            readers = list(edit.users(tensor))
             other = next((reader for reader in readers if reader not in inside), None)
-            if other is not None or tensor in edit.ends:
+            if other is not None or tensor in edit.graph_outputs:
                 use = "an output" if other is None else f"read by {label(other)}"
                 return Refusal(f"'{tensor.name}' is {use} too")
             pending += [reader for reader in readers if reader not in seen]

@@ -32,13 +32,13 @@ class DeduplicateInitializers(Pass):
             gone: list[int] = []
             names = Counter(tensor.name for tensor in _values(model))
             for root in model.roots:
-                groups = same(c for c in _constants(root) if c not in edit.ends)
+                groups = same(c for c in _constants(root) if c not in edit.graph_outputs)
                 for kept, *copies in context.progress(groups, len(groups)):
                     if not copies:
                         continue
                     if names[kept.name] > 1:  # a body beside uses the name for something else
                         kept.name = edit.name(kept.name)
-                    readers = dict.fromkeys(node for copy in copies for node in edit.readers(copy))
+                    readers = dict.fromkeys(node for copy in copies for node in edit.users(copy))
                     for copy in copies:
                         edit.replace(copy, kept)
                     context.replaced(readers, readers, rule="equal initializers")

@@ -55,7 +55,7 @@ class _Merger:
     def graph(self, graph: AnyGraph, outer: list[Table]) -> None:
         table: Table = {}
         tables = [table, *outer]
-        for node in list(self.edit.alive(graph)):
+        for node in list(self.edit.live_nodes(graph)):
             for body in subgraphs(node):
                 self.graph(body, tables)
             if not _is_pure(node, graph.opset):

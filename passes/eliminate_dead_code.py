@@ -105,7 +105,7 @@ def _sweep(graph: AnyGraph, needed: _Needed, edit: Editor, context: Context) -> 
         edit.remove(node)
     if dead:
         context.replaced(dead, rule="unread")
-    for node in edit.alive(graph):
+    for node in edit.live_nodes(graph):
         if len(node.outputs) == 1:  # it is needed for that one
             continue
         unneeded = [i for i, t in enumerate(node.outputs) if t.name and t not in needed.tensors]

@@ -55,7 +55,7 @@ class EliminateIdentity(Pass):
         before: list[Node] = []  # what may be unread now, producers first
         with Editor(model) as edit:
             for graph in model.graphs():
-                for node in edit.alive(graph):
+                for node in edit.live_nodes(graph):
                     sources = [source for tensor in node.inputs for source in tensor.inputs]
                     if _remove(node, graph.opset, edit, context):
                         before += sources

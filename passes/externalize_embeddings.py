@@ -120,7 +120,7 @@ def _readers(values: Iterable[Tensor], edit: Editor) -> list[Node]:
     found: dict[Node, None] = {}
     pending = list(values)
     while pending:
-        for node in edit.readers(pending.pop()):
+        for node in edit.users(pending.pop()):
             if node not in found:
                 found[node] = None
                 pending += node.outputs if node.op in SAME_VALUES else ()
@@ -132,7 +132,7 @@ def _in_rows(hidden: Tensor, ids: Tensor, known: Sequence[Dim], model: Model, co
     before = Variable("", hidden.dtype, hidden.shape)
     with Editor(model) as edit:
         before.name = edit.name(f"{hidden.name}/laid_out")
-        first = next(edit.readers(hidden), model.graph.nodes[-1])
+        first = next(edit.users(hidden), model.graph.nodes[-1])
         edit.replace(hidden, before)
         if len(known) == 3:
             rows = edit.insert(first, "Transpose", [hidden], {"perm": [1, 0, 2]})

@@ -18,7 +18,7 @@ from regraft.pipelines.pass_base import TYPES, Context, Pass, label
 from regraft.refusal import PassRef, Refusal, run_before
 from regraft.rewriting.derive import Products
 from regraft.rewriting.node_pass import put
-from regraft.rewriting.rule_pass import rewritten
+from regraft.rewriting.rule_pass import rewritable_graphs
 from regraft.rewriting.term import Given
 from regraft.shapes import Facts, analyse
 from regraft.verification.contract import reassociation
@@ -51,7 +51,7 @@ class FoldAttentionScale(Pass):
         facts = analyse(model)
         with Editor(model) as edit:
             weights = Products(edit)
-            for graph in rewritten(model):
+            for graph in rewritable_graphs(model):
                 for found in find_attentions(graph, facts):
                     _fold(found, graph, facts, weights, context)
 

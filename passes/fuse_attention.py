@@ -20,7 +20,7 @@ from regraft.pipelines.pass_base import TYPES, Context, Pass
 from regraft.refusal import PassRef, Refusal, run_before
 from regraft.rewriting import decomposed
 from regraft.rewriting.node_pass import put, remove_unread_makers
-from regraft.rewriting.rule_pass import rewritten
+from regraft.rewriting.rule_pass import rewritable_graphs
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes import Facts, analyse
 from regraft.verification.contract import reassociation
@@ -57,7 +57,7 @@ class FuseAttention(Pass):
 
     def run(self, model: Model, context: Context) -> None:
         facts, ranges = analyse(model), model.facts(MaskRanges)
-        places = [(*item, graph) for graph in rewritten(model) for item in look_at(graph, facts).items()]
+        places = [(*item, graph) for graph in rewritable_graphs(model) for item in look_at(graph, facts).items()]
         with Editor(model) as edit:
             for node, found, graph in reversed(places):  # what is read by a later one is then still there
                 if isinstance(found, Attention):

@@ -90,10 +90,10 @@ def _untransposed(value: Tensor) -> tuple[Tensor, bool]:
 
 def _is_added_to(value: Tensor, edit: Editor) -> bool:
     """Whether an Add will take `value` into its Gemm."""
-    readers = list(edit.readers(value))
+    readers = list(edit.users(value))
     if len(readers) == 1 and readers[0].op == "Mul" and not readers[0].domain:
         value = readers[0].outputs[0]
-        readers = list(edit.readers(value))
+        readers = list(edit.users(value))
     return any(n.op == "Add" and not n.domain and product_and_bias(n, edit) is not None for n in readers)
 
 

@@ -18,7 +18,7 @@ from regraft.pipelines.pass_base import TYPES, Context, Pass
 from regraft.refusal import INFER_SHAPES, Refusal, run_before
 from regraft.rewriting import formula
 from regraft.rewriting.node_pass import put
-from regraft.rewriting.rule_pass import rewritten
+from regraft.rewriting.rule_pass import rewritable_graphs
 from regraft.rewriting.term import Given, Term, op
 from regraft.verification.contract import reassociation
 
@@ -69,8 +69,8 @@ class LowerAttention(Pass):
     def run(self, model: Model, context: Context) -> None:
         ranges = model.facts(MaskRanges)
         with Editor(model) as edit:
-            for graph in rewritten(model):
-                for node in edit.alive(graph):
+            for graph in rewritable_graphs(model):
+                for node in edit.live_nodes(graph):
                     if schema.kind(node) == "Attention":
                         written = self._written(node, ranges)
                         if isinstance(written, Refusal):

@@ -53,16 +53,16 @@ class LowerOneHot(NodePass):
         if node.op == "MatMul":
             return looked_up(node, opset)
         output = node.outputs[0]
-        readers = [product for reader in edit.readers(output) for product in _behind_cast(reader, edit)]
-        if readers and output not in edit.ends and all(looked_up(one, opset) is not None for one in readers):
+        readers = [product for reader in edit.users(output) for product in _behind_cast(reader, edit)]
+        if readers and output not in edit.graph_outputs and all(looked_up(one, opset) is not None for one in readers):
             return None  # it goes with them
         return compared(node, opset)
 
 
 def _behind_cast(reader: Node, edit: Editor) -> list[Node]:
     """`reader`; the nodes that read it where it is a Cast, unless its value is an output too."""
-    is_cast = reader.op == "Cast" and not reader.domain and reader.outputs[0] not in edit.ends
-    return [*edit.readers(reader.outputs[0])] if is_cast else [reader]
+    is_cast = reader.op == "Cast" and not reader.domain and reader.outputs[0] not in edit.graph_outputs
+    return [*edit.users(reader.outputs[0])] if is_cast else [reader]
 
 
 def looked_up(node: Node, opset: int) -> Term | None:

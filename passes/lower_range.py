@@ -52,7 +52,7 @@ class LowerRange(Pass):
         facts = analyse(model)
         with Editor(model) as edit:
             for graph in model.graphs():
-                for node in edit.alive(graph):
+                for node in edit.live_nodes(graph):
                     if node.op != "Range" or node.domain:
                         continue
                     found = self.written(node, facts)

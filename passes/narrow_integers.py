@@ -56,7 +56,7 @@ class NarrowIntegers(Pass):
             work = _Work(plan, edit, context)
             converted = work.inputs(model)
             for graph in walk(model.graph):
-                for node in list(edit.alive(graph)):
+                for node in list(edit.live_nodes(graph)):
                     work.visit(node, graph)
             work.end()
         if converted:
@@ -75,7 +75,7 @@ class _Work:
         """Let what reads a narrow input read a Cast of it; the Casts, by the names of the inputs."""
         casts: dict[str, Tensor] = {}
         for tensor in model.graph.inputs:
-            first = next(self.edit.readers(tensor), None) if tensor in self.plan.values else None
+            first = next(self.edit.users(tensor), None) if tensor in self.plan.values else None
             if first is not None:
                 made = Variable(self.edit.name(f"{tensor.name}/int32"), np.dtype(np.int32), tensor.shape)
                 self.edit.replace(tensor, made)
@@ -111,7 +111,7 @@ class _Work:
 
     def _is_redundant(self, source: Tensor, out: Tensor) -> bool:
         """Whether a Cast of `source` to int32 forwards it."""
-        return self._is_narrow(source) and out not in self.edit.ends
+        return self._is_narrow(source) and out not in self.edit.graph_outputs
 
     def _is_fed_narrow(self, node: Node, group: Group) -> bool:
         """Whether a value that `group` reads is narrow, or all are constants."""

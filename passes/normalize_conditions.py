@@ -7,7 +7,7 @@ from regraft.ir.graph import AnyGraph, Constant, Node, Tensor
 from regraft.ir.model import Model
 from regraft.pipelines.pass_base import TYPES, Context, Pass
 from regraft.rewriting.node_pass import builder
-from regraft.rewriting.rule_pass import rewritten
+from regraft.rewriting.rule_pass import rewritable_graphs
 from regraft.rewriting.term import Given, op
 from regraft.verification.contract import exact
 
@@ -31,8 +31,8 @@ class NormalizeConditions(Pass):
 
     def run(self, model: Model, context: Context) -> None:
         with Editor(model) as edit:
-            for graph in rewritten(model):
-                for node in filter(_branches, edit.alive(graph)):
+            for graph in rewritable_graphs(model):
+                for node in filter(_branches, edit.live_nodes(graph)):
                     condition: Tensor = node.inputs[0]
                     if condition.shape and all(dim == 1 for dim in condition.shape):
                         node.inputs[0], added = _scalar(condition, node, graph, edit)

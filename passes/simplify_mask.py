@@ -19,7 +19,7 @@ from regraft.pipelines.options import option
 from regraft.pipelines.pass_base import Context
 from regraft.refusal import PassRef, Refusal
 from regraft.rewriting.rule import Rule
-from regraft.rewriting.rule_pass import RulePass, rewritten
+from regraft.rewriting.rule_pass import RulePass, rewritable_graphs
 from regraft.rewriting.term import Term, either, op
 from regraft.splitting import cone
 from regraft.verification.contract import Contract, reassociation
@@ -68,8 +68,8 @@ class SimplifyMask(RulePass):
         bypassed: list[Node] = []
         narrower: set[Tensor] = set()
         with Editor(model) as edit:
-            for graph in rewritten(model):
-                for node in reversed(list(edit.alive(graph))):  # readers first: they may let what they read be narrower
+            for graph in rewritable_graphs(model):
+                for node in reversed(list(edit.live_nodes(graph))):  # users first: what they read may get narrower
                     same = _same_but_broadcast(node, ranges, edit)
                     if same is not None and _bypass(node, same, edit, narrower):
                         bypassed.append(node)
@@ -149,7 +149,9 @@ def _same_but_broadcast(node: Node, ranges: ValueRanges, edit: Editor) -> Tensor
     if node.op == "Expand":
         return node.inputs[0]
     out: Tensor = node.outputs[0]
-    if node.op == "Add" and (out in edit.ends or any(schema.kind(reader) != "Softmax" for reader in edit.readers(out))):
+    if node.op == "Add" and (
+        out in edit.graph_outputs or any(schema.kind(reader) != "Softmax" for reader in edit.users(out))
+    ):
         return None  # x + 0 is not -0 where x is; a Softmax does not distinguish them
     known = [ranges[tensor] for tensor in node.inputs]
     if node.op == "Where":
@@ -165,7 +167,7 @@ _NEUTRAL = {"And": 1.0, "Or": 0.0, "Add": 0.0}
 def _bypass(node: Node, same: Tensor, edit: Editor, narrower: set[Tensor]) -> bool:
     """Let those that read `node` read `same`, if that makes no difference; `narrower` gets what changes its shape."""
     out: Tensor = node.outputs[0]
-    if same.shape is None or out.shape is None or (out in edit.ends and edit.needs_identity(out, same)):
+    if same.shape is None or out.shape is None or (out in edit.graph_outputs and edit.needs_identity(out, same)):
         return False
     changed = narrowed(out, same.shape, edit)
     if changed is None:

@@ -43,7 +43,7 @@ class StripDropout(Pass):
         training = 0
         with Editor(model) as edit:
             for graph in model.graphs():
-                for node in edit.alive(graph):
+                for node in edit.live_nodes(graph):
                     if node.op != "Dropout" or node.domain:
                         continue
                     mode = _mode(node, graph.opset)

@@ -69,7 +69,7 @@ class StripTraining(Pass):
             if gone:
                 context.replaced(gone, rule="training")
             for inner in model.graphs():
-                for node in edit.alive(inner):
+                for node in edit.live_nodes(inner):
                     if _is_training(node, inner.opset):
                         _normalize_by_constants(node, inner.opset, edit, context)
                     elif node.op == _LOSSES[0] and not node.domain:
@@ -86,7 +86,7 @@ class StripTraining(Pass):
         model = clone(model)
         with Editor(model) as edit:
             for graph in model.graphs():
-                for node in edit.alive(graph):
+                for node in edit.live_nodes(graph):
                     if _is_training(node, graph.opset) and _has_constant_statistics(node):
                         attrs = {"epsilon": node.attrs.get("epsilon", 1e-5)} | (
                             {"is_test": 1} if graph.opset < 7 else {}

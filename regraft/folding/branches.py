@@ -17,7 +17,7 @@ def take_branches(model: Model, context: Context) -> bool:
     found = False
     with Editor(model) as edit:
         for graph in list(model.graphs()):
-            for node in list(edit.alive(graph)):
+            for node in list(edit.live_nodes(graph)):
                 if node.op != "If" or node.domain or (condition := constant_of(node.inputs[0])) is None:
                     continue
                 branch: Graph = node.attrs["then_branch" if condition.item() else "else_branch"]
@@ -35,9 +35,9 @@ def _inline(edit: Editor, node: Node, branch: Graph) -> list[Node]:
     for inner in nodes:
         edit.move(inner, node)
     for tensor in set(branch.outputs):
-        edit.ends[tensor] = [graph for graph in edit.ends[tensor] if graph is not branch]
-        if not edit.ends[tensor]:
-            del edit.ends[tensor]
+        edit.graph_outputs[tensor] = [graph for graph in edit.graph_outputs[tensor] if graph is not branch]
+        if not edit.graph_outputs[tensor]:
+            del edit.graph_outputs[tensor]
     for old, new in zip(node.outputs, branch.outputs, strict=True):
         if old.name:
             edit.replace(old, new)
@@ -52,7 +52,7 @@ def _rename(edit: Editor, branch: Graph) -> None:
     own = [
         constant
         for constant in dict.fromkeys(t for t in read if isinstance(t, Constant))
-        if inside.keys() >= set(constant.outputs) and graphs.keys() >= set(edit.ends.get(constant, ()))
+        if inside.keys() >= set(constant.outputs) and graphs.keys() >= set(edit.graph_outputs.get(constant, ()))
     ]
     made = [t for node in branch.nodes for t in node.outputs if t.name]
     for item in (*own, *made, *(node for node in branch.nodes if node.name)):

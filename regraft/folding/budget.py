@@ -76,11 +76,11 @@ class Budget:
         )
 
     def _is_read(self, tensor: Tensor, reads: dict[Tensor, int]) -> bool:
-        return tensor in self._edit.ends or self._count(tensor, reads) > 0
+        return tensor in self._edit.graph_outputs or self._count(tensor, reads) > 0
 
     def _count(self, tensor: Tensor, reads: dict[Tensor, int]) -> int:
         if tensor in reads:
             return reads[tensor]
         if tensor not in self._reads:
-            self._reads[tensor] = sum(1 for _ in self._edit.readers(tensor))
+            self._reads[tensor] = sum(1 for _ in self._edit.users(tensor))
         return self._reads[tensor]

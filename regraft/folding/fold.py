@@ -68,7 +68,7 @@ class Fold:
         constants = {}
         for tensor in budget.results:
             value = self.bases[tensor] if tensor in self.bases else computed[tensor]
-            name = self.edit.name(tensor.name) if tensor in self.edit.ends else tensor.name
+            name = self.edit.name(tensor.name) if tensor in self.edit.graph_outputs else tensor.name
             constants[tensor] = Constant(name, value)
             self.edit.replace(tensor, constants[tensor])
         for node in budget.removed:
@@ -78,7 +78,7 @@ class Fold:
 
     def _tells(self, constant: Constant) -> bool:
         """Whether more may be known of what reads `constant` than before."""
-        facts = [self.facts[t] for node in self.edit.readers(constant) for t in node.outputs if t.name]
+        facts = [self.facts[t] for node in self.edit.users(constant) for t in node.outputs if t.name]
         return any(
             f.dims is None or not f.is_named or f.code in HALF or (f.code in WHOLE and f.value is None) for f in facts
         )
@@ -95,7 +95,7 @@ class Fold:
         self.unpacked.clear()
         for graph in self.model.graphs():
             versions = schema.versions(graph)
-            for node in self.edit.alive(graph):
+            for node in self.edit.live_nodes(graph):
                 if node not in self.failed and self._is_known(node, versions):
                     self.nodes[node] = len(self.nodes)
                     if any(t in self.unpacked or (t in self.bases and _is_packed(self.bases[t])) for t in node.inputs):
@@ -106,7 +106,7 @@ class Fold:
             if (held := _held(node)) is not None:
                 self.bases[node.outputs[0]] = held
             return False
-        if node.op in _NEVER or (node.op == "Identity" and node.outputs[0] in self.edit.ends):
+        if node.op in _NEVER or (node.op == "Identity" and node.outputs[0] in self.edit.graph_outputs):
             return False
         if len(node.outputs) == 1 and (value := self._number(node.outputs[0])) is not None:
             if node.attrs and subgraphs(node):
@@ -194,7 +194,7 @@ def lift(model: Model, context: Context) -> None:
     with Editor(model) as edit:
         for graph in walk(model.graph):
             for node in graph.nodes:
-                if node.domain or node.op not in ("Constant", "Identity") or node.outputs[0] in edit.ends:
+                if node.domain or node.op not in ("Constant", "Identity") or node.outputs[0] in edit.graph_outputs:
                     continue
                 (output,) = node.outputs
                 if node.op == "Constant":

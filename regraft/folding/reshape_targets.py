@@ -29,7 +29,7 @@ def simplify_targets(model: Model, facts: Facts, context: Context, room: int) ->
             for node in graph.nodes:
                 if node.domain or len(node.inputs) < 2 or isinstance(node.inputs[1], Constant):
                     continue
-                if node.op == "Expand" and node.outputs[0] not in edit.ends and _keeps_shape(node, facts):
+                if node.op == "Expand" and node.outputs[0] not in edit.graph_outputs and _keeps_shape(node, facts):
                     edit.replace(node.outputs[0], node.inputs[0])
                     unread += node.inputs
                     edit.remove(node)

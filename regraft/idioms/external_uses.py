@@ -21,9 +21,9 @@ def needs_elements(node: Node, tensor: Tensor) -> bool:
 def read_elsewhere(values: Iterable[Tensor], inside: Set[Node], edit: Editor) -> Refusal | None:
     """Why `values` must stay as they are: one is an output, or read by a node that is not `inside`; else None."""
     for value in values:
-        if value in edit.ends:
+        if value in edit.graph_outputs:
             return Refusal(f"'{value.name}' is an output of the graph too")
-        other = next((r for r in edit.readers(value) if r not in inside and needs_elements(r, value)), None)
+        other = next((r for r in edit.users(value) if r not in inside and needs_elements(r, value)), None)
         if other is not None:
             return Refusal(f"'{value.name}' is read by {other.op} '{label(other)}' too")
     return None

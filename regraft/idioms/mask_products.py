@@ -52,18 +52,18 @@ class MaskProducts:
         p: Tensor = chain[0].softmax.outputs[0]
         return [
             node
-            for node in dict.fromkeys(edit.readers(p))
+            for node in dict.fromkeys(edit.users(p))
             if any(self.without(node.outputs[0], masking) is p for masking in chain)
         ]
 
     def guards(self, softmax: Node, edit: Editor) -> list[Node]:
         """What makes 0 of probabilities p that are NaN: Where(IsNaN(p), 0, p)."""
         p: Tensor = softmax.outputs[0]
-        questions = [node for node in edit.readers(p) if node.op == "IsNaN"]
+        questions = [node for node in edit.users(p) if node.op == "IsNaN"]
         return [
             node
             for question in questions
-            for node in edit.readers(question.outputs[0])
+            for node in edit.users(question.outputs[0])
             if node.op == "Where" and node.inputs[2] is p and self._is_zero(node.inputs[1])
         ]
 

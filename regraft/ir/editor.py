@@ -6,9 +6,10 @@ is dead, and rebuilds the lists once, at the end.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class Editor:
             edit.replace(node.outputs[0], node.inputs[0])
             edit.remove(node)
 
-    Inside the block the nodes that were removed are still in the lists: ask `alive`, `readers` and `is_read`. An
+    Inside the block the nodes that were removed are still in the lists: ask `live_nodes`, `users` and `is_read`. An
     exception takes back every change that was made through the editor, or to what `touch` was told of.
     """
 
@@ -37,7 +38,7 @@ class Editor:
         self.model = model
         self.dead: set[Node] = set()
         self._homes: dict[Node, AnyGraph] = {}  # of nodes that are new, or moved
-        self.ends: dict[Tensor, list[AnyGraph]] = {}  # the graphs that a value is an output of
+        self.graph_outputs: dict[Tensor, list[AnyGraph]] = {}  # the graphs that a value is an output of
         self._names: set[str] | None = None  # of all values and nodes, once one is asked for
         self._next: dict[str, int] = {}
         self._before: dict[Node, list[Node]] = {}  # new nodes, by the old one that they stand before
@@ -51,7 +52,7 @@ class Editor:
         for graph in model.graphs():
             self._starts.update(graph.inputs)
             for tensor in graph.outputs:
-                self.ends.setdefault(tensor, []).append(graph)
+                self.graph_outputs.setdefault(tensor, []).append(graph)
 
     def __enter__(self) -> Editor:
         return self
@@ -68,19 +69,27 @@ class Editor:
         if error is not None:
             self._roll_back()
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name not in _RENAMED:
+                raise AttributeError(f"'Editor' object has no attribute '{name}'")
+            warnings.warn(f"Editor.{name} is now Editor.{_RENAMED[name]}", DeprecationWarning, stacklevel=2)
+            return getattr(self, _RENAMED[name])
+
     # ------------------------------------------------------------------------------------------------ questions
 
-    def alive(self, graph: AnyGraph) -> Iterator[Node]:
+    def live_nodes(self, graph: AnyGraph) -> Iterator[Node]:
         """The nodes of `graph` that were there at the start and are not removed."""
         return (node for node in graph.nodes if node not in self.dead)
 
-    def readers(self, tensor: Tensor) -> Iterator[Node]:
+    def users(self, tensor: Tensor) -> Iterator[Node]:
         """The nodes, in any graph, that read `tensor`; a node that reads it twice comes twice."""
         return (node for node in tensor.outputs if node not in self.dead)
 
     def is_read(self, tensor: Tensor) -> bool:
         """Whether a node or a graph's output needs `tensor`."""
-        return tensor in self.ends or any(node not in self.dead for node in tensor.outputs)
+        return tensor in self.graph_outputs or any(node not in self.dead for node in tensor.outputs)
 
     def graph_of(self, node: Node) -> AnyGraph:
         """The graph that `node` is in, or will be at the end."""
@@ -98,7 +107,7 @@ class Editor:
 
     def needs_identity(self, old: Tensor, new: Tensor) -> bool:
         """Whether `replace` must put an Identity between `new` and a graph output."""
-        return any(not self._can_be_output(graph, new) for graph in self.ends.get(old, ()))
+        return any(not self._can_be_output(graph, new) for graph in self.graph_outputs.get(old, ()))
 
     def name(self, hint: str) -> str:
         """A name, `hint` or near it, that no value and no node has."""
@@ -208,9 +217,9 @@ class Editor:
                 if tensor is old:
                     node.inputs.redirect(position, new)
         old.outputs.settle()
-        if old in self.ends:
-            self.touch(old, new, *self.ends[old])
-            for graph in dict.fromkeys(self.ends.pop(old)):  # a body may give a value twice
+        if old in self.graph_outputs:
+            self.touch(old, new, *self.graph_outputs[old])
+            for graph in dict.fromkeys(self.graph_outputs.pop(old)):  # a body may give a value twice
                 self._replace_output(graph, old, new)
 
     def _replace_output(self, graph: AnyGraph, old: Tensor, new: Tensor) -> None:
@@ -218,7 +227,7 @@ class Editor:
             _take_over(new, old)
             old.name = self.name(f"{new.name}_old")
             graph.outputs = [new if t is old else t for t in graph.outputs]
-            self.ends[new] = [graph]
+            self.graph_outputs[new] = [graph]
             return
         if not old.inputs:
             self._replace_constant_output(graph, old, new)
@@ -229,7 +238,7 @@ class Editor:
         place = next(i for i, t in enumerate(producer.outputs) if t is old)
         producer.outputs.redirect(place, spare)
         self.insert(producer, "Identity", [new], outputs=[old])
-        self.ends[old] = [graph]
+        self.graph_outputs[old] = [graph]
 
     def _replace_constant_output(self, graph: AnyGraph, old: Tensor, new: Tensor) -> None:
         if old in self._starts:
@@ -239,13 +248,13 @@ class Editor:
         output = Variable(old.name, old.dtype, old.shape)
         self.touch(new)
         graph.outputs = [output if t is old else t for t in graph.outputs]
-        self.ends[output] = [graph]
+        self.graph_outputs[output] = [graph]
         node = Node("Identity", self.name(f"{old.name}/Identity"), None, [new], [output])
         graph.nodes.append(node)
 
     def _can_be_output(self, graph: AnyGraph, tensor: Tensor) -> bool:
         """Whether a node of `graph` makes `tensor`, which is no output yet."""
-        if tensor in self._starts or tensor in self.ends or isinstance(tensor, Constant) or not tensor.inputs:
+        if tensor in self._starts or tensor in self.graph_outputs or isinstance(tensor, Constant) or not tensor.inputs:
             return False
         return self.graph_of(tensor.inputs[0]) is graph
 
@@ -276,6 +285,9 @@ class Editor:
                 node.edited(node.outputs)
         self.model.functions[:] = self._functions
 
+
+_RENAMED = {"alive": "live_nodes", "ends": "graph_outputs", "readers": "users"}
+"""Old names, which work for a release."""
 
 _FIELDS = {
     "node": ("op", "name", "domain", "attrs"),

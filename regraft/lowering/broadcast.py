@@ -19,9 +19,9 @@ def narrowed(wide: Tensor, narrow: Sequence[Dim], edit: Editor) -> dict[Tensor, 
     pending = [wide] if changed[wide] else []
     while pending:
         tensor = pending.pop()
-        if tensor in edit.ends:
+        if tensor in edit.graph_outputs:
             return None
-        for reader in edit.readers(tensor):
+        for reader in edit.users(tensor):
             out = reader.outputs[0]
             if reader.op not in ELEMENTWISE or reader.domain or out.shape is None:
                 return None

@@ -99,7 +99,7 @@ class Narrowing:
         self.assumed = assumed
         self.values: set[Tensor] = set()
         self.groups: dict[Node, list[Group]] = {}
-        self._strict: set[Tensor] = set(edit.ends)
+        self._strict: set[Tensor] = set(edit.graph_outputs)
         wide_inputs = [t for t in model.graph.inputs if is_wide(t)]
         self._ranges = ValueRanges(model, self._given(model, wide_inputs))
         self._decide(model.graph)

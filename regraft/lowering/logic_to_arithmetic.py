@@ -25,7 +25,7 @@ from regraft.ops.traits import COMPARISONS, GATHERS, LAYOUT, LOGIC
 from regraft.pipelines.pass_base import Context
 from regraft.refusal import INFER_SHAPES, PassRef, Refusal, run_before
 from regraft.rewriting.node_pass import builder, remove_unread_makers
-from regraft.rewriting.rule_pass import rewritten
+from regraft.rewriting.rule_pass import rewritable_graphs
 from regraft.rewriting.term import Apply, Given, Term, op
 
 _CARRYING = LAYOUT | GATHERS | {"Concat", "Slice", "Tile"}
@@ -45,12 +45,12 @@ def rewrite_as_arithmetic(model: Model, context: Context) -> None:
     facts = shapes.analyse(model)
     with Editor(model) as edit:
         region = _Region(edit, context)
-        for graph in rewritten(model):
+        for graph in rewritable_graphs(model):
             if graph.opset < OLDEST:
                 kept = f"kept the logic of opset {graph.opset}; run convert-opset before, to {OLDEST} or later"
                 context.refuse(Refusal(kept, needs=(PassRef(f"convert-opset{{version={OLDEST}}}"),)))
                 continue
-            for node in edit.alive(graph):
+            for node in edit.live_nodes(graph):
                 if node.domain or node.op not in LOGIC | COMPARISONS | _CARRYING | {"Cast"}:
                     continue
                 if node.op in LOGIC | COMPARISONS and facts[node.outputs[0]].value is not None:

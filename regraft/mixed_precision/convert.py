@@ -19,7 +19,7 @@ from regraft.mixed_precision.precision_group import PrecisionGroup, Slot
 from regraft.mixed_precision.precision_groups import INDIFFERENT, SINGLE, is_constant
 from regraft.pipelines.pass_base import Context
 from regraft.rewriting import decomposed
-from regraft.rewriting.rule_pass import rewritten
+from regraft.rewriting.rule_pass import rewritable_graphs
 
 Reading = tuple[PrecisionGroup, Slot]
 
@@ -180,10 +180,10 @@ class _Converter:
                 holder.inputs.redirect(index, tensor)
             else:
                 holder.outputs[index] = tensor
-                self.edit.ends.setdefault(tensor, []).append(holder)
-                self.edit.ends[old].remove(holder)
-                if not self.edit.ends[old]:
-                    del self.edit.ends[old]
+                self.edit.graph_outputs.setdefault(tensor, []).append(holder)
+                self.edit.graph_outputs[old].remove(holder)
+                if not self.edit.graph_outputs[old]:
+                    del self.edit.graph_outputs[old]
 
     def home(self, tensor: Tensor) -> AnyGraph:
         return self.starts[tensor] if tensor in self.starts else self.edit.graph_of(tensor.inputs[0])
@@ -255,7 +255,7 @@ class _Converter:
 
 def _indifferent(model: Model) -> Iterator[Slot]:
     """What reads a value in whatever precision it is made."""
-    for graph in rewritten(model):
+    for graph in rewritable_graphs(model):
         for node in graph.nodes:
             if node.op in INDIFFERENT and not node.domain and node.inputs:
                 yield Slot(node, 0)

@@ -18,7 +18,7 @@ from regraft.mixed_precision.layers import connected_layers
 from regraft.mixed_precision.precision_group import PrecisionGroup
 from regraft.mixed_precision.precision_groups import is_constant
 from regraft.ops import traits
-from regraft.rewriting.rule_pass import rewritten
+from regraft.rewriting.rule_pass import rewritable_graphs
 from regraft.shapes import analyse
 
 Mode = Literal["full", "matmul", "attention"]
@@ -154,6 +154,6 @@ def make_policy(model: Model, mode: Mode, keep_ops: Collection[str], keep_nodes:
     attention: set[Node] = set()
     if mode == "attention":
         facts = analyse(model)
-        for graph in rewritten(model):
+        for graph in rewritable_graphs(model):
             attention.update(node for found in find_attentions(graph, facts) for node in found.nodes)
     return Policy(mode, frozenset(keep_ops), tuple(keep_nodes), frozenset(attention))

@@ -14,7 +14,7 @@ from regraft.mixed_precision import dtype_support
 from regraft.mixed_precision.precision_group import PrecisionGroup, Slot, Tie
 from regraft.ops.traits import SHAPE_ONLY
 from regraft.opset.types import Types, dtype_name
-from regraft.rewriting.rule_pass import rewritten
+from regraft.rewriting.rule_pass import rewritable_graphs
 
 SINGLE = np.dtype(np.float32)
 
@@ -53,7 +53,7 @@ class _Collector:
         groups = [
             self.end("input", [], [t], lower_ends and t.default is None and t not in passed_on) for t in graph.inputs
         ]
-        for inner in rewritten(self.model):
+        for inner in rewritable_graphs(self.model):
             opsets = schema.versions(inner)
             for node in inner.nodes:
                 groups += self.node(node, inner, opsets.get(node.domain or "", 1))

@@ -60,7 +60,7 @@ def use_unpack(model: Model, shape: PackedShape, fed: Mapping[str, Tensor], cont
             "sequence] that is not 0 where a token is, or by lengths [batch]; leave dialect=poprt out"
         )
     with Editor(model) as edit:
-        masked, unpacking = list(edit.readers(mask)), list(edit.readers(slots))
+        masked, unpacking = list(edit.users(mask)), list(edit.users(slots))
         build = builder(graph.nodes[0], graph, edit, added, np.dtype(np.int32))
         info = build(op.Cast(_lengths(mask), to=_INT32))
         info.shape = [shape.sequences, 1]
@@ -142,7 +142,7 @@ def use_attention_mask(model: Model, fed: Mapping[str, Tensor], context: Context
             raise PassError("scores are of several types; PopRT's AttentionMask is written for one")
         for choice in hiding:
             bias = choice.outputs[0]
-            sums = sorted(edit.readers(bias), key=order.__getitem__)
+            sums = sorted(edit.users(bias), key=order.__getitem__)
             kind = _SCORES.get(np.dtype(bias.dtype))
             if choice.op != "Where" or kind is None or any(node.op != "Add" for node in sums):
                 hides = (
@@ -165,9 +165,9 @@ def use_attention_mask(model: Model, fed: Mapping[str, Tensor], context: Context
 
 def _hiding(ids: Tensor, edit: Editor) -> list[Node]:
     """The nodes that make of two segments that are one, or not, what attention reads."""
-    wide = [node.outputs[0] for node in edit.readers(ids) if node.op == "Unsqueeze"]
-    same = dict.fromkeys(node.outputs[0] for tensor in wide for node in edit.readers(tensor))
-    return list(dict.fromkeys(node for tensor in same for node in edit.readers(tensor)))
+    wide = [node.outputs[0] for node in edit.users(ids) if node.op == "Unsqueeze"]
+    same = dict.fromkeys(node.outputs[0] for tensor in wide for node in edit.users(tensor))
+    return list(dict.fromkeys(node for tensor in same for node in edit.users(tensor)))
 
 
 def _add_attention_mask(model: Model, dtype: np.dtype[Any]) -> None:

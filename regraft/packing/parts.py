@@ -64,7 +64,7 @@ class Parting(ABC):
             if not _is_sequencewise(node, one, self.zones.tokens, self.edit.model.opset):
                 raise PassError(f"'{label(node)}' ({node.op}) is not done sequence by sequence: take form=gather")
             for out in node.outputs:
-                if out in self.edit.ends or any(reader not in own for reader in self.edit.readers(out)):
+                if out in self.edit.graph_outputs or any(reader not in own for reader in self.edit.users(out)):
                     raise PassError(f"'{out.name}' of an attention is read outside of it: take form=gather")
 
 

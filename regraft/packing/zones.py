@@ -212,7 +212,7 @@ class Zones:
         unpacked.name, unpacked.dtype, unpacked.shape = name, output.dtype, output.shape
         outputs = self.model.graph.outputs
         self.model.graph.outputs = [unpacked if t is output else t for t in outputs]
-        self.edit.ends[unpacked] = self.edit.ends.pop(output)
+        self.edit.graph_outputs[unpacked] = self.edit.graph_outputs.pop(output)
 
     # ---------------------------------------------------------------------------------- from one zone to the other
 

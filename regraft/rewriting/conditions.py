@@ -37,9 +37,9 @@ def size_along(tensor: Tensor, axes: Sequence[int] | None) -> int | Refusal:
 
 def readers_up_to(limit: int, tensor: Tensor, edit: Editor) -> int:
     """How many nodes read `tensor`, counted up to `limit`."""
-    return sum(1 for _ in itertools.islice(edit.readers(tensor), limit))
+    return sum(1 for _ in itertools.islice(edit.users(tensor), limit))
 
 
 def is_read_once(tensor: Tensor, edit: Editor) -> bool:
     """Whether one node reads `tensor`, in one place, and no graph gives it."""
-    return tensor not in edit.ends and readers_up_to(2, tensor, edit) == 1
+    return tensor not in edit.graph_outputs and readers_up_to(2, tensor, edit) == 1

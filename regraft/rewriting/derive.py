@@ -38,7 +38,7 @@ def scaled(value: Term, factor: float, edit: Editor) -> Term:
 def own_weight(value: Term, edit: Editor) -> Constant | None:
     """The constant that `value` is, if at most one node reads it: a changed one would stand beside it otherwise."""
     held = value.value if isinstance(value, Given) else None
-    if not isinstance(held, Constant) or not isinstance(held.lazy, Value | np.ndarray) or held in edit.ends:
+    if not isinstance(held, Constant) or not isinstance(held.lazy, Value | np.ndarray) or held in edit.graph_outputs:
         return None
     return held if readers_up_to(2, held, edit) <= 1 else None
 

@@ -60,7 +60,7 @@ class Neighbourhood:
                 through = self._sees_through(node)
                 if through or schema.kind(node) in self._inner:
                     for tensor in node.outputs[:1]:
-                        readers = [reader for reader in edit.readers(tensor) if reader not in found]
+                        readers = [reader for reader in edit.users(tensor) if reader not in found]
                         if through:
                             level += readers
                         elif self._any_readers or len(readers) <= self._readers:
@@ -76,9 +76,9 @@ class Neighbourhood:
     def _inside(self, tensor: Tensor, edit: Editor) -> list[Node]:
         """The readers of `tensor`, if all of them can be in one match with what makes it."""
         maker = tensor.inputs[0] if tensor.inputs else None
-        if maker is None or maker in edit.dead or tensor in edit.ends or schema.kind(maker) not in self._inner:
+        if maker is None or maker in edit.dead or tensor in edit.graph_outputs or schema.kind(maker) not in self._inner:
             return []
-        readers = list(edit.readers(tensor))
+        readers = list(edit.users(tensor))
         inside = all(schema.kind(reader) in self._outer or self._sees_through(reader) for reader in readers)
         return readers if inside and len(readers) <= self._readers else []
 

@@ -16,7 +16,7 @@ from regraft.ir.weights import Value
 from regraft.pipelines.pass_base import TYPES, Context, Pass
 from regraft.refusal import Refusal, as_refusal
 from regraft.rewriting.build import Builder
-from regraft.rewriting.rule_pass import rewritten
+from regraft.rewriting.rule_pass import rewritable_graphs
 from regraft.rewriting.term import Term
 
 Replacement = Term | Sequence[Term | None] | Refusal | str | None
@@ -47,8 +47,8 @@ class NodePass(Pass):
 
     def run(self, model: Model, context: Context) -> None:
         with Editor(model) as edit:
-            for graph in rewritten(model):
-                for node in edit.alive(graph):
+            for graph in rewritable_graphs(model):
+                for node in edit.live_nodes(graph):
                     if node.op in self.operators and not node.domain:
                         self._at(node, graph, edit, context)
 

@@ -133,9 +133,9 @@ def _read_elsewhere(nodes: tuple[Node, ...], edit: Editor) -> Refusal | None:
         for place, tensor in enumerate(node.outputs):
             if number == 0 and place == 0:
                 continue
-            if tensor in edit.ends:
+            if tensor in edit.graph_outputs:
                 return Refusal(f"'{tensor.name}' is an output of the graph too")
-            reader = next((r for r in edit.readers(tensor) if r not in inside), None)
+            reader = next((r for r in edit.users(tensor) if r not in inside), None)
             if reader is not None:
                 return Refusal(f"'{tensor.name}' is read by {reader.op} '{reader.name}' too")
     return None

@@ -81,7 +81,7 @@ class RulePass(Pass):
     def run(self, model: Model, context: Context) -> None:
         self.prepare(model)
         with Editor(model) as edit:
-            work = Worklist(self.sets(), rewritten(model), edit)
+            work = Worklist(self.sets(), rewritable_graphs(model), edit)
             work.run(lambda rule, match: _apply(rule, match, edit, context))
         context.rule_uses += work.uses
         for refusal in work.refused():
@@ -144,7 +144,7 @@ class Joined(RulePass):
         return write_group(JOIN, {}, map(str, self._passes))
 
 
-def rewritten(model: Model) -> list[AnyGraph]:
+def rewritable_graphs(model: Model) -> list[AnyGraph]:
     """All graphs but the functions that stand for operators: what they hold is what they are called."""
     graphs = list(walk(model.graph))
     for function in model.functions:
@@ -178,7 +178,7 @@ def _apply(rule: Rule, match: Match, edit: Editor, context: Context) -> Applied:
     is_new = bool(result.inputs) and result.inputs[0] in added
     if isinstance(result, Variable) and is_new:
         result.shape, result.dtype = out.shape, out.dtype
-    moved = [] if is_new else list(edit.readers(out))
+    moved = [] if is_new else list(edit.users(out))
     edit.replace(out, result)
     edit.remove(root)
     removed = [root, *edit.remove_unread(match.nodes[1:])]

@@ -14,7 +14,7 @@ from regraft.pipelines.pass_base import Context, Pass, label
 from regraft.refusal import PassRef, Refusal
 from regraft.rewriting.matcher import Miss
 from regraft.rewriting.rule import Rule, candidates, first_match, index_of
-from regraft.rewriting.rule_pass import RulePass, rewritten
+from regraft.rewriting.rule_pass import RulePass, rewritable_graphs
 
 
 @dataclass
@@ -56,7 +56,7 @@ def why(model: Model, rule_pass: Pass, limit: int = 10) -> list[NearMiss]:
     rule_pass.prepare(model)
     nearest: dict[Node, NearMiss] = {}
     edit = Editor(model)
-    for graph in rewritten(model):
+    for graph in rewritable_graphs(model):
         index = index_of(graph.nodes)
         matched: set[Node] = set()
         for rule, owner in rule_pass.sets():

@@ -13,7 +13,7 @@ from regraft.files.convert import from_proto
 from regraft.files.saving import to_proto
 from regraft.ir import verifier
 from regraft.ir.editor import Editor
-from regraft.ir.graph import Constant, Node, Tensor, Variable, subgraphs
+from regraft.ir.graph import Constant, Graph, Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
 from regraft.ir.nodes import Nodes
 from regraft.rewriting.decomposed import provide
@@ -42,7 +42,7 @@ def bypass(edited: Model, op: str = "Identity") -> None:
     """Take out each `op` node, its readers reading its input."""
     with Editor(edited) as edit:
         for graph in edited.graphs():
-            for node in edit.alive(graph):
+            for node in edit.live_nodes(graph):
                 if node.op == op:
                     edit.replace(node.outputs[0], node.inputs[0])
                     edit.remove(node)
@@ -226,12 +226,12 @@ def test_what_is_removed_is_asked_for_at_once() -> None:
         a = relu.outputs[0]
         edit.replace(absolute.outputs[0], a)
         edit.remove(absolute)
-        assert list(edit.readers(a)) == [negative, add]
-        assert list(edit.alive(edited.graph)) == [relu, negative, add]
+        assert list(edit.users(a)) == [negative, add]
+        assert list(edit.live_nodes(edited.graph)) == [relu, negative, add]
         edit.replace(negative.outputs[0], a)
         edit.remove(negative)
         assert edit.is_read(a)
-        assert list(edit.readers(a)) == [add, add]
+        assert list(edit.users(a)) == [add, add]
         assert edit.is_read(add.outputs[0])
     assert relu.outputs[0].outputs == [add, add]
     assert not absolute.inputs
@@ -432,3 +432,18 @@ def tensors_of(edited: Model) -> list[Tensor]:
     """Every value, in an order that the graphs decide."""
     found = [t for node in edited.nodes() for t in (*node.inputs, *node.outputs)]
     return list(dict.fromkeys([*edited.graph.inputs, *found, *edited.graph.outputs]))
+
+
+def test_old_names_of_the_editor_work_and_warn():
+    y, z = Variable("y"), Variable("z")
+    model = Model(Graph([Node("Relu", "one", inputs=[Variable("x")], outputs=[y]), Node("Neg", "two", None, [y], [z])]))
+    model.graph.outputs = [z]
+    with Editor(model) as edit:
+        with pytest.warns(DeprecationWarning, match="Editor.ends is now Editor.graph_outputs"):
+            assert edit.ends is edit.graph_outputs
+        with pytest.warns(DeprecationWarning, match="live_nodes"):
+            assert list(edit.alive(model.graph)) == model.graph.nodes
+        with pytest.warns(DeprecationWarning, match="users"):
+            assert list(edit.readers(y)) == [model.graph.nodes[1]]
+        with pytest.raises(AttributeError, match="no attribute 'end'"):
+            edit.end  # noqa: B018

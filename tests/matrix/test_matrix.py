@@ -120,7 +120,7 @@ class Breaking(Pass):
 
     def run(self, model: Model, context: Context) -> None:
         with Editor(model) as edit:
-            for node in edit.alive(model.graph):
+            for node in edit.live_nodes(model.graph):
                 if node.op == "Tanh":
                     edit.replace(node.outputs[0], node.inputs[0])
                     edit.remove(node)

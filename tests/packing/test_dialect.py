@@ -150,8 +150,8 @@ def test_a_mask_of_another_shape_is_refused(artifacts):
     model = regraft.load(artifacts / QA)
     (mask,) = (tensor for tensor in model.inputs if tensor.name == "attention_mask")
     with regraft.Editor(model) as edit:
-        (first,) = (node for node in edit.readers(mask) if node.op == "Unsqueeze")
-        (second,) = edit.readers(first.outputs[0])
+        (first,) = (node for node in edit.users(mask) if node.op == "Unsqueeze")
+        (second,) = edit.users(first.outputs[0])
         edit.replace(second.outputs[0], mask)
         mask.shape = [mask.shape[0], 1, 1, mask.shape[1]]
     regraft.run(model, "eliminate-dead-code")

@@ -18,7 +18,7 @@ from regraft.pipelines.manager import run
 from regraft.pipelines.pass_base import EVERY, Context, Pass, label
 from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.registry import passes
-from regraft.rewriting.rule_pass import rewritten
+from regraft.rewriting.rule_pass import rewritable_graphs
 from tests.matrix.artifacts import ARTIFACTS
 
 NEEDS = {
@@ -153,16 +153,16 @@ def exported(name: str, prepared: str) -> Model:
 
 
 def operators(model: Model) -> Counter[str]:
-    return Counter(schema.kind(node) for graph in rewritten(model) for node in graph.nodes)
+    return Counter(schema.kind(node) for graph in rewritable_graphs(model) for node in graph.nodes)
 
 
 def apply(one: Pass, model: Model) -> Seen:
     model = clone(model)
     for number, node in enumerate(model.nodes()):
         node.name = node.name or f"node_{number}"
-    nodes = {label(node): node for graph in rewritten(model) for node in graph.nodes}
+    nodes = {label(node): node for graph in rewritable_graphs(model) for node in graph.nodes}
     kinds, before = {name: schema.kind(node) for name, node in nodes.items()}, operators(model)
-    ends = {tensor for graph in rewritten(model) for tensor in graph.outputs}
+    ends = {tensor for graph in rewritable_graphs(model) for tensor in graph.outputs}
     read = {name: any(tensor in ends for tensor in node.outputs) for name, node in nodes.items()}
     reading = {name: [label(reader) for reader in _readers(node)] for name, node in nodes.items()}
     context = Context(one.name)

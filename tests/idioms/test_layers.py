@@ -12,8 +12,7 @@ from regraft.idioms.attention import find_attentions
 from regraft.idioms.layers import find_layers
 from regraft.ir.model import Model
 from regraft.refusal import Refusal
-from regraft.rewriting.rule_pass import ensure_types
-from regraft.shapes import analyse
+from regraft.shapes import analyse, declare_types
 from regraft.splitting.stages import run_chain, stages
 from regraft.verification.inputs import make_inputs
 from regraft.verification.verify import snapshot
@@ -84,7 +83,7 @@ def build(norm: str, count: int, cross: bool = False, more: tuple[str, ...] = ()
             {{ {" ".join(text.lines)} }}"""
         )
     )
-    ensure_types(model)
+    declare_types(model)
     return model
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -107,14 +109,16 @@ def holds(model: Model, tensor: Tensor, value: np.ndarray, is_ordinary: bool) ->
     return said + bool(axes)
 
 
+@pytest.mark.parametrize("nth", [3, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("op", [op for op in OPERATORS if op not in WITHOUT_CASES])
-def test_what_is_claimed_holds(op: str) -> None:
+def test_what_is_claimed_holds(op: str, nth: int) -> None:
     said = ran = 0
     for name in cases()[op]:
         case = backend_cases.read(name)
-        for proto, values in variants(case, case.runs[0][0]):
+        for proto, values in islice(variants(case, case.runs[0][0]), 0, None, nth):
             left = [v for info, v in zip(case.model.graph.input, values, strict=True) if info in proto.graph.input]
             if op == "DequantizeLinear":  # ONNX Runtime has no newer one
+                proto = deepcopy(proto)
                 proto.opset_import[0].version = 21
             try:
                 session = Session(proto, threads=1)

@@ -39,6 +39,7 @@ COMMANDS = (
     "export-triton",
     "report",
     "why",
+    "prove",
     "precision-plan",
     "passes",
     "targets",

@@ -1,0 +1,137 @@
+"""How far an approximation is from what it stands for, at most: for every real number, with outward rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any, TypeVar
+
+import numpy as np
+
+from regraft.proving import intervals, tails
+from regraft.proving.intervals import Array, Interval, Jet, point
+from regraft.proving.reach import OutOfReach
+from regraft.proving.tails import Tail
+from regraft.rewriting import formula
+from regraft.rewriting.facts import ANY, Operand
+from regraft.rewriting.term import Apply, Number, Term, Var
+
+END = 32.0
+"""From here on, on both sides, the tails are argued about; intervals cover what lies between."""
+_FIRST, _MOST, _ROUNDS = 4096, 1 << 20, 60
+_CLOSE = 1.0001
+"""The bound that is found is at most this times a difference that is there."""
+
+V = TypeVar("V", Jet, Tail)
+
+
+def bound(before: Term, after: Term, names: Mapping[str, Any]) -> float:
+    """The largest difference between two terms in one real number, element by element.
+
+    The numbers in them are the floats that they are.
+
+    Raises:
+        OutOfReach: there is none that is known, or they are of other kinds.
+    """
+    far = max(_tail(before, after, names, sign).most() for sign in (1, -1))
+    edges = np.linspace(-END, END, _FIRST + 1)
+    low, high = edges[:-1], edges[1:]
+    settled, seen = far, 0.0
+    for _ in range(_ROUNDS):
+        most, least = _differences(before, after, names, low, high)
+        seen = max(seen, float(least.max(initial=0.0)))
+        open_ = most > max(seen * _CLOSE, far)
+        settled = max(settled, float(most[~open_].max(initial=0.0)))
+        if not open_.any():
+            return settled
+        low, high = low[open_], high[open_]
+        middle = low + (high - low) / 2
+        low, high = np.concatenate([low, middle]), np.concatenate([middle, high])
+        if len(low) > _MOST:
+            break
+    raise OutOfReach("no bound of the difference, with the intervals that there is time for")
+
+
+def _tail(before: Term, after: Term, names: Mapping[str, Any], sign: int) -> Tail:
+    start = Fraction(END)
+    evaluate = _Evaluation(names, tails.variable(start, sign), lambda v: tails.number(v, start), tails)
+    return evaluate(before) - evaluate(after)
+
+
+def _differences(before: Term, after: Term, names: Mapping[str, Any], low: Array, high: Array) -> tuple[Array, Array]:
+    """What the difference is at most in each interval, by its slope or as it is; and at least, in the middle."""
+    middle = low + (high - low) / 2
+    one = point(np.ones_like(low))
+
+    def on(values: Interval) -> Jet:
+        evaluate = _Evaluation(names, Jet(values, one), lambda v: intervals.constant(v, low), intervals)
+        return evaluate(before) - evaluate(after)
+
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        there, around = on(point(middle)).value, on(Interval(low, high))
+        radius = np.maximum(np.nextafter(high - middle, np.inf), np.nextafter(middle - low, np.inf))
+        by_slope = np.nextafter(there.magnitude + np.nextafter(radius * around.slope.magnitude, np.inf), np.inf)
+        most = np.fmin(by_slope, around.value.magnitude)
+    return np.where(np.isnan(most), np.inf, most), np.nan_to_num(there.least_magnitude, nan=0.0)
+
+
+class _Evaluation:
+    """Terms of one variable, on what stands for it: `kinds` has the functions of such."""
+
+    def __init__(self, names: Mapping[str, Any], x: Any, number: Callable[[float], Any], kinds: Any):
+        self.names, self.x, self.number, self.kinds = names, x, number, kinds
+        self.known: dict[int, tuple[Term, Any]] = {}
+        self.read: str | None = None
+
+    def __call__(self, term: Term) -> Any:
+        if id(term) not in self.known:
+            self.known[id(term)] = term, self._new(term)
+        return self.known[id(term)][1]
+
+    def _new(self, term: Term) -> Any:
+        match term:
+            case Number(value):
+                return self.number(value)
+            case Var(name):
+                return self._named(name)
+            case Apply(op, operands, attrs, None):
+                return self._apply(op, operands, attrs)
+        raise OutOfReach(f"no bound of {term}")
+
+    def _named(self, name: str) -> Any:
+        value = self.names.get(name)
+        if isinstance(value, int | float):
+            return self.number(float(value))
+        if not isinstance(value, Operand) or value.axes != ANY or value.kind != "real" or self.read not in (None, name):
+            raise OutOfReach("a bound of other than a function of one number")
+        self.read = name
+        return self.x
+
+    def _apply(self, op: str, operands: tuple[Term | None, ...], attrs: Mapping[str, Any]) -> Any:
+        if op == "Gelu" and operands[0] is not None:
+            form = attrs.get("approximate", "none")
+            return self((formula.tanh_gelu if form == "tanh" else formula.erf_gelu)(operands[0]))
+        if op == "Clip" and all(isinstance(one, Number) for one in operands[1:]):
+            low, high = (one.value for one in operands[1:] if isinstance(one, Number))
+            return self.kinds.clip(self(_given(operands[0])), low, high)
+        values = [self(_given(one)) for one in operands]
+        match op:
+            case "Add":
+                return values[0] + values[1]
+            case "Sub":
+                return values[0] - values[1]
+            case "Mul":
+                return values[0] * values[1]
+            case "Div":
+                return values[0] * self.kinds.reciprocal(values[1])
+            case "Neg":
+                return -values[0]
+        if op not in self.kinds.FUNCTIONS:
+            raise OutOfReach(f"no bound of {op}")
+        return self.kinds.FUNCTIONS[op](values[0])
+
+
+def _given(term: Term | None) -> Term:
+    if term is None:
+        raise OutOfReach("an operand that is left out")
+    return term

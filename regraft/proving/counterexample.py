@@ -1,0 +1,167 @@
+"""Inputs for which two terms differ, searched for at random by running both in ONNX's reference evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from regraft.ir.graph import Constant, Tensor, Variable
+from regraft.proving.verdict import Counterexample, differs
+from regraft.rewriting import formula
+from regraft.rewriting.build import Builder
+from regraft.rewriting.facts import ANY, Axes, Filled, Operand, SizeOf
+from regraft.rewriting.term import Apply, Given, Number, Term, Var, term
+
+OPSET = 20
+TRIALS = 24
+_SPECIAL = (0.0, 1.0, -1.0, 2.0, 0.5, -3.0)
+
+Array = np.ndarray[Any, Any]
+
+
+def search(before: Term, after: Term, names: Mapping[str, Any]) -> Counterexample | None:
+    """Small inputs for which `after` is not `before`, where `before` is finite; None where none was found.
+
+    Args:
+        names: what the variables are, as `regraft.rewriting.facts` says it.
+    """
+    for trial in range(TRIALS):
+        sample = _Sample(names, trial)
+        old, new = sample.run(before), sample.run(after)
+        if old is not None and new is not None and (old.shape != new.shape or differs(old, new).any()):
+            return Counterexample({name: sample.values[name] for name in sorted(sample.read)}, old, new)
+    return None
+
+
+class _Sample:
+    """Sizes, and values of the operands, for one trial."""
+
+    def __init__(self, names: Mapping[str, Any], trial: int):
+        self.names, self.trial = names, trial
+        self.random = np.random.default_rng(trial)
+        self.sizes: dict[str, list[int]] = {}
+        self.values: dict[str, Array] = {}
+        self.read: set[str] = set()
+        self._shapes = {name: value.axes for name, value in names.items() if isinstance(value, Operand)}
+        for name, value in names.items():
+            if isinstance(value, Operand):
+                self.values[name] = self._drawn(value, self._shape(value.axes))
+
+    def run(self, one: Term) -> Array | None:
+        """What `one` gives, in double precision; None where it cannot be computed."""
+        from onnx.reference import ReferenceEvaluator
+
+        writer = _Writer()
+        try:
+            result = writer.build(self._concrete(one))
+            model = writer.model(result, {name: self.values[name] for name in self.read})
+            with np.errstate(all="ignore"):
+                found = ReferenceEvaluator(model).run(None, {name: self.values[name] for name in self.read})
+        except (ValueError, TypeError, IndexError, RuntimeError, NotImplementedError):
+            return None  # as numpy and the evaluator say that operands do not fit
+        return np.asarray(found[0])  # type: ignore[index]
+
+    def _shape(self, axes: str) -> tuple[int, ...]:
+        if axes == ANY:
+            base = [2, 3][int(self.random.integers(0, 3)) :]
+            return tuple(1 if self.random.random() < 0.25 else size for size in base)
+        return tuple(size for name in axes.split() for size in self._along(name))
+
+    def _along(self, name: str) -> list[int]:
+        if name.isdigit():
+            return [int(name)]
+        if name not in self.sizes:
+            self.sizes[name] = [int(self.random.integers(2, 5))]
+        return self.sizes[name]
+
+    def _drawn(self, value: Operand, shape: tuple[int, ...]) -> Array:
+        if value.kind == "boolean":
+            return np.asarray(self.random.random(shape) < 0.5)
+        if value.kind == "integer":
+            return np.asarray(self.random.integers(-3, 4, shape))
+        drawn = np.asarray(self.random.normal(size=shape) * (1.0 + self.trial % 3))
+        if self.trial % 4 == 1:
+            drawn = np.abs(drawn)
+        if self.trial % 4 >= 2:
+            drawn = np.where(self.random.random(shape) < 0.5, self.random.choice(_SPECIAL, shape), drawn)
+        if self.trial % 4 == 3 and not value.never_nan:
+            drawn = np.where(self.random.random(shape) < 0.25, np.nan, drawn)
+        return np.asarray(drawn, np.float64)
+
+    def _concrete(self, one: Any) -> Any:
+        """A term with numbers for what is symbolic in it."""
+        if isinstance(one, Var):
+            value = self.names.get(one.name)
+            if isinstance(value, Operand):
+                self.read.add(one.name)
+                return Given(Variable(one.name))
+            return None if value is None else self._concrete(term(value))
+        if isinstance(one, Filled):
+            value = self._concrete(one.value) if isinstance(one.value, Term) else Number(one.value)
+            shape = np.array([size for name in one.axes.split() for size in self._along(name)], np.int64)
+            return op_expand(value, shape)
+        if isinstance(one, SizeOf):
+            return Number(float(np.prod([size for name in one.axes.split() for size in self._along(name)])))
+        if isinstance(one, Apply):
+            attrs = {name: self._attribute(one.op, name, value) for name, value in one.attrs.items()}
+            operands = tuple(self._concrete(each) for each in one.operands)
+            if one.op == "Gelu":  # the evaluator has its constants in single precision
+                return (formula.tanh_gelu if attrs.get("approximate") == "tanh" else formula.erf_gelu)(*operands)
+            return replace(one, operands=operands, attrs=attrs)
+        return one
+
+    def _attribute(self, op: str, name: str, value: Any) -> Any:
+        known = self.names.get(value.name) if isinstance(value, Var) else value
+        if isinstance(known, Operand):
+            return float(self.values[value.name])
+        if not isinstance(known, Axes):
+            return known
+        within = next(axes.split() for axes in self._shapes.values() if set(known.names.split()) <= set(axes.split()))
+        places = [place - len(within) for place, axis in enumerate(within) if axis in known.names.split()]
+        return places[0] if name == "axis" else places
+
+
+def op_expand(value: Term, shape: Array) -> Term:
+    return Apply("Expand", (value, Given(shape)))
+
+
+class _Writer:
+    """Writes terms as nodes of a model."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self.build = Builder(self._emit, self._store, OPSET, np.dtype(np.float64))
+
+    def _new_name(self) -> str:
+        return f"value {len(self.nodes) + len(self.constants)}"
+
+    def _emit(self, op: str, inputs: list[Tensor], attrs: dict[str, Any], domain: str | None) -> Tensor:
+        result = Variable(self._new_name())
+        names = [value.name for value in inputs]
+        self.nodes.append(helper.make_node(op, names, [result.name], domain=domain or "", **attrs))
+        return result
+
+    def _store(self, values: Any, hint: str) -> Constant:
+        name = self._new_name()
+        self.constants.append(numpy_helper.from_array(np.asarray(values), name))
+        return Constant(name, np.asarray(values))
+
+    def model(self, result: Tensor, inputs: Mapping[str, Array]) -> onnx.ModelProto:
+        given = [
+            helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(v.dtype), None) for n, v in inputs.items()
+        ]
+        output = helper.make_node("Identity", [result.name], ["result"])
+        graph = helper.make_graph(
+            [*self.nodes, output],
+            "term",
+            given,
+            [helper.make_tensor_value_info("result", onnx.TensorProto.UNDEFINED, None)],
+            self.constants,
+        )
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])

@@ -7,21 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import helper, numpy_helper
 
-from regraft.ir.graph import Constant, Tensor, Variable
+from regraft.ir.graph import Variable
 from regraft.proving.verdict import Counterexample, differs
+from regraft.proving.writer import Array, written
 from regraft.rewriting import formula
-from regraft.rewriting.build import Builder
 from regraft.rewriting.facts import ANY, Axes, Filled, Operand, SizeOf
 from regraft.rewriting.term import Apply, Given, Number, Term, Var, term
 
-OPSET = 20
 TRIALS = 24
 _SPECIAL = (0.0, 1.0, -1.0, 2.0, 0.5, -3.0)
-
-Array = np.ndarray[Any, Any]
 
 
 def search(before: Term, after: Term, names: Mapping[str, Any]) -> Counterexample | None:
@@ -56,12 +51,11 @@ class _Sample:
         """What `one` gives, in double precision; None where it cannot be computed."""
         from onnx.reference import ReferenceEvaluator
 
-        writer = _Writer()
+        concrete = self._concrete(one)
+        inputs = {name: self.values[name] for name in self.read}
         try:
-            result = writer.build(self._concrete(one))
-            model = writer.model(result, {name: self.values[name] for name in self.read})
             with np.errstate(all="ignore"):
-                found = ReferenceEvaluator(model).run(None, {name: self.values[name] for name in self.read})
+                found = ReferenceEvaluator(written(concrete, inputs)).run(None, inputs)
         except (ValueError, TypeError, IndexError, RuntimeError, NotImplementedError):
             return None  # as numpy and the evaluator say that operands do not fit
         return np.asarray(found[0])  # type: ignore[index]
@@ -104,7 +98,7 @@ class _Sample:
         if isinstance(one, Filled):
             value = self._concrete(one.value) if isinstance(one.value, Term) else Number(one.value)
             shape = np.array([size for name in one.axes.split() for size in self._along(name)], np.int64)
-            return op_expand(value, shape)
+            return _expanded(value, shape)
         if isinstance(one, SizeOf):
             return Number(float(np.prod([size for name in one.axes.split() for size in self._along(name)])))
         if isinstance(one, Apply):
@@ -126,42 +120,5 @@ class _Sample:
         return places[0] if name == "axis" else places
 
 
-def op_expand(value: Term, shape: Array) -> Term:
+def _expanded(value: Term, shape: Array) -> Term:
     return Apply("Expand", (value, Given(shape)))
-
-
-class _Writer:
-    """Writes terms as nodes of a model."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-        self.build = Builder(self._emit, self._store, OPSET, np.dtype(np.float64))
-
-    def _new_name(self) -> str:
-        return f"value {len(self.nodes) + len(self.constants)}"
-
-    def _emit(self, op: str, inputs: list[Tensor], attrs: dict[str, Any], domain: str | None) -> Tensor:
-        result = Variable(self._new_name())
-        names = [value.name for value in inputs]
-        self.nodes.append(helper.make_node(op, names, [result.name], domain=domain or "", **attrs))
-        return result
-
-    def _store(self, values: Any, hint: str) -> Constant:
-        name = self._new_name()
-        self.constants.append(numpy_helper.from_array(np.asarray(values), name))
-        return Constant(name, np.asarray(values))
-
-    def model(self, result: Tensor, inputs: Mapping[str, Array]) -> onnx.ModelProto:
-        given = [
-            helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(v.dtype), None) for n, v in inputs.items()
-        ]
-        output = helper.make_node("Identity", [result.name], ["result"])
-        graph = helper.make_graph(
-            [*self.nodes, output],
-            "term",
-            given,
-            [helper.make_tensor_value_info("result", onnx.TensorProto.UNDEFINED, None)],
-            self.constants,
-        )
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])

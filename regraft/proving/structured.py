@@ -54,8 +54,9 @@ def gemm(call: Call) -> Term:
         op.Transpose(value, perm=[1, 0]) if call.attribute(name, 0) else value
         for value, name in ((a, "transA"), (b, "transB"))
     )
-    product = op.MatMul(left, right) * call.number("alpha", 1.0)
-    return product if c is None else product + c * call.number("beta", 1.0)
+    alpha, beta = call.number("alpha", 1.0), call.number("beta", 1.0)
+    product = op.MatMul(left, right) * alpha
+    return product if c is None else product + c * beta
 
 
 def softmax(call: Call, finish: Callable[[Term, Term], Term]) -> Term:
@@ -71,14 +72,15 @@ def gelu(call: Call) -> Term:
 
 def layer_norm(call: Call) -> Term:
     x, axis = call.operand(0), call.attribute("axis", -1)
-    places = places_of(axis if isinstance(axis, Axes) else list(range(place_of(axis, x.axes), len(x.axes))), x)
-    if places != list(range(places[0], len(x.axes))):
+    rank = len(x.axes)
+    places = places_of(axis, x) if isinstance(axis, Axes) else list(range(place_of(axis, x.axes), rank))
+    if places != list(range(places[0], rank)):
         raise ShapeError("LayerNormalization over other axes than the last")
     for tensor in call.operands[1:]:
         if tensor is not None and tensor.axes != x.axes[places[0] :]:
             raise ShapeError("LayerNormalization with a scale or bias of other axes than it normalizes")
     scale, bias = (*call.terms[1:], None)[:2]
-    axes = axis if isinstance(axis, Axes) else [place - len(x.axes) for place in places]
+    axes = axis if isinstance(axis, Axes) else [place - rank for place in places]
     return formula.layer_norm(call.terms[0], scale, bias, axes, call.number("epsilon", 1e-5))
 
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 
 from regraft.ir.graph import Variable
 from regraft.proving.verdict import Counterexample, differs
 from regraft.proving.writer import Array, written
 from regraft.rewriting import formula
-from regraft.rewriting.facts import ANY, Axes, Filled, Operand, SizeOf
+from regraft.rewriting.facts import ANY, CODES, Axes, Filled, Operand, SizeOf
 from regraft.rewriting.term import Apply, Given, Number, Term, Var, term
 
 TRIALS = 24
@@ -28,7 +29,7 @@ def search(before: Term, after: Term, names: Mapping[str, Any]) -> Counterexampl
     for trial in range(TRIALS):
         sample = _Sample(names, trial)
         old, new = sample.run(before), sample.run(after)
-        if old is not None and new is not None and (old.shape != new.shape or differs(old, new).any()):
+        if old is not None and new is not None and differs(old, new).any():
             return Counterexample({name: sample.values[name] for name in sorted(sample.read)}, old, new)
     return None
 
@@ -53,9 +54,11 @@ class _Sample:
 
         concrete = self._concrete(one)
         inputs = {name: self.values[name] for name in self.read}
+        kinds = {value.kind for value in self.names.values() if isinstance(value, Operand)}
+        dtype = np.int64 if "integer" in kinds and "real" not in kinds else np.float64
         try:
             with np.errstate(all="ignore"):
-                found = ReferenceEvaluator(written(concrete, inputs)).run(None, inputs)
+                found = ReferenceEvaluator(written(concrete, inputs, dtype)).run(None, inputs)
         except (ValueError, TypeError, IndexError, RuntimeError, NotImplementedError):
             return None  # as numpy and the evaluator say that operands do not fit
         return np.asarray(found[0])  # type: ignore[index]
@@ -104,9 +107,9 @@ class _Sample:
         if isinstance(one, Apply):
             attrs = {name: self._attribute(one.op, name, value) for name, value in one.attrs.items()}
             operands = tuple(self._concrete(each) for each in one.operands)
-            if one.op == "Gelu":  # the evaluator has its constants in single precision
-                return (formula.tanh_gelu if attrs.get("approximate") == "tanh" else formula.erf_gelu)(*operands)
-            return replace(one, operands=operands, attrs=attrs)
+            return _in_double_precision(replace(one, operands=operands, attrs=attrs))
+        if isinstance(one, Given) and isinstance(one.value, np.ndarray) and one.value.dtype.kind == "f":
+            return Given(one.value.astype(np.float64))
         return one
 
     def _attribute(self, op: str, name: str, value: Any) -> Any:
@@ -118,6 +121,23 @@ class _Sample:
         within = next(axes.split() for axes in self._shapes.values() if set(known.names.split()) <= set(axes.split()))
         places = [place - len(within) for place, axis in enumerate(within) if axis in known.names.split()]
         return places[0] if name == "axis" else places
+
+
+def _in_double_precision(one: Apply) -> Term:
+    """The operator as the evaluator has it, but in double precision throughout."""
+    if one.op == "Gelu":
+        return (formula.tanh_gelu if one.attrs.get("approximate") == "tanh" else formula.erf_gelu)(one.operands[0])
+    if one.op == "LayerNormalization":
+        x, scale, bias = (*one.operands, None)[:3]
+        axis = one.attrs.get("axis", -1)
+        return formula.layer_norm(x, scale, bias, list(range(axis, 0)), one.attrs.get("epsilon", 1e-5))
+    if one.op == "Cast":
+        kind = next(kind for kind, codes in CODES.items() if one.attrs["to"] in codes)
+        return replace(one, attrs={**one.attrs, "to": _WIDE[kind]})
+    return one
+
+
+_WIDE = {"real": TensorProto.DOUBLE, "integer": TensorProto.INT64, "boolean": TensorProto.BOOL}
 
 
 def _expanded(value: Term, shape: Array) -> Term:

@@ -27,13 +27,20 @@ class Counterexample:
         given = ", ".join(f"{name} = {_shown(value)}" for name, value in self.inputs.items())
         if self.before.shape != self.after.shape:
             return f"{given}: shape {list(self.before.shape)} before, {list(self.after.shape)} after"
+        if _is_logical(self.before) != _is_logical(self.after):
+            return f"{given}: {self.before.dtype} before, {self.after.dtype} after"
         place = tuple(int(i) for i in np.argwhere(differs(self.before, self.after))[0])
         here = f" at {list(place)}" if place else ""
         return f"{given}: {self.before[place]:.6g} before, {self.after[place]:.6g} after{here}"
 
 
 def differs(before: np.ndarray[Any, Any], after: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Where the second is another number than the first; where the first is none, anything will do."""
+    """Where the second is another number than the first, or of another shape or kind.
+
+    Where the first is no number, anything will do.
+    """
+    if before.shape != after.shape or _is_logical(before) != _is_logical(after):
+        return np.ones(1, np.bool_)
     a, b = np.asarray(before, np.float64), np.asarray(after, np.float64)
     scale = np.maximum(1.0, np.abs(a[np.isfinite(a)]).max(initial=0.0))
     with np.errstate(invalid="ignore"):
@@ -62,6 +69,10 @@ class Verdict:
     reason: str = ""
     bound: float | None = None
     counterexample: Counterexample | None = None
+
+
+def _is_logical(values: np.ndarray[Any, Any]) -> bool:
+    return values.dtype.kind == "b"
 
 
 def _shown(value: Any) -> str:

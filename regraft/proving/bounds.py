@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from regraft.proving.reach import OutOfReach
 from regraft.proving.tails import Tail
 from regraft.rewriting import formula
 from regraft.rewriting.facts import ANY, Operand
-from regraft.rewriting.term import Apply, Number, Term, Var
+from regraft.rewriting.term import Apply, Number, Term, Var, walk
 
 END = 32.0
 """From here on, on both sides, the tails are argued about; intervals cover what lies between."""
@@ -22,10 +22,23 @@ _FIRST, _MOST, _ROUNDS = 4096, 1 << 20, 60
 _CLOSE = 1.0001
 """The bound that is found is at most this times a difference that is there."""
 
-V = TypeVar("V", Jet, Tail)
+
+class Bound(NamedTuple):
+    """How far two functions are apart.
+
+    Attributes:
+        most: nowhere more.
+        least: at `at` no less.
+        name: of the variable.
+    """
+
+    most: float
+    least: float
+    at: float
+    name: str
 
 
-def bound(before: Term, after: Term, names: Mapping[str, Any]) -> float:
+def bound(before: Term, after: Term, names: Mapping[str, Any]) -> Bound:
     """The largest difference between two terms in one real number, element by element.
 
     The numbers in them are the floats that they are.
@@ -36,14 +49,15 @@ def bound(before: Term, after: Term, names: Mapping[str, Any]) -> float:
     far = max(_tail(before, after, names, sign).most() for sign in (1, -1))
     edges = np.linspace(-END, END, _FIRST + 1)
     low, high = edges[:-1], edges[1:]
-    settled, seen = far, 0.0
+    settled, seen, at = far, 0.0, 0.0
     for _ in range(_ROUNDS):
         most, least = _differences(before, after, names, low, high)
-        seen = max(seen, float(least.max(initial=0.0)))
+        if float(least.max(initial=0.0)) > seen:
+            seen, at = float(least.max()), float((low + (high - low) / 2)[least.argmax()])
         open_ = most > max(seen * _CLOSE, far)
         settled = max(settled, float(most[~open_].max(initial=0.0)))
         if not open_.any():
-            return settled
+            return Bound(settled, seen, at, _variable(before, names))
         low, high = low[open_], high[open_]
         middle = low + (high - low) / 2
         low, high = np.concatenate([low, middle]), np.concatenate([middle, high])
@@ -52,9 +66,14 @@ def bound(before: Term, after: Term, names: Mapping[str, Any]) -> float:
     raise OutOfReach("no bound of the difference, with the intervals that there is time for")
 
 
+def _variable(term: Term, names: Mapping[str, Any]) -> str:
+    """The name of the one operand in `term`."""
+    return next(one.name for one in walk(term) if isinstance(one, Var) and isinstance(names.get(one.name), Operand))
+
+
 def _tail(before: Term, after: Term, names: Mapping[str, Any], sign: int) -> Tail:
     start = Fraction(END)
-    evaluate = _Evaluation(names, tails.variable(start, sign), lambda v: tails.number(v, start), tails)
+    evaluate = Evaluation(names, tails.variable(start, sign), lambda v: tails.number(v, start), tails)
     return evaluate(before) - evaluate(after)
 
 
@@ -64,7 +83,7 @@ def _differences(before: Term, after: Term, names: Mapping[str, Any], low: Array
     one = point(np.ones_like(low))
 
     def on(values: Interval) -> Jet:
-        evaluate = _Evaluation(names, Jet(values, one), lambda v: intervals.constant(v, low), intervals)
+        evaluate = Evaluation(names, Jet(values, one), lambda v: intervals.constant(v, low), intervals)
         return evaluate(before) - evaluate(after)
 
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
@@ -75,7 +94,7 @@ def _differences(before: Term, after: Term, names: Mapping[str, Any], low: Array
     return np.where(np.isnan(most), np.inf, most), np.nan_to_num(there.least_magnitude, nan=0.0)
 
 
-class _Evaluation:
+class Evaluation:
     """Terms of one variable, on what stands for it: `kinds` has the functions of such."""
 
     def __init__(self, names: Mapping[str, Any], x: Any, number: Callable[[float], Any], kinds: Any):

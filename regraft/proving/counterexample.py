@@ -34,6 +34,14 @@ def search(before: Term, after: Term, names: Mapping[str, Any]) -> Counterexampl
     return None
 
 
+def compute(before: Term, after: Term, names: Mapping[str, Any], values: Mapping[str, float]) -> Counterexample | None:
+    """What the two terms give for some numbers; None where the evaluator lacks an operator of theirs."""
+    sample = _Sample(names, 0)
+    sample.values |= {name: np.array(value) for name, value in values.items()}
+    old, new = sample.run(before), sample.run(after)
+    return None if old is None or new is None else Counterexample(dict(sample.values), old, new)
+
+
 class _Sample:
     """Sizes, and values of the operands, for one trial."""
 

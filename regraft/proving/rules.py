@@ -9,14 +9,14 @@ from typing import Any
 
 from regraft.ops.traits import LOGIC
 from regraft.proving.bounds import bound
-from regraft.proving.counterexample import search
+from regraft.proving.counterexample import compute, search
 from regraft.proving.denote import Denotation, variants
 from regraft.proving.equivalence import difference
 from regraft.proving.reach import OutOfReach
 from regraft.proving.verdict import Verdict
 from regraft.rewriting.facts import ANY, Case, Operand
 from regraft.rewriting.rule import Rule
-from regraft.rewriting.term import Apply, Either, Term, Var, trace
+from regraft.rewriting.term import Apply, Term, Var, trace, walk
 from regraft.verification.contract import Contract, reassociation
 
 
@@ -65,9 +65,14 @@ def _judge(before: Term, after: Term, denote: Denotation, contract: Contract) ->
             most = bound(before, after, denote.names)
         except OutOfReach as error:
             return Verdict("out of reach", str(error))
-        if most <= contract.bound:
-            return Verdict("within", bound=most)
-        return Verdict("refused", f"the two may be {most:.3g} apart, where {contract} is promised", most)
+        if most.most <= contract.bound:
+            return Verdict("within", bound=most.most)
+        if most.least <= contract.bound:
+            return Verdict(
+                "out of reach", f"between {most.least:.5g} and {most.most:.5g} apart, where {contract} is promised"
+            )
+        shown = compute(before, after, denote.names, {most.name: most.at})
+        return Verdict("refused", f"more than {contract} promises: {shown}", most.most, shown)
     found = search(before, after, denote.names)
     if found is not None:
         return Verdict("refused", f"{residue}; {found}", counterexample=found)
@@ -83,7 +88,7 @@ def _in_case(case: Case) -> str:
 def _defaults(pattern: Term) -> dict[str, Any]:
     """What the names of a pattern are where no fact says it: of any shape, and of the kind that operators take."""
     found: dict[str, Any] = {}
-    for term in _walk(pattern, set()):
+    for term in walk(pattern):
         if isinstance(term, Var):
             found.setdefault(term.name, Operand("" if term.kind == "number" else ANY))
         if not isinstance(term, Apply):
@@ -92,13 +97,3 @@ def _defaults(pattern: Term) -> dict[str, Any]:
             if isinstance(one, Var) and (term.op in LOGIC or (term.op == "Where" and place == 0)):
                 found[one.name] = Operand(kind="boolean")
     return found
-
-
-def _walk(term: Term | None, seen: set[int]) -> Iterator[Term]:
-    if term is None or id(term) in seen:
-        return
-    seen.add(id(term))
-    yield term
-    inside = term.operands if isinstance(term, Apply) else term.options if isinstance(term, Either) else ()
-    for one in inside:
-        yield from _walk(one, seen)

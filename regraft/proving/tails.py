@@ -79,19 +79,23 @@ class Tail:
             if c.magnitude
         ]
 
-    def rate(self) -> Fraction:
-        """A rate r such that the polynomial is at least r · t."""
-        if any(c.low < 0 for c in self.polynomial.values()):
-            raise OutOfReach("the sign far from 0 is not known")
-        return sum((c.low * self.start ** (d - 1) for d, c in self.polynomial.items() if d), Fraction(0))
-
-    def sign(self) -> int:
-        """1 where the polynomial is not below 0 and has no part that is, -1 where the opposite holds."""
-        if all(c.low >= 0 for c in self.polynomial.values()):
+    def direction(self) -> int:
+        """1 where the polynomial never falls, -1 where it never rises."""
+        parts = [c for d, c in self.polynomial.items() if d]
+        if all(c.low >= 0 for c in parts):
             return 1
-        if all(c.high <= 0 for c in self.polynomial.values()):
+        if all(c.high <= 0 for c in parts):
             return -1
         raise OutOfReach("the sign far from 0 is not known")
+
+    def least(self) -> Fraction:
+        """What the polynomial, which never falls, is at least."""
+        return sum((c.low * self.start**d for d, c in self.polynomial.items()), Fraction(0))
+
+    def rate(self) -> Fraction:
+        """A rate r such that the polynomial, which never falls, is at least r · t."""
+        slope = sum((c.low * self.start ** (d - 1) for d, c in self.polynomial.items() if d), Fraction(0))
+        return slope + min(self.at(0).low, Fraction(0)) / self.start
 
     def most(self) -> float:
         """The largest magnitude from `start` on.
@@ -126,14 +130,20 @@ def _times(a: Between, b: Between) -> Between:
     return Between(min(corners), max(corners))
 
 
+def _rising(z: Tail) -> tuple[int, Tail]:
+    """1 and `z` where it does not fall, else -1 and what is left of it turned round."""
+    sign = z.direction()
+    return sign, z if sign > 0 else -z
+
+
 def _saturates(
     above: int, below: int, decay: Callable[[Fraction], Decay], lipschitz: Fraction
 ) -> Callable[[Tail], Tail]:
     """A function that goes to `above` and `below`, as fast as `decay` of the rate of its operand says."""
 
     def of(z: Tail) -> Tail:
-        sign = z.sign()
-        rate = (z if sign > 0 else -z).rate()
+        sign, upward = _rising(z)
+        rate = upward.rate()
         if rate * z.start < 1:
             raise OutOfReach("a function far from 0 that is not yet near its limit")
         kept = tuple(Decay(one.factor * lipschitz, one.degree, one.rate) for one in z.decays)
@@ -144,31 +154,36 @@ def _saturates(
 
 
 def _exp(z: Tail) -> Tail:
-    rate = (-z).rate()
-    if z.decays or rate <= 0:
+    sign, upward = _rising(z)
+    rate = upward.rate()
+    if z.decays or sign > 0 or rate <= 0:
         raise OutOfReach("an exponential that grows, or is not known well")
     return Tail(z.start, {}, (Decay(Fraction(1), 0, rate),))
 
 
 def reciprocal(z: Tail) -> Tail:
-    """1 / z, of which no more is kept than that it lies between 0 and its value at the start."""
-    sign = z.sign()
-    least = sum((min(abs(c.low), abs(c.high)) * z.start**d for d, c in z.polynomial.items()), Fraction(0))
-    if z.decays or not least:
+    """1 / z; where z rises no more is kept than that it lies between 0 and its value at the start."""
+    sign, upward = _rising(z)
+    number = z.at(0)
+    if not z.decays and z.polynomial.keys() <= {0} and number.low * number.high > 0:
+        return Tail(z.start, {0: Between(1 / number.high, 1 / number.low)})
+    if z.decays or upward.least() <= 0:
         raise OutOfReach("an inverse that is not known far from 0")
-    bounds = (Fraction(0), 1 / least) if sign > 0 else (-1 / least, Fraction(0))
-    return Tail(z.start, {0: Between(*bounds)})
+    most = 1 / upward.least()
+    return Tail(z.start, {0: Between(Fraction(0), most) if sign > 0 else Between(-most, Fraction(0))})
 
 
 def absolute(z: Tail) -> Tail:
-    return z if z.sign() > 0 else replace(-z, decays=z.decays)
+    _, upward = _rising(z)
+    if upward.least() < 0:
+        raise OutOfReach("an absolute value that is not known far from 0")
+    return upward
 
 
 def clip(z: Tail, low: float, high: float) -> Tail:
-    sign = z.sign()
+    sign, upward = _rising(z)
     limit = Fraction(high if sign > 0 else low)
-    least = (z if sign > 0 else -z).rate() * z.start
-    if z.decays or least < abs(limit):
+    if z.decays or upward.least() < sign * limit:
         raise OutOfReach("a Clip that is not known far from 0")
     return Tail(z.start, {0: Between(limit, limit)})
 

@@ -15,15 +15,15 @@ from regraft.proving.reach import OutOfReach
 
 _DIGITS = 12
 """A float of so many digits in decimal is that number."""
-_LARGEST = 64
-"""The largest denominator of what is taken for a fraction, or for the square of a root."""
+_NUMERATOR, _DENOMINATOR = 1 << 12, 64
+"""The largest of what is taken for a fraction, or for the square of a root."""
 
 
 def closed_form(value: Any) -> Polynomial:
     """The number that a number of Python's or numpy's stands for.
 
     The first of these that is within a unit in the last place of it: its decimals, where they are few; a fraction of
-    small whole numbers; the root of one, or of one times or over π. Others are what they are.
+    small whole numbers; the root of one, with π or without. Others are what they are.
 
     Raises:
         OutOfReach: it is no number, or not finite.
@@ -36,15 +36,22 @@ def closed_form(value: Any) -> Polynomial:
     written = Fraction(repr(number))
     if len(repr(number).partition("e")[0].replace(".", "").strip("-0")) <= _DIGITS:
         return constant(written)
-    small = written.limit_denominator(_LARGEST)
-    if _is_near(float(small), number):
+    small = _fraction(number)
+    if small is not None and _is_near(float(small), number):
         return constant(small)
-    for exponent in (0, 1, -1):
-        square = Fraction(number * number / math.pi**exponent).limit_denominator(_LARGEST)
+    for exponent in (0, 1, -1, 2, -2):
+        square = _fraction(number * number / math.pi**exponent)
         if square and _is_near(math.sqrt(float(square) * math.pi**exponent), abs(number)):
-            found = root(square, Fraction(1, 2)) * (power_of(Pi(), Fraction(exponent, 2)) if exponent else constant(1))
+            found = root(square, Fraction(1, 2))
+            found = found * power_of(Pi(), Fraction(exponent, 2)) if exponent else found
             return found.scaled(1 if number > 0 else -1)
     return constant(Fraction(number))
+
+
+def _fraction(number: float) -> Fraction | None:
+    """The nearest fraction of small whole numbers; None where the numbers are not small."""
+    found = Fraction(number).limit_denominator(_DENOMINATOR)
+    return found if abs(found.numerator) <= _NUMERATOR else None
 
 
 def _is_near(found: float, number: float) -> bool:

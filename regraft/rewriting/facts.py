@@ -3,7 +3,8 @@
     facts=({"x": Operand("B A"), "axes": Axes("A"), "share": 1.0 / SizeOf("A")},)
 
 Axes are written as shapes are, from the first to the last: a lower-case name or a number is one axis, a capital stands
-for any number of axes, `1` is an axis of size one. Axes of one name have one size, wherever they stand.
+for any number of axes, `1` is an axis of size one; no axes are a scalar, or what adds no axes as one does. Axes of one
+name have one size, wherever they stand.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import reduce
-from operator import mul
 from typing import Any, Literal
 
 import numpy as np
@@ -27,9 +26,9 @@ _SCALE = 0.3275911
 _RATIONAL = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
 
 
-SINGLE, HALF = (1e30,), (6e4, 6e4)
+SINGLE, HALF = {"steep": 1e30, "again": None}, {"steep": 6e4, "again": 6e4}
 """What makes a sign of a number: half precision ends at 65504, and one factor would leave it 4.7e-6 off near 0."""
-FACTS = ({"steep": SINGLE}, {"steep": HALF})
+FACTS = (SINGLE, HALF)
 
 
 def tanh_form(x: Any) -> Term:
@@ -37,17 +36,18 @@ def tanh_form(x: Any) -> Term:
     return op.Tanh(x * (x * x * third + first))
 
 
-def rational_form(x: Any, steep: Sequence[float]) -> Term:
+def rational_form(x: Any, steep: float, again: float | None = None) -> Term:
     t = op.Reciprocal(op.Abs(x) * _SCALE + 1.0)
     polynomial = reduce(lambda sum, factor: sum * t + factor, reversed(_RATIONAL[:-1]), _RATIONAL[-1]) * t
-    sign = op.Clip(reduce(mul, steep, x), -1.0, 1.0)
+    far = x * steep if again is None else x * steep * again
+    sign = op.Clip(far, -1.0, 1.0)
     return sign * (1.0 - polynomial * op.Exp(-(x * x)))
 
 
 def types(x: Tensor) -> Refusal | dict[str, Any]:
     """The dtype of the numbers, and factors that take every value of consequence beyond 1."""
     dtype = float_dtype(x)
-    return dtype if isinstance(dtype, Refusal) else {"dtype": dtype, "steep": HALF if dtype == np.float16 else SINGLE}
+    return dtype if isinstance(dtype, Refusal) else {"dtype": dtype, **(HALF if dtype == np.float16 else SINGLE)}
 
 
 class LowerErf(RulePass):

@@ -13,7 +13,8 @@ from regraft.proving.polynomial import Atom, Index, Monomial, Polynomial, Truth,
 from regraft.proving.reach import OutOfReach
 from regraft.proving.sums import Sum, for_all
 
-_SMALL = 1 << 10
+_SMALL, _MOST = 1 << 10, 64
+"""Primes that are looked for, and exponents that are taken."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class Domain:
     def power(self, p: Polynomial, exponent: Fraction | int) -> Polynomial:
         """A power of `p` with a rational exponent; a root is the one that is not negative."""
         e = Fraction(exponent)
+        if abs(e) > _MOST:
+            raise OutOfReach(f"a power of {float(e):g}")
         if e.denominator == 1 and e >= 0:
             return p ** int(e)
         if e < 0:

@@ -52,7 +52,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "Gelu": structured.gelu,
     # along axes
     "ReduceSum": structured.reduction(lambda p, number, indices, fresh: sums.total(p, indices, fresh)),
-    "ReduceMean": structured.reduction(structured.mean),
+    "ReduceMean": structured.of_reals(structured.reduction(structured.mean)),
     "ReduceMax": structured.reduction(lambda p, number, indices, fresh: sums.largest(p, indices)),
     "ReduceMin": structured.reduction(lambda p, number, indices, fresh: -sums.largest(-p, indices)),
     "ReduceSumSquare": structured.reduction(lambda p, number, indices, fresh: sums.total(p * p, indices, fresh)),

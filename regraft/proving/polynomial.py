@@ -8,6 +8,8 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from regraft.proving.reach import OutOfReach
+
 
 class Index(NamedTuple):
     """An index along an axis. One that a sum binds has the height of the sum, so that none is captured."""
@@ -76,6 +78,7 @@ class Monomial(frozenset[tuple[Atom, Fraction]]):
 
 
 ONE = Monomial()
+MOST_TERMS = 1 << 16
 
 
 class Polynomial:
@@ -111,6 +114,8 @@ class Polynomial:
         return self.scaled(-1)
 
     def __mul__(self, other: Polynomial) -> Polynomial:
+        if len(self.terms) * len(other.terms) > MOST_TERMS:
+            raise OutOfReach(f"a product of {len(self.terms)} and {len(other.terms)} terms")
         return summed((_product(a, b), c * d) for a, c in self.terms.items() for b, d in other.terms.items())
 
     def __pow__(self, exponent: int) -> Polynomial:

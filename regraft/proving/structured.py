@@ -29,6 +29,17 @@ from regraft.rewriting.facts import Axes
 from regraft.rewriting.term import Term, op
 
 
+def of_reals(meaning: Meaning) -> Meaning:
+    """Of floats only: of whole numbers the result is rounded."""
+
+    def of(call: Call) -> Tensor | Term:
+        if call.operand(0).is_whole:
+            raise OutOfReach(f"{call.op} of whole numbers")
+        return meaning(call)
+
+    return of
+
+
 def reduction(how: Callable[[Polynomial, Polynomial, list[Any], int], Polynomial]) -> Meaning:
     """`how` gets the element, the number of elements, the indices and the next free number."""
 

@@ -54,7 +54,7 @@ class SizeOf(Term):
 
 @dataclass(frozen=True)
 class Axes:
-    """An attribute that names axes: those of `names`."""
+    """An attribute that names axes: those of `names`, which are one at least."""
 
     names: str
 

@@ -16,7 +16,7 @@ from regraft.proving.meanings import MEANINGS
 from regraft.proving.reach import OutOfReach
 from regraft.proving.writer import written
 from regraft.rewriting.facts import Axes, Operand
-from regraft.rewriting.term import Apply, Given, Term, Var, op, term
+from regraft.rewriting.term import Apply, Given, Number, Term, Var, op, term
 from regraft.runtime import Session
 from tests.proving.evaluate import Numbers
 
@@ -187,6 +187,9 @@ def test_operands_of_any_shape_broadcast(axes: tuple[str, ...]) -> None:
         (Apply("Softmax", (Var("x"),), {"axis": -1, "temperature": 2.0}), "has no 'temperature'"),
         (Apply("Pow", (Var("x"), Var("y"))), "Pow of real numbers by y"),
         (Apply("Div", (Var("i"), Var("i"))), "Div of whole numbers"),
+        (Apply("ReduceMean", (Var("i"),), {"axes": [-1]}), "ReduceMean of whole numbers"),
+        (Apply("Pow", (Var("x"), Number(1e9))), r"a power of 1e\+09"),
+        (Apply("Pow", (Apply("Add", (Var("x"), Var("y"))), Number(65.0))), "a power of 65"),
         (Apply("MatMul", (Var("y"), Var("z"))), "sums over a and b"),
         (Apply("Add", (Var("x"), Var("z"))), "a and b do not fit"),
         (Apply("Add", (Var("x"), Var("any"))), "any shape"),

@@ -288,3 +288,9 @@ def test_denominators_are_cleared() -> None:
     nested = domain.power(constant(1) + inverse, -1)
     assert equal(nested * (X + constant(2)), X + constant(1)) is None
     assert any(isinstance(atom, Power) for atom in nested.atoms)
+
+
+def test_a_product_of_too_many_terms_is_out_of_reach() -> None:
+    many = Polynomial({monomial: Fraction(1) for n in range(300) for monomial in element(f"x{n}").terms})
+    with pytest.raises(OutOfReach, match="300 and 300 terms"):
+        many * many

@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from regraft.proving import intervals, tails
+from regraft.proving import bodies, intervals, tails
 from regraft.proving.intervals import Array, Interval, Jet, point
 from regraft.proving.reach import OutOfReach
 from regraft.proving.tails import Tail
-from regraft.rewriting import formula
 from regraft.rewriting.facts import ANY, Operand
 from regraft.rewriting.term import Apply, Number, Term, Var, walk
 
@@ -127,9 +126,12 @@ class Evaluation:
         return self.x
 
     def _apply(self, op: str, operands: tuple[Term | None, ...], attrs: Mapping[str, Any]) -> Any:
-        if op == "Gelu" and operands[0] is not None:
+        if op == "Gelu":
             form = attrs.get("approximate", "none")
-            return self((formula.tanh_gelu if form == "tanh" else formula.erf_gelu)(operands[0]))
+            form = self.names.get(form.name) if isinstance(form, Var) else form
+            if form not in ("none", "tanh"):
+                raise OutOfReach("a bound of any Gelu")
+            return self(bodies.gelu(operands[0], form))
         if op == "Clip" and all(isinstance(one, Number) for one in operands[1:]):
             low, high = (one.value for one in operands[1:] if isinstance(one, Number))
             return self.kinds.clip(self(_given(operands[0])), low, high)

@@ -10,6 +10,7 @@ import numpy as np
 from onnx import TensorProto
 
 from regraft.ir.graph import Variable
+from regraft.proving.bodies import BODIES
 from regraft.proving.verdict import Counterexample, differs
 from regraft.proving.writer import Array, written
 from regraft.rewriting import formula
@@ -133,8 +134,8 @@ class _Sample:
 
 def _in_double_precision(one: Apply) -> Term:
     """The operator as the evaluator has it, but in double precision throughout."""
-    if one.op == "Gelu":
-        return (formula.tanh_gelu if one.attrs.get("approximate") == "tanh" else formula.erf_gelu)(one.operands[0])
+    if one.op in _SINGLE:
+        return BODIES[one.op](*one.operands, **one.attrs)
     if one.op == "LayerNormalization":
         x, scale, bias = (*one.operands, None)[:3]
         axis = one.attrs.get("axis", -1)
@@ -145,6 +146,8 @@ def _in_double_precision(one: Apply) -> Term:
     return one
 
 
+_SINGLE = ("Gelu", "Gemm", "HardSigmoid", "HardSwish", "LeakyRelu")
+"""Operators with constants or attributes that the evaluator has in single precision."""
 _WIDE = {"real": TensorProto.DOUBLE, "integer": TensorProto.INT64, "boolean": TensorProto.BOOL}
 
 

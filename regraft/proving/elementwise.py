@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -24,7 +25,7 @@ from regraft.proving.tensor import (
 )
 from regraft.proving.truths import choose, compare, complement, larger, nonzero
 from regraft.rewriting.facts import Kind
-from regraft.rewriting.term import Term, parameters
+from regraft.rewriting.term import Term
 
 
 def each(function: Callable[..., Polynomial]) -> Meaning:
@@ -43,9 +44,18 @@ def of_reals(function: Callable[..., Polynomial]) -> Meaning:
 
 
 def body(function: Callable[..., Term]) -> Meaning:
-    """The term that a function gives for the operands, and for attributes that it names as keywords."""
-    named = parameters(function)
-    return lambda call: function(*call.terms, **{name: call.number(name) for name in call.attrs if name in named})
+    """The term that a function gives for the operands, and for attributes that it names as keywords.
+
+    An attribute that is a float by default may be any number.
+    """
+    defaults = {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
+
+    def meaning(call: Call) -> Term:
+        given = [name for name in call.attrs if name in defaults]
+        known = {n: (call.number if isinstance(defaults[n], float) else call.attribute)(n) for n in given}
+        return function(*call.terms, **known)
+
+    return meaning
 
 
 def fold(function: Callable[[Polynomial, Polynomial], Polynomial]) -> Meaning:

@@ -12,6 +12,7 @@ from fractions import Fraction
 
 from regraft.proving import elementwise, structured, sums, views
 from regraft.proving.atoms import exp
+from regraft.proving.bodies import BODIES
 from regraft.proving.call import Meaning
 from regraft.proving.polynomial import constant
 from regraft.proving.tensor import is_nan
@@ -41,15 +42,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "Exp": elementwise.of_reals(lambda domain, p: exp(p)),
     "Log": elementwise.of_reals(lambda domain, p: domain.log(p)),
     **{name: elementwise.each(elementwise.odd(name)) for name in ("Asinh", "Atan", "Erf", "Sin", "Sinh")},
-    "Sigmoid": elementwise.body(lambda x: 1.0 / (1.0 + op.Exp(-x))),
-    "Tanh": elementwise.body(lambda x: 1.0 - 2.0 / (1.0 + op.Exp(2.0 * x))),
-    "Softplus": elementwise.body(lambda x: op.Log(1.0 + op.Exp(x))),
-    "Softsign": elementwise.body(lambda x: x / (1.0 + op.Abs(x))),
-    "HardSigmoid": elementwise.body(lambda x, alpha=0.2, beta=0.5: op.Clip(x * alpha + beta, 0.0, 1.0)),
-    "HardSwish": elementwise.body(lambda x: x * op.Clip(x * (1 / 6) + 0.5, 0.0, 1.0)),
-    "LeakyRelu": elementwise.body(lambda x, alpha=0.01: op.Relu(x) - op.Relu(-x) * alpha),
-    "Mish": elementwise.body(lambda x: x * op.Tanh(op.Softplus(x))),
-    "Gelu": structured.gelu,
+    **{name: elementwise.body(function) for name, function in BODIES.items()},
     # along axes
     "ReduceSum": structured.reduction(lambda p, number, indices, fresh: sums.total(p, indices, fresh)),
     "ReduceMean": structured.of_reals(structured.reduction(structured.mean)),
@@ -61,7 +54,6 @@ MEANINGS: Mapping[str, Meaning] = {
     "LayerNormalization": structured.layer_norm,
     # products of matrices
     "MatMul": lambda call: views.matmul(*call.given()),
-    "Gemm": structured.gemm,
     "Einsum": lambda call: views.einsum(call.attribute("equation"), call.given()),
     # truths
     "Where": elementwise.where,

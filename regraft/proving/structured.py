@@ -59,26 +59,10 @@ def mean(p: Polynomial, number: Polynomial, indices: list[Any], fresh: int) -> P
     return sums.total(p, indices, fresh) * Domain().power(number, -1)
 
 
-def gemm(call: Call) -> Term:
-    a, b, c = (*call.terms, None)[:3]
-    left, right = (
-        op.Transpose(value, perm=[1, 0]) if call.attribute(name, 0) else value
-        for value, name in ((a, "transA"), (b, "transB"))
-    )
-    alpha, beta = call.number("alpha", 1.0), call.number("beta", 1.0)
-    product = op.MatMul(left, right) * alpha
-    return product if c is None else product + c * beta
-
-
 def softmax(call: Call, finish: Callable[[Term, Term], Term]) -> Term:
     axis = call.attribute("axis", -1)
     axes = axis if isinstance(axis, Axes) else [axis]
     return finish(call.terms[0], op.ReduceSum(op.Exp(call.terms[0]), axes=axes, keepdims=1))  # type: ignore[arg-type]
-
-
-def gelu(call: Call) -> Term:
-    form = call.attribute("approximate", "none")
-    return (formula.tanh_gelu if form == "tanh" else formula.erf_gelu)(call.terms[0])
 
 
 def layer_norm(call: Call) -> Term:

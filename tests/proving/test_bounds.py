@@ -98,6 +98,7 @@ def test_one_factor_of_half_precision_leaves_small_numbers_without_a_sign() -> N
         (lambda x: op.Erf(x), lambda y: op.Erf(y)),  # of another variable
         (lambda x: op.Tanh(x), lambda x: op.Softsign(x)),
         (lambda x: op.Erf(x), lambda x: op.ReduceSum(x, axes=[-1])),
+        (lambda x, kind: op.Gelu(x, approximate=kind), formula.erf_gelu),
         PAIRS[5][:2],  # which differ by 1 / (1 + t), no exponential
     ],
 )

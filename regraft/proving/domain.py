@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
 from regraft.proving.atoms import Exp, Function, Power, Radicand
-from regraft.proving.polynomial import Atom, Index, Monomial, Polynomial, Truth, constant, power_of, summed
+from regraft.proving.polynomial import Atom, Index, Monomial, Polynomial, constant, power_of, summed
 from regraft.proving.reach import OutOfReach
-from regraft.proving.sums import Sum, for_all
+from regraft.proving.roots import factored, root
+from regraft.proving.signs import has_root, is_nonnegative, is_positive
+from regraft.proving.sums import for_all
 
-_SMALL, _MOST = 1 << 10, 64
-"""Primes that are looked for, and exponents that are taken."""
+_MOST = 64
+"""Exponents beyond are not taken."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Domain:
             (monomial, factor), *_ = p.terms.items()
             if e.denominator == 1:
                 return _spread(monomial, e).scaled(factor ** int(e))
-            unsure = [(atom, x) for atom, x in monomial if not _has_root(atom, x)]
+            unsure = [(atom, x) for atom, x in monomial if not has_root(atom, x)]
             if factor > 0 and (
                 not unsure or (len(unsure) == 1 == unsure[0][1] and _rest_is_positive(monomial, unsure))
             ):
@@ -111,31 +112,6 @@ class Domain:
         return power_of(Function("Log", (p,)))
 
 
-def root(value: Fraction, exponent: Fraction) -> Polynomial:
-    """A power of a number above zero."""
-    result = constant(1)
-    for number, times in factored(value).items():
-        result = result * power_of(Radicand(number), exponent * times)
-    return result
-
-
-def factored(value: Fraction) -> dict[int, int]:
-    """The factors of a number above zero and how often it has each; large ones may be no primes."""
-    found: dict[int, int] = {}
-    for number, sign in ((value.numerator, 1), (value.denominator, -1)):
-        for prime in range(2, _SMALL):
-            if prime * prime > number:
-                break
-            while number % prime == 0:
-                found[prime] = found.get(prime, 0) + sign
-                number //= prime
-        whole = math.isqrt(number)
-        number, times = (whole, 2) if number > 1 and whole * whole == number else (number, 1)
-        if number > 1:
-            found[number] = found.get(number, 0) + sign * times
-    return found
-
-
 def _log(atom: Atom) -> Polynomial:
     if isinstance(atom, Exp):
         return Polynomial({atom.of: Fraction(1)})
@@ -156,30 +132,5 @@ def _factors(p: Polynomial) -> list[Polynomial]:
     return [atom.base if isinstance(atom, Power) else power_of(atom) for atom, _ in next(iter(p.terms))]
 
 
-def _has_root(atom: Atom, exponent: Fraction) -> bool:
-    """Whether a power of `atom` is not negative wherever it is defined."""
-    return atom.positive or isinstance(atom, Truth) or exponent.denominator % 2 == 0
-
-
 def _rest_is_positive(monomial: Monomial, unsure: list[tuple[Atom, Fraction]]) -> bool:
     return all(atom.positive for atom, e in monomial if (atom, e) not in unsure)
-
-
-def is_positive(p: Polynomial) -> bool:
-    """Whether `p` is known to be above zero."""
-    return is_nonnegative(p) and any(all(atom.positive for atom, _ in monomial) for monomial in p.terms)
-
-
-def is_nonnegative(p: Polynomial) -> bool:
-    """Whether `p` is known not to be below zero, wherever it is defined."""
-    return all(c > 0 and _is_nonnegative(monomial) for monomial, c in p.terms.items())
-
-
-def _is_nonnegative(monomial: Monomial) -> bool:
-    return all(
-        _has_root(atom, e)
-        or e % 2 == 0
-        or (isinstance(atom, Sum) and _is_nonnegative(atom.of))
-        or (isinstance(atom, Power) and is_nonnegative(atom.base))
-        for atom, e in monomial
-    )

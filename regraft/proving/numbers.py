@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from regraft.proving.atoms import Pi
-from regraft.proving.domain import root
 from regraft.proving.polynomial import Polynomial, constant, power_of
 from regraft.proving.reach import OutOfReach
+from regraft.proving.roots import root
 
 _DIGITS = 12
 """A float of so many digits in decimal is that number."""

@@ -12,16 +12,13 @@ from regraft.proving.call import Call, Meaning
 from regraft.proving.domain import Domain
 from regraft.proving.polynomial import Polynomial, constant, power_of
 from regraft.proving.reach import OutOfReach, ShapeError
+from regraft.proving.reductions import count, place_of, places_of, reduced
 from regraft.proving.tensor import (
     At,
     Axis,
     Tensor,
     axes_of,
-    count,
     filled,
-    place_of,
-    places_of,
-    reduced,
 )
 from regraft.proving.truths import compare
 from regraft.rewriting import formula

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,15 @@ def _row(proof: Proof) -> dict[str, Any]:
     verdict = proof.verdict
     cells: tuple[Any, ...] = (proof.pass_text, proof.rule, verdict.outcome, verdict.bound, verdict.reason)
     row = dict(zip(COLUMNS, cells, strict=True))
-    if verdict.counterexample is not None:
-        inputs = verdict.counterexample.inputs
-        row["counterexample"] = {name: value.tolist() for name, value in inputs.items()}
+    if (found := verdict.counterexample) is not None:
+        inputs = {name: _plain(value.tolist()) for name, value in found.inputs.items()}
+        results = {"before": _plain(found.before.tolist()), "after": _plain(found.after.tolist())}
+        row["counterexample"] = {"inputs": inputs, **results}
     return row
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as JSON has them, which knows no NaN and no infinity."""
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return value if not isinstance(value, float) or math.isfinite(value) else str(value)

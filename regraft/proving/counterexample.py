@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
+from regraft.errors import PassError
 from regraft.ir.graph import Variable
 from regraft.proving.bodies import BODIES
 from regraft.proving.verdict import Counterexample, differs
@@ -61,15 +62,15 @@ class _Sample:
         """What `one` gives, in double precision; None where it cannot be computed."""
         from onnx.reference import ReferenceEvaluator
 
-        concrete = self._concrete(one)
-        inputs = {name: self.values[name] for name in self.read}
         kinds = {value.kind for value in self.names.values() if isinstance(value, Operand)}
         dtype = np.int64 if "integer" in kinds and "real" not in kinds else np.float64
         try:
+            concrete = self._concrete(one)
+            inputs = {name: self.values[name] for name in self.read}
             with np.errstate(all="ignore"):
                 found = ReferenceEvaluator(written(concrete, inputs, dtype)).run(None, inputs)
-        except (ValueError, TypeError, IndexError, RuntimeError, NotImplementedError):
-            return None  # as numpy and the evaluator say that operands do not fit
+        except (ValueError, TypeError, LookupError, AttributeError, RuntimeError, PassError):
+            return None  # as numpy and the evaluator say that operands do not fit, or that they lack an operator
         return np.asarray(found[0])  # type: ignore[index]
 
     def _shape(self, axes: str) -> tuple[int, ...]:
@@ -127,8 +128,9 @@ class _Sample:
             return float(self.values[value.name])
         if not isinstance(known, Axes):
             return known
-        within = next(axes.split() for axes in self._shapes.values() if set(known.names.split()) <= set(axes.split()))
-        places = [place - len(within) for place, axis in enumerate(within) if axis in known.names.split()]
+        names = known.names.split()
+        having = [axes.split() for axes in self._shapes.values() if set(names) <= set(axes.split())]
+        places = [place - len(having[0]) for place, axis in enumerate(having[0]) if axis in names]
         return places[0] if name == "axis" else places
 
 
@@ -141,7 +143,7 @@ def _in_double_precision(one: Apply) -> Term:
         axis = one.attrs.get("axis", -1)
         return formula.layer_norm(x, scale, bias, list(range(axis, 0)), one.attrs.get("epsilon", 1e-5))
     if one.op == "Cast":
-        kind = next(kind for kind, codes in CODES.items() if one.attrs["to"] in codes)
+        (kind,) = (kind for kind, codes in CODES.items() if one.attrs["to"] in codes)
         return replace(one, attrs={**one.attrs, "to": _WIDE[kind]})
     return one
 

@@ -45,8 +45,12 @@ def _verdicts(rule: Rule, case: Case, contract: Contract) -> Iterator[Verdict]:
         if name not in given and parameter.default is parameter.empty:
             yield Verdict("out of reach", f"the facts of the rule do not say what '{name}' is")
             return
+    try:
+        after = rule.result(given)
+    except (TypeError, ValueError, AttributeError, LookupError) as error:
+        yield Verdict("out of reach", f"the replacement needs more than symbols: {error}")
+        return
     denote = Denotation(names)
-    after = rule.result(given)
     for before in variants(pattern):
         yield _judge(before, after, denote, contract)
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -61,7 +62,22 @@ def test_json_has_the_counterexample(prove: Prove) -> None:
     wrong, right = json.loads(prove("wrong.py", "--json").stdout)
     assert right == {"pass": "turned-round", "rule": "rule 2", "verdict": "proved", "bound": None, "reason": ""}
     assert wrong["verdict"] == "refused"
-    assert wrong["counterexample"].keys() == {"x", "y"}
+    shown = wrong["counterexample"]
+    x, y = (np.array(shown["inputs"][name]) for name in "xy")
+    np.testing.assert_allclose(np.array(shown["before"]), x / y)
+    np.testing.assert_allclose(np.array(shown["after"]), y / x)
+
+
+def test_json_knows_no_nan(prove: Prove) -> None:
+    Path("guard.py").write_text(
+        WRONG.replace("x, y: x / y", "x: op.Where(op.IsNaN(x), 0.0, x)").replace("x, y: y / x", "x: x")
+    )
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    first, _ = json.loads(prove("guard.py", "--json").stdout, parse_constant=refuse)
+    assert "nan" in json.dumps(first["counterexample"]["inputs"])
 
 
 def test_a_pass_with_options_and_one_in_all_its_forms(prove: Prove) -> None:

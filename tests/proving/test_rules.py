@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Any
 
 import numpy as np
@@ -104,3 +106,31 @@ def test_what_is_never_nan_needs_no_guard() -> None:
     assert prove(guard).outcome == "proved"
     inside = Rule(lambda p: op.Where(op.IsNaN(p * p), 0.0, p), lambda p: p * 1.0, facts=guard.facts)
     assert prove(inside).outcome != "proved"
+
+
+def test_a_replacement_that_looks_at_values_is_out_of_reach() -> None:
+    found = prove(Rule(lambda x, a: x * number(a), lambda x, a: x * math.floor(a)))
+    assert found.outcome == "out of reach"
+    assert found.reason.startswith("the replacement needs more than symbols: ")
+
+
+UNKNOWN = [
+    (lambda x: op["com.example"].Foo(x), lambda x: x * 1.0, "com.example::Foo has no meaning"),
+    (lambda x: op.Foo(x), lambda x: op.Foo(x), "Foo has no meaning"),
+    (lambda x: op.Softmax(x, axis=-1, foo=1), lambda x: x * 1.0, "any shape|no 'foo'"),
+    (lambda x: op.Cast(x, to=8), lambda x: x * 1.0, "a cast to text"),
+    (lambda x: op.MaxPool(x, kernel_shape=[2]), lambda x: x * 1.0, "MaxPool has no meaning"),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "reason"), UNKNOWN)
+def test_an_operator_without_a_meaning_is_out_of_reach(before: Any, after: Any, reason: str) -> None:
+    found = prove(Rule(before, after))
+    assert found.outcome == "out of reach"
+    assert re.search(reason, found.reason)
+
+
+def test_a_wrong_rule_of_operators_without_a_meaning_is_refused_all_the_same() -> None:
+    found = prove(Rule(lambda x, y: op.Concat(x, y, axis=0), lambda x, y: op.Concat(y, x, axis=0)))
+    assert found.outcome == "refused"
+    assert found.reason.startswith("Concat has no meaning in the table; ")

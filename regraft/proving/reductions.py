@@ -31,7 +31,7 @@ def place_of(axis: int, axes: Sequence[Axis]) -> int:
 def places_of(axes: Axes | int | Iterable[int] | None, tensor: Tensor) -> list[int]:
     """Which axes of a tensor an attribute names; None for all."""
     if FREE in tensor.axes:
-        raise OutOfReach("axes of an operand of any shape")
+        raise OutOfReach("axes of an operand of any shape, where facts may say more")
     if axes is None:
         return list(range(len(tensor.axes)))
     if isinstance(axes, Axes):

@@ -106,7 +106,7 @@ def broadcast(shapes: Sequence[tuple[Axis, ...]]) -> tuple[Axis, ...]:
     """
     rank = max(map(len, shapes), default=0)
     if any(FREE in shape for shape in shapes) and any(shape not in ((FREE,), ()) for shape in shapes):
-        raise OutOfReach("an operand of any shape beside one of known axes")
+        raise OutOfReach("an operand of any shape beside one of known axes, where facts may say more")
     found = []
     for place in range(rank, 0, -1):
         here = {shape[-place] for shape in shapes if len(shape) >= place}

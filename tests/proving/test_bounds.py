@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from regraft.passes.lower_erf import LowerErf, rational_form
+from regraft.passes.lower_erf import HALF, HALF_ERROR, RATIONAL_ERROR, SINGLE, LowerErf, rational_form
 from regraft.passes.lower_gelu import LowerGelu
 from regraft.proving import intervals, tails
 from regraft.proving.bounds import END, Evaluation, bound
@@ -77,16 +77,22 @@ def test_a_bound_is_no_less_than_any_difference_and_hardly_more(before: Any, aft
     assert abs(float(f(np.array(found.at)) - g(np.array(found.at)))) == pytest.approx(found.least, rel=1e-6)
 
 
-@pytest.mark.parametrize("steep", [(1e30,), (6e4, 6e4)])
-def test_the_rational_form_of_erf_near_zero_and_far_from_it(steep: tuple[float, ...]) -> None:
-    found = bound(trace(lambda x: op.Erf(x)), trace(lambda x: rational_form(x, *steep)), X)
+def test_the_rational_form_of_erf_near_zero_and_far_from_it() -> None:
+    found = bound(trace(lambda x: op.Erf(x)), trace(lambda x: rational_form(x, SINGLE)), X)
     assert 1.39e-7 < found.most < 1.395e-7
 
 
-def test_one_factor_of_half_precision_leaves_small_numbers_without_a_sign() -> None:
-    found = bound(trace(lambda x: op.Erf(x)), trace(lambda x: rational_form(x, 6e4)), X)
-    assert 4.7e-6 < found.most < 4.71e-6
+def test_in_half_precision_small_numbers_have_part_of_their_sign() -> None:
+    found = bound(trace(lambda x: op.Erf(x)), trace(lambda x: rational_form(x, HALF)), X)
+    assert 0.99 * HALF_ERROR < found.most < HALF_ERROR
     assert abs(found.at) < 1e-4
+
+
+def test_the_contract_that_was_wrong_in_half_precision_is_refused() -> None:
+    (rule,) = LowerErf().rules()
+    found = prove(rule, approximation(RATIONAL_ERROR))
+    assert found.outcome == "refused"
+    assert found.reason.startswith("steep = 60000.0: more than approximation(6.2e-07) promises: x = ")
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ def test_truths_are_idempotent() -> None:
 RELATIONS = ("<", "=", ">")
 
 
-@pytest.mark.parametrize(("first", "second"), product(product(RELATIONS, (1, 2)), repeat=2), ids=str)
+@pytest.mark.parametrize(("first", "second"), [*product(product(RELATIONS, (1, 2)), repeat=2)], ids=str)
 def test_two_comparisons_at_once(first: tuple[str, int], second: tuple[str, int]) -> None:
     a, b = (power_of(Comparison(X, relation, Fraction(n))) for relation, n in (first, second))  # type: ignore[arg-type]
     for x in (0.0, 1.0, 1.5, 2.0, 3.0):

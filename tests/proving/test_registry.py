@@ -37,7 +37,7 @@ WITHIN = {
     ("lower-gelu{form=sigmoid}", "sigmoid"): 2.0337e-2,
     ("lower-gelu{form=sigmoid}", "sigmoid (of tanh)"): 2.0662e-2,
     ("lower-erf{form=tanh}", "tanh"): 2.807e-4,
-    ("lower-erf", "rational"): 1.395e-7,
+    ("lower-erf", "rational"): 4.705e-6,
 }
 
 RULE_PASSES = [name for name in passes.names() if issubclass(passes.load(name), RulePass)]

@@ -58,7 +58,7 @@ class FuseGelu(RulePass):
             Rule(erf_form, lambda x: op.Gelu(x), name="erf"),
             Rule(erfc_form, lambda x: op.Gelu(x), name="erfc"),
             Rule(tanh_form, lambda x: op.Gelu(x, approximate="tanh"), name="tanh"),
-            Rule(call, call, is_function, name="function"),
+            Rule(call, call, is_function, name="function", facts=({"kind": "none"}, {"kind": "tanh"})),
         )
 
 

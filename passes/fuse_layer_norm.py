@@ -12,6 +12,7 @@ from regraft.ir.graph import Tensor
 from regraft.ir.schema import STAND_IN, constant_of
 from regraft.ir.weights import Array
 from regraft.refusal import INFER_SHAPES, Refusal, run_before
+from regraft.rewriting.facts import Axes, Filled, Operand
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
 from regraft.rewriting.term import Term, either, number, op
@@ -121,6 +122,19 @@ def is_function(out: Tensor, opset: int) -> bool | Refusal:
     return opset >= 17 or Refusal(f"opset {opset} has no LayerNormalization")
 
 
+FACTS = {
+    "x": Operand("B A"),
+    "axes": Axes("A"),
+    "axis": Axes("A"),
+    "eps": Operand(""),
+    "scale": Operand("A"),
+    "bias": Operand("A"),
+}
+NO_SCALE = {"scale": Filled("A", 1.0)}
+NO_BIAS: dict[str, Any] = {"bias": None}  # from opset 17 on
+ZERO_BIAS = {"bias": Filled("A", 0.0)}
+
+
 class FuseLayerNorm(RulePass):
     """Recognise LayerNormalization over the last axes, however it is written.
 
@@ -138,9 +152,13 @@ class FuseLayerNorm(RulePass):
 
     def rules(self) -> Sequence[Rule]:
         return (
-            Rule(affine, call, is_layer_norm, name="affine"),
-            Rule(scaled, call, is_layer_norm, name="scaled"),
-            Rule(shifted, call, is_layer_norm, name="shifted"),
-            Rule(plain, call, is_layer_norm, name="plain"),
-            Rule(call, call, is_function, name="function"),
+            Rule(affine, call, is_layer_norm, name="affine", facts=(FACTS,)),
+            Rule(scaled, call, is_layer_norm, name="scaled", facts=({**FACTS, **NO_BIAS}, {**FACTS, **ZERO_BIAS})),
+            Rule(shifted, call, is_layer_norm, name="shifted", facts=({**FACTS, **NO_SCALE},)),
+            Rule(
+                *(plain, call, is_layer_norm),
+                name="plain",
+                facts=({**FACTS, **NO_SCALE, **NO_BIAS}, {**FACTS, **NO_SCALE, **ZERO_BIAS}),
+            ),
+            Rule(call, call, is_function, name="function", facts=(FACTS,)),
         )

@@ -15,7 +15,7 @@ from regraft.pipelines.options import option
 from regraft.refusal import Refusal
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
-from regraft.rewriting.term import constant, op
+from regraft.rewriting.term import Var, constant, op
 from regraft.verification.contract import Contract, exact, reassociation
 
 
@@ -56,7 +56,13 @@ class LowerDiv(RulePass):
 
     def rules(self) -> Sequence[Rule]:
         return (
-            Rule(lambda x, c: op.Div(x, constant(c)), lambda x, inverse: x * inverse, self.has_inverse, name="div"),
+            Rule(
+                lambda x, c: op.Div(x, constant(c)),
+                lambda x, inverse: x * inverse,
+                self.has_inverse,
+                name="div",
+                facts=({"inverse": 1.0 / Var("c")},),
+            ),
         )
 
     def has_inverse(self, c: Tensor) -> Refusal | dict[str, Any]:

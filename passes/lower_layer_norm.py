@@ -13,6 +13,7 @@ from regraft.ir.weights import code_of
 from regraft.pipelines.options import option
 from regraft.refusal import INFER_SHAPES, Refusal, run_before
 from regraft.rewriting import formula
+from regraft.rewriting.facts import Axes, Operand
 from regraft.rewriting.formula import LayerNormForm
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
@@ -29,6 +30,21 @@ def has_axes(x: Tensor, axis: int, out: Tensor, stash: int = 1) -> Refusal | dic
     wide = stash == TensorProto.FLOAT and dtype.itemsize < 4
     types = {"dtype": np.float32, "narrow": code_of(dtype)} if wide else {"dtype": dtype, "narrow": None}
     return {"axes": list(range(first, 0)), **types}
+
+
+FACTS = tuple(
+    {
+        "x": Operand("B A"),
+        "axis": Axes("A"),
+        "axes": Axes("A"),
+        "eps": Operand(""),
+        "scale": Operand("A"),
+        "bias": Operand("A"),
+        "narrow": narrow,
+    }
+    for narrow in (None, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+)
+NO_BIAS = tuple({**case, "bias": None} for case in FACTS)
 
 
 class LowerLayerNorm(RulePass):
@@ -63,6 +79,6 @@ class LowerLayerNorm(RulePass):
             return op.LayerNormalization(x, scale, axis=axis, epsilon=eps, stash_type=stash)
 
         return (
-            Rule(normal, written, has_axes, name=self.form),
-            Rule(unbiased, written, has_axes, name=f"{self.form} (no bias)"),
+            Rule(normal, written, has_axes, name=self.form, facts=FACTS),
+            Rule(unbiased, written, has_axes, name=f"{self.form} (no bias)", facts=NO_BIAS),
         )

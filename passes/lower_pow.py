@@ -12,6 +12,7 @@ from regraft.ir.graph import Tensor
 from regraft.ir.model import Model
 from regraft.refusal import Refusal
 from regraft.rewriting.conditions import float_dtype
+from regraft.rewriting.facts import Case, Operand
 from regraft.rewriting.matcher import adds_no_dims, uniform
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
@@ -65,6 +66,12 @@ def _fits(power: float, x: Tensor) -> bool:
     return x.dtype is not None and power <= min(_DIGITS, np.iinfo(x.dtype).max)
 
 
+FACTS: tuple[Case, ...] = (
+    *({"e": sign * n / 2, "exponent": sign * n / 2} for n in range(1, 2 * LARGEST + 1) for sign in (1, -1)),
+    *({"x": Operand(kind="integer"), "e": float(n), "exponent": float(n)} for n in range(1, LARGEST + 1)),
+)
+
+
 class LowerPow(RulePass):
     """Write Pow with a constant exponent as products, roots and reciprocals.
 
@@ -94,4 +101,4 @@ class LowerPow(RulePass):
         def condition(x: Tensor, e: Tensor) -> Refusal | dict[str, Any]:
             return known_exponent(x, e, self._ranges)
 
-        return (Rule(lambda x, e: op.Pow(x, constant(e)), written, condition, name="pow"),)
+        return (Rule(lambda x, e: op.Pow(x, constant(e)), written, condition, name="pow", facts=FACTS),)

@@ -12,6 +12,7 @@ from regraft.ir.graph import Tensor
 from regraft.pipelines.options import option
 from regraft.refusal import Refusal
 from regraft.rewriting.conditions import float_dtype, size_along
+from regraft.rewriting.facts import Axes, Filled, Operand, SizeOf
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
 from regraft.rewriting.term import Term, op
@@ -31,6 +32,19 @@ def reduced_axes(x: Tensor, axes: Any, noop: Any, out: Tensor) -> list[int] | Re
     if axes in (None, []):
         return Refusal("without axes it forwards its input") if noop else None
     return [axes] if isinstance(axes, int) else axes
+
+
+SUM_FACTS = tuple(
+    {"x": Operand(x), "axes": axes, "share": 1.0 / SizeOf(along), "keep": keep, "scale_first": first}
+    for x, axes, along in (("A B C D E", Axes("B D"), "B D"), ("A", None, "A"))
+    for keep in (0, 1)
+    for first in (False, True)
+)
+PRODUCT_FACTS = tuple(
+    {"x": Operand(x), "axes": Axes("a"), "shares": Filled(shape, 1.0 / SizeOf("a")), "keep": keep}
+    for x in ("a", "B r a")
+    for keep, shape in ((0, "a"), (1, "a 1"))
+)
 
 
 class LowerReduceMean(RulePass):
@@ -54,7 +68,8 @@ class LowerReduceMean(RulePass):
 
     def rules(self) -> Sequence[Rule]:
         written = as_product if self.form == "matmul" else as_sum
-        return (Rule(mean, written, self.known_share, name=self.form),)
+        facts = PRODUCT_FACTS if self.form == "matmul" else SUM_FACTS
+        return (Rule(mean, written, self.known_share, name=self.form, facts=facts),)
 
     def known_share(self, x: Tensor, axes: Any, keep: Any, noop: Any, out: Tensor) -> Refusal | dict[str, Any]:
         """The axes, the dtype, and the share 1/n of each element, once or as a matrix; else why the mean stays."""

@@ -8,6 +8,7 @@ from typing import Any
 from regraft.ir.graph import Tensor
 from regraft.refusal import INFER_SHAPES, Refusal, run_before
 from regraft.rewriting.conditions import float_dtype
+from regraft.rewriting.facts import Axes, Operand
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
 from regraft.rewriting.term import Term, op
@@ -38,6 +39,12 @@ def known_axes(x: Tensor, axis: Any, opset: int) -> Refusal | dict[str, Any]:
     return {"axes": list(range(axis - len(x.shape or ()) if axis >= 0 else axis, 0)), "dtype": dtype}
 
 
+FACTS = (
+    {"x": Operand("B a C"), "axis": Axes("a"), "axes": Axes("a")},
+    {"x": Operand("B A"), "axis": Axes("A"), "axes": Axes("A")},  # before opset 13
+)
+
+
 class LowerSoftmax(RulePass):
     """Write Softmax and LogSoftmax out in exponentials and sums.
 
@@ -55,6 +62,6 @@ class LowerSoftmax(RulePass):
 
     def rules(self) -> Sequence[Rule]:
         return (
-            Rule(lambda x, axis: op.Softmax(x, axis=axis), softmax, known_axes, name="softmax"),
-            Rule(lambda x, axis: op.LogSoftmax(x, axis=axis), log_softmax, known_axes, name="log-softmax"),
+            Rule(lambda x, axis: op.Softmax(x, axis=axis), softmax, known_axes, name="softmax", facts=FACTS),
+            Rule(lambda x, axis: op.LogSoftmax(x, axis=axis), log_softmax, known_axes, name="log-softmax", facts=FACTS),
         )

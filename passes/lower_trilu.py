@@ -13,6 +13,7 @@ from regraft.ir.weights import code_of
 from regraft.ops.traits import MOVES
 from regraft.pipelines.options import option
 from regraft.refusal import INFER_SHAPES, Refusal, run_before
+from regraft.rewriting.facts import Case, Kind, Operand
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
 from regraft.rewriting.term import Term, op, term
@@ -49,6 +50,28 @@ def numbers(x: Term, axis: int, size: Any) -> Term:
     return op.Range(np.array(0), end, np.array(1))
 
 
+_SHAPES: tuple[tuple[str, list[Any]], ...] = (
+    ("B r c", ["...", "r", "c"]),
+    ("B 2 c", ["...", 2, "c"]),
+    ("B r 3", ["...", "r", 3]),
+    ("B 2 3", ["...", 2, 3]),
+    ("B 3 1", ["...", 3, 1]),
+)
+"""Where sizes are known numpy makes the mask, of which these stand for all."""
+_DTYPES: dict[Kind, Any] = {"real": np.float32, "integer": np.int64, "boolean": np.bool_}
+FACTS: tuple[Case, ...] = tuple(
+    {"x": Operand(axes, kind), "dtype": np.dtype(dtype), "shape": shape, "upper": upper, "k": 0}
+    for kind, dtype in _DTYPES.items()
+    for upper in (0, 1)
+    for axes, shape in _SHAPES
+)
+K: tuple[Case, ...] = tuple(
+    {**case, "k": k}
+    for case in FACTS
+    for k in (Operand("", "integer"), -2, 0, 3)  # the numbers stand for all
+)
+
+
 class LowerTrilu(RulePass):
     """Write Trilu, which cuts a triangle off, as a choice by a mask.
 
@@ -77,8 +100,14 @@ class LowerTrilu(RulePass):
 
     def rules(self) -> Sequence[Rule]:
         return (
-            Rule(lambda x, upper: op.Trilu(x, upper=upper), self.written, self.known, name=self.form),
-            Rule(lambda x, k, upper: op.Trilu(x, k, upper=upper), self.written, self.known, name=f"{self.form} (k)"),
+            Rule(lambda x, upper: op.Trilu(x, upper=upper), self.written, self.known, name=self.form, facts=FACTS),
+            Rule(
+                lambda x, k, upper: op.Trilu(x, k, upper=upper),
+                self.written,
+                self.known,
+                name=f"{self.form} (k)",
+                facts=K,
+            ),
         )
 
     def known(self, x: Tensor, upper: Any, k: Tensor | None = None) -> Refusal | dict[str, Any]:

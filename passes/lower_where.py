@@ -16,11 +16,19 @@ from regraft.ir.model import Model
 from regraft.ir.weights import Array, code_of
 from regraft.pipelines.options import option
 from regraft.refusal import INFER_SHAPES, PassRef, Refusal, run_before
+from regraft.rewriting.facts import CODES, Case, Filled, Operand
 from regraft.rewriting.matcher import is_constant
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
-from regraft.rewriting.term import Term, op
+from regraft.rewriting.term import Term, Var, op
 from regraft.verification.contract import reassociation
+
+FACTS: tuple[Case, ...] = tuple(
+    {"a": Operand(kind=kind), "b": Operand(kind=kind), "first": Var("a"), "second": Var("b"), "code": code, **zero}
+    for kind, codes in CODES.items()
+    for code in codes
+    for zero in ({}, {"a": Filled("", 0.0), "first": None}, {"b": Filled("", 0.0), "second": None})
+)
 
 
 class LowerWhere(RulePass):
@@ -73,9 +81,9 @@ class LowerWhere(RulePass):
             for place, (zero, other) in enumerate(((a, b), (b, a))):
                 if self._ranges[zero].is_zero and _adds_no_dims(zero, c, other) and None not in values:
                     values[place] = None
-            return {"a": values[0], "b": values[1], "code": code_of(out.dtype)}
+            return {"first": values[0], "second": values[1], "code": code_of(out.dtype)}
 
-        return [Rule(lambda c, a, b: op.Where(c, a, b), _written, branches)]
+        return [Rule(lambda c, a, b: op.Where(c, a, b), _written, branches, facts=FACTS)]
 
     def _finite(self, branch: Tensor, known: Interval) -> Tensor | Array | None:
         """A branch that can be multiplied by 0, if `branch` is one or can be made one."""
@@ -87,14 +95,15 @@ class LowerWhere(RulePass):
         return np.maximum(values, np.array(-largest(values.dtype), values.dtype))
 
 
-def _written(c: Any, a: Any, b: Any, code: int) -> Term:
+def _written(c: Any, first: Any, second: Any, code: int) -> Term:
+    """Branches that are zero are None."""
     truth = code == code_of(np.bool_)
     chosen = c if truth else op.Cast(c, to=code)
     products = []
-    if a is not None:
-        products.append(op.And(chosen, a) if truth else chosen * a)
-    if b is not None:
-        products.append(op.And(op.Not(chosen), b) if truth else (1.0 - chosen) * b)
+    if first is not None:
+        products.append(op.And(chosen, first) if truth else chosen * first)
+    if second is not None:
+        products.append(op.And(op.Not(chosen), second) if truth else (1.0 - chosen) * second)
     return products[0] if len(products) == 1 else op.Or(*products) if truth else products[0] + products[1]
 
 

@@ -18,11 +18,20 @@ from regraft.lowering.broadcast import narrowed
 from regraft.pipelines.options import option
 from regraft.pipelines.pass_base import Context
 from regraft.refusal import PassRef, Refusal
+from regraft.rewriting.facts import CODES, Case, Operand
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass, rewritable_graphs
 from regraft.rewriting.term import Term, either, op
 from regraft.splitting import cone
 from regraft.verification.contract import Contract, reassociation
+
+SOFTMAX = ({"p": Operand(never_nan=True)},)
+TO = tuple({"c": Operand(kind="boolean"), "to": code} for codes in CODES.values() for code in codes)
+WHOLE = ({"m": Operand(kind="integer")}, {"m": Operand()})
+TRUTHS = tuple({"c": Operand(kind="boolean"), "code": code} for code in CODES["real"] + CODES["integer"])
+CHOICES: tuple[Case, ...] = tuple(
+    {"a": Operand(kind=kind), "b": Operand(kind=kind), **truth} for kind in CODES for truth in TRUTHS
+)
 
 
 class SimplifyMask(RulePass):
@@ -96,12 +105,14 @@ class SimplifyMask(RulePass):
             return Refusal(empty, needs=(clamp,))
 
         return (
-            Rule(lambda p: op.Where(op.IsNaN(p), 0.0, p), lambda p: p, is_idle, name="guard against NaN"),
-            Rule(lambda c: op.Where(c, 1.0, 0.0), _as_number, _type_of_out, name="Where(c, 1, 0)"),
-            Rule(lambda c: op.Where(c, 0.0, 1.0), _as_negation, _type_of_out, name="Where(c, 0, 1)"),
-            Rule(lambda m: 1.0 - (1.0 - m), lambda m: m, _is_whole, name="1 - (1 - m)"),
-            Rule(_where_not, lambda c, a, b: op.Where(c, b, a), _is_truth, name="Where(Not)"),
-            Rule(_inverted, lambda c: op.Not(c), _is_truth, name="negation in numbers"),
+            Rule(
+                lambda p: op.Where(op.IsNaN(p), 0.0, p), lambda p: p, is_idle, name="guard against NaN", facts=SOFTMAX
+            ),
+            Rule(lambda c: op.Where(c, 1.0, 0.0), _as_number, _type_of_out, name="Where(c, 1, 0)", facts=TO),
+            Rule(lambda c: op.Where(c, 0.0, 1.0), _as_negation, _type_of_out, name="Where(c, 0, 1)", facts=TO),
+            Rule(lambda m: 1.0 - (1.0 - m), lambda m: m, _is_whole, name="1 - (1 - m)", facts=WHOLE),
+            Rule(_where_not, lambda c, a, b: op.Where(c, b, a), _is_truth, name="Where(Not)", facts=CHOICES),
+            Rule(_inverted, lambda c: op.Not(c), _is_truth, name="negation in numbers", facts=TRUTHS),
         )
 
 

@@ -30,6 +30,8 @@ KNOWN = {
     "regraft/idioms/embeddings.py:_SCALING": "what exporters write normalizations with",
     "regraft/lowering/integer_narrowing.py:TAKES_INT32": "kernels of ONNX Runtime, all run by tests of the pass",
     "regraft/idioms/additive_mask.py:MASKING": "what exporters apply masks with",
+    "regraft/proving/counterexample.py:_SINGLE": "what ONNX's evaluator computes in single precision",
+    "regraft/proving/meanings.py:MEANINGS": "the table of meanings, by operator",
     "regraft/verification/input_roles.py:_SAME_SHAPE": "through what a table of an export is looked up",
     "passes/externalize_gates.py:CONDITIONS": "what exporters compute conditions with",
 }

@@ -41,6 +41,7 @@ COMMANDS = (
     "export-triton",
     "report",
     "why",
+    "prove",
     "precision-plan",
     "passes",
     "targets",

@@ -71,7 +71,7 @@ class Editor:
 
     if not TYPE_CHECKING:
 
-        def __getattr__(self, name: str) -> Any:
+        def __getattr__(self, name: str) -> object:
             if name not in _RENAMED:
                 raise AttributeError(f"'Editor' object has no attribute '{name}'")
             warnings.warn(f"Editor.{name} is now Editor.{_RENAMED[name]}", DeprecationWarning, stacklevel=2)

@@ -5,7 +5,7 @@ Rule(lambda x: 0.5 * x * (1 + op.Erf(x / math.sqrt(2))), lambda x: op.Gelu(x))
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,7 @@ from regraft.ir.editor import Editor
 from regraft.ir.graph import AnyGraph, Node
 from regraft.pipelines.pass_base import label
 from regraft.refusal import Refusal, as_refusal
+from regraft.rewriting.facts import Case
 from regraft.rewriting.matcher import Matcher, Miss
 from regraft.rewriting.pattern import Pattern
 from regraft.rewriting.term import Term, parameters, trace
@@ -33,6 +34,7 @@ class Rule:
             numbers.
         name: shown in reports.
         shared: whether the rule applies where a value inside the pattern is read elsewhere too (and so stays).
+        facts: what `where` guarantees of the names, for `regraft prove`: the cases that its matches fall into.
     """
 
     pattern: Callable[..., Term]
@@ -40,6 +42,7 @@ class Rule:
     where: Callable[..., bool | Refusal | str | dict[str, Any]] | None = None
     name: str = ""
     shared: bool = False
+    facts: Sequence[Case] = ({},)
 
     @cached_property
     def compiled(self) -> Pattern:

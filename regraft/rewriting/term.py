@@ -10,7 +10,7 @@ the same.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -145,6 +145,18 @@ def term(value: Any) -> Term:
 
 def _operand(value: Any) -> Term | None:
     return None if value is None else term(value)
+
+
+def walk(term: Term | None) -> Iterator[Term]:
+    """The terms inside `term`, itself the first; one that stands in several places comes once."""
+    waiting, seen = [term], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        waiting += reversed(one.operands if isinstance(one, Apply) else one.options if isinstance(one, Either) else ())
 
 
 def parameters(function: Callable[..., Any]) -> tuple[str, ...]:

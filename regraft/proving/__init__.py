@@ -1,0 +1,1 @@
+"""Proofs that a rewrite keeps what is computed, over the reals and for all sizes."""

@@ -1,0 +1,108 @@
+"""The atoms: elements, sizes, indices, roots, exponentials, and functions of which nothing more is known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+from regraft.proving.polynomial import Atom, Index, Monomial, Place, Polynomial, constant, power_of, shown
+
+
+@dataclass(frozen=True)
+class Element(Atom):
+    """An element of a tensor."""
+
+    tensor: str
+    index: tuple[Place, ...]
+
+    @cached_property
+    def text(self) -> str:
+        return f"{self.tensor}[{', '.join(map(shown, self.index))}]" if self.index else self.tensor
+
+
+@dataclass(frozen=True)
+class Size(Atom):
+    """The number of elements along an axis, or a group of axes; at least one."""
+
+    axis: str
+    positive = True
+
+    @cached_property
+    def text(self) -> str:
+        return f"|{self.axis}|"
+
+
+@dataclass(frozen=True)
+class Position(Atom):
+    """An index as a number."""
+
+    index: Index
+
+
+@dataclass(frozen=True)
+class Pi(Atom):
+    """π."""
+
+    positive = True
+    text = "π"
+
+
+@dataclass(frozen=True)
+class Radicand(Atom):
+    """A whole number that stands under a root: a prime, where it is small."""
+
+    number: int
+    positive = True
+
+    @cached_property
+    def text(self) -> str:
+        return str(self.number)
+
+    def settled(self, exponent: Fraction) -> tuple[Polynomial | None, Fraction]:
+        whole = math.floor(exponent)
+        return (constant(Fraction(self.number) ** whole), exponent - whole) if whole else (None, exponent)
+
+
+@dataclass(frozen=True)
+class Exp(Atom):
+    """The exponential of a monomial; that of a polynomial is a product of powers of such."""
+
+    of: Monomial
+    positive = True
+
+
+@dataclass(frozen=True)
+class Power(Atom):
+    """A polynomial of which a root or an inverse is taken; whole powers of it are written out."""
+
+    base: Polynomial
+
+    @cached_property
+    def text(self) -> str:
+        return f"({self.base.text})"
+
+    def settled(self, exponent: Fraction) -> tuple[Polynomial | None, Fraction]:
+        whole = math.floor(exponent)
+        return (self.base**whole, exponent - whole) if whole > 0 else (None, exponent)
+
+
+@dataclass(frozen=True)
+class Function(Atom):
+    """A function of which nothing is known but its name."""
+
+    name: str
+    operands: tuple[Polynomial, ...]
+
+    @cached_property
+    def text(self) -> str:
+        return f"{self.name}({shown(self.operands)})"
+
+
+def exp(p: Polynomial) -> Polynomial:
+    """The exponential."""
+    result = constant(1)
+    for monomial, factor in p.terms.items():
+        result = result * power_of(Exp(monomial), factor)
+    return result

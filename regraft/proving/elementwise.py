@@ -1,0 +1,154 @@
+"""Meanings of operators that work element by element."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from onnx import helper
+
+from regraft.proving.atoms import Function
+from regraft.proving.call import Call, Meaning
+from regraft.proving.domain import Domain
+from regraft.proving.numbers import closed_form
+from regraft.proving.polynomial import Polynomial, power_of
+from regraft.proving.reach import OutOfReach
+from regraft.proving.tensor import (
+    At,
+    Tensor,
+    broadcast,
+    filled,
+    pointwise,
+)
+from regraft.proving.truths import choose, compare, complement, larger, nonzero
+from regraft.rewriting.facts import Kind
+from regraft.rewriting.term import Term
+
+
+def each(function: Callable[..., Polynomial]) -> Meaning:
+    return lambda call: pointwise(function, *call.given())
+
+
+def of_reals(function: Callable[..., Polynomial]) -> Meaning:
+    """Of floats only: whole numbers are rounded by it."""
+
+    def meaning(call: Call) -> Tensor:
+        if any(tensor.is_whole for tensor in call.given()):
+            raise OutOfReach(f"{call.op} of whole numbers")
+        return pointwise(function, *call.given(), partial=True)
+
+    return meaning
+
+
+def body(function: Callable[..., Term]) -> Meaning:
+    """The term that a function gives for the operands, and for attributes that it names as keywords.
+
+    An attribute that is a float by default may be any number.
+    """
+    defaults = {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
+
+    def meaning(call: Call) -> Term:
+        given = [name for name in call.attrs if name in defaults]
+        known = {n: (call.number if isinstance(defaults[n], float) else call.attribute)(n) for n in given}
+        return function(*call.terms, **known)
+
+    return meaning
+
+
+def fold(function: Callable[[Polynomial, Polynomial], Polynomial]) -> Meaning:
+    def meaning(call: Call) -> Tensor:
+        first, *others = call.given()
+        for other in others:
+            first = pointwise(function, first, other)
+        return first
+
+    return meaning
+
+
+def odd(name: str) -> Callable[[Polynomial], Polynomial]:
+    def function(p: Polynomial) -> Polynomial:
+        if not p:
+            return p
+        return -power_of(Function(name, (-p,))) if p.lead < 0 else power_of(Function(name, (p,)))
+
+    return function
+
+
+def pow(call: Call) -> Tensor:
+    base, exponent = call.given()
+
+    def power(domain: Domain, p: Polynomial, e: Polynomial) -> Polynomial:
+        number = e.number
+        if number is None or (base.is_whole and (number < 0 or number.denominator != 1)):
+            raise OutOfReach(f"Pow of {base.kind} numbers by {e.text}")
+        return domain.power(p, number)
+
+    return pointwise(power, base, exponent, kind=base.kind, partial=True)
+
+
+def comparison(relation: Any, or_equal: bool = False) -> Meaning:
+    def meaning(call: Call) -> Tensor:
+        total = all(tensor.kind != "real" for tensor in call.given())
+
+        def function(a: Polynomial, b: Polynomial) -> Polynomial:
+            found = compare(a, relation, b, total)
+            return found + compare(a, "=", b, total) if or_equal else found
+
+        return pointwise(function, *call.given(), kind="boolean")
+
+    return meaning
+
+
+def where(call: Call) -> Tensor:
+    condition, a, b = call.given()
+
+    def elements(at: At, domain: Domain) -> Polynomial:
+        truth = pick(condition, domain, at)
+        values = []
+        for branch, guard in ((a, truth), (b, complement(truth))):
+            inner, _ = domain.inner()
+            values.append(pick(branch, inner, at))
+            domain.take(inner, guard)
+        return choose(truth, *values)
+
+    def pick(tensor: Tensor, domain: Domain, at: At) -> Polynomial:
+        return tensor.elements(at[len(at) - len(tensor.axes) :], domain)
+
+    axes = broadcast([tensor.axes for tensor in call.given()])
+    return Tensor(axes, elements, a.kind or b.kind, condition.free | a.free | b.free)
+
+
+def cast(call: Call) -> Tensor:
+    tensor, to = call.operand(0), call.attribute("to")
+    kind = np.dtype(helper.tensor_dtype_to_np_dtype(to)).kind
+    if kind in "USO":
+        raise OutOfReach("a cast to text")
+    return as_kind(tensor, "boolean" if kind == "b" else "integer" if kind in "iu" else "real")
+
+
+def as_kind(tensor: Tensor, kind: Kind | None) -> Tensor:
+    if kind == "boolean" and tensor.kind != "boolean":
+        return pointwise(lambda p: nonzero(p, tensor.kind == "integer"), tensor, kind="boolean")
+    if kind == "integer" and not tensor.is_whole:
+        return pointwise(lambda p: power_of(Function("Trunc", (p,))), tensor, kind="integer")
+    return replace(tensor, kind=kind)
+
+
+def clip(call: Call) -> Tensor:
+    _, *given = (*call.operands, None, None)[:3]
+    found = call.operand(0)
+    for name, bound, limit in zip(("min", "max"), given, (larger, smaller), strict=True):
+        number = call.attribute(name, None)
+        if bound is None and number is not None:
+            bound = filled(closed_form(number))
+        if bound is not None and bound.axes:
+            raise OutOfReach("Clip with bounds that are no scalars")
+        found = found if bound is None else pointwise(limit, found, bound)
+    return found
+
+
+def smaller(a: Polynomial, b: Polynomial) -> Polynomial:
+    return -larger(-a, -b)

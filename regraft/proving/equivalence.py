@@ -1,0 +1,102 @@
+"""Whether two symbolic tensors are the same for all sizes, and defined where the first is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from itertools import product
+
+from regraft.proving.atoms import Power
+from regraft.proving.domain import Domain, Obligation
+from regraft.proving.polynomial import Index, Monomial, Polynomial, power_of, summed
+from regraft.proving.reach import OutOfReach
+from regraft.proving.tensor import At, Axis, Tensor
+
+MOST_PLACES = 64
+
+
+def difference(before: Tensor, after: Tensor) -> str:
+    """Why `after` cannot stand for `before`, as far as can be told; empty where it is proved that it can.
+
+    Raises:
+        OutOfReach: something in them has no meaning here.
+    """
+    if before.axes != after.axes:
+        return f"the axes are {_shown(before.axes)}, and {_shown(after.axes)} after"
+    if before.free != after.free:
+        return f"the shape is that of {_named(before.free)}, and of {_named(after.free)} after"
+    if before.kind != after.kind and None not in (before.kind, after.kind):
+        return f"the elements are {before.kind}, and {after.kind} after"
+    for at in _places(before.axes):
+        here, there = Domain(len(at)), Domain(len(at))
+        residue = equal(before.elements(at, here), after.elements(at, there))
+        if residue is not None:
+            return f"before minus after is {shortened(residue)}"
+        missing = _missing(here.obligations, there.obligations)
+        if missing is not None:
+            return f"after is defined only where {missing}"
+    return ""
+
+
+def shortened(p: Polynomial, most: int = 160) -> str:
+    return p.text if len(p.text) <= most else f"{p.text[:most]}..."
+
+
+def _places(axes: tuple[Axis, ...]) -> Iterator[At]:
+    """An index along each axis; along one of known size each in turn."""
+    choices: list[Iterable[Index | int]] = []
+    for number, axis in enumerate(axes):
+        known = axis.name.isdigit() and not axis.unit
+        choices.append([0] if axis.unit else range(int(axis.name)) if known else [Index(axis.name, number)])
+    places = list(product(*choices))
+    if len(places) > MOST_PLACES:
+        raise OutOfReach(f"{len(places)} elements to compare one by one")
+    return iter(places)
+
+
+def _missing(before: Iterable[Obligation], after: Iterable[Obligation]) -> Obligation | None:
+    known = list(before)
+    return next((one for one in after if not any(other.implies(one) for other in known)), None)
+
+
+def _shown(axes: tuple[Axis, ...]) -> str:
+    return f"[{' '.join(map(str, axes))}]"
+
+
+def _named(free: frozenset[str]) -> str:
+    return " and ".join(sorted(free)) or "no operand"
+
+
+_ROUNDS = 8
+"""Denominators inside denominators beyond that stay; what holds them is then not seen to be zero."""
+
+
+def equal(a: Polynomial, b: Polynomial) -> Polynomial | None:
+    """None where the two are equal wherever both are defined; else their difference."""
+    difference = a - b
+    return difference if cleared(difference) else None
+
+
+def cleared(p: Polynomial) -> Polynomial:
+    """`p` times the denominators in it: zero where `p` is, as none of them is."""
+    for _ in range(_ROUNDS):
+        wanted: dict[Power, int] = {}
+        for monomial in p.terms:
+            for atom, e in monomial:
+                if isinstance(atom, Power) and e < 0:
+                    wanted[atom] = max(wanted.get(atom, 0), -math.floor(e))
+        if not wanted:
+            return p
+        for atom, times in wanted.items():
+            p = summed((_times(monomial, atom, times), c) for monomial, c in p.terms.items())
+    return p
+
+
+def _times(monomial: Monomial, atom: Power, times: int) -> Polynomial:
+    """`monomial` times a power of the base of `atom`."""
+    exponent = dict(monomial).get(atom)
+    if exponent is None:
+        return Polynomial({monomial: Fraction(1)}) * atom.base**times
+    rest = Monomial((other, e) for other, e in monomial if other != atom)
+    return Polynomial({rest: Fraction(1)}) * power_of(atom, exponent + times)

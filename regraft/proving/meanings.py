@@ -1,0 +1,81 @@
+"""What operators mean, as functions of symbolic tensors: the one table. Each is held against ONNX Runtime by tests.
+
+Floats are real numbers and integers whole ones, without an end. Where an operator is not defined there, as a root of a
+number below zero, the domain has an obligation.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from fractions import Fraction
+
+from regraft.proving import elementwise, structured, sums, views
+from regraft.proving.atoms import exp
+from regraft.proving.bodies import BODIES
+from regraft.proving.call import Meaning
+from regraft.proving.polynomial import constant
+from regraft.proving.tensor import is_nan
+from regraft.proving.truths import complement, either, larger
+from regraft.rewriting.term import op
+
+IGNORED = frozenset({"noop_with_empty_axes", "saturate", "stash_type"})
+"""Attributes without a meaning over the reals, or where axes are named."""
+
+MEANINGS: Mapping[str, Meaning] = {
+    # arithmetic
+    "Add": elementwise.each(operator.add),
+    "Sub": elementwise.each(operator.sub),
+    "Mul": elementwise.each(operator.mul),
+    "Sum": elementwise.fold(operator.add),
+    "Neg": elementwise.each(operator.neg),
+    "Div": elementwise.of_reals(lambda domain, a, b: a * domain.power(b, -1)),
+    "Reciprocal": elementwise.of_reals(lambda domain, p: domain.power(p, -1)),
+    "Sqrt": elementwise.of_reals(lambda domain, p: domain.power(p, Fraction(1, 2))),
+    "Pow": elementwise.pow,
+    "Max": elementwise.fold(larger),
+    "Min": elementwise.fold(elementwise.smaller),
+    "Abs": elementwise.each(lambda p: larger(p, -p)),
+    "Relu": elementwise.each(lambda p: larger(p, constant(0))),
+    "Clip": elementwise.clip,
+    # functions
+    "Exp": elementwise.of_reals(lambda domain, p: exp(p)),
+    "Log": elementwise.of_reals(lambda domain, p: domain.log(p)),
+    **{name: elementwise.each(elementwise.odd(name)) for name in ("Asinh", "Atan", "Erf", "Sin", "Sinh")},
+    **{name: elementwise.body(function) for name, function in BODIES.items()},
+    # along axes
+    "ReduceSum": structured.reduction(lambda p, number, indices, fresh: sums.total(p, indices, fresh)),
+    "ReduceMean": structured.of_reals(structured.reduction(structured.mean)),
+    "ReduceMax": structured.reduction(lambda p, number, indices, fresh: sums.largest(p, indices)),
+    "ReduceMin": structured.reduction(lambda p, number, indices, fresh: -sums.largest(-p, indices)),
+    "ReduceSumSquare": structured.reduction(lambda p, number, indices, fresh: sums.total(p * p, indices, fresh)),
+    "Softmax": lambda call: structured.softmax(call, lambda x, total: op.Exp(x) / total),
+    "LogSoftmax": lambda call: structured.softmax(call, lambda x, total: x - op.Log(total)),
+    "LayerNormalization": structured.layer_norm,
+    # products of matrices
+    "MatMul": lambda call: views.matmul(*call.given()),
+    "Einsum": lambda call: views.einsum(call.attribute("equation"), call.given()),
+    # truths
+    "Where": elementwise.where,
+    "Not": elementwise.each(complement),
+    "And": elementwise.each(operator.mul),
+    "Or": elementwise.each(either),
+    "Xor": elementwise.each(lambda a, b: a + b - (a * b).scaled(2)),
+    "IsNaN": lambda call: is_nan(call.operand(0)),
+    "Equal": elementwise.comparison("="),
+    "Less": elementwise.comparison("<"),
+    "Greater": elementwise.comparison(">"),
+    "LessOrEqual": elementwise.comparison("<", or_equal=True),
+    "GreaterOrEqual": elementwise.comparison(">", or_equal=True),
+    # dtypes and shapes
+    "Identity": lambda call: call.operand(0),
+    "Cast": elementwise.cast,
+    "CastLike": lambda call: elementwise.as_kind(call.operand(0), call.operand(1).kind),
+    "Transpose": lambda call: views.transposed(call.operand(0), call.attribute("perm", None)),
+    "Unsqueeze": lambda call: views.unsqueezed(call.operand(0), call.attribute("axes")),
+    "Squeeze": structured.squeeze,
+    "Shape": structured.shape,
+    "Gather": structured.gather,
+    "Range": structured.range_,
+    "Trilu": structured.trilu,
+}

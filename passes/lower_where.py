@@ -23,6 +23,7 @@ from regraft.rewriting.rule_pass import RulePass
 from regraft.rewriting.term import Term, Var, op
 from regraft.verification.contract import reassociation
 
+# An infinity, for which the least number stands, is no real number: of those the branches are what they were.
 FACTS: tuple[Case, ...] = tuple(
     {"a": Operand(kind=kind), "b": Operand(kind=kind), "first": Var("a"), "second": Var("b"), "code": code, **zero}
     for kind, codes in CODES.items()

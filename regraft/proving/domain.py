@@ -129,7 +129,8 @@ def _factors(p: Polynomial) -> list[Polynomial]:
     """What must not be zero for `p` not to be."""
     if len(p.terms) != 1:
         return [p]
-    return [atom.base if isinstance(atom, Power) else power_of(atom) for atom, _ in next(iter(p.terms))]
+    found = [atom.base if isinstance(atom, Power) else power_of(atom) for atom, _ in next(iter(p.terms))]
+    return sorted(found, key=lambda one: one.text)
 
 
 def _rest_is_positive(monomial: Monomial, unsure: list[tuple[Atom, Fraction]]) -> bool:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 from regraft.proving.atoms import Size
 from regraft.proving.polynomial import Atom, Index, Monomial, Polynomial, constant, power_of, summed
@@ -22,6 +23,10 @@ class Sum(Atom):
     of: Monomial
     height: int
 
+    @cached_property
+    def text(self) -> str:
+        return f"Sum[{', '.join(self.axes)}]({self.of.text})"
+
     @property
     def positive(self) -> bool:  # type: ignore[override]
         return all(atom.positive for atom, _ in self.of)
@@ -34,6 +39,10 @@ class Maximum(Atom):
     axes: tuple[str, ...]
     of: Polynomial
     height: int
+
+    @cached_property
+    def text(self) -> str:
+        return f"Max[{', '.join(self.axes)}]({self.of.text})"
 
 
 def size(axis: str) -> Polynomial:

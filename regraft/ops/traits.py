@@ -38,7 +38,7 @@ SHAPE_ONLY = frozenset({"Shape", "Size"})
 
 BROADCASTS = frozenset(
     {"Add", "And", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "Equal", "Greater", "GreaterOrEqual"}
-    | {"Less", "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul", "Or", "PRelu", "Pow", "Sub", "Sum", "Where", "Xor"}
+    | {"Less", "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul", "Or", "Pow", "Sub", "Sum", "Where", "Xor"}
 )
 """Compute each element from those at its place of all inputs, which are broadcast."""
 
@@ -53,7 +53,7 @@ ROUNDS = frozenset({"Ceil", "Floor", "Round"})
 
 ELEMENTWISE = (
     BROADCASTS
-    | ACTIVATIONS
+    | (ACTIVATIONS - {"PRelu"})  # whose slopes may lie along the channels
     | ROUNDS
     | {"Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Cast", "Clip", "Cos", "Cosh", "Erf"}
     | {"Exp", "Identity", "IsInf", "IsNaN", "Log", "Neg", "Not", "Reciprocal", "Shrink", "Sign", "Sin", "Sinh"}

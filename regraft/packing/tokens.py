@@ -7,7 +7,7 @@ from typing import Literal
 
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
-from regraft.ops.traits import ALONG_AXIS, ELEMENTWISE, LAYOUT, REDUCTIONS, SOFTMAXES
+from regraft.ops.traits import ACTIVATIONS, ALONG_AXIS, ELEMENTWISE, LAYOUT, REDUCTIONS, SOFTMAXES
 from regraft.shapes import Facts
 from regraft.shapes.dims import Dim, Expr, symbol
 
@@ -24,7 +24,7 @@ SIZING = {
 }
 """Operands that say how large a result is, or which part of another is meant."""
 
-PER_ELEMENT = ELEMENTWISE | {"DequantizeLinear", "Dropout", "QuantizeLinear"}
+PER_ELEMENT = ELEMENTWISE | ACTIVATIONS | {"DequantizeLinear", "Dropout", "QuantizeLinear"}
 """Operators that work element by element, or do in inference."""
 
 _NORMS = frozenset({"LayerNormalization", "RMSNormalization", "ai.onnx::SimplifiedLayerNormalization"})

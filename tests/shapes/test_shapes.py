@@ -329,3 +329,13 @@ def test_a_number_without_axes_becomes_a_truth() -> None:
     )
     facts = shapes.analyse(model)
     assert [facts[tensor].value.tolist() for tensor in model.graph.outputs] == [True, False]
+
+
+@pytest.mark.parametrize("opset", [6, 9, 16])
+def test_slopes_along_the_channels_are_no_operand_that_broadcasts(opset):
+    slopes = "float[5] s" if opset == 6 else "float[5, 1] s"
+    header = f'<ir_version: 8, opset_import: ["": {opset}]>'
+    text = f"{header} g (float[2, 5, 3] x, {slopes}) => (float[2, 5, 3] y) {{ y = PRelu(x, s) }}"
+    model = from_proto(onnx.parser.parse_model(text))
+    shapes.infer(model)
+    assert model.graph.outputs[0].shape == [2, 5, 3]

@@ -16,7 +16,7 @@ from regraft.ir.model import Model
 from regraft.ir.weights import code_of
 from regraft.lowering.broadcast import narrowed
 from regraft.pipelines.options import option
-from regraft.pipelines.pass_base import Context
+from regraft.pipelines.pass_base import TYPES, Context
 from regraft.refusal import PassRef, Refusal
 from regraft.rewriting.facts import CODES, Case, Operand
 from regraft.rewriting.rule import Rule
@@ -73,6 +73,7 @@ class SimplifyMask(RulePass):
 
     def run(self, model: Model, context: Context) -> None:
         super().run(model, context)
+        TYPES.arrange(model)  # of what the rules made, too
         ranges = model.facts(ValueRanges)
         bypassed: list[Node] = []
         narrower: set[Tensor] = set()

@@ -51,24 +51,16 @@ def _without_last(index: Affine | None) -> Affine | None:
     return None if index is None else Affine(index.start, index.steps[:-1])
 
 
-def _dims(node: TypedNode, place: int) -> Sequence[Dim]:
-    return node.dims(node.node.inputs[place]) or ()
-
-
-def _result(node: TypedNode) -> Sequence[Dim]:
-    return node.dims(node.node.outputs[0]) or ()
-
-
 def _ranged(node: TypedNode) -> Affine | None:
     start, _, step = (node.value(tensor) for tensor in node.node.inputs)
     if start is None or step is None:
         return None
-    return Affine(start.item(), (step.item() if _result(node)[0] != 1 else 0,))
+    return Affine(start.item(), (step.item() if node.result[0] != 1 else 0,))
 
 
 def _viewed(node: TypedNode, index: Affine | None) -> Affine | None:
     """It after axes of size one came or went."""
-    before, after = _dims(node, 0), _result(node)
+    before, after = node.shape(0), node.result
     long = [dim for dim in before if dim != 1]
     if index is None or long != [dim for dim in after if dim != 1]:
         return None
@@ -82,7 +74,7 @@ def _expanded(node: TypedNode, index: Affine | None) -> Affine | None:
 
 def _broadcast(node: TypedNode, place: int, index: Affine | None) -> Affine | None:
     """An operand after it was broadcast to the shape of the result."""
-    before, after = _dims(node, place), _result(node)
+    before, after = node.shape(place), node.result
     missing = len(after) - len(before)
     if index is None or missing < 0 or any(dim not in (1, after[missing + axis]) for axis, dim in enumerate(before)):
         return None
@@ -166,9 +158,6 @@ class AffineIndices(Dataflow[Affine | None]):
 
     def unknown(self, tensor: Tensor) -> Affine | None:
         return None
-
-    def one_of(self, tensor: Tensor, facts: Sequence[Affine | None]) -> Affine | None:
-        return facts[0] if all(fact == facts[0] for fact in facts) else None
 
     def columns(self, indices: Tensor) -> list[Affine] | None:
         """The affine indices in the last axis of `indices`, one a column, without that axis."""

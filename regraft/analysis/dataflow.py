@@ -102,6 +102,15 @@ class TypedNode:
         """The shape of a value; None where its rank is not known."""
         return self._types[tensor].dims
 
+    def shape(self, position: int) -> tuple[Dim, ...]:
+        """The shape of an input; () where it is not known."""
+        return self.dims(self.node.inputs[position]) or ()
+
+    @property
+    def result(self) -> tuple[Dim, ...]:
+        """The shape of the first output; () where it is not known."""
+        return self.dims(self.node.outputs[0]) or ()
+
     def value(self, tensor: Tensor) -> Array | None:
         """The elements of a value, numbers and expressions, where they are few and known."""
         return self._types[tensor].value
@@ -140,8 +149,8 @@ class Dataflow(Solver[Fact]):
         return self.unknown(tensor)
 
     def one_of(self, tensor: Tensor, facts: Sequence[Fact]) -> Fact:
-        """The fact of a value that is one of several, or carried by a loop, by theirs."""
-        return self.unknown(tensor)
+        """The fact of a value that is one of several, or carried by a loop, by theirs: what all of them say."""
+        return facts[0] if all(fact == facts[0] for fact in facts) else self.unknown(tensor)
 
     def stacked(self, tensor: Tensor, axis: int, fact: Fact) -> Fact:
         """The fact of what the rounds of a loop make, one behind the other along `axis`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -99,9 +99,6 @@ class ScalarConstants(Dataflow[float | None]):
 
     def unknown(self, tensor: Tensor) -> float | None:
         return None
-
-    def one_of(self, tensor: Tensor, facts: Sequence[float | None]) -> float | None:
-        return facts[0] if all(fact == facts[0] for fact in facts) else None
 
     def stacked(self, tensor: Tensor, axis: int, fact: float | None) -> float | None:
         return fact

@@ -65,18 +65,9 @@ def _of_constant(tensor: Tensor) -> Axes:
     return Axes(axis for axis in range(-values.ndim, 0) if (values == values.take([0], axis)).all())
 
 
-def _shape(node: TypedNode, place: int) -> Sequence[Dim]:
-    """The shape of an input, which is known."""
-    return node.dims(node.node.inputs[place]) or ()
-
-
-def _result(node: TypedNode) -> Sequence[Dim]:
-    return node.dims(node.node.outputs[0]) or ()
-
-
 def _elementwise(node: TypedNode, *facts: Alike) -> Alike:
     """Where every operand is uniform, or is broadcast."""
-    axes = _every(_result(node))
+    axes = _every(node.result)
     operands = [tensor for tensor in node.node.inputs if tensor.name]
     for tensor, fact in zip(operands, facts, strict=True):
         rank = len(node.dims(tensor) or ())
@@ -85,22 +76,22 @@ def _elementwise(node: TypedNode, *facts: Alike) -> Alike:
 
 
 def _expanded(node: TypedNode, a: Alike) -> Alike:
-    return Alike(a.axes | Axes(axis for axis in _every(_result(node)) if -axis > len(_shape(node, 0))))
+    return Alike(a.axes | Axes(axis for axis in _every(node.result) if -axis > len(node.shape(0))))
 
 
 def _kept(node: TypedNode, a: Alike) -> Alike:
-    return a if len(_shape(node, 0)) == len(_result(node)) else Alike()
+    return a if len(node.shape(0)) == len(node.result) else Alike()
 
 
 def _transposed(node: TypedNode, a: Alike) -> Alike:
-    rank = len(_shape(node, 0))
+    rank = len(node.shape(0))
     perm = node.attrs.get("perm") or list(range(rank))[::-1]
     return Alike(Axes(place - rank for place, axis in enumerate(perm) if axis - rank in a.axes))
 
 
 def _reshaped(node: TypedNode, a: Alike) -> Alike:
     """Axes of size 1 apart, those before and behind what changes stay what they are."""
-    source, result = _shape(node, 0), _result(node)
+    source, result = node.shape(0), node.result
     if a.axes == _every(source):
         return Alike(_every(result))
     before = [(i - len(source), dim) for i, dim in enumerate(source) if dim != 1]
@@ -120,22 +111,22 @@ def _shared(before: list[tuple[int, Dim]], after: list[tuple[int, Dim]]) -> list
 
 
 def _gathered(node: TypedNode, data: Alike, index: Alike) -> Alike:
-    rank, depth = len(_shape(node, 0)), len(_shape(node, 1))
+    rank, depth = len(node.shape(0)), len(node.shape(1))
     behind = rank - schema.attribute(node.node, "axis", node.opset) % rank - 1
     axes = {a for a in data.axes if a >= -behind} | {a - depth + 1 for a in data.axes if a < -behind - 1}
     return Alike(Axes(axes | {a - behind for a in index.axes}))
 
 
 def _gathered_nd(node: TypedNode, data: Alike, index: Alike) -> Alike:
-    depth = ([None, *_shape(node, 1)])[-1]
+    depth = ([None, *node.shape(1)])[-1]
     if not isinstance(depth, int) or node.attrs.get("batch_dims", 0):
         return Alike()
-    rest = len(_shape(node, 0)) - depth
+    rest = len(node.shape(0)) - depth
     return Alike(Axes(axis + 1 - rest for axis in index.axes if axis < -1))
 
 
 def _filled(node: TypedNode) -> Alike:
-    return Alike(_every(_result(node)))
+    return Alike(_every(node.result))
 
 
 _TRANSFERS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable
 from functools import partial
 from typing import Any
 
@@ -50,9 +50,6 @@ class ValueNumbers(Dataflow[int]):
         if tensor not in self._own:
             self._own[tensor] = next(self._count)
         return self._own[tensor]
-
-    def one_of(self, tensor: Tensor, facts: Sequence[int]) -> int:
-        return facts[0] if len(set(facts)) == 1 else self.unknown(tensor)
 
     def forget(self, tensors: Iterable[Tensor]) -> None:
         gone = list(tensors)

@@ -41,17 +41,15 @@ class _Checked:
         given = set(graph.inputs)
         versions = schema.versions(graph)
 
-        def is_made(tensor: Tensor, before: int) -> bool:
-            """Whether the node in this place can read `tensor`."""
-            if tensor.inputs:
-                return len(tensor.inputs) == 1 and place.get(tensor.inputs[0], before) < before
-            return isinstance(tensor, Constant) or tensor in given or not tensor.name
-
         def is_there(tensor: Tensor) -> bool:
             """Whether the graph has this value."""
             if tensor.inputs:
                 return len(tensor.inputs) == 1 and tensor.inputs[0].graph is graph
             return isinstance(tensor, Constant) or tensor in given or not tensor.name
+
+        def is_made(tensor: Tensor, before: int) -> bool:
+            """Whether the node in this place can read `tensor`."""
+            return is_there(tensor) and all(place.get(producer, before) < before for producer in tensor.inputs)
 
         for node in changes.nodes:
             here = place[node]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import reduce
+from functools import cached_property, reduce
 from operator import add
 from typing import Any, ClassVar
 
@@ -57,6 +57,11 @@ class RulePass(Pass):
         """The rules, each with the pass that it is from."""
         return [(rule, self) for rule in self.rules()]
 
+    @cached_property
+    def _ready(self) -> Sequence[tuple[Rule, RulePass]]:
+        """`sets()`, whose patterns are compiled once."""
+        return self.sets()
+
     def joined(self) -> Sequence[RulePass]:
         """The passes that this one joins."""
         return [self]
@@ -76,12 +81,12 @@ class RulePass(Pass):
 
     def has_work(self, model: Model) -> bool:
         kinds = {schema.kind(node) if node.domain else node.op for node in model.nodes()}
-        return any(rule.compiled.needs <= kinds for rule in self.rules())
+        return any(rule.compiled.needs <= kinds for rule, _ in self._ready)
 
     def run(self, model: Model, context: Context) -> None:
         self.prepare(model)
         with Editor(model) as edit:
-            work = Worklist(self.sets(), rewritable_graphs(model), edit)
+            work = Worklist(self._ready, rewritable_graphs(model), edit)
             work.run(lambda rule, match: _apply(rule, match, edit, context))
         context.rule_uses += work.uses
         for refusal in work.refused():

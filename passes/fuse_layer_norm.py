@@ -12,7 +12,8 @@ from regraft.ir.graph import Tensor
 from regraft.ir.schema import STAND_IN, constant_of
 from regraft.ir.weights import Array
 from regraft.refusal import INFER_SHAPES, Refusal, run_before
-from regraft.rewriting.facts import Axes, Filled, Operand
+from regraft.rewriting.facts import Filled
+from regraft.rewriting.formula import LAYER_NORM
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
 from regraft.rewriting.term import Term, either, number, op
@@ -122,14 +123,6 @@ def is_function(out: Tensor, opset: int) -> bool | Refusal:
     return opset >= 17 or Refusal(f"opset {opset} has no LayerNormalization")
 
 
-FACTS = {
-    "x": Operand("B A"),
-    "axes": Axes("A"),
-    "axis": Axes("A"),
-    "eps": Operand(""),
-    "scale": Operand("A"),
-    "bias": Operand("A"),
-}
 NO_SCALE = {"scale": Filled("A", 1.0)}
 NO_BIAS: dict[str, Any] = {"bias": None}  # from opset 17 on
 ZERO_BIAS = {"bias": Filled("A", 0.0)}
@@ -152,13 +145,22 @@ class FuseLayerNorm(RulePass):
 
     def rules(self) -> Sequence[Rule]:
         return (
-            Rule(affine, call, is_layer_norm, name="affine", facts=(FACTS,)),
-            Rule(scaled, call, is_layer_norm, name="scaled", facts=({**FACTS, **NO_BIAS}, {**FACTS, **ZERO_BIAS})),
-            Rule(shifted, call, is_layer_norm, name="shifted", facts=({**FACTS, **NO_SCALE},)),
+            Rule(affine, call, is_layer_norm, name="affine", facts=(LAYER_NORM,)),
+            Rule(
+                scaled,
+                call,
+                is_layer_norm,
+                name="scaled",
+                facts=({**LAYER_NORM, **NO_BIAS}, {**LAYER_NORM, **ZERO_BIAS}),
+            ),
+            Rule(shifted, call, is_layer_norm, name="shifted", facts=({**LAYER_NORM, **NO_SCALE},)),
             Rule(
                 *(plain, call, is_layer_norm),
                 name="plain",
-                facts=({**FACTS, **NO_SCALE, **NO_BIAS}, {**FACTS, **NO_SCALE, **ZERO_BIAS}),
+                facts=(
+                    {**LAYER_NORM, **NO_SCALE, **NO_BIAS},
+                    {**LAYER_NORM, **NO_SCALE, **ZERO_BIAS},
+                ),
             ),
-            Rule(call, call, is_function, name="function", facts=(FACTS,)),
+            Rule(call, call, is_function, name="function", facts=(LAYER_NORM,)),
         )

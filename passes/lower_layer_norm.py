@@ -13,7 +13,6 @@ from regraft.ir.weights import code_of
 from regraft.pipelines.options import option
 from regraft.refusal import INFER_SHAPES, Refusal, run_before
 from regraft.rewriting import formula
-from regraft.rewriting.facts import Axes, Operand
 from regraft.rewriting.formula import LayerNormForm
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
@@ -32,18 +31,7 @@ def has_axes(x: Tensor, axis: int, out: Tensor, stash: int = 1) -> Refusal | dic
     return {"axes": list(range(first, 0)), **types}
 
 
-FACTS = tuple(
-    {
-        "x": Operand("B A"),
-        "axis": Axes("A"),
-        "axes": Axes("A"),
-        "eps": Operand(""),
-        "scale": Operand("A"),
-        "bias": Operand("A"),
-        "narrow": narrow,
-    }
-    for narrow in (None, TensorProto.FLOAT16, TensorProto.BFLOAT16)
-)
+FACTS = tuple({**formula.LAYER_NORM, "narrow": narrow} for narrow in (None, TensorProto.FLOAT16, TensorProto.BFLOAT16))
 NO_BIAS = tuple({**case, "bias": None} for case in FACTS)
 
 

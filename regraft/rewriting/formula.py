@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from regraft.rewriting.facts import Axes, Operand
 from regraft.rewriting.term import Term, op
 
 LayerNormForm = Literal["pow", "mul", "rsqrt", "fold"]
@@ -88,3 +89,14 @@ def _scaled(value: Any, scale: float) -> Any:
 
 def _times(value: Term, scale: Any) -> Term:
     return value if scale is None else value * scale
+
+
+LAYER_NORM = {
+    "x": Operand("B A"),
+    "axes": Axes("A"),
+    "axis": Axes("A"),
+    "eps": Operand(""),
+    "scale": Operand("A"),
+    "bias": Operand("A"),
+}
+"""What the names of a LayerNormalization over the last axes are, for proofs of rules."""

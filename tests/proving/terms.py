@@ -16,7 +16,7 @@ from regraft.rewriting.term import Var, op
 Row = tuple[str, Any, Any, dict[str, Any]]
 
 ROOT = math.sqrt(2.0)
-NORM = fuse_layer_norm.FACTS
+NORM = formula.LAYER_NORM
 ALONG = {"x": Operand("B a C"), "y": Operand("B a C"), "axis": Axes("a"), "axes": Axes("a")}
 MATRICES = {
     "a": Operand("m k"),

@@ -12,7 +12,7 @@ from regraft.ir.graph import Tensor
 from regraft.pipelines.options import option
 from regraft.refusal import Refusal
 from regraft.rewriting.conditions import float_dtype, size_along
-from regraft.rewriting.facts import Axes, Filled, Operand, SizeOf
+from regraft.rewriting.facts import Axes, Case, Filled, Operand, SizeOf
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
 from regraft.rewriting.term import Term, op
@@ -34,9 +34,11 @@ def reduced_axes(x: Tensor, axes: Any, noop: Any, out: Tensor) -> list[int] | Re
     return [axes] if isinstance(axes, int) else axes
 
 
+SOME: Case = {"x": Operand("A B C D E"), "axes": Axes("B D"), "share": 1.0 / SizeOf("B D")}
+ALL: Case = {"x": Operand("A"), "axes": None, "share": 1.0 / SizeOf("A")}
 SUM_FACTS = tuple(
-    {"x": Operand(x), "axes": axes, "share": 1.0 / SizeOf(along), "keep": keep, "scale_first": first}
-    for x, axes, along in (("A B C D E", Axes("B D"), "B D"), ("A", None, "A"))
+    {**axes, "keep": keep, "scale_first": first}
+    for axes in (SOME, {**ALL, "noop": None}, {**ALL, "noop": 0})
     for keep in (0, 1)
     for first in (False, True)
 )

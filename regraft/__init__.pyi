@@ -21,6 +21,7 @@ from regraft.pipelines.pass_base import Pass as Pass
 from regraft.pipelines.pipeline import Pipeline as Pipeline
 from regraft.pipelines.pipeline import Repeat as Repeat
 from regraft.pipelines.source import open_source as open_source
+from regraft.proving.places import prove_models as prove_models
 from regraft.refusal import PassRef as PassRef
 from regraft.refusal import Refusal as Refusal
 from regraft.rewriting.rule import Rule as Rule

@@ -9,6 +9,7 @@ from regraft.cli.terminal import echo
 from regraft.errors import visible
 
 if TYPE_CHECKING:
+    from regraft.pipelines.places import Place
     from regraft.verification.deviation import Deviation
 
 
@@ -34,6 +35,18 @@ def drifts(drift: Deviation) -> None:
         (one.name, f"{one.max_abs:.2g}", f"{one.max_rel:.2g}", f"{one.cosine:.9f}", one.reason) for one in drift.outputs
     ]
     table(rows, ("output", "max abs", "max rel", "cosine", ""), right=[1, 2, 3])
+
+
+def show_places(places: Iterable[Place]) -> None:
+    """Print the places that are not proved, a few of them."""
+    left = [place for place in places if place.outcome != "proved"]
+    for place in left[:PLACES_SHOWN]:
+        echo(f"  not '{visible(place.path + place.value)}': {visible(place.reason)}")
+    if len(left) > PLACES_SHOWN:
+        echo(f"  nor {len(left) - PLACES_SHOWN} more (see --report or --json)")
+
+
+PLACES_SHOWN = 3
 
 
 def size(nbytes: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -68,11 +68,12 @@ HEAD, RIGHT = ("pass", "time", "nodes", "", "changes"), (1, 2, 3)
 )
 @click.option(
     "--verify",
-    type=click.Choice(["auto", "none", "final", "each"]),
+    type=click.Choice(["auto", "none", "final", "each", "prove"]),
     default="auto",
     show_default=True,
     help="Run the model before and after (each: every pass) and check what the passes promise. Auto: as final, where"
-    " the weights take less than 512 MiB and ONNX Runtime takes the model.",
+    " the weights take less than 512 MiB and ONNX Runtime takes the model. Prove: as auto, and prove over the real"
+    " numbers, for all sizes, what each pass did.",
 )
 @click.option("--dump-dir", type=PATH, help="Write the graph after each pass that changed it.")
 @click.option("--timing", is_flag=True, help="Print time and memory of each pass.")
@@ -89,7 +90,7 @@ def rewrite(
     pipeline: str | None,
     target: str | None,
     layout: Layout,
-    verify: Verify,
+    verify: Verify | Literal["prove"],
     dump_dir: Path | None,
     timing: bool,
     report: Path | None,
@@ -115,6 +116,7 @@ def rewrite(
     from regraft.files.convert import clone
     from regraft.files.saving import save
     from regraft.pipelines import manager
+    from regraft.proving.places import prove_models
     from regraft.targeting.target import read_target
     from regraft.verification.runtime import RuntimeFailure
     from regraft.verification.second_look import SecondLook
@@ -133,12 +135,13 @@ def rewrite(
     done = manager.run(
         loaded,
         passes,
-        verify=verify,
+        verify="auto" if verify == "prove" else verify,
         dump_dir=dump_dir,
         inputs=known,
         progress=sys.stderr.isatty(),
         seed=seed,
         trials=trials,
+        prove=prove_models if verify == "prove" else None,
     )
     if target and (violations := chosen.check(loaded)):
         raise TargetError(f"{chosen.name} does not take the result: {'; '.join(map(str, violations))}")
@@ -212,8 +215,23 @@ def _print(report: Report, output: Path, timing: bool, drift: Deviation | None) 
         drifts(drift)
     nodes = f", nodes {report.passes[0].nodes_before} -> {report.passes[-1].nodes_after}" if report.passes else ""
     written = [output] if output.is_file() else [path for path in output.rglob("*") if path.is_file()]
+    if report.places is not None:
+        _print_places(report)
     title(f"{output}: {size(sum(path.stat().st_size for path in written))}{nodes}, in {duration(report.seconds)}")
     echo(report.verdict)
+
+
+def _print_places(report: Report) -> None:
+    """What is not proved, a few lines a pass."""
+    from regraft.cli.output import show_places, title
+    from regraft.pipelines.places import summary
+
+    title("proved: what each pass did")
+    for one in report.passes:
+        if not one.places:
+            continue
+        echo(f"{one.title}: {summary(one.places)}")
+        show_places(one.places)
 
 
 def row(one: PassReport) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from regraft.cli.terminal import block, echo
     "regraft verify model.onnx better.onnx",
     "regraft verify model.onnx better.onnx --inputs sentences.npz --atol 1e-4",
     "regraft verify model.onnx better.onnx --inputs input_ids=4x64",
+    "regraft verify model.onnx better.onnx --prove",
 )
 @model_argument("a")
 @model_argument("b")
@@ -22,6 +24,7 @@ from regraft.cli.terminal import block, echo
 @trials
 @click.option("--rtol", type=click.FloatRange(min=0), help="Allowed difference relative to the value.")
 @click.option("--atol", type=click.FloatRange(min=0), help="Allowed difference.")
+@click.option("--prove", is_flag=True, help="Prove, too, over the real numbers and for all sizes, where they differ.")
 @as_json
 @click.pass_context
 def verify(
@@ -33,6 +36,7 @@ def verify(
     trials: int,
     rtol: float | None,
     atol: float | None,
+    prove: bool,
     as_json: bool,
 ) -> None:
     """Run two models on the same inputs and compare their outputs, and what a caller sees of them.
@@ -42,8 +46,11 @@ def verify(
     more, or an input or output is otherwise: its name, place, type, or fixed dimensions.
     """
     from regraft.files.bundle import check_sums
+    from regraft.pipelines.places import summary
     from regraft.pipelines.source import open_source
+    from regraft.proving.places import prove_models
     from regraft.verification.contract import precision
+    from regraft.verification.deviation import to_json
     from regraft.verification.verify import compare
 
     for path in (a, b):
@@ -52,13 +59,18 @@ def verify(
     contract = None if rtol is None and atol is None else precision(rtol or 0.0, atol or 0.0)
     known = given(before, inputs)
     verdict = compare(before, after, known, contract=contract, seed=seed, trials=trials)
+    names = {**verdict.inputs.pairs, **verdict.outputs.pairs}
+    places = prove_models(before, after, names) if prove else None
     if as_json:
-        block(verdict.to_json())
+        proofs = {} if places is None else {"places": [asdict(place) for place in places]}
+        block(to_json(verdict.to_dict() | proofs))
     else:
-        from regraft.cli.output import drifts, title
+        from regraft.cli.output import drifts, show_places, title
 
         drifts(verdict.drift)
         for note in verdict.notes:
             echo(note)
-        title(verdict.summary)
+        if places is not None:
+            show_places(places)
+        title(verdict.summary if places is None else f"{summary(places)}; {verdict.summary}")
     ctx.exit(0 if verdict.passed else 1)

@@ -58,13 +58,14 @@ def find(op: str, opset: int, domain: str | None = None) -> defs.OpSchema | None
 
 
 @functools.cache
-def _input_places(op: str, opset: int, domain: str | None) -> dict[str, int]:
+def input_places(op: str, opset: int, domain: str | None) -> dict[str, int]:
     schema = find(op, opset, domain)
     return {entry.name: i for i, entry in enumerate(schema.inputs)} if schema else {}
 
 
 @functools.cache
-def _default(op: str, opset: int, domain: str | None, name: str) -> Any:
+def default(op: str, opset: int, domain: str | None, name: str) -> Any:
+    """The value of an attribute where a node does not say it; None where it has none."""
     schema = find(op, opset, domain)
     if schema is None or name not in schema.attributes:
         return None
@@ -83,21 +84,21 @@ def attribute(node: Node, name: str, opset: int) -> Any:
     """
     if name in node.attrs:
         return node.attrs[name]
-    place = _input_places(node.op, opset, node.domain).get(name)
+    place = input_places(node.op, opset, node.domain).get(name)
     if place is not None:
         values = constant_of(node.inputs[place]) if place < len(node.inputs) else None
         return None if values is None else values.tolist()
-    return _default(node.op, opset, node.domain, name)
+    return default(node.op, opset, node.domain, name)
 
 
 def is_input(op: str, name: str, opset: int, domain: str | None = None) -> bool:
     """Whether `name` is an input of `op`, not an attribute, in `opset`."""
-    return name in _input_places(op, opset, domain)
+    return name in input_places(op, opset, domain)
 
 
 def input_place(op: str, name: str, opset: int, domain: str | None = None) -> int:
     """Position of the input called `name`."""
-    return _input_places(op, opset, domain)[name]
+    return input_places(op, opset, domain)[name]
 
 
 def is_constant(tensor: Tensor) -> bool:

@@ -16,6 +16,7 @@ from regraft import shapes
 from regraft.errors import GraphError, PassError, PipelineError, RegraftError
 from regraft.files.convert import Header, export
 from regraft.ir import verifier
+from regraft.ir.clone import clone
 from regraft.ir.gc_pause import paused
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
@@ -23,6 +24,7 @@ from regraft.pipelines import history
 from regraft.pipelines.dump import Dumps
 from regraft.pipelines.pass_base import Context, Pass, label
 from regraft.pipelines.pipeline import PassLike, Pipeline, Repeat, Step
+from regraft.pipelines.places import Prover
 from regraft.pipelines.progress import Quiet, bars
 from regraft.pipelines.report import PassReport, Report
 from regraft.pipelines.step_verifier import StepVerifier
@@ -48,6 +50,7 @@ def run(
     seed: int = 0,
     trials: int = len(TRIALS),
     after: Callable[[PassReport], None] | None = None,
+    prove: Prover | None = None,
 ) -> Report:
     """Run `pipeline` on `model`, which is changed in place; no file of the model is touched.
 
@@ -63,6 +66,7 @@ def run(
         seed: of the inputs that are made.
         trials: how many sets of inputs, unlike each other, the model runs on.
         after: is called after each pass with what it did, and may look at the model, but not edit it.
+        prove: proves what it can of each pass, from the model before and after: `regraft.prove_models`.
 
     Raises:
         GraphError: the model is broken before any pass.
@@ -75,7 +79,7 @@ def run(
         pipeline = Pipeline.read(pipeline)
     if not isinstance(pipeline, Pipeline):
         pipeline = Pipeline(pipeline)
-    return _Run(model, pipeline, verify, dump_dir, inputs, seed, trials, after).run(progress)
+    return _Run(model, pipeline, verify, dump_dir, inputs, seed, trials, after, prove).run(progress)
 
 
 class _Run:
@@ -91,8 +95,9 @@ class _Run:
         seed: int,
         trials: int,
         after: Callable[[PassReport], None] | None,
+        prove: Prover | None,
     ):
-        self.model, self.pipeline, self.after = model, pipeline, after
+        self.model, self.pipeline, self.after, self.prove = model, pipeline, after, prove
         self.report = Report(str(model.path or ""), str(pipeline), verify)
         _check(model, f"{model.path or 'the model'} is broken before any pass")
         given = inputs.values if isinstance(inputs, Given) else inputs or {}
@@ -100,6 +105,7 @@ class _Run:
         self.dumps = Dumps(Path(dump_dir), model) if dump_dir is not None else None
         self.verifier = StepVerifier(model, self.report, inputs, seed, trials)
         self.header = self._header()
+        self.proved = clone(model) if prove else None  # the model as far as its passes are proved
         self.before: Path | None = None  # the dump that shows the graph before the pass at work
 
     def run(self, shown: bool) -> Report:
@@ -135,6 +141,8 @@ class _Run:
         """Run a pass and what belongs to it; the nodes after it."""
         self.before = self.dumps.last if self.dumps else None
         self.verifier.prepare(one)
+        if self.prove is not None:
+            self.proved = one.reference(self.model) or self.proved
         said = PassReport(one.name, str(one), str(one.contract), nodes_before=len(nodes), rounds=rounds)
         self.report.passes.append(said)
         context = Context(one.name, {id(node): node for node in nodes}, bars.track)
@@ -150,6 +158,7 @@ class _Run:
         said.refusals = context.refusals
         said.rule_uses = context.rule_uses
         self.after_pass(number, one, said)
+        self.prove_pass(said)
         if self.after is not None:
             self.after(said)
         return nodes
@@ -179,6 +188,13 @@ class _Run:
         contract = one.contract.through(len(said.changes))
         self.report.contract += contract
         self.verifier.add(said, contract, header, self.hint())
+
+    def prove_pass(self, said: PassReport) -> None:
+        """Prove what a pass did, which may not know of all, where no outputs are compared."""
+        if self.prove is None or self.proved is None or not (said.changed or not self.verifier.active):
+            return
+        said.places = self.prove(self.proved, self.model)
+        self.proved = clone(self.model)
 
     def blame(self, one: Pass) -> str:
         where = f" on {self.model.path}" if self.model.path else ""

@@ -9,6 +9,7 @@ from typing import Any
 
 from regraft.files.stream import write_file
 from regraft.pipelines.pass_base import Change, RuleUse
+from regraft.pipelines.places import Place, summary
 from regraft.refusal import Refusal
 from regraft.verification.contract import Contract, exact
 from regraft.verification.deviation import Deviation, to_json
@@ -34,6 +35,7 @@ class PassReport:
         rule_uses: what became of each rule, of a pass that is made of rules.
         dump: the file that shows the graph after the pass.
         drift: of the outputs, before the pass against after; None where it was not verified or changed nothing.
+        places: what is proved of it, value by value; None where that was not asked for.
     """
 
     name: str
@@ -53,6 +55,7 @@ class PassReport:
     peak_growth: int = 0
     dump: Path | None = None
     drift: Deviation | None = None
+    places: list[Place] | None = None
 
     @property
     def title(self) -> str:
@@ -74,6 +77,7 @@ class PassReport:
             "rule_uses": [vars(use) for use in self.rule_uses],
             "dump": str(self.dump) if self.dump else None,
             "drift": self.drift.to_dict() if self.drift else None,
+            "places": None if self.places is None else [asdict(place) for place in self.places],
         }
 
 
@@ -108,8 +112,18 @@ class Report:
     witness: Sample | None = field(default=None, repr=False)
 
     @property
+    def places(self) -> list[Place] | None:
+        """What is proved of all passes; None where that was not asked for."""
+        known = [one.places for one in self.passes if one.places is not None]
+        return [place for places in known for place in places] if known else None
+
+    @property
     def verdict(self) -> str:
-        """In a line: on how many trials the result was verified, or why it was not."""
+        """In a line: what is proved, and on how many trials the result was verified, or why it was not."""
+        return self._run_verdict if self.places is None else f"{summary(self.places)}; {self._run_verdict}"
+
+    @property
+    def _run_verdict(self) -> str:
         if self.verify == "none":
             return f"not verified: {self.unverified or 'not asked for'}"
         if not self.changed:

@@ -50,6 +50,14 @@ class Pi(Atom):
 
 
 @dataclass(frozen=True)
+class Infinity(Atom):
+    """What is beyond all numbers; see `Tensor.finite` for where it may stand."""
+
+    positive = True
+    text = "∞"
+
+
+@dataclass(frozen=True)
 class Radicand(Atom):
     """A whole number that stands under a root: a prime, where it is small."""
 

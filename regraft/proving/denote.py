@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 
+from regraft.ops.traits import MOVES
 from regraft.proving.call import Call, Unsaid
 from regraft.proving.domain import Domain
 from regraft.proving.meanings import IGNORED, MEANINGS
@@ -96,22 +97,38 @@ class Denotation:
         return Known(self._named(value.name)) if isinstance(found, Term | Tensor) else found
 
     def _apply(self, term: Apply) -> Tensor:
-        op = kind_of(term)
-        if op not in MEANINGS:
-            raise OutOfReach(f"{op} has no meaning in the table")
         operands = [None if one is None or self._is_left_out(one) else self(one) for one in term.operands]
-        while operands and operands[-1] is None:
-            operands.pop()
         attrs = {name: self._attribute(value) for name, value in term.attrs.items() if value is not None}
-        known = tuple(None if tensor is None else Known(tensor) for tensor in operands)
-        call = Call(op, tuple(operands), attrs, known)
-        result = MEANINGS[op](call)
-        if unread := attrs.keys() - call.read - IGNORED:
-            raise OutOfReach(f"the meaning of {op} in the table has no '{min(unread)}'")
-        return self(result) if isinstance(result, Term) else result
+        return applied(kind_of(term), operands, attrs)
 
     def _is_left_out(self, term: Term) -> bool:
         return isinstance(term, Var) and term.name in self.names and self.names[term.name] is None
+
+
+def applied(op: str, operands: Sequence[Tensor | None], attrs: Mapping[str, Any]) -> Tensor:
+    """What an operator gives for some operands; None for those that are left out.
+
+    Raises:
+        OutOfReach: it has no meaning here, or not for such operands.
+    """
+    if op not in MEANINGS:
+        raise OutOfReach(f"{op} has no meaning in the table")
+    given = list(operands)
+    while given and given[-1] is None:
+        given.pop()
+    infinite = [tensor for tensor in given if tensor is not None and not tensor.finite]
+    if infinite and (op not in CARRY_INFINITY or (op == "Add" and len(infinite) > 1)):
+        raise OutOfReach(f"{op} of an infinity")
+    call = Call(op, tuple(given), attrs, tuple(None if tensor is None else Known(tensor) for tensor in given))
+    result = MEANINGS[op](call)
+    if unread := attrs.keys() - call.read - IGNORED:
+        raise OutOfReach(f"the meaning of {op} in the table has no '{min(unread)}'")
+    found = Denotation({})(result) if isinstance(result, Term) else result
+    return replace(found, finite=False) if infinite else found
+
+
+CARRY_INFINITY = MOVES | {"Add", "Concat", "Where"}
+"""Operators that make no NaN of an infinity beside real numbers, so that it may stand for a very large one."""
 
 
 def _array(values: np.ndarray[Any, Any]) -> Tensor:

@@ -78,7 +78,7 @@ class Monomial(frozenset[tuple[Atom, Fraction]]):
 
 
 ONE = Monomial()
-MOST_TERMS = 1 << 16
+MOST_TERMS = 1 << 14
 
 
 class Polynomial:

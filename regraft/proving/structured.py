@@ -43,7 +43,7 @@ def reduction(how: Callable[[Polynomial, Polynomial, list[Any], int], Polynomial
     def meaning(call: Call) -> Tensor:
         tensor = call.operand(0)
         axes = call.attribute("axes", None)
-        if len(call.operands) > 1 or (axes in ([], ()) and call.attribute("noop_with_empty_axes", 0)):
+        if len(call.operands) > 1 or (axes in ([], (), None) and call.attribute("noop_with_empty_axes", 0)):
             raise OutOfReach(f"axes of {call.op} that are no attribute, or none")
         places = places_of(None if axes in ([], ()) else axes, tensor)
         number = count(tensor, places)

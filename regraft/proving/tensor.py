@@ -54,6 +54,7 @@ class Tensor:
         kind: what the elements are; None for numbers that are what stands beside them.
         free: the operands of any shape whose common shape is that of the tensor.
         never_nan: whether no element is NaN.
+        finite: whether every element is a real number; else some are infinite, which only moves and additions may take.
     """
 
     axes: tuple[Axis, ...]
@@ -61,6 +62,7 @@ class Tensor:
     kind: Kind | None = "real"
     free: frozenset[str] = frozenset()
     never_nan: bool = False
+    finite: bool = True
 
     @property
     def is_whole(self) -> bool:

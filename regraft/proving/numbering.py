@@ -1,0 +1,177 @@
+"""Numbers for the values of two models: those with one number are the same, as they are computed in one way.
+
+A number stands for a value over the reals: what only rounds, copies or is left out at inference has the number of what
+it is given, and a shape that is known has one number however it is computed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Hashable, Iterable
+from typing import Any
+
+import numpy as np
+
+from regraft.inspection import contents
+from regraft.inspection.fingerprint import attribute_hash
+from regraft.ir import schema
+from regraft.ir.graph import Constant, Node, Tensor
+from regraft.ir.model import Model
+from regraft.ir.weights import Array, dtype_from_onnx, is_float
+from regraft.rewriting.facts import Kind
+from regraft.shapes import Fact
+
+_SMALL = 1 << 12
+"""Bytes of a constant that is read whole to number it."""
+
+
+class Numbers:
+    """One number for each key that was ever asked for."""
+
+    def __init__(self) -> None:
+        self._count = itertools.count()
+        self._known: dict[Hashable, int] = {}
+
+    def of(self, key: Hashable) -> int:
+        if key not in self._known:
+            self._known[key] = next(self._count)
+        return self._known[key]
+
+
+class Stored:
+    """Numbers of constants: one for those that agree in every bit; large ones are read in pieces, where they may agree.
+
+    A constant of the second model that is one of the first, by name, rounded to fewer bits, has the number of that.
+
+    Args:
+        before, after: the constants of two models.
+
+    Attributes:
+        rounding: how far the constants of the second model are from those of the first that they stand for, at most,
+            relative to them.
+    """
+
+    def __init__(self, numbers: Numbers, before: Iterable[Constant], after: Iterable[Constant]):
+        self.rounding = 0.0
+        self._numbers = numbers
+        self._groups: dict[int, int] = {}  # of what a constant holds, by identity
+        self._whole: dict[int, Constant] = {}  # the constant that a rounded one stands for
+        first, second = list(before), list(after)
+        self._held = [one.lazy for one in (*first, *second)]  # so that no other gets the identity of one of these
+        large = {id(one.lazy): one for one in (*first, *second) if one.nbytes > _SMALL or not one.is_known}
+        for group in contents.same(large.values()):
+            number = numbers.of(("stored", len(self._groups)))
+            self._groups.update((id(one.lazy), number) for one in group)
+        named = {one.name: one for one in first}
+        for one in second:
+            whole = named.get(one.name)
+            if whole is not None and _may_be_rounded(whole, one) and (error := _rounding(whole, one)) is not None:
+                self.rounding = max(self.rounding, error)
+                self._whole[id(one.lazy)] = whole
+
+    def whole(self, constant: Constant) -> Constant:
+        """The constant that `constant` was before it was rounded."""
+        return self._whole.get(id(constant.lazy), constant)
+
+    def number(self, constant: Constant) -> int:
+        constant = self.whole(constant)
+        found = self._groups.get(id(constant.lazy))
+        return self.of_array(constant.values) if found is None else found
+
+    def of_array(self, values: Array) -> int:
+        content = tuple(values.flat) if values.dtype == object else values.tobytes()
+        return self._numbers.of(("array", str(values.dtype), values.shape, content))
+
+
+def _may_be_rounded(whole: Constant, rounded: Constant) -> bool:
+    same = tuple(whole.shape) == tuple(rounded.shape) and whole.is_known and rounded.is_known
+    return same and is_float(whole.dtype) and is_float(rounded.dtype) and rounded.dtype.itemsize < whole.dtype.itemsize
+
+
+def _rounding(whole: Constant, rounded: Constant) -> float | None:
+    """How far `rounded` is from `whole`, relative to it; None where it is not the nearest that its dtype has."""
+    exact, found = whole.values, rounded.values
+    with np.errstate(over="ignore"):
+        if not np.array_equal(exact.astype(found.dtype), found):
+            return None
+    gap = np.abs(np.asarray(found, exact.dtype) - exact)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = float(np.max(np.where(gap == 0, 0, gap / np.abs(exact)), initial=0.0))
+    return error if math.isfinite(error) else None
+
+
+def kind_of(fact: Fact) -> Kind | None:
+    """Of which kind the elements of a value are; None where it is unknown, or neither numbers nor truths."""
+    dtype = dtype_from_onnx(fact.code) if fact.code else None
+    if dtype is None:
+        return None
+    if is_float(dtype):
+        return "real"
+    return {"b": "boolean", "i": "integer", "u": "integer"}.get(np.dtype(dtype).kind)  # type: ignore[return-value]
+
+
+def passes_on(node: Node, kinds: tuple[Kind | None, Kind | None], opset: int) -> bool:
+    """Whether the first output of `node` is its first input, over the reals. `kinds`: of that input and that output."""
+    if node.domain:
+        return False
+    if node.op in ("Cast", "CastLike"):
+        return kinds in _KEPT
+    return node.op == "Identity" or (node.op == "Dropout" and not trains(node, opset))
+
+
+_KEPT = (("real", "real"), ("integer", "integer"), ("integer", "real"), ("boolean", "boolean"))
+"""Kinds before and after a cast that changes no number, as long as it fits."""
+
+
+def trains(node: Node, opset: int) -> bool:
+    """Whether a Dropout may drop something."""
+    if opset < 12:
+        return bool(node.attrs.get("is_test", 1) == 0)
+    mode = node.inputs[2] if len(node.inputs) > 2 else None
+    if mode is None or mode.is_empty():
+        return False
+    known = schema.constant_of(mode)
+    return known is None or bool(known)
+
+
+def shape_key(fact: Fact) -> Hashable:
+    """What is the same for small whole numbers that are the same, in names of the model's dimensions; else None."""
+    if fact.value is None or not fact.fits or not fact.is_named:
+        return None
+    if (numbers := fact.numbers) is not None:
+        array = np.asarray(numbers.tolist(), dtype_from_onnx(fact.code)).reshape(fact.sizes or ())
+        return "array", str(array.dtype), array.shape, array.tobytes()
+    return "sizes", fact.code, fact.value.shape, tuple(map(str, fact.value.flat))
+
+
+def node_key(node: Node, opset: int, kinds: tuple[Kind | None, ...], bodies: Hashable) -> Hashable:
+    """What is the same for nodes that compute the same of the same, beside inputs and the place of the output.
+
+    An attribute that says what goes without saying does not count.
+    """
+    rule = schema.find(node.op, opset, node.domain)
+    said = [(name, value) for name, value in node.attrs.items() if not _is_default(node, opset, name, value)]
+    attrs = tuple(sorted((name, _attribute(value)) for name, value in said))
+    return node.op, node.domain or "", node.overload, rule.since_version if rule else 0, kinds, attrs, bodies
+
+
+def _is_default(node: Node, opset: int, name: str, value: Any) -> bool:
+    default = schema.default(node.op, opset, node.domain, name)
+    return default is not None and type(default) is type(value) and default == value
+
+
+def _attribute(value: Any) -> Hashable:
+    if isinstance(value, Constant):
+        return str(value.dtype), tuple(value.shape), attribute_hash(value.values.tobytes())
+    return attribute_hash(value)
+
+
+def constants_of(model: Model) -> list[Constant]:
+    """All constants that nodes read, or graphs give, on the host too."""
+    found: dict[Tensor, None] = {}
+    for side in model.sides:
+        for graph in side.graphs():
+            ends = (*graph.outputs, *(t for node in graph.nodes for t in node.inputs))
+            found.update((tensor, None) for tensor in ends if isinstance(tensor, Constant))
+    return [tensor for tensor in found if isinstance(tensor, Constant)]

@@ -1,0 +1,269 @@
+"""The places where two models differ: whether each value that both have is computed to the same, for all sizes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from regraft.ir import schema
+from regraft.ir.graph import AnyGraph, Node, Tensor
+from regraft.ir.model import Model
+from regraft.ir.order import reads
+from regraft.pipelines.places import Outcome, Place
+from regraft.proving.equivalence import difference
+from regraft.proving.graph_meaning import GraphMeaning, place_of
+from regraft.proving.narrowing import Narrowing
+from regraft.proving.numbering import Numbers, Stored, constants_of
+from regraft.proving.prepare import comparable
+from regraft.proving.reach import OutOfReach
+from regraft.proving.side import Computed, Side, bodies_of
+from regraft.proving.stored import StoredNumbers
+from regraft.shapes.dims import unnamed_in
+
+_PATIENCE = 6
+"""Values in a row that are not proved, beyond which the first of them is to blame, and no more is computed from it."""
+
+
+def prove_models(before: Model, after: Model, names: Mapping[str, str] | None = None) -> list[Place]:
+    """Prove for each value that both models have under one name, and compute in different ways, that it is the same.
+
+    A value that is not proved is taken to be the same in the proofs of what is computed from it: it has to be tested.
+
+    Args:
+        names: of renamed inputs and outputs: name before to name after.
+    """
+    before, after = comparable(before, after, names or {})
+    numbers = Numbers()
+    stored = Stored(numbers, constants_of(before), constants_of(after))
+    return _Comparison(Side(before, numbers, stored), Side(after, numbers, stored)).run()
+
+
+@dataclass
+class _Scope:
+    """A graph of the model after, and what was found in it so far.
+
+    Attributes:
+        partners: the values of the same graph before, by name.
+        places: with the place of the node in the list of nodes.
+        failed: values that are not proved, so far by themselves: what is computed from them may make up for it.
+        depth: how many such values in a row lead to a value.
+        assumed: values that are taken to be the same as before.
+    """
+
+    path: str
+    partners: Mapping[str, Tensor]
+    places: list[tuple[int, Place]] = field(default_factory=list)
+    failed: dict[Tensor, tuple[int, Place]] = field(default_factory=dict)
+    depth: dict[Tensor, int] = field(default_factory=dict)
+    assumed: dict[Tensor, Place] = field(default_factory=dict)
+
+    def blame(self, tensors: Iterable[Tensor]) -> int | None:
+        """Take the first of the failed values that lead to `tensors` to be the same: the place to go on from."""
+        first: dict[Tensor, None] = {}
+        pending, seen = list(tensors), set()
+        while pending:
+            tensor = pending.pop()
+            if tensor in seen or not self.depth.get(tensor):
+                continue
+            seen.add(tensor)
+            if tensor in self.failed and self.depth[tensor] == 1:
+                first[tensor] = None
+            pending += [one for node in tensor.inputs for one in reads(node)]
+        if not first:
+            return None
+        start = min(self.failed[tensor][0] for tensor in first)
+        self.assumed.update((tensor, self.failed[tensor][1]) for tensor in first)
+        self.places = [(at, place) for at, place in self.places if at < start]
+        self.failed = {tensor: (at, place) for tensor, (at, place) in self.failed.items() if at < start}
+        return start
+
+
+class _Comparison:
+    """Walks over the model after, and gives what is proved to be a value of the model before the number of that."""
+
+    def __init__(self, before: Side, after: Side):
+        self.before, self.after = before, after
+        self.common: set[int] = set()
+        self.names: dict[str, str] = {}  # of axes of the model after, as the model before has them
+        self.value: dict[int, Tensor] = {}  # of the model before
+        self.refused: dict[Tensor, str] = {}  # of the model after: why nothing is said of what is computed from them
+        self.narrowing = Narrowing(before, after)
+
+    def run(self) -> list[Place]:
+        for stage in self.before.stages:
+            self.before.start(stage.graph)
+            self.before.walk(stage.graph)
+        for tensor, number in self.before.number.items():
+            self.value.setdefault(number, tensor)
+        partners = {t.name: t for stage in self.before.stages for node in stage.graph.nodes for t in node.outputs}
+        old = {tensor.name: tensor for tensor in self.before.stages[-1].graph.outputs}
+        found: list[Place] = []
+        for stage in self.after.stages:
+            self.after.start(stage.graph)
+            self._meet(stage.graph.inputs, True)
+            ends = [(old[t.name], t) for t in stage.graph.outputs if t.name in old]
+            found += self._graph(_Scope("", partners), stage.graph, ends)
+        return found
+
+    def _graph(self, scope: _Scope, graph: AnyGraph, ends: list[tuple[Tensor, Tensor]]) -> list[Place]:
+        """The places in `graph`. `ends`: outputs of the graph before, and those here that should be the same."""
+        nodes, at, inner = list(graph.nodes), 0, dict[int, list[Place]]()
+        while True:
+            while at < len(nodes):
+                node = nodes[at]
+                again = scope.blame(reads(node)) if next(bodies_of(node), None) else None
+                if again is None:
+                    inner[at] = self._bodies(scope, node)
+                    again = self._node(scope, node, at)
+                at = at + 1 if again is None else again
+            open_ = [(w, v) for w, v in ends if self.after.of(v) != self.before.of(w)]
+            again = scope.blame(v for _, v in open_)
+            if again is None:
+                break
+            at = again
+        last = [self._prove(scope.path, w, v) for w, v in open_ if v not in scope.assumed]
+        every = sorted([*scope.places, *((at, place) for at, places in inner.items() for place in places)], key=_at)
+        return [*(place for _, place in every), *last]
+
+    def _bodies(self, scope: _Scope, node: Node) -> list[Place]:
+        found: list[Place] = []
+        partner = next((scope.partners[t.name] for t in node.outputs if t.name in scope.partners), None)
+        maker = partner.inputs[0] if partner is not None and partner.inputs else None
+        old = dict(bodies_of(maker)) if maker is not None and maker.op == node.op else {}
+        for name, body in bodies_of(node):
+            self.after.enter(node, name, body)
+            self._meet(body.inputs, False)
+            before = old.get(name)
+            partners = {} if before is None else {t.name: t for one in before.nodes for t in one.outputs}
+            ends = [] if before is None else list(zip(before.outputs, body.outputs, strict=False))
+            inside = _Scope(f"{scope.path}{node.name or node.op}/{name}/", partners)
+            found += self._graph(inside, body, ends)
+        return found
+
+    def _node(self, scope: _Scope, node: Node, at: int) -> int | None:
+        """Number what a node makes, proving what has to be; the place to go on from, where that is not the next."""
+        how = self.after.make(node)
+        depth = max((scope.depth.get(one, 0) for one in reads(node)), default=0)
+        for tensor in node.outputs:
+            if tensor.is_empty():
+                continue
+            scope.depth[tensor] = 0
+            partner = scope.partners.get(tensor.name)
+            if tensor in scope.assumed and partner is not None:
+                scope.places.append((at, scope.assumed[tensor]))
+                self.after.number[tensor] = self.before.of(partner)
+            elif self._is_same(tensor):
+                if partner is not None and self._differs(partner, tensor, how):
+                    scope.places.append((at, _trivial(scope.path, partner, tensor)))
+            elif partner is None:
+                scope.depth[tensor] = depth
+                if problem := self.narrowing.overflow(node, tensor):
+                    self.refused.setdefault(tensor, problem)
+                continue
+            else:
+                place = self._prove(scope.path, partner, tensor)
+                if place.outcome != "proved":
+                    scope.depth[tensor] = depth + 1
+                    scope.failed[tensor] = at, place
+                    if depth >= _PATIENCE and (again := scope.blame([tensor])) is not None:
+                        return again
+                    continue
+                scope.places.append((at, place))
+                self.after.number[tensor] = self.before.of(partner)
+            self._meet([tensor], not scope.path)
+        return None
+
+    def _is_same(self, tensor: Tensor) -> bool:
+        """Whether a value has the number of one of the model before, and can hold the same."""
+        partner = self.value.get(self.after.of(tensor))
+        if partner is None:
+            return False
+        if problem := self.narrowing.problem(partner, tensor):
+            self.refused[tensor] = problem
+            self.after.set_apart(tensor)
+        return not problem
+
+    def _differs(self, partner: Tensor, tensor: Tensor, how: Computed) -> bool:
+        """Whether a value that is the same as before is computed otherwise."""
+        return self.after.of(tensor) == self.before.of(partner) and not (
+            partner.inputs and self.before.how.get(partner.inputs[0]) == how
+        )
+
+    def _meet(self, tensors: Iterable[Tensor], is_main: bool) -> None:
+        """Note that both models have these values, and what their axes are called in the model before."""
+        for tensor in tensors:
+            number = self.after.of(tensor)
+            partner = self.value.get(number)
+            if partner is None:
+                continue
+            self.common.add(number)
+            if not is_main:
+                continue
+            old, new = self.before.fact(partner).dims, self.after.fact(tensor).dims
+            for a, b in zip(old or (), new or (), strict=False):
+                if str(a) != str(b) and unnamed_in(b):
+                    self.names.setdefault(str(b), str(a))
+
+    def _prove(self, path: str, before: Tensor, after: Tensor) -> Place:
+        """Whether a value is the same in both models: as its node does the same of the same, or by what it means."""
+        start, stored = time.perf_counter(), StoredNumbers()
+        pairs = self._operands(before, after)
+        found = [self._compare(old, new, stored) for old, new in pairs]
+        if not pairs or any(one.residue for one in found):
+            found = [self._compare(before, after, stored)]
+        residue = next((one.residue for one in found if one.residue), "")
+        outcome: Outcome = "out of reach" if residue else "proved"
+        old_way = tuple(node.op for one in found for node in one.before)
+        new_way = tuple(node.op for one in found for node in one.after)
+        return Place(after.name, path, outcome, residue, old_way, new_way, time.perf_counter() - start, stored.error)
+
+    def _operands(self, before: Tensor, after: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """What differs between the operands of two values that are computed alike; none where they are not."""
+        if not before.inputs or not after.inputs:
+            return []
+        old, new = before.inputs[0], after.inputs[0]
+        ways = self.before.how.get(old), self.after.how.get(new)
+        if ways[0] is None or ways[1] is None or ways[0].key != ways[1].key:
+            return []
+        if schema.draws(old) and before.name != after.name:
+            return []
+        if place_of(old, before) != place_of(new, after) or len(old.inputs) != len(new.inputs):
+            return []
+        pairs = zip(old.inputs, new.inputs, strict=True)
+        return [(a, b) for a, b in pairs if self.before.of(a) != self.after.of(b)]
+
+    def _compare(self, before: Tensor, after: Tensor, stored: StoredNumbers) -> _Compared:
+        """Whether two values mean the same over what both models have, or over what that is computed from."""
+        left: set[int] = {self.before.of(before)}
+        for _ in range(2):
+            old = GraphMeaning(self.before, self.common - left, stored, {}, {})
+            new = GraphMeaning(self.after, self.common - left, stored, self.names, self.refused)
+            try:
+                residue = difference(old(before), new(after), stored)
+            except OutOfReach as error:
+                residue = str(error)
+            ends = (old.ends | new.ends) - left
+            if not residue or not ends:
+                break
+            left |= ends
+        return _Compared(tuple(old.nodes), tuple(new.nodes), residue)
+
+
+class _Compared(NamedTuple):
+    """The nodes that were looked into on each side, and why the two are not the same; empty where they are."""
+
+    before: tuple[Node, ...]
+    after: tuple[Node, ...]
+    residue: str
+
+
+def _trivial(path: str, before: Tensor, after: Tensor) -> Place:
+    """A value that is computed as before from what is the same: nothing is left to prove."""
+    old, new = (tuple(node.op for node in one.inputs) for one in (before, after))
+    return Place(after.name, path, "proved", "", old, new)
+
+
+def _at(entry: tuple[int, Place]) -> int:
+    return entry[0]

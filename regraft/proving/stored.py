@@ -187,7 +187,7 @@ class StoredNumbers:
         return _Split(Monomial(stored | kept), Monomial([*rest, (data, Fraction(1))]))
 
     def _gap(self, terms: list[tuple[Monomial, Fraction]]) -> float:
-        """How far two sums of stored numbers, of which one is negated, are apart, relative to their mean at each place."""
+        """How far two sums of stored numbers, one of them negated, are apart, relative to their mean at each place."""
         if all(not monomial for monomial, _ in terms):  # numbers alone, of which all may be exact
             total, scale = sum(c for _, c in terms), sum(abs(c) for _, c in terms)
             return float(2 * abs(total) / scale) if total else 0.0

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from regraft.proving.arrays import array
 from regraft.proving.call import Call, Unsaid
-from regraft.proving.domain import Domain
 from regraft.proving.meanings import IGNORED, MEANINGS
 from regraft.proving.numbers import closed_form
-from regraft.proving.polynomial import Polynomial, constant
+from regraft.proving.polynomial import constant
 from regraft.proving.reach import OutOfReach
-from regraft.proving.sums import size
-from regraft.proving.tensor import At, Tensor, axes_of, filled, operand, remembered
+from regraft.proving.sizes import size
+from regraft.proving.tensor import Tensor, axes_of, filled, operand, remembered
 from regraft.rewriting.facts import Filled, Operand, SizeOf
 from regraft.rewriting.pattern import kind_of
 from regraft.rewriting.term import Apply, Either, Given, Number, Term, Var
@@ -82,7 +82,7 @@ class Denotation:
         if isinstance(value, Tensor):
             return value
         if isinstance(value, np.ndarray):
-            return _array(value)
+            return array(value)
         if isinstance(value, int | float | np.number | np.bool_):
             return filled(closed_form(value))
         raise OutOfReach(f"no meaning of a {type(value).__name__} as a tensor")
@@ -112,21 +112,6 @@ class Denotation:
 
     def _is_left_out(self, term: Term) -> bool:
         return isinstance(term, Var) and term.name in self.names and self.names[term.name] is None
-
-
-def _array(values: np.ndarray[Any, Any]) -> Tensor:
-    kinds: Any = {"b": "boolean", "i": "integer", "u": "integer"}
-    kind = kinds.get(values.dtype.kind, "real")
-    if not values.ndim:
-        return filled(closed_form(values.item()), kind=kind)
-
-    def elements(at: At, domain: Domain) -> Polynomial:
-        known = [place for place in at if isinstance(place, int)]
-        if len(known) < len(at):
-            raise OutOfReach("an array of numbers at any index")
-        return closed_form(values.item(*known))
-
-    return Tensor(axes_of(" ".join(map(str, values.shape))), elements, kind)
 
 
 def variants(term: Term) -> list[Term]:

@@ -10,7 +10,7 @@ import operator
 from collections.abc import Mapping
 from fractions import Fraction
 
-from regraft.proving import elementwise, structured, sums, views
+from regraft.proving import elementwise, gathering, reshaping, slicing, structured, sums, views
 from regraft.proving.atoms import exp
 from regraft.proving.bodies import BODIES
 from regraft.proving.call import Meaning
@@ -72,10 +72,28 @@ MEANINGS: Mapping[str, Meaning] = {
     "Cast": elementwise.cast,
     "CastLike": lambda call: elementwise.as_kind(call.operand(0), call.operand(1).kind),
     "Transpose": lambda call: views.transposed(call.operand(0), call.attribute("perm", None)),
-    "Unsqueeze": lambda call: views.unsqueezed(call.operand(0), call.attribute("axes")),
-    "Squeeze": structured.squeeze,
-    "Shape": structured.shape,
-    "Gather": structured.gather,
-    "Range": structured.range_,
-    "Trilu": structured.trilu,
+    "Unsqueeze": reshaping.unsqueeze,
+    "Squeeze": reshaping.squeeze,
+    "Reshape": reshaping.reshape,
+    "Flatten": reshaping.flatten,
+    "Expand": reshaping.expand,
+    "Tile": reshaping.tile,
+    "DepthToSpace": reshaping.depth_to_space,
+    "SpaceToDepth": reshaping.space_to_depth,
+    # parts of axes
+    "Slice": slicing.slice_,
+    "Split": slicing.split,
+    "Concat": slicing.concat,
+    "Pad": slicing.pad,
+    # elements at places, and places as elements
+    "Shape": gathering.shape,
+    "Size": gathering.size_of,
+    "Gather": gathering.gather,
+    "GatherElements": gathering.gather_elements,
+    "GatherND": gathering.gather_nd,
+    "OneHot": gathering.one_hot,
+    "ConstantOfShape": gathering.constant_of_shape,
+    "Range": gathering.range_,
+    "EyeLike": gathering.eye_like,
+    "Trilu": gathering.triangle,
 }

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
 
-from regraft.proving import sums, views
-from regraft.proving.atoms import Position, Size
+from regraft.proving import sums
 from regraft.proving.call import Call, Meaning
 from regraft.proving.domain import Domain
-from regraft.proving.polynomial import Polynomial, constant, power_of
+from regraft.proving.polynomial import Polynomial
 from regraft.proving.reach import OutOfReach, ShapeError
 from regraft.proving.reductions import count, place_of, places_of, reduced
 from regraft.proving.tensor import (
-    At,
-    Axis,
     Tensor,
-    axes_of,
-    filled,
 )
-from regraft.proving.truths import compare
 from regraft.rewriting import formula
 from regraft.rewriting.facts import Axes
 from regraft.rewriting.term import Term, op
@@ -74,68 +67,3 @@ def layer_norm(call: Call) -> Term:
     scale, bias = (*call.terms[1:], None)[:2]
     axes = axis if isinstance(axis, Axes) else [place - rank for place in places]
     return formula.layer_norm(call.terms[0], scale, bias, axes, call.number("epsilon", 1e-5))
-
-
-@dataclass(frozen=True, eq=False)
-class Sizes(Tensor):
-    """What Shape gives: the sizes of the axes `of`."""
-
-    of: tuple[Axis, ...] = ()
-
-
-def shape(call: Call) -> Tensor:
-    def elements(at: At, domain: Domain) -> Polynomial:
-        raise OutOfReach("Shape, whose sizes are not taken one by one")
-
-    return Sizes((Axis("rank of a shape"),), elements, "integer", of=call.operand(0).axes)
-
-
-def gather(call: Call) -> Tensor:
-    data, indices = call.operand(0), call.operand(1)
-    if not isinstance(data, Sizes) or indices.axes:
-        raise OutOfReach("Gather of other than the size of an axis")
-    number = indices.elements((), Domain()).number
-    if number is None:
-        raise OutOfReach("Gather of an axis that is no number")
-    axis = data.of[place_of(int(number), data.of)]
-    return filled(constant(1) if axis.unit else sums.size(axis.name), kind="integer")
-
-
-def range_(call: Call) -> Tensor:
-    start, limit, delta = (tensor.elements((), Domain()) for tensor in call.given())
-    size = next((atom.axis for atom in limit.atoms if isinstance(atom, Size)), limit.text)
-    if start or delta != constant(1) or not (limit.atoms or size.isdigit()) or limit != sums.size(size):
-        raise OutOfReach("Range of other than the indices of an axis")
-
-    def elements(at: At, domain: Domain) -> Polynomial:
-        return _number_of(at[0])
-
-    axes = axes_of(size)
-    if axes[0].many:
-        raise OutOfReach("Range over a group of axes")
-    return Tensor(axes, elements, "integer")
-
-
-def _number_of(place: Any) -> Polynomial:
-    return constant(place) if isinstance(place, int) else power_of(Position(place))
-
-
-def trilu(call: Call) -> Tensor:
-    x = call.operand(0)
-    if len(x.axes) < 2 or any(axis.many for axis in x.axes[-2:]):
-        raise OutOfReach("Trilu of other than matrices")
-    k = call.operand(1) if len(call.operands) > 1 else filled(constant(0))
-    upper = call.attribute("upper", 1)
-
-    def elements(at: At, domain: Domain) -> Polynomial:
-        row, column = map(_number_of, at[-2:])
-        diagonal = row + k.elements(tuple(0 for _ in k.axes), domain)
-        stays = compare(column, ">" if upper else "<", diagonal, total=True)
-        return (stays + compare(column, "=", diagonal, total=True)) * x.elements(at, domain)
-
-    return replace(x, elements=elements)
-
-
-def squeeze(call: Call) -> Tensor:
-    tensor = call.operand(0)
-    return views.squeezed(tensor, [place_of(axis, tensor.axes) for axis in call.attribute("axes")])

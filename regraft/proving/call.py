@@ -17,6 +17,13 @@ from regraft.rewriting.term import Term
 _REQUIRED = object()
 
 
+@dataclass(frozen=True, eq=False)
+class Known(Term):
+    """A term that is a tensor already."""
+
+    tensor: Tensor
+
+
 class Unsaid(NamedTuple):
     """The value of an attribute that the facts of a rule do not say."""
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 
 from regraft.proving.arrays import array
-from regraft.proving.call import Call, Unsaid
-from regraft.proving.meanings import IGNORED, MEANINGS
+from regraft.proving.call import Call, Known, Unsaid
+from regraft.proving.meanings import meaning
 from regraft.proving.numbers import closed_form
 from regraft.proving.polynomial import constant
 from regraft.proving.reach import OutOfReach
@@ -20,13 +19,6 @@ from regraft.proving.tensor import Tensor, axes_of, filled, operand, remembered
 from regraft.rewriting.facts import Filled, Operand, SizeOf
 from regraft.rewriting.pattern import kind_of
 from regraft.rewriting.term import Apply, Either, Given, Number, Term, Var
-
-
-@dataclass(frozen=True, eq=False)
-class Known(Term):
-    """A term that is a tensor already."""
-
-    tensor: Tensor
 
 
 class Denotation:
@@ -97,17 +89,12 @@ class Denotation:
 
     def _apply(self, term: Apply) -> Tensor:
         op = kind_of(term)
-        if op not in MEANINGS:
-            raise OutOfReach(f"{op} has no meaning in the table")
         operands = [None if one is None or self._is_left_out(one) else self(one) for one in term.operands]
         while operands and operands[-1] is None:
             operands.pop()
         attrs = {name: self._attribute(value) for name, value in term.attrs.items() if value is not None}
         known = tuple(None if tensor is None else Known(tensor) for tensor in operands)
-        call = Call(op, tuple(operands), attrs, known)
-        result = MEANINGS[op](call)
-        if unread := attrs.keys() - call.read - IGNORED:
-            raise OutOfReach(f"the meaning of {op} in the table has no '{min(unread)}'")
+        result = meaning(Call(op, tuple(operands), attrs, known))
         return self(result) if isinstance(result, Term) else result
 
     def _is_left_out(self, term: Term) -> bool:

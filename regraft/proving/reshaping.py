@@ -71,11 +71,11 @@ def reshape(call: Call) -> Tensor:
             found.append(None if one == constant(-1) else axis_of(one))
     if None not in found:
         return reshaped(x, [axis for axis in found if axis is not None])
-    rest = _left(x.axes, [axis for axis in found if axis is not None])
+    rest = left(x.axes, [axis for axis in found if axis is not None])
     return reshaped(x, [rest if axis is None else axis for axis in found])
 
 
-def _left(axes: Sequence[Axis], known: Sequence[Axis]) -> Axis:
+def left(axes: Sequence[Axis], known: Sequence[Axis]) -> Axis:
     """The axis that has what others leave of the elements."""
     old, new = list(axes), []
     for axis in known:
@@ -184,4 +184,4 @@ def _blocks(call: Call) -> tuple[Tensor, tuple[Axis, ...], int]:
 
 
 def _over(axes: Sequence[Axis], number: int) -> list[Axis]:
-    return [_left([axis], [axis_of(constant(number))]) for axis in axes]
+    return [left([axis], [axis_of(constant(number))]) for axis in axes]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from regraft.proving import sums
 from regraft.proving.call import Call, Meaning
+from regraft.proving.digits import number_of
 from regraft.proving.domain import Domain
-from regraft.proving.polynomial import Polynomial
-from regraft.proving.reach import OutOfReach, ShapeError
+from regraft.proving.polynomial import Place, Polynomial, constant
+from regraft.proving.reach import OutOfReach
 from regraft.proving.reductions import count, place_of, places_of, reduced
-from regraft.proving.tensor import (
-    Tensor,
-)
-from regraft.rewriting import formula
+from regraft.proving.tensor import At, Tensor
+from regraft.proving.truths import at_least
 from regraft.rewriting.facts import Axes
 from regraft.rewriting.term import Term, op
 
@@ -34,15 +34,52 @@ def reduction(how: Callable[[Polynomial, Polynomial, list[Any], int], Polynomial
     """`how` gets the element, the number of elements, the indices and the next free number."""
 
     def meaning(call: Call) -> Tensor:
-        tensor = call.operand(0)
-        axes = call.attribute("axes", None)
-        if len(call.operands) > 1 or (axes in ([], ()) and call.attribute("noop_with_empty_axes", 0)):
-            raise OutOfReach(f"axes of {call.op} that are no attribute, or none")
-        places = places_of(None if axes in ([], ()) else axes, tensor)
+        tensor, (axes, keep) = call.operand(0), along(call)
+        places = places_of(axes, tensor)
         number = count(tensor, places)
-        return reduced(tensor, places, bool(call.attribute("keepdims", 1)), lambda p, i, n: how(p, number, i, n))
+        return reduced(tensor, places, keep, lambda p, i, n: how(p, number, i, n))
 
     return meaning
+
+
+def along(call: Call) -> tuple[Any, bool]:
+    """The axes that a reduction is over, None for all, and whether they stay."""
+    axes = call.attribute("axes", None)
+    axes = axes if isinstance(axes, Axes) else call.whole("axes", 1)
+    if axes == [] and call.attribute("noop_with_empty_axes", 0):
+        raise OutOfReach(f"{call.op} over no axes")
+    return axes or None, bool(call.attribute("keepdims", 1))
+
+
+def by_sums(function: Callable[..., Term]) -> Meaning:
+    """A term of an operand and a function that sums over the axes of the call."""
+
+    def meaning(call: Call) -> Term:
+        axes, keep = along(call)
+        return function(call.terms[0], lambda term: op.ReduceSum(term, axes=axes, keepdims=int(keep)))
+
+    return meaning
+
+
+def cumulative(call: Call) -> Tensor:
+    x, axes = call.operand(0), call.whole("axis", 1)
+    if axes is None or len(axes) != 1:
+        raise OutOfReach("CumSum along other than one axis")
+    place, backwards, beyond = place_of(axes[0], x.axes), call.attribute("reverse", 0), call.attribute("exclusive", 0)
+    if x.axes[place].many:
+        raise OutOfReach("CumSum along a group of axes")
+    names = [] if x.axes[place].unit else [x.axes[place].name]
+
+    def elements(at: At, domain: Domain) -> Polynomial:
+        inner, indices = domain.inner(names)
+        here: Place = indices[0] if indices else 0
+        value = x.elements((*at[:place], here, *at[place + 1 :]), inner)
+        domain.take(inner, over=indices)
+        distance = number_of(at[place]) - number_of(here)
+        guard = at_least((-distance if backwards else distance) - constant(int(bool(beyond))))
+        return sums.total(guard * value, indices, inner.next)
+
+    return replace(x, elements=elements)
 
 
 def mean(p: Polynomial, number: Polynomial, indices: list[Any], fresh: int) -> Polynomial:
@@ -53,17 +90,3 @@ def softmax(call: Call, finish: Callable[[Term, Term], Term]) -> Term:
     axis = call.attribute("axis", -1)
     axes = axis if isinstance(axis, Axes) else [axis]
     return finish(call.terms[0], op.ReduceSum(op.Exp(call.terms[0]), axes=axes, keepdims=1))  # type: ignore[arg-type]
-
-
-def layer_norm(call: Call) -> Term:
-    x, axis = call.operand(0), call.attribute("axis", -1)
-    rank = len(x.axes)
-    places = places_of(axis, x) if isinstance(axis, Axes) else list(range(place_of(axis, x.axes), rank))
-    if places != list(range(places[0], rank)):
-        raise ShapeError("LayerNormalization over other axes than the last")
-    for tensor in call.operands[1:]:
-        if tensor is not None and tensor.axes != x.axes[places[0] :]:
-            raise ShapeError("LayerNormalization with a scale or bias of other axes than it normalizes")
-    scale, bias = (*call.terms[1:], None)[:2]
-    axes = axis if isinstance(axis, Axes) else [place - rank for place in places]
-    return formula.layer_norm(call.terms[0], scale, bias, axes, call.number("epsilon", 1e-5))

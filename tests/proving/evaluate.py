@@ -13,6 +13,7 @@ from regraft.proving.atoms import Element, Exp, Function, Pi, Power
 from regraft.proving.digits import Digit, Position
 from regraft.proving.domain import Domain
 from regraft.proving.polynomial import Atom, Index, Monomial, Place, Polynomial
+from regraft.proving.pooling import Bottom
 from regraft.proving.roots import Radicand
 from regraft.proving.sizes import Size, expanded, size
 from regraft.proving.sums import Maximum, Sum
@@ -92,6 +93,8 @@ class Numbers:
             case Digit(of, stride, radix):
                 number, by, within = (round(self.polynomial(one, at)) for one in (of, stride, radix))
                 return number // by % within
+            case Bottom():
+                return -1e3
             case Pi():
                 return math.pi
             case Radicand(number):

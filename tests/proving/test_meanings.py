@@ -15,8 +15,8 @@ from regraft.proving.reach import OutOfReach
 from regraft.proving.tensor import axes_of, operand
 from regraft.rewriting.facts import Axes, Operand
 from regraft.rewriting.term import Apply, Number, Term, Var, op
-from tests.proving import index_cases
-from tests.proving.cases import RANKS, Case, hold
+from tests.proving import index_cases, network_cases
+from tests.proving.cases import RANKS, SIZES, Case, hold
 from tests.proving.evaluate import Numbers
 
 PAIRS = [("A",), ("A", "A"), ("B a", "a"), ("B a", "1"), ("a", ""), ("a 1", "b"), ("1 1", "B")]
@@ -85,7 +85,8 @@ def shapes() -> list[Case]:
     return found + [Case("Trilu", ("B r c", k), {"upper": upper}) for upper in (0, 1) for k in (-1, 2)]
 
 
-CASES = [*arithmetic(), *truths(), *along_axes(), *matrices(), *shapes(), *index_cases.CASES]
+CASES = [*arithmetic(), *truths(), *along_axes(), *matrices(), *shapes(), *index_cases.CASES, *network_cases.CASES]
+LATER = network_cases.LATER
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -94,8 +95,13 @@ def test_a_meaning_is_what_onnx_runtime_computes(case: Case, sizes: Any) -> None
     hold(case, sizes)
 
 
+@pytest.mark.parametrize("case", LATER, ids=str)
+def test_a_meaning_of_a_later_operator_is_what_onnx_runtime_computes(case: Case) -> None:
+    hold(case, SIZES, opset=23)
+
+
 def test_every_operator_is_held_against_onnx_runtime() -> None:
-    assert MEANINGS.keys() == {case.op for case in CASES} | {"Split"}
+    assert MEANINGS.keys() == {case.op for case in (*CASES, *LATER)} | {"Split"}
 
 
 @pytest.mark.parametrize(

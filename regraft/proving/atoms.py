@@ -1,4 +1,4 @@
-"""The atoms: elements, sizes, indices, roots, exponentials, and functions of which nothing more is known."""
+"""The atoms: elements, roots, exponentials, and functions of which nothing more is known."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
-from regraft.proving.polynomial import Atom, Index, Monomial, Place, Polynomial, constant, power_of, shown
+from regraft.proving.polynomial import Atom, Monomial, Place, Polynomial, constant, power_of, shown
 
 
 @dataclass(frozen=True)
@@ -17,28 +17,13 @@ class Element(Atom):
     tensor: str
     index: tuple[Place, ...]
 
+    @property
+    def marked(self) -> bool:  # type: ignore[override]
+        return any(isinstance(place, Polynomial) for place in self.index)
+
     @cached_property
     def text(self) -> str:
         return f"{self.tensor}[{', '.join(map(shown, self.index))}]" if self.index else self.tensor
-
-
-@dataclass(frozen=True)
-class Size(Atom):
-    """The number of elements along an axis, or a group of axes; at least one."""
-
-    axis: str
-    positive = True
-
-    @cached_property
-    def text(self) -> str:
-        return f"|{self.axis}|"
-
-
-@dataclass(frozen=True)
-class Position(Atom):
-    """An index as a number."""
-
-    index: Index
 
 
 @dataclass(frozen=True)
@@ -55,22 +40,6 @@ class Infinity(Atom):
 
     positive = True
     text = "∞"
-
-
-@dataclass(frozen=True)
-class Radicand(Atom):
-    """A whole number that stands under a root: a prime, where it is small."""
-
-    number: int
-    positive = True
-
-    @cached_property
-    def text(self) -> str:
-        return str(self.number)
-
-    def settled(self, exponent: Fraction) -> tuple[Polynomial | None, Fraction]:
-        whole = math.floor(exponent)
-        return (constant(Fraction(self.number) ** whole), exponent - whole) if whole else (None, exponent)
 
 
 @dataclass(frozen=True)

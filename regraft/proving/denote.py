@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 
 from regraft.ops.traits import MOVES
-from regraft.proving.call import Call, Unsaid
-from regraft.proving.domain import Domain
-from regraft.proving.meanings import IGNORED, MEANINGS
+from regraft.proving.arrays import array
+from regraft.proving.call import Call, Known, Unsaid
+from regraft.proving.meanings import meaning
 from regraft.proving.numbers import closed_form
-from regraft.proving.polynomial import Polynomial, constant
+from regraft.proving.polynomial import constant
 from regraft.proving.reach import OutOfReach
-from regraft.proving.sums import size
-from regraft.proving.tensor import At, Tensor, axes_of, filled, operand, remembered
+from regraft.proving.sizes import size
+from regraft.proving.tensor import Tensor, axes_of, filled, operand, remembered
 from regraft.rewriting.facts import Filled, Operand, SizeOf
 from regraft.rewriting.pattern import kind_of
 from regraft.rewriting.term import Apply, Either, Given, Number, Term, Var
-
-
-@dataclass(frozen=True, eq=False)
-class Known(Term):
-    """A term that is a tensor already."""
-
-    tensor: Tensor
 
 
 class Denotation:
@@ -83,7 +76,7 @@ class Denotation:
         if isinstance(value, Tensor):
             return value
         if isinstance(value, np.ndarray):
-            return _array(value)
+            return array(value)
         if isinstance(value, int | float | np.number | np.bool_):
             return filled(closed_form(value))
         raise OutOfReach(f"no meaning of a {type(value).__name__} as a tensor")
@@ -99,51 +92,29 @@ class Denotation:
     def _apply(self, term: Apply) -> Tensor:
         operands = [None if one is None or self._is_left_out(one) else self(one) for one in term.operands]
         attrs = {name: self._attribute(value) for name, value in term.attrs.items() if value is not None}
-        return applied(kind_of(term), operands, attrs)
+        known = tuple(None if tensor is None else Known(tensor) for tensor in operands)
+        return applied(Call(kind_of(term), tuple(operands), attrs, known))
 
     def _is_left_out(self, term: Term) -> bool:
         return isinstance(term, Var) and term.name in self.names and self.names[term.name] is None
 
 
-def applied(op: str, operands: Sequence[Tensor | None], attrs: Mapping[str, Any]) -> Tensor:
-    """What an operator gives for some operands; None for those that are left out.
+def applied(call: Call) -> Tensor:
+    """What an operator gives.
 
     Raises:
         OutOfReach: it has no meaning here, or not for such operands.
     """
-    if op not in MEANINGS:
-        raise OutOfReach(f"{op} has no meaning in the table")
-    given = list(operands)
-    while given and given[-1] is None:
-        given.pop()
-    infinite = [tensor for tensor in given if tensor is not None and not tensor.finite]
-    if infinite and (op not in CARRY_INFINITY or (op == "Add" and len(infinite) > 1)):
-        raise OutOfReach(f"{op} of an infinity")
-    call = Call(op, tuple(given), attrs, tuple(None if tensor is None else Known(tensor) for tensor in given))
-    result = MEANINGS[op](call)
-    if unread := attrs.keys() - call.read - IGNORED:
-        raise OutOfReach(f"the meaning of {op} in the table has no '{min(unread)}'")
+    infinite = [tensor for tensor in call.operands if tensor is not None and not tensor.finite]
+    if infinite and (call.op not in CARRY_INFINITY or (call.op == "Add" and len(infinite) > 1)):
+        raise OutOfReach(f"{call.op} of an infinity")
+    result = meaning(call)
     found = Denotation({})(result) if isinstance(result, Term) else result
     return replace(found, finite=False) if infinite else found
 
 
 CARRY_INFINITY = MOVES | {"Add", "Concat", "Where"}
 """Operators that make no NaN of an infinity beside real numbers, so that it may stand for a very large one."""
-
-
-def _array(values: np.ndarray[Any, Any]) -> Tensor:
-    kinds: Any = {"b": "boolean", "i": "integer", "u": "integer"}
-    kind = kinds.get(values.dtype.kind, "real")
-    if not values.ndim:
-        return filled(closed_form(values.item()), kind=kind)
-
-    def elements(at: At, domain: Domain) -> Polynomial:
-        known = [place for place in at if isinstance(place, int)]
-        if len(known) < len(at):
-            raise OutOfReach("an array of numbers at any index")
-        return closed_form(values.item(*known))
-
-    return Tensor(axes_of(" ".join(map(str, values.shape))), elements, kind)
 
 
 def variants(term: Term) -> list[Term]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
-from regraft.proving.atoms import Exp, Function, Power, Radicand
+from regraft.proving.atoms import Exp, Function, Power
 from regraft.proving.polynomial import Atom, Index, Monomial, Polynomial, constant, power_of, summed
 from regraft.proving.reach import OutOfReach
-from regraft.proving.roots import factored, root
+from regraft.proving.roots import Radicand, factored, root
 from regraft.proving.signs import has_root, is_nonnegative, is_positive
 from regraft.proving.sums import for_all
 

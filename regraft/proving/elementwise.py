@@ -7,12 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from onnx import helper
-
 from regraft.proving.atoms import Function
 from regraft.proving.call import Call, Meaning
 from regraft.proving.domain import Domain
+from regraft.proving.gathering import kind_of_dtype
 from regraft.proving.numbers import closed_form
 from regraft.proving.polynomial import Polynomial, power_of
 from regraft.proving.reach import OutOfReach
@@ -122,11 +120,7 @@ def where(call: Call) -> Tensor:
 
 
 def cast(call: Call) -> Tensor:
-    tensor, to = call.operand(0), call.attribute("to")
-    kind = np.dtype(helper.tensor_dtype_to_np_dtype(to)).kind
-    if kind in "USO":
-        raise OutOfReach("a cast to text")
-    return as_kind(tensor, "boolean" if kind == "b" else "integer" if kind in "iu" else "real")
+    return as_kind(call.operand(0), kind_of_dtype(call.attribute("to")))
 
 
 def as_kind(tensor: Tensor, kind: Kind | None) -> Tensor:

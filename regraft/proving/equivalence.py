@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from fractions import Fraction
 from itertools import product
 
 from regraft.proving.atoms import Power
 from regraft.proving.domain import Domain, Obligation
-from regraft.proving.polynomial import MOST_TERMS, Index, Monomial, Polynomial, power_of, summed
+from regraft.proving.pieces import pieces
+from regraft.proving.polynomial import MOST_TERMS, Index, Monomial, Place, Polynomial, power_of, summed
 from regraft.proving.reach import OutOfReach
 from regraft.proving.stored import StoredNumbers
+from regraft.proving.substitution import substituted
 from regraft.proving.tensor import At, Axis, Tensor
 
 MOST_PLACES = 64
+"""As many are compared one by one."""
 
 
 def difference(before: Tensor, after: Tensor, stored: StoredNumbers | None = None) -> str:
@@ -32,15 +35,27 @@ def difference(before: Tensor, after: Tensor, stored: StoredNumbers | None = Non
         return f"the shape is that of {_named(before.free)}, and of {_named(after.free)} after"
     if before.kind != after.kind and None not in (before.kind, after.kind):
         return f"the elements are {before.kind}, and {after.kind} after"
-    for at in _places(before.axes):
-        here, there = Domain(len(at)), Domain(len(at))
-        old, new = before.elements(at, here), after.elements(at, there)
-        residue = equal(old, new)
-        if residue is not None and not (stored and (stored.agree(old, new) or stored.agree(*cleared(old, new)))):
-            return f"before minus after is {shortened(residue)}"
-        for one in _missing(here.obligations, there.obligations):
-            if not (stored and stored.satisfy(one)):
-                return f"after is defined only where {one}"
+    numbers = _numbers(before.axes)
+    try:
+        found = _difference(before, after, _anywhere(before.axes), stored)
+        if not found or not numbers:
+            return found
+    except OutOfReach:
+        if not numbers:
+            raise
+    return next(filter(None, (_difference(before, after, at, stored) for at in numbers)), "")
+
+
+def _difference(before: Tensor, after: Tensor, at: At, stored: StoredNumbers | None) -> str:
+    """The same at some places."""
+    here, there = Domain(len(at)), Domain(len(at))
+    old, new = before.elements(at, here), after.elements(at, there)
+    residue = equal(old, new)
+    if residue is not None and not (stored and (stored.agree(old, new) or stored.agree(*cleared(old, new)))):
+        return f"before minus after is {shortened(residue)}"
+    for one in _missing(here.obligations, there.obligations):
+        if not (stored and stored.satisfy(one)):
+            return f"after is defined only where {one}"
     return ""
 
 
@@ -48,16 +63,21 @@ def shortened(p: Polynomial, most: int = 160) -> str:
     return p.text if len(p.text) <= most else f"{p.text[:most]}..."
 
 
-def _places(axes: tuple[Axis, ...]) -> Iterator[At]:
-    """An index along each axis; along one of known size each in turn."""
-    choices: list[Iterable[Index | int]] = []
-    for number, axis in enumerate(axes):
-        known = axis.name.isdigit() and not axis.unit and int(axis.name) <= 8
-        choices.append([0] if axis.unit else range(int(axis.name)) if known else [Index(axis.name, number)])
-    places = list(product(*choices))
-    if len(places) > MOST_PLACES:
-        raise OutOfReach(f"{len(places)} elements to compare one by one")
-    return iter(places)
+def _anywhere(axes: tuple[Axis, ...]) -> At:
+    """An index along each axis."""
+    return tuple(0 if axis.unit else Index(axis.name, number) for number, axis in enumerate(axes))
+
+
+def _numbers(axes: tuple[Axis, ...]) -> list[At]:
+    """An index along each axis, but each place in turn along those of known size, where these are few; else none."""
+    counts = [int(axis.name) for axis in axes if axis.name.isdigit() and not axis.unit]
+    if not counts or math.prod(counts) > MOST_PLACES:
+        return []
+    choices: list[Iterable[Place]] = [
+        range(int(axis.name)) if axis.name.isdigit() and not axis.unit else [place]
+        for axis, place in zip(axes, _anywhere(axes), strict=True)
+    ]
+    return list(product(*choices))
 
 
 def _missing(before: Iterable[Obligation], after: Iterable[Obligation]) -> list[Obligation]:
@@ -80,7 +100,19 @@ _ROUNDS = 8
 def equal(a: Polynomial, b: Polynomial) -> Polynomial | None:
     """None where the two are equal wherever both are defined; else their difference."""
     difference = a - b
-    return difference if cleared(difference)[0] else None
+    return difference if _is_left(difference, MOST_PLACES) else None
+
+
+def _is_left(p: Polynomial, most: int) -> bool:
+    """Whether `p` is not known to be zero: also where it is cut at the numbers with which it compares indices."""
+    if not cleared(p)[0]:
+        return False
+    fresh = 1 + max((index.number for index in p.indices), default=0)
+    for index in sorted(index for index in p.indices if not index.height):
+        parts = pieces(p, index, fresh)
+        if 0 < len(parts) <= most:
+            return any(_is_left(substituted(p, part.names), most // len(parts)) for part in parts)
+    return True
 
 
 def cleared(*sides: Polynomial) -> list[Polynomial]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,19 +12,22 @@ import numpy as np
 from regraft.ir import schema
 from regraft.ir.graph import Node, Tensor
 from regraft.ops.traits import SOFTMAXES
-from regraft.proving import elementwise, sums
-from regraft.proving.call import Call
+from regraft.proving import elementwise
+from regraft.proving.arrays import choice
+from regraft.proving.call import Call, Known
 from regraft.proving.denote import applied
+from regraft.proving.digits import number_of
 from regraft.proving.domain import Domain
 from regraft.proving.numbering import passes_on
-from regraft.proving.polynomial import Polynomial, constant, summed
+from regraft.proving.polynomial import Polynomial
 from regraft.proving.reach import OutOfReach
 from regraft.proving.side import Side
+from regraft.proving.sizes import expanded
 from regraft.proving.stored import StoredNumbers
 from regraft.proving.tensor import UNIT, At, Axis, operand, remembered
 from regraft.proving.tensor import Tensor as Symbolic
 from regraft.shapes import Fact
-from regraft.shapes.dims import Dim, Expr
+from regraft.shapes.dims import Dim, symbol
 
 MOST_NODES = 100
 """Nodes between a value and those at which one does not look further; beyond, nothing is said."""
@@ -41,7 +45,7 @@ class GraphMeaning:
 
     Args:
         known: numbers of values that are symbols, at which one does not look further.
-        names: of axes on this side that have another name in the proof.
+        names: of dimensions on this side: what they are called in the proof.
         refused: values of which nothing is said, and why.
 
     Attributes:
@@ -54,7 +58,7 @@ class GraphMeaning:
         side: Side,
         known: Collection[int],
         stored: StoredNumbers,
-        names: Mapping[str, str],
+        names: Mapping[str, Dim],
         refused: Mapping[Tensor, str],
     ):
         self.side, self.known, self.stored, self.names, self.refused = side, known, stored, names, refused
@@ -99,8 +103,8 @@ class GraphMeaning:
             if taken is not None:
                 return [taken.outputs[place]]
             return [node.inputs[0], *(node.attrs[name].outputs[place] for name in ("then_branch", "else_branch"))]
-        structural = _structural(node)
-        return [one for place, one in enumerate(node.inputs) if place not in structural and not one.is_empty()]
+        known = self._known_places(node)
+        return [one for place, one in enumerate(node.inputs) if place not in known and not one.is_empty()]
 
     def _is_end(self, tensor: Tensor) -> bool:
         number = self.side.of(tensor)
@@ -124,7 +128,7 @@ class GraphMeaning:
             return self._of_branches(node, place)
         if place == 0 and passes_on(node, (side.kind(node.inputs[0]), side.kind(tensor)), node.graph.opset):
             return replace(self._found[node.inputs[0]], kind=side.kind(tensor))
-        return self._of_node(node, place, fact)
+        return self._of_node(node, place)
 
     def _symbol(self, tensor: Tensor, fact: Fact) -> Symbolic:
         kind = self.side.kind(tensor)
@@ -137,7 +141,7 @@ class GraphMeaning:
     def _axes(self, name: str, fact: Fact) -> tuple[Axis, ...]:
         if fact.dims is None:
             raise OutOfReach(f"the shape of '{name}' is not known")
-        return tuple(UNIT if dim == 1 else Axis(self.names.get(str(dim), str(dim))) for dim in fact.dims)
+        return tuple(UNIT if dim == 1 else Axis(str(self._named(dim))) for dim in fact.dims)
 
     def _of_sizes(self, fact: Fact) -> Symbolic:
         values = fact.value
@@ -146,22 +150,25 @@ class GraphMeaning:
 
         def elements(at: At, domain: Domain) -> Polynomial:
             known = tuple(place for place in at if isinstance(place, int))
-            if len(known) < len(at):
+            if len(known) == len(at):
+                return self._size(values.item(*known))
+            if len(at) > 1:
                 raise OutOfReach("an array of numbers at any index")
-            return self._size(values.item(*known))
+            return choice(dict(enumerate(map(self._size, values))), number_of(at[0]))
 
         return Symbolic(axes, elements, "boolean" if fact.code == _BOOL else "integer")
 
     def _size(self, dim: Dim) -> Polynomial:
-        if not isinstance(dim, Expr):
-            return constant(int(dim))
-        parts = []
+        return expanded(str(self._named(dim)))
+
+    def _named(self, dim: Dim) -> Dim:
+        """A dimension as the proof calls it."""
+        if isinstance(dim, int) or not self.names:
+            return dim
+        total: Dim = 0
         for symbols, factor in dim.terms.items():
-            product = constant(factor)
-            for symbol in symbols:
-                product = product * sums.size(self.names.get(symbol, symbol))
-            parts.append((product, 1))
-        return summed(parts)
+            total = total + math.prod((self.names.get(one, symbol(one)) for one in symbols), start=factor)
+        return total
 
     def _of_branches(self, node: Node, place: int) -> Symbolic:
         if (taken := self.side.branch(node)) is not None:
@@ -174,22 +181,25 @@ class GraphMeaning:
         found = elementwise.where(Call("Where", (scalar, then, other), {}, ()))
         return replace(found, finite=then.finite and other.finite)
 
-    def _of_node(self, node: Node, place: int, fact: Fact) -> Symbolic:
-        opset, structural = node.graph.opset, _structural(node)
+    def _of_node(self, node: Node, place: int) -> Symbolic:
+        opset = node.graph.opset
         if opset < _OLDEST:
             raise OutOfReach(f"operators of opset {opset}")
-        if place and node.op != "Split":
-            raise OutOfReach(f"output {place} of {node.op}")
-        attrs = self._attributes(node, opset)
+        attrs, known = self._attributes(node, opset), self._known_places(node)
         operands = [
-            None if one.is_empty() or number in structural else self._found[one]
-            for number, one in enumerate(node.inputs)
+            None if one.is_empty() or number in known else self._found[one] for number, one in enumerate(node.inputs)
         ]
+        while operands and operands[-1] is None:
+            operands.pop()
         if node.op in SOFTMAXES and opset < 13:
             rank = len(operands[0].axes) if operands[0] else 0
             if attrs.get("axis", 1) not in (-1, rank - 1):
                 raise OutOfReach(f"{node.op} over several axes, as before opset 13")
-        return applied(schema.kind(node), operands, attrs)
+        terms = tuple(None if one is None else Known(one) for one in operands)
+        made = self.side.fact(node.outputs[0])
+        result = None if made.dims is None else self._axes(node.outputs[0].name, made)
+        call = Call(schema.kind(node), tuple(operands), attrs, terms, result, len(node.outputs), place)
+        return applied(call)
 
     def _attributes(self, node: Node, opset: int) -> dict[str, Any]:
         """What is said of `node`, in attributes or constant inputs, or goes without saying in its opset alone."""
@@ -207,9 +217,12 @@ class GraphMeaning:
             values = self._values(node.inputs[place])
             if values is not None:
                 found[name] = values
-            elif node.op not in _BY_RESULT and not node.inputs[place].is_empty():
-                raise OutOfReach(f"'{name}' of {node.op}, which is not known")
         return found
+
+    def _known_places(self, node: Node) -> set[int]:
+        """The places of structural inputs that are told by attributes, or by the shape of the result."""
+        by_result = node.op in _BY_RESULT and self.side.fact(node.outputs[0]).dims is not None
+        return {place for place in _structural(node) if by_result or self._values(node.inputs[place]) is not None}
 
     def _values(self, tensor: Tensor) -> Any:
         """The whole numbers of a structural input, where they are known."""

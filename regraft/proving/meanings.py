@@ -10,14 +10,27 @@ import operator
 from collections.abc import Mapping
 from fractions import Fraction
 
-from regraft.proving import elementwise, structured, sums, views
+from regraft.proving import (
+    attention,
+    convolution,
+    elementwise,
+    gathering,
+    normalizing,
+    pooling,
+    reshaping,
+    slicing,
+    structured,
+    sums,
+    views,
+)
 from regraft.proving.atoms import exp
 from regraft.proving.bodies import BODIES
-from regraft.proving.call import Meaning
+from regraft.proving.call import Call, Meaning
 from regraft.proving.polynomial import constant
-from regraft.proving.tensor import is_nan
+from regraft.proving.reach import OutOfReach
+from regraft.proving.tensor import Tensor, is_nan
 from regraft.proving.truths import complement, either, larger
-from regraft.rewriting.term import op
+from regraft.rewriting.term import Term, op
 
 IGNORED = frozenset({"noop_with_empty_axes", "saturate", "stash_type"})
 """Attributes without a meaning over the reals, or where axes are named."""
@@ -51,10 +64,31 @@ MEANINGS: Mapping[str, Meaning] = {
     "ReduceSumSquare": structured.reduction(lambda p, number, indices, fresh: sums.total(p * p, indices, fresh)),
     "Softmax": lambda call: structured.softmax(call, lambda x, total: op.Exp(x) / total),
     "LogSoftmax": lambda call: structured.softmax(call, lambda x, total: x - op.Log(total)),
-    "LayerNormalization": structured.layer_norm,
+    "ReduceL1": structured.by_sums(lambda x, total: total(op.Abs(x))),
+    "ReduceL2": structured.by_sums(lambda x, total: op.Sqrt(total(op.Mul(x, x)))),
+    "ReduceLogSum": structured.by_sums(lambda x, total: op.Log(total(x))),
+    "ReduceLogSumExp": structured.by_sums(lambda x, total: op.Log(total(op.Exp(x)))),
+    "CumSum": structured.cumulative,
+    # normalizations
+    "LayerNormalization": normalizing.layer_norm,
+    "RMSNormalization": normalizing.rms_norm,
+    "BatchNormalization": normalizing.batch_norm,
+    "InstanceNormalization": normalizing.instance_norm,
+    "GroupNormalization": normalizing.group_norm,
+    "LpNormalization": normalizing.lp_norm,
+    "MeanVarianceNormalization": normalizing.mean_variance_norm,
+    "Attention": attention.attention,
+    "RotaryEmbedding": attention.rotary_embedding,
     # products of matrices
     "MatMul": lambda call: views.matmul(*call.given()),
     "Einsum": lambda call: views.einsum(call.attribute("equation"), call.given()),
+    "Conv": convolution.conv,
+    "ConvTranspose": convolution.conv_transpose,
+    # windows
+    "AveragePool": pooling.average_pool,
+    "MaxPool": pooling.max_pool,
+    "GlobalAveragePool": lambda call: pooling.everywhere(call, "ReduceMean"),
+    "GlobalMaxPool": lambda call: pooling.everywhere(call, "ReduceMax"),
     # truths
     "Where": elementwise.where,
     "Not": elementwise.each(complement),
@@ -72,10 +106,47 @@ MEANINGS: Mapping[str, Meaning] = {
     "Cast": elementwise.cast,
     "CastLike": lambda call: elementwise.as_kind(call.operand(0), call.operand(1).kind),
     "Transpose": lambda call: views.transposed(call.operand(0), call.attribute("perm", None)),
-    "Unsqueeze": lambda call: views.unsqueezed(call.operand(0), call.attribute("axes")),
-    "Squeeze": structured.squeeze,
-    "Shape": structured.shape,
-    "Gather": structured.gather,
-    "Range": structured.range_,
-    "Trilu": structured.trilu,
+    "Unsqueeze": reshaping.unsqueeze,
+    "Squeeze": reshaping.squeeze,
+    "Reshape": reshaping.reshape,
+    "Flatten": reshaping.flatten,
+    "Expand": reshaping.expand,
+    "Tile": reshaping.tile,
+    "DepthToSpace": reshaping.depth_to_space,
+    "SpaceToDepth": reshaping.space_to_depth,
+    # parts of axes
+    "Slice": slicing.slice_,
+    "Split": slicing.split,
+    "Concat": slicing.concat,
+    "Pad": slicing.pad,
+    # elements at places, and places as elements
+    "Shape": gathering.shape,
+    "Size": gathering.size_of,
+    "Gather": gathering.gather,
+    "GatherElements": gathering.gather_elements,
+    "GatherND": gathering.gather_nd,
+    "OneHot": gathering.one_hot,
+    "ConstantOfShape": gathering.constant_of_shape,
+    "Range": gathering.range_,
+    "EyeLike": gathering.eye_like,
+    "Trilu": gathering.triangle,
 }
+
+SEVERAL = frozenset({"Split", "DynamicQuantizeLinear"})
+"""Operators of which more than the first output has a meaning."""
+
+
+def meaning(call: Call) -> Tensor | Term:
+    """What a call means.
+
+    Raises:
+        OutOfReach: that is not known.
+    """
+    if call.op not in MEANINGS:
+        raise OutOfReach(f"{call.op} has no meaning in the table")
+    if call.place and call.op not in SEVERAL:
+        raise OutOfReach(f"the meaning of {call.op} in the table is that of its first output")
+    result = MEANINGS[call.op](call)
+    if unread := call.attrs.keys() - call.read - IGNORED:
+        raise OutOfReach(f"the meaning of {call.op} in the table has no '{min(unread)}'")
+    return result

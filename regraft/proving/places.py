@@ -20,7 +20,7 @@ from regraft.proving.prepare import comparable
 from regraft.proving.reach import OutOfReach
 from regraft.proving.side import Computed, Side, bodies_of
 from regraft.proving.stored import StoredNumbers
-from regraft.shapes.dims import unnamed_in
+from regraft.shapes.dims import Dim, Expr, unnamed_in
 
 _PATIENCE = 6
 """Values in a row that are not proved, beyond which the first of them is to blame, and no more is computed from it."""
@@ -86,7 +86,7 @@ class _Comparison:
     def __init__(self, before: Side, after: Side):
         self.before, self.after = before, after
         self.common: set[int] = set()
-        self.names: dict[str, str] = {}  # of axes of the model after, as the model before has them
+        self.names: dict[str, Dim] = {}  # of dimensions of the model after: what the model before calls them
         self.value: dict[int, Tensor] = {}  # of the model before
         self.refused: dict[Tensor, str] = {}  # of the model after: why nothing is said of what is computed from them
         self.narrowing = Narrowing(before, after)
@@ -203,8 +203,8 @@ class _Comparison:
                 continue
             old, new = self.before.fact(partner).dims, self.after.fact(tensor).dims
             for a, b in zip(old or (), new or (), strict=False):
-                if str(a) != str(b) and unnamed_in(b):
-                    self.names.setdefault(str(b), str(a))
+                if isinstance(b, Expr) and a != b and unnamed_in(b) == {str(b)}:
+                    self.names.setdefault(str(b), a)
 
     def _prove(self, path: str, before: Tensor, after: Tensor) -> Place:
         """Whether a value is the same in both models: as its node does the same of the same, or by what it means."""

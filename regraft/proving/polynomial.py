@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from regraft.proving.reach import OutOfReach
 
@@ -19,8 +19,8 @@ class Index(NamedTuple):
     height: int = 0
 
 
-Place = Index | int
-"""Where along an axis; a number where the axis has a known size, or is of size one."""
+Place: TypeAlias = "Index | int | Polynomial"
+"""Where along an axis: an index, a number, or what is computed of them."""
 
 
 class Atom:
@@ -28,6 +28,14 @@ class Atom:
 
     positive = False
     """Whether the value is above zero."""
+    marked: bool = False
+    """Whether it looks at an index as a number, so that a sum over that index may have another form."""
+
+    @cached_property
+    def marks(self) -> frozenset[Atom]:
+        """All that are marked: itself, and those inside."""
+        inside = _marks(tuple(getattr(self, field.name) for field in _parts(self)))
+        return inside | {self} if self.marked else inside
 
     @cached_property
     def indices(self) -> frozenset[Index]:
@@ -40,7 +48,7 @@ class Atom:
         inside = ", ".join(shown(getattr(self, field.name)) for field in _parts(self))
         return f"{type(self).__name__}({inside})"
 
-    def renamed(self, names: Mapping[Index, Place]) -> Atom:
+    def renamed(self, names: Mapping[Index, Index]) -> Atom:
         """The same with other indices."""
         if not self.indices & names.keys():
             return self
@@ -73,7 +81,11 @@ class Monomial(frozenset[tuple[Atom, Fraction]]):
     def indices(self) -> frozenset[Index]:
         return frozenset().union(*(atom.indices for atom, _ in self))
 
-    def renamed(self, names: Mapping[Index, Place]) -> Monomial:
+    @cached_property
+    def marks(self) -> frozenset[Atom]:
+        return frozenset().union(*(atom.marks for atom, _ in self))
+
+    def renamed(self, names: Mapping[Index, Index]) -> Monomial:
         return Monomial((atom.renamed(names), e) for atom, e in self)
 
 
@@ -127,7 +139,7 @@ class Polynomial:
     def scaled(self, factor: Fraction | int) -> Polynomial:
         return Polynomial({monomial: c * factor for monomial, c in self.terms.items()})
 
-    def renamed(self, names: Mapping[Index, Place]) -> Polynomial:
+    def renamed(self, names: Mapping[Index, Index]) -> Polynomial:
         return summed((Polynomial({monomial.renamed(names): Fraction(1)}), c) for monomial, c in self.terms.items())
 
     @property
@@ -137,6 +149,10 @@ class Polynomial:
     @cached_property
     def indices(self) -> frozenset[Index]:
         return frozenset().union(*(monomial.indices for monomial in self.terms))
+
+    @cached_property
+    def marks(self) -> frozenset[Atom]:
+        return frozenset().union(*(monomial.marks for monomial in self.terms))
 
     @cached_property
     def lead(self) -> Fraction:
@@ -218,7 +234,13 @@ def _indices(part: Any) -> frozenset[Index]:
     return part.indices if isinstance(part, Atom | Monomial | Polynomial) else frozenset()
 
 
-def _renamed(part: Any, names: Mapping[Index, Place]) -> Any:
+def _marks(part: Any) -> frozenset[Atom]:
+    if isinstance(part, tuple) and not isinstance(part, Index):
+        return frozenset().union(*map(_marks, part))
+    return part.marks if isinstance(part, Atom | Monomial | Polynomial) else frozenset()
+
+
+def _renamed(part: Any, names: Mapping[Index, Index]) -> Any:
     if isinstance(part, Index):
         return names.get(part, part)
     if isinstance(part, tuple):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from regraft.proving import sums
 from regraft.proving.domain import Domain
 from regraft.proving.polynomial import Index, Polynomial, constant
 from regraft.proving.reach import OutOfReach, ShapeError
+from regraft.proving.sizes import size
 from regraft.proving.tensor import FREE, UNIT, At, Axis, Tensor
 from regraft.rewriting.facts import Axes
 
@@ -72,5 +72,5 @@ def count(tensor: Tensor, places: Iterable[int]) -> Polynomial:
     """How many elements lie along some axes."""
     result = constant(1)
     for place in places:
-        result = result if tensor.axes[place].unit else result * sums.size(tensor.axes[place].name)
+        result = result if tensor.axes[place].unit else result * size(tensor.axes[place].name)
     return result

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
-from regraft.proving.atoms import Radicand
-from regraft.proving.polynomial import Polynomial, constant, power_of
+from regraft.proving.polynomial import Atom, Polynomial, constant, power_of
 
 _SMALL = 1 << 10
 """Primes up to here are looked for."""
+
+
+@dataclass(frozen=True)
+class Radicand(Atom):
+    """A whole number that stands under a root: a prime, where it is small."""
+
+    number: int
+    positive = True
+
+    @cached_property
+    def text(self) -> str:
+        return str(self.number)
+
+    def settled(self, exponent: Fraction) -> tuple[Polynomial | None, Fraction]:
+        whole = math.floor(exponent)
+        return (constant(Fraction(self.number) ** whole), exponent - whole) if whole else (None, exponent)
 
 
 def root(value: Fraction, exponent: Fraction) -> Polynomial:

@@ -14,11 +14,13 @@ import numpy as np
 
 from regraft.ir.graph import Constant
 from regraft.ir.weights import Array, is_float
-from regraft.proving.atoms import Element, Exp, Infinity, Pi, Power, Radicand
+from regraft.proving.arrays import array
+from regraft.proving.atoms import Element, Exp, Infinity, Pi, Power
 from regraft.proving.domain import Domain, Obligation
 from regraft.proving.numbers import closed_form
 from regraft.proving.polynomial import Atom, Index, Monomial, Polynomial, constant, power_of
 from regraft.proving.reach import OutOfReach
+from regraft.proving.roots import Radicand
 from regraft.proving.sums import MOST_BOUND, Sum
 from regraft.proving.tensor import UNIT, At, Axis, Tensor, filled
 from regraft.proving.truths import Flag
@@ -26,6 +28,8 @@ from regraft.rewriting.facts import Kind
 
 _READ = 1 << 20
 """Bytes of the largest constant that is looked at to see whether it is one number throughout."""
+_LISTED = 1 << 9
+"""Bytes of whole numbers that are written one by one."""
 _BLOCK = 1 << 20
 """Elements that are computed at once."""
 _MOST_AXES = 4
@@ -62,6 +66,8 @@ class StoredNumbers:
                 raise OutOfReach("a constant without elements")
             if (values == first[0]).all():
                 return self._uniform(first[0], axes, kind)
+        if kind != "real" and held.nbytes <= _LISTED:
+            return array(_values(held))
         if kind == "real" and not np.isfinite(_values(held)).all():
             raise OutOfReach("a constant of which some elements are not finite")
         name = f"constant {number}"

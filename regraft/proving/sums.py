@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
-from regraft.proving.atoms import Size
+from regraft.proving.digits import Digit, Position, digit, number_of, place_at
+from regraft.proving.pieces import digits, pieces
 from regraft.proving.polynomial import Atom, Index, Monomial, Polynomial, constant, power_of, summed
 from regraft.proving.reach import OutOfReach
+from regraft.proving.sizes import name_of, size
+from regraft.proving.substitution import Names, in_atom, in_monomial, substituted
 
 MOST_BOUND = 6
 
@@ -45,15 +48,14 @@ class Maximum(Atom):
         return f"Max[{', '.join(self.axes)}]({self.of.text})"
 
 
-def size(axis: str) -> Polynomial:
-    """The number of elements along `axis`."""
-    return constant(int(axis)) if axis.isdigit() else power_of(Size(axis))
-
-
 def total(p: Polynomial, indices: Iterable[Index], fresh: int) -> Polynomial:
     """The sum over `indices`; `fresh` is a number beyond those of the free indices."""
     for index in indices:
-        p = summed((_total(monomial, index, fresh), c) for monomial, c in p.terms.items())
+        parts = pieces(p, index, fresh)
+        if parts:
+            p = summed((total(substituted(p, one.names), one.indices, fresh + len(one.indices)), 1) for one in parts)
+        else:
+            p = summed((_total(monomial, index, fresh), c) for monomial, c in p.terms.items())
     return p
 
 
@@ -90,6 +92,11 @@ def sorted_factors(monomial: Monomial) -> list[tuple[Atom, Fraction]]:
 def _bind(monomial: Monomial, indices: Sequence[Index]) -> Polynomial:
     """The sum of `monomial` over `indices`, those in it bound in the order in which its text is least."""
     inside = [index for index in indices if index in monomial.indices]
+    merged = _merged(Polynomial({monomial: Fraction(1)}), inside)
+    if merged is not None:
+        found, fewer = merged
+        rest = [index for index in indices if index not in inside]
+        return summed((_bind(one, [*fewer, *rest]), c) for one, c in found.terms.items())
     idle = constant(1)
     for index in indices:
         idle = idle if index in inside else idle * size(index.axis)
@@ -99,8 +106,27 @@ def _bind(monomial: Monomial, indices: Sequence[Index]) -> Polynomial:
     if len(inside) > MOST_BOUND:
         raise OutOfReach(f"a sum over {len(inside)} axes at once")
     orders = itertools.permutations(sorted(inside))
-    found = min((_bound(monomial, order, height) for order in orders), key=lambda one: (one.axes, one.of.text))
-    return idle * power_of(found)
+    bound = min((_bound(monomial, order, height) for order in orders), key=lambda one: (one.axes, one.of.text))
+    return idle * power_of(bound)
+
+
+def _merged(p: Polynomial, indices: Sequence[Index]) -> tuple[Polynomial, list[Index]] | None:
+    """`p` over one index instead of two of which it only has the mix; None where there are no such."""
+    for high, low in itertools.permutations(indices, 2):
+        if not any({high, low} <= atom.indices for atom in p.marks):
+            continue
+        above, below = size(high.axis), size(low.axis)
+        mixed = Index(name_of(above * below), _beyond(p.indices))
+        whole = power_of(Position(mixed))
+        names = {high: place_at(digit(whole, below, above)), low: place_at(digit(whole, constant(1), below))}
+        found = substituted(p, names)
+        if not any(isinstance(atom, Digit) and mixed in atom.indices for atom in found.marks):
+            return found, [*(index for index in indices if index not in (high, low)), mixed]
+    return None
+
+
+def _beyond(indices: Iterable[Index]) -> int:
+    return 1 + max((index.number for index in indices), default=0)
 
 
 def _bound(monomial: Monomial, order: Sequence[Index], height: int) -> Sum:
@@ -111,11 +137,36 @@ def _bound(monomial: Monomial, order: Sequence[Index], height: int) -> Sum:
 def largest(p: Polynomial, indices: Iterable[Index]) -> Polynomial:
     """The maximum over `indices`."""
     inside = sorted(index for index in indices if index in p.indices)
+    for index in inside:
+        for piece in digits(p, index, _beyond([*p.indices, *inside])):
+            return largest(substituted(p, piece.names), [*(one for one in inside if one != index), *piece.indices])
+    merged = _merged(p, inside)
+    if merged is not None:
+        return largest(*merged)
     if not inside:
         return p
     height = 1 + max(index.height for index in p.indices)
     names = {index: Index(index.axis, n, height) for n, index in enumerate(inside)}
     return power_of(Maximum(tuple(index.axis for index in inside), p.renamed(names), height))
+
+
+@in_atom.register
+def _(atom: Sum, names: Names) -> Polynomial:
+    bound, free, fresh = _opened(atom, names)
+    return total(in_monomial(atom.of.renamed(bound), names), free, fresh)
+
+
+@in_atom.register
+def _(atom: Maximum, names: Names) -> Polynomial:
+    bound, free, _ = _opened(atom, names)
+    return largest(substituted(atom.of.renamed(bound), names), free)
+
+
+def _opened(atom: Sum | Maximum, names: Names) -> tuple[dict[Index, Index], list[Index], int]:
+    """Free indices for those that `atom` binds, these, and the next free number, beyond all in `names`."""
+    fresh = _beyond(atom.of.indices.union(*(number_of(place).indices for place in names.values())))
+    free = [Index(axis, fresh + n) for n, axis in enumerate(atom.axes)]
+    return {Index(one.axis, n, atom.height): one for n, one in enumerate(free)}, free, fresh + len(free)
 
 
 def for_all(p: Polynomial, indices: Iterable[Index]) -> Polynomial:

@@ -10,6 +10,7 @@ from regraft.proving.atoms import Element
 from regraft.proving.domain import Domain
 from regraft.proving.polynomial import Place, Polynomial, power_of
 from regraft.proving.reach import OutOfReach, ShapeError
+from regraft.proving.sizes import name_of
 from regraft.proving.truths import Flag, IsNaN
 from regraft.rewriting.facts import ANY, Kind
 
@@ -42,6 +43,16 @@ FREE = Axis(ANY, many=True)
 def axes_of(text: str) -> tuple[Axis, ...]:
     """The axes that `regraft.rewriting.facts` writes as `text`."""
     return tuple(UNIT if name == "1" else Axis(name, many=name == ANY or name.isupper()) for name in text.split())
+
+
+def named(axes: Sequence[Axis]) -> str:
+    return " ".join(map(str, axes))
+
+
+def axis_of(count: Polynomial) -> Axis:
+    """An axis of `count` elements."""
+    name = name_of(count)
+    return UNIT if name == "1" else Axis(name, many=name == ANY or name.isupper())
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +96,11 @@ def filled(value: Polynomial, axes: tuple[Axis, ...] = (), kind: Kind | None = N
 
 
 def remembered(tensor: Tensor) -> Tensor:
-    """The same, which computes what stands at an index once."""
+    """The same, which computes what stands at an index once; along an axis of size one that is the first element."""
     known: dict[tuple[At, int], tuple[Polynomial, Domain]] = {}
 
     def elements(at: At, domain: Domain) -> Polynomial:
+        at = tuple(0 if axis == UNIT else place for axis, place in zip(tensor.axes, at, strict=True))
         key = at, domain.next
         if key not in known:
             inner, _ = domain.inner()

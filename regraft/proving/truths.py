@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from typing import Literal
 
 from regraft.proving.atoms import Element
-from regraft.proving.polynomial import ONE, Monomial, Polynomial, Truth, constant, power_of, summed
+from regraft.proving.polynomial import ONE, Index, Monomial, Polynomial, Truth, constant, power_of, summed
+from regraft.proving.ranges import is_index, is_natural
 from regraft.proving.reach import OutOfReach
+from regraft.proving.substitution import Names, in_atom, in_element, substituted
 
 Relation = Literal["<", ">", "="]
 MOST_CASES = 6
+_TURNED: dict[Relation, Relation] = {"<": ">", ">": "<", "=": "="}
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,22 @@ class IsNaN(Truth):
 
 @dataclass(frozen=True)
 class Comparison(Truth):
-    """How `left`, which has no constant term and a first factor of 1, compares with a number."""
+    """How `left`, which has no constant term, whole factors without a divisor, and a first one above 0, compares
+    with a number. Whole numbers are always larger than one, or not."""
 
     left: Polynomial
     relation: Relation
     right: Fraction
+
+    @property
+    def marked(self) -> bool:  # type: ignore[override]
+        return is_index(self.left)
+
+    def renamed(self, names: Mapping[Index, Index]) -> Comparison:
+        if not self.indices & names.keys():
+            return self
+        left, right, turned = _sides(self.left.renamed(names) - constant(self.right))
+        return Comparison(left, _TURNED[self.relation] if turned else self.relation, right)
 
     @cached_property
     def text(self) -> str:
@@ -112,19 +127,54 @@ def _compare(difference: Polynomial, relation: Relation, total: bool) -> Polynom
     value = difference.number
     if value is not None:
         return constant(int({"<": value < 0, ">": value > 0, "=": value == 0}[relation]))
+    if total or is_index(difference):
+        if relation == "=":
+            return at_least(difference) - at_least(difference - constant(1))
+        return at_least((difference if relation == ">" else -difference) - constant(1))
+    left, right, turned = _sides(difference)
+    return _truth(left, _TURNED[relation] if turned else relation, right)
+
+
+def at_least(difference: Polynomial) -> Polynomial:
+    """Whether a whole number is 0 at least, in the one form of it."""
+    return by_cases(difference, _at_least)
+
+
+def _at_least(difference: Polynomial) -> Polynomial:
+    if is_natural(difference):
+        return constant(1)
+    if is_natural(-difference - constant(1)):
+        return constant(0)
     left, right, turned = _sides(difference)
     if turned:
-        relation = {"<": ">", ">": "<", "=": "="}[relation]  # type: ignore[assignment]
-    if total and relation == "<":
-        return constant(1) - _truth(left, ">", right) - _truth(left, "=", right)
-    return _truth(left, relation, right)
+        return complement(_truth(left, ">", Fraction(math.floor(right))))
+    return _truth(left, ">", Fraction(math.ceil(right) - 1))
 
 
 def _sides(difference: Polynomial) -> tuple[Polynomial, Fraction, bool]:
     """What compares with which number as `difference` does with 0, and whether the sides are turned round."""
     left = Polynomial({monomial: c for monomial, c in difference.terms.items() if monomial != ONE})
-    lead = left.lead
-    return left.scaled(1 / lead), -difference.terms.get(ONE, Fraction(0)) / lead, lead < 0
+    first = left.terms[min(left.terms, key=_order)]
+    shared = Fraction(math.gcd(*(c.numerator for c in left.terms.values())))
+    shared /= math.lcm(*(c.denominator for c in left.terms.values()))
+    scale = shared if first > 0 else -shared
+    return left.scaled(1 / scale), -difference.terms.get(ONE, Fraction(0)) / scale, first < 0
+
+
+def _order(monomial: Monomial) -> tuple[list[tuple[int, int]], str]:
+    """An order that does not change where an index is bound, as most of those are made last."""
+    return sorted((index.height, index.number) for index in monomial.indices), monomial.text
+
+
+@in_atom.register
+def _(atom: Comparison, names: Names) -> Polynomial:
+    difference = substituted(atom.left, names) - constant(atom.right)
+    return by_cases(difference, lambda p: _compare(p, atom.relation, total=False))
+
+
+@in_atom.register
+def _(atom: Flag, names: Names) -> Polynomial:
+    return power_of(Flag(in_element(atom.of, names)))
 
 
 def _truth(left: Polynomial, relation: Relation, right: Fraction) -> Polynomial:

@@ -19,7 +19,7 @@ RESULT = "result"
 Array = np.ndarray[Any, Any]
 
 
-def written(term: Term, inputs: Mapping[str, Array], dtype: Any = np.float64) -> onnx.ModelProto:
+def written(term: Term, inputs: Mapping[str, Array], dtype: Any = np.float64, opset: int = OPSET) -> onnx.ModelProto:
     """A model whose output `result` is `term`.
 
     Args:
@@ -27,17 +27,18 @@ def written(term: Term, inputs: Mapping[str, Array], dtype: Any = np.float64) ->
         inputs: what the inputs will be, of which the dtypes are taken.
         dtype: of the numbers.
     """
-    writer = _Writer(dtype)
+    writer = _Writer(dtype, opset)
     return writer.model(writer.build(term), inputs)
 
 
 class _Writer:
     """Writes terms as nodes."""
 
-    def __init__(self, dtype: Any) -> None:
+    def __init__(self, dtype: Any, opset: int) -> None:
+        self.opset = opset
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
-        self.build = Builder(self._emit, self._store, OPSET, np.dtype(dtype))
+        self.build = Builder(self._emit, self._store, opset, np.dtype(dtype))
 
     def _new_name(self) -> str:
         return f"value {len(self.nodes) + len(self.constants)}"
@@ -61,4 +62,4 @@ class _Writer:
         output = helper.make_node("Identity", [result.name], [RESULT])
         result_info = helper.make_empty_tensor_value_info(RESULT)
         graph = helper.make_graph([*self.nodes, output], "term", given, [result_info], self.constants)
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)])

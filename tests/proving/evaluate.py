@@ -9,9 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from regraft.proving.atoms import Element, Exp, Function, Pi, Position, Power, Radicand, Size
+from regraft.proving.atoms import Element, Exp, Function, Pi, Power
+from regraft.proving.digits import Digit, Position
 from regraft.proving.domain import Domain
-from regraft.proving.polynomial import Atom, Index, Monomial, Polynomial
+from regraft.proving.polynomial import Atom, Index, Monomial, Place, Polynomial
+from regraft.proving.pooling import Bottom
+from regraft.proving.roots import Radicand
+from regraft.proving.sizes import Size, expanded, size
 from regraft.proving.sums import Maximum, Sum
 from regraft.proving.tensor import Axis, Tensor
 from regraft.proving.truths import Comparison, Flag, IsNaN
@@ -25,6 +29,8 @@ FUNCTIONS = {
     "Log": math.log,
     "Trunc": math.trunc,
 }
+BEYOND = 0.731
+"""What stands beside a tensor: any number, as nothing depends on it."""
 HOLDS = {"<": lambda a, b: a < b, ">": lambda a, b: a > b, "=": lambda a, b: a == b}
 
 At = Mapping[Index, tuple[int, ...]]
@@ -54,9 +60,13 @@ class Numbers:
         return found
 
     def shape(self, axis: Axis) -> tuple[int, ...]:
-        if axis.name.isdigit():
-            return (int(axis.name),)
-        return tuple(1 for _ in self.sizes[axis.name]) if axis.unit else self.sizes[axis.name]
+        if axis.unit and axis.many:
+            return tuple(1 for _ in self.sizes[axis.name])
+        return self.along(axis.name)
+
+    def along(self, axis: str) -> tuple[int, ...]:
+        """The sizes of a group, or the one of an axis."""
+        return self.sizes[axis] if axis in self.sizes else (round(self.polynomial(size(axis), {})),)
 
     def polynomial(self, p: Polynomial, at: At) -> float:
         return math.fsum(float(c) * self.monomial(m, at) for m, c in p.terms.items())
@@ -70,14 +80,21 @@ class Numbers:
                 value, places = self.values[name], iter(index)
                 if self.axes[name] == "*":
                     return np.broadcast_to(value, self.sizes["*"])[at[index[0]]]
-                read = [(0,) if axis == "1" else at[next(places)] for axis in self.axes[name].split()]
-                return value[tuple(i for one in read for i in one)]
+                read = [(0,) if axis == "1" else self.place(next(places), at) for axis in self.axes[name].split()]
+                place = tuple(i for one in read for i in one)
+                inside = all(0 <= i < size for i, size in zip(place, value.shape, strict=True))
+                return value[place] if inside else BEYOND
             case Flag(element):
                 return float(self.atom(element, at))
             case Size(axis):
-                return math.prod(self.sizes[axis])
+                return math.prod(self.sizes[axis]) if axis in self.sizes else round(self.polynomial(expanded(axis), at))
             case Position(index):
                 return at[index][0]
+            case Digit(of, stride, radix):
+                number, by, within = (round(self.polynomial(one, at)) for one in (of, stride, radix))
+                return number // by % within
+            case Bottom():
+                return -1e3
             case Pi():
                 return math.pi
             case Radicand(number):
@@ -98,7 +115,12 @@ class Numbers:
                 return max(self.polynomial(polynomial, {**at, **here}) for here in self.everywhere(axes, height))
         raise TypeError(atom)
 
+    def place(self, place: Place, at: At) -> tuple[int, ...]:
+        if isinstance(place, Index):
+            return at[place]
+        return (place if isinstance(place, int) else round(self.polynomial(place, at)),)
+
     def everywhere(self, axes: tuple[str, ...], height: int) -> list[At]:
         bound = [Index(axis, n, height) for n, axis in enumerate(axes)]
-        shapes = [(int(axis),) if axis.isdigit() else self.sizes[axis] for axis in axes]
+        shapes = [self.along(axis) for axis in axes]
         return [dict(zip(bound, place, strict=True)) for place in product(*map(np.ndindex, shapes))]

@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 
-from regraft.ir.graph import Variable
+from regraft.proving.call import Call
 from regraft.proving.denote import Denotation
 from regraft.proving.domain import Domain
 from regraft.proving.meanings import MEANINGS
 from regraft.proving.reach import OutOfReach
-from regraft.proving.writer import written
+from regraft.proving.tensor import axes_of, operand
 from regraft.rewriting.facts import Axes, Operand
-from regraft.rewriting.term import Apply, Given, Number, Term, Var, op, term
-from regraft.runtime import Session
+from regraft.rewriting.term import Apply, Number, Term, Var, op
+from tests.proving import index_cases, network_cases
+from tests.proving.cases import RANKS, SIZES, Case, hold
 from tests.proving.evaluate import Numbers
-
-SIZES = {"A": (2, 2), "B": (2,), "C": (3,), "a": (3,), "b": (2,), "k": (4,), "m": (2,), "n": (3,), "r": (3,), "c": (4,)}
-RANKS = [SIZES, {**SIZES, "A": (3,), "B": (2, 1)}, {**SIZES, "A": (2,), "B": (), "C": ()}]
-
-
-class Case(NamedTuple):
-    """An operator on operands with some axes; `concrete` has the attributes as ONNX Runtime takes them.
-
-    Operands that are no text are numbers.
-    """
-
-    op: str
-    operands: tuple[Any, ...]
-    attrs: Mapping[str, Any] = MappingProxyType({})
-    concrete: dict[str, Any] | None = None
-    kind: Any = "real"
-    positive: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.op}({', '.join(map(str, self.operands))}) {dict(self.attrs) or ''}"
-
 
 PAIRS = [("A",), ("A", "A"), ("B a", "a"), ("B a", "1"), ("a", ""), ("a 1", "b"), ("1 1", "B")]
 UNARY = ["", "a", "B a", "A 1"]
@@ -107,56 +85,36 @@ def shapes() -> list[Case]:
     return found + [Case("Trilu", ("B r c", k), {"upper": upper}) for upper in (0, 1) for k in (-1, 2)]
 
 
-CASES = [*arithmetic(), *truths(), *along_axes(), *matrices(), *shapes()]
-
-
-def operand_names(case: Case) -> tuple[dict[str, Any], list[Term | None]]:
-    """The facts of the operands, and the terms that stand for them."""
-    names: dict[str, Any] = {}
-    terms: list[Term | None] = []
-    for number, one in enumerate(case.operands):
-        if isinstance(one, str):
-            kind = "boolean" if case.op == "Where" and not number else case.kind
-            names[f"x{number}"] = Operand(one, kind)
-            terms.append(Var(f"x{number}"))
-        else:
-            given = np.array(one, np.int64) if case.op == "Trilu" else one
-            terms.append(None if one is None else term(given))
-    return names, terms
-
-
-def drawn(operand: Operand, sizes: Any, random: np.random.Generator, positive: bool) -> np.ndarray:
-    shape = [n for name in operand.axes.split() for n in ((1,) if name == "1" else sizes[name])]
-    if operand.kind == "boolean":
-        return random.random(shape) < 0.5
-    if operand.kind == "integer":
-        return random.integers(-2, 3, shape)
-    values = random.normal(size=shape)
-    return np.asarray(np.abs(values) + 0.1 if positive else values, np.float32)
+CASES = [*arithmetic(), *truths(), *along_axes(), *matrices(), *shapes(), *index_cases.CASES, *network_cases.CASES]
+LATER = network_cases.LATER
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("sizes", RANKS, ids=["ranks 2 1", "ranks 1 2", "ranks 1 0"])
 def test_a_meaning_is_what_onnx_runtime_computes(case: Case, sizes: Any) -> None:
-    random = np.random.default_rng(len(str(case)))
-    names, terms = operand_names(case)
-    values = {name: drawn(one, sizes, random, case.positive) for name, one in names.items()}
-    meant = Denotation(names)(Apply(case.op, tuple(terms), dict(case.attrs)))
-    concrete = dict(case.attrs if case.concrete is None else case.concrete)
-    if concrete.get("axes") == "A":
-        concrete["axes"] = list(range(1, 1 + len(sizes["A"])))
-    inputs = tuple(Given(Variable(one.name)) if isinstance(one, Var) else one for one in terms)
-    model = written(Apply(case.op, inputs, concrete), values, np.float32)
-    expected = Session(model, threads=1).run(values)["result"]
-    found = Numbers(values, {name: one.axes for name, one in names.items()}, sizes).array(meant)
-    assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected.astype(np.float64), rtol=2e-5, atol=2e-6)
-    assert {"b": "boolean", "i": "integer", "f": "real"}[expected.dtype.kind] == meant.kind
+    hold(case, sizes)
+
+
+@pytest.mark.parametrize("case", LATER, ids=str)
+def test_a_meaning_of_a_later_operator_is_what_onnx_runtime_computes(case: Case) -> None:
+    hold(case, SIZES, opset=23)
 
 
 def test_every_operator_is_held_against_onnx_runtime() -> None:
-    others = {"Range", "Shape", "Gather"}
-    assert MEANINGS.keys() == {case.op for case in CASES} | others
+    assert MEANINGS.keys() == {case.op for case in (*CASES, *LATER)} | {"Split"}
+
+
+@pytest.mark.parametrize(
+    ("axis", "attrs", "sizes"),
+    [(0, {}, [3, 3]), (0, {"split": [1, 5]}, [1, 5]), (1, {"split": [3, 1]}, [3, 1]), (-1, {}, [2, 2])],
+)
+def test_each_part_of_a_split(axis: int, attrs: dict[str, Any], sizes: list[int]) -> None:
+    x = np.arange(24.0).reshape(6, 4)
+    tensor = operand("x", axes_of("6 4"))
+    for place, part in enumerate(np.split(x, np.cumsum(sizes)[:-1], axis)):
+        call = Call("Split", (tensor,), {"axis": axis, **attrs}, (Var("x"),), outputs=2, place=place)
+        found = MEANINGS["Split"](call)
+        assert Numbers({"x": x}, {"x": "6 4"}, {}).array(found).tolist() == part.tolist()
 
 
 @pytest.mark.parametrize("rows", [1, 3])

@@ -8,13 +8,15 @@ from itertools import product
 
 import pytest
 
-from regraft.proving.atoms import Element, Pi, Power, Radicand, Size, exp
+from regraft.proving.atoms import Element, Pi, Power, exp
 from regraft.proving.domain import Domain
 from regraft.proving.equivalence import equal
 from regraft.proving.numbers import closed_form
 from regraft.proving.polynomial import Index, Polynomial, constant, power_of
 from regraft.proving.reach import OutOfReach
+from regraft.proving.roots import Radicand
 from regraft.proving.signs import is_nonnegative, is_positive
+from regraft.proving.sizes import Size
 from regraft.proving.sums import for_all, largest, total
 from regraft.proving.truths import Comparison, Flag, by_cases, choose, compare, complement, larger
 from tests.proving.evaluate import Numbers

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from regraft.ir import schema
-from regraft.ir.graph import Node, Tensor
+from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ops.traits import SOFTMAXES
 from regraft.proving import elementwise
 from regraft.proving.arrays import choice
@@ -241,6 +241,8 @@ _BOOL = 9  # TensorProto.BOOL
 
 def _in_decimals(value: Any) -> Any:
     """An attribute; a float, which files hold in 32 bits, as the shortest decimal that is stored so."""
+    if isinstance(value, Constant):
+        return value.values
     return float(str(np.float32(value))) if isinstance(value, float) else value
 
 

@@ -16,6 +16,7 @@ from regraft.proving.equivalence import difference
 from regraft.proving.graph_meaning import GraphMeaning, place_of
 from regraft.proving.narrowing import Narrowing
 from regraft.proving.numbering import Numbers, Stored, constants_of
+from regraft.proving.polynomial import Effort
 from regraft.proving.prepare import comparable
 from regraft.proving.reach import OutOfReach
 from regraft.proving.side import Computed, Side, bodies_of
@@ -24,6 +25,8 @@ from regraft.shapes.dims import Dim, Expr, unnamed_in
 
 _PATIENCE = 6
 """Values in a row that are not proved, beyond which the first of them is to blame, and no more is computed from it."""
+_MOST_PRODUCTS = 1 << 16
+"""Products of terms that a comparison may take: about a second."""
 
 
 def prove_models(before: Model, after: Model, names: Mapping[str, str] | None = None) -> list[Place]:
@@ -241,7 +244,8 @@ class _Comparison:
             old = GraphMeaning(self.before, self.common - left, stored, {}, {})
             new = GraphMeaning(self.after, self.common - left, stored, self.names, self.refused)
             try:
-                residue = difference(old(before), new(after), stored)
+                with Effort.limited(_MOST_PRODUCTS):
+                    residue = difference(old(before), new(after), stored)
             except OutOfReach as error:
                 residue = str(error)
             ends = (old.ends | new.ends) - left

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from fractions import Fraction
 from functools import cached_property
@@ -91,6 +93,22 @@ class Monomial(frozenset[tuple[Atom, Fraction]]):
 
 ONE = Monomial()
 MOST_TERMS = 1 << 14
+
+
+class Effort:
+    """How many products of monomials may still be computed: what takes more is out of reach, on any machine alike."""
+
+    left = math.inf
+
+    @classmethod
+    @contextmanager
+    def limited(cls, products: int) -> Iterator[None]:
+        """Inside, so many products may be computed."""
+        before, cls.left = cls.left, products
+        try:
+            yield
+        finally:
+            cls.left = before
 
 
 class Polynomial:
@@ -189,6 +207,9 @@ def summed(parts: Iterable[tuple[Polynomial, Fraction | int]]) -> Polynomial:
 
 
 def _product(a: Monomial, b: Monomial) -> Polynomial:
+    Effort.left -= 1
+    if Effort.left < 0:
+        raise OutOfReach("too many products of terms")
     exponents = dict(a)
     for atom, exponent in b:
         exponents[atom] = exponents.get(atom, Fraction(0)) + exponent

@@ -76,6 +76,8 @@ class StoredNumbers:
         def elements(at: At, domain: Domain) -> Polynomial:
             known = tuple(place for place in at if isinstance(place, int))
             if len(known) == len(at):
+                if not all(0 <= place < size for place, size in zip(known, shape, strict=True)):
+                    raise OutOfReach("a place beyond the end of a constant")
                 return self._number(_values(held)[known])
             wide = [place for axis, place in zip(axes, at, strict=True) if not axis.unit]
             found = Element(like.name, tuple(wide[place] for place in like.order))

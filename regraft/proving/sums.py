@@ -152,17 +152,17 @@ def largest(p: Polynomial, indices: Iterable[Index]) -> Polynomial:
 
 @in_atom.register
 def _(atom: Sum, names: Names) -> Polynomial:
-    bound, free, fresh = _opened(atom, names)
+    bound, free, fresh = opened(atom, names)
     return total(in_monomial(atom.of.renamed(bound), names), free, fresh)
 
 
 @in_atom.register
 def _(atom: Maximum, names: Names) -> Polynomial:
-    bound, free, _ = _opened(atom, names)
+    bound, free, _ = opened(atom, names)
     return largest(substituted(atom.of.renamed(bound), names), free)
 
 
-def _opened(atom: Sum | Maximum, names: Names) -> tuple[dict[Index, Index], list[Index], int]:
+def opened(atom: Sum | Maximum, names: Names) -> tuple[dict[Index, Index], list[Index], int]:
     """Free indices for those that `atom` binds, these, and the next free number, beyond all in `names`."""
     fresh = _beyond(atom.of.indices.union(*(number_of(place).indices for place in names.values())))
     free = [Index(axis, fresh + n) for n, axis in enumerate(atom.axes)]

@@ -14,11 +14,11 @@ from regraft.rewriting.facts import Operand
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.term import either, number, op
 from regraft.verification.contract import approximation
-from tests.proving import index_terms, terms
+from tests.proving import index_terms, network_terms, terms
 from tests.proving.terms import Row
 
-RIGHT = [*terms.RIGHT, *index_terms.RIGHT]
-WRONG = [*terms.WRONG, *index_terms.WRONG]
+RIGHT = [*terms.RIGHT, *index_terms.RIGHT, *network_terms.RIGHT]
+WRONG = [*terms.WRONG, *index_terms.WRONG, *network_terms.WRONG]
 
 UNSHOWN = {"a scale of another shape"}
 """Wrong rules of which the right side cannot be computed: those have no wrong number to show."""

@@ -11,6 +11,7 @@ from regraft.proving.ranges import is_natural
 from regraft.proving.sizes import size
 from regraft.proving.substitution import in_monomial
 from regraft.proving.sums import Sum, opened, total
+from regraft.proving.unrolling import is_plain
 
 MOST_TERMS = 32
 """Beyond so many terms none is cut."""
@@ -28,7 +29,9 @@ def aligned(p: Polynomial) -> Polynomial:
 
 def _cuts(p: Polynomial) -> Iterator[Polynomial]:
     """`p` with one of its sums in two parts, the first of which is as long as another sum of it."""
-    found = [(atom, m, c) for m, c in p.terms.items() for atom, e in m if isinstance(atom, Sum) and e == 1]
+    found = [
+        (atom, m, c) for m, c in p.terms.items() for atom, e in m if isinstance(atom, Sum) and e == 1 and is_plain(atom)
+    ]
     lengths = sorted({axis for atom, _, _ in found for axis in atom.axes})
     for atom, monomial, factor in found:
         rest = Polynomial({Monomial(monomial - {(atom, Fraction(1))}): factor})

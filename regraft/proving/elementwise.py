@@ -157,7 +157,7 @@ def mean(call: Call) -> Tensor:
 def dropout(call: Call) -> Tensor:
     """At inference: the operand."""
     training = call.operands[2] if len(call.operands) > 2 else None
-    call.attribute("seed", 0)
+    call.attribute("seed", 0), call.attribute("ratio", 0.5)
     if training is not None and training.elements((), Domain()):
         raise OutOfReach("Dropout in training")
     return call.operand(0)

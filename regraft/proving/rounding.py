@@ -13,10 +13,12 @@ from regraft.proving.polynomial import Atom, Polynomial, Truth, constant, power_
 from regraft.proving.ranges import Natural, is_index, is_natural
 from regraft.proving.sizes import Size
 from regraft.proving.sums import Maximum, Sum
-from regraft.proving.truths import MOST_CASES, by_cases
+from regraft.proving.truths import by_cases
 
 WHOLE = frozenset({"Floor", "Round", "Trunc", "ArgMax", "ArgMaxLast"})
 """Functions with whole values."""
+_FEW = 6
+"""A number that is chosen by more truths is rounded as it is."""
 
 
 def is_whole(p: Polynomial) -> bool:
@@ -49,7 +51,7 @@ def _settled(function: Callable[[Polynomial], Polynomial]) -> Callable[[Polynomi
         return p if is_whole(p) else function(p)
 
     def rounded(p: Polynomial) -> Polynomial:
-        few = sum(isinstance(atom, Truth) for atom in p.atoms) <= MOST_CASES
+        few = sum(isinstance(atom, Truth) for atom in p.atoms) <= _FEW
         return by_cases(p, of) if few else of(p)
 
     return rounded

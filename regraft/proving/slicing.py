@@ -87,10 +87,7 @@ def _clamped(place: Polynomial, count: Polynomial, step: int, is_start: bool) ->
 def _length(first: Polynomial, last: Polynomial, step: int) -> Polynomial:
     taken = last - first if step > 0 else first - last
     if taken.number is not None:
-        found = constant(math.ceil(taken.number / abs(step)))
-        if found.number is not None and found.number <= 0:
-            raise OutOfReach("a Slice without elements")
-        return found
+        return constant(math.ceil(taken.number / abs(step)))
     whole = exact(taken, constant(abs(step)))
     if whole is None:
         raise OutOfReach(f"a Slice of each {abs(step)} of {taken.text} elements")

@@ -113,7 +113,8 @@ def _bind(monomial: Monomial, indices: Sequence[Index]) -> Polynomial:
 def _merged(p: Polynomial, indices: Sequence[Index]) -> tuple[Polynomial, list[Index]] | None:
     """`p` over one index instead of two of which it only has the mix; None where there are no such."""
     for high, low in itertools.permutations(indices, 2):
-        if not any({high, low} <= atom.indices for atom in p.marks):
+        seen = [len({high, low} & atom.indices) for atom in p.marks]
+        if 2 not in seen or 1 in seen:
             continue
         above, below = size(high.axis), size(low.axis)
         mixed = Index(name_of(above * below), _beyond(p.indices))

@@ -53,7 +53,13 @@ def named(axes: Sequence[Axis]) -> str:
 
 
 def axis_of(count: Polynomial) -> Axis:
-    """An axis of `count` elements."""
+    """An axis of `count` elements.
+
+    Raises:
+        OutOfReach: there are none.
+    """
+    if count.number is not None and count.number < 1:
+        raise OutOfReach(f"an axis of {count.text} elements")
     name = name_of(count)
     return UNIT if name == "1" else Axis(name, many=name == ANY or name.isupper())
 

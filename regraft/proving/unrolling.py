@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from itertools import product
 
-from regraft.proving.polynomial import Monomial, Polynomial, constant, power_of, summed
+from regraft.proving.atoms import Element
+from regraft.proving.polynomial import Monomial, Polynomial, Truth, constant, power_of, summed
+from regraft.proving.ranges import Natural
+from regraft.proving.sizes import Size
 from regraft.proving.substitution import in_monomial, raised
 from regraft.proving.sums import Sum, opened, total
 
@@ -25,12 +28,17 @@ def _in_monomial(monomial: Monomial) -> Polynomial:
     return result
 
 
+def is_plain(atom: Sum) -> bool:
+    """Whether what is summed is a product of elements, so that there is little to be done for each."""
+    return all(isinstance(one, Element | Truth | Natural | Size) for one, _ in atom.of)
+
+
 def _written_out(atom: Sum) -> Polynomial:
     bound, free, fresh = opened(atom, {})
     counts = {one: int(one.axis) for one in free if one.axis.isdigit()}
     while math.prod(counts.values()) > MOST:
         counts.pop(max(counts, key=lambda one: counts[one]))
-    if not counts:
+    if not counts or not is_plain(atom):
         return power_of(atom)
     inside, rest = atom.of.renamed(bound), [one for one in free if one not in counts]
     parts = []

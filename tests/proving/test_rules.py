@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ def verdict(row: Row) -> Any:
 def test_there_are_enough() -> None:
     assert len(WRONG) >= 100
     assert len(RIGHT) >= 50
+    page = (Path(__file__).parents[2] / "docs" / "proving.md").read_text(encoding="utf-8")
+    assert f"{len(WRONG)} wrong rules and {len(RIGHT)} right ones" in page
     names = [row[0] for row in WRONG]
     assert len(set(names)) == len(names)
 

@@ -114,7 +114,7 @@ def _is_left(p: Polynomial, most: int) -> bool:
         parts = pieces(p, index, fresh)
         if 0 < len(parts) <= most:
             return any(_is_left(substituted(p, part.names), most // len(parts)) for part in parts)
-    return all(cleared(form(p)) for form in (unrolled, aligned))
+    return all(cleared(form(p))[0] for form in (unrolled, aligned))
 
 
 def cleared(*sides: Polynomial) -> list[Polynomial]:

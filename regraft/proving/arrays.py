@@ -63,6 +63,8 @@ def _at(values: Array, at: At) -> Polynomial:
         return closed_form(values.flat[0].item())
     place = number_of(at[0])
     if place.number is not None:
+        if not 0 <= place.number < len(values):
+            raise OutOfReach("a place beside an array of numbers")
         return _at(values[int(place.number)], at[1:])
     changes = [n for n in range(1, len(values)) if (values[n] != values[n - 1]).any()]
     if len(changes) > MOST_CHANGES:

@@ -12,10 +12,11 @@ from regraft.proving.polynomial import Atom, Monomial, Place, Polynomial, consta
 
 @dataclass(frozen=True)
 class Element(Atom):
-    """An element of a tensor."""
+    """An element of a tensor, which may be one of whole numbers."""
 
     tensor: str
     index: tuple[Place, ...]
+    whole: bool = False
 
     @property
     def marked(self) -> bool:  # type: ignore[override]

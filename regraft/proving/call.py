@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from regraft.ir.dimensions import UNNAMED
 from regraft.proving.domain import Domain
 from regraft.proving.polynomial import Polynomial, constant
 from regraft.proving.reach import OutOfReach
@@ -79,6 +80,18 @@ class Call:
         if found is None and default is _REQUIRED:
             raise OutOfReach(f"{self.op} without '{name}'")
         return default if found is None else found
+
+    def result_axis(self, place: int, computed: Callable[[], Axis]) -> Axis:
+        """An axis of the result: as it is known, or as it is computed, where it has no name or none is known."""
+        known = None if self.result is None else self.result[place]
+        if known is not None and UNNAMED not in known.name:
+            return known
+        try:
+            return computed()
+        except OutOfReach:
+            if known is None:
+                raise
+            return known
 
     def known_result(self) -> tuple[Axis, ...]:
         if self.result is None:

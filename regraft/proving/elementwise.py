@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from fractions import Fraction
+from typing import Any, Literal
 
+from regraft.proving.arrays import dtype_of, kind_of
 from regraft.proving.atoms import Function
 from regraft.proving.call import Call, Meaning
 from regraft.proving.domain import Domain
-from regraft.proving.gathering import kind_of_dtype
 from regraft.proving.numbers import closed_form
-from regraft.proving.polynomial import Polynomial, power_of
+from regraft.proving.polynomial import Polynomial, constant, power_of
 from regraft.proving.reach import OutOfReach
+from regraft.proving.rounding import floor, trunc
 from regraft.proving.tensor import (
     At,
     Tensor,
     broadcast,
     filled,
+    limits_of,
     pointwise,
 )
 from regraft.proving.truths import choose, compare, complement, larger, nonzero
@@ -75,6 +79,90 @@ def odd(name: str) -> Callable[[Polynomial], Polynomial]:
     return function
 
 
+def even(name: str) -> Callable[[Polynomial], Polynomial]:
+    def function(p: Polynomial) -> Polynomial:
+        return power_of(Function(name, (-p if p and p.lead < 0 else p,)))
+
+    return function
+
+
+def within(
+    name: str, limit: Callable[[Polynomial], Polynomial], must: Literal[">0", ">=0"], is_odd: bool = False
+) -> Meaning:
+    """A function that is defined where `limit` of its operand is above zero, or not below."""
+    function = odd(name) if is_odd else lambda p: power_of(Function(name, (p,)))
+
+    def partial(domain: Domain, p: Polynomial) -> Polynomial:
+        domain.require(limit(p), must)
+        return function(p)
+
+    return of_reals(partial)
+
+
+def tangent(domain: Domain, p: Polynomial) -> Polynomial:
+    domain.require(even("Cos")(p), "!=0")
+    return odd("Tan")(p)
+
+
+def divide(call: Call) -> Tensor:
+    """Of whole numbers towards 0."""
+    of_whole = any(tensor.is_whole for tensor in call.given())
+    return pointwise(quotient(trunc if of_whole else None), *call.given(), partial=True)
+
+
+def quotient(rounded: Callable[[Polynomial], Polynomial] | None) -> Callable[..., Polynomial]:
+    def function(domain: Domain, a: Polynomial, b: Polynomial) -> Polynomial:
+        found = a * domain.power(b, -1)
+        return rounded(found) if rounded else found
+
+    return function
+
+
+def modulo(call: Call) -> Tensor:
+    """What is left of a quotient rounded down, or towards 0."""
+    rounded = trunc if call.attribute("fmod", 0) else floor
+    return pointwise(lambda domain, a, b: a - b * quotient(rounded)(domain, a, b), *call.given(), partial=True)
+
+
+def shift(call: Call) -> Tensor:
+    """Times or over a power of two, rounded down."""
+    left = call.attribute("direction") == "LEFT"
+
+    def function(p: Polynomial, by: Polynomial) -> Polynomial:
+        if by.number is None:
+            raise OutOfReach(f"BitShift by {by.text}")
+        factor = Fraction(2) ** int(by.number)
+        return p.scaled(factor) if left else floor(p.scaled(1 / factor))
+
+    return pointwise(function, *call.given())
+
+
+def sign(call: Call) -> Tensor:
+    total = call.operand(0).is_whole
+
+    def function(p: Polynomial) -> Polynomial:
+        return compare(p, ">", constant(0), total) - compare(p, "<", constant(0), total)
+
+    return pointwise(function, call.operand(0))
+
+
+def mean(call: Call) -> Tensor:
+    found = fold(operator.add)(call)
+    if not isinstance(found, Tensor):
+        raise OutOfReach("Mean of no tensors")
+    share = Fraction(1, len(call.operands))
+    return pointwise(lambda p: p.scaled(share), found)
+
+
+def dropout(call: Call) -> Tensor:
+    """At inference: the operand."""
+    training = call.operands[2] if len(call.operands) > 2 else None
+    call.attribute("seed", 0), call.attribute("ratio", 0.5)
+    if training is not None and training.elements((), Domain()):
+        raise OutOfReach("Dropout in training")
+    return call.operand(0)
+
+
 def pow(call: Call) -> Tensor:
     base, exponent = call.given()
 
@@ -120,15 +208,16 @@ def where(call: Call) -> Tensor:
 
 
 def cast(call: Call) -> Tensor:
-    return as_kind(call.operand(0), kind_of_dtype(call.attribute("to")))
+    to = dtype_of(call.attribute("to"))
+    return replace(as_kind(call.operand(0), kind_of(to)), limits=limits_of(to))
 
 
 def as_kind(tensor: Tensor, kind: Kind | None) -> Tensor:
     if kind == "boolean" and tensor.kind != "boolean":
         return pointwise(lambda p: nonzero(p, tensor.kind == "integer"), tensor, kind="boolean")
     if kind == "integer" and not tensor.is_whole:
-        return pointwise(lambda p: power_of(Function("Trunc", (p,))), tensor, kind="integer")
-    return replace(tensor, kind=kind)
+        return pointwise(trunc, tensor, kind="integer")
+    return replace(tensor, kind=kind, limits=None)
 
 
 def clip(call: Call) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from itertools import product
 
+from regraft.proving.aligning import aligned
 from regraft.proving.atoms import Power
 from regraft.proving.domain import Domain, Obligation
 from regraft.proving.pieces import pieces
@@ -15,6 +16,7 @@ from regraft.proving.reach import OutOfReach
 from regraft.proving.stored import StoredNumbers
 from regraft.proving.substitution import substituted
 from regraft.proving.tensor import At, Axis, Tensor
+from regraft.proving.unrolling import unrolled
 
 MOST_PLACES = 64
 """As many are compared one by one."""
@@ -112,7 +114,7 @@ def _is_left(p: Polynomial, most: int) -> bool:
         parts = pieces(p, index, fresh)
         if 0 < len(parts) <= most:
             return any(_is_left(substituted(p, part.names), most // len(parts)) for part in parts)
-    return True
+    return all(cleared(form(p))[0] for form in (unrolled, aligned))
 
 
 def cleared(*sides: Polynomial) -> list[Polynomial]:

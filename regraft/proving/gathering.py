@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, numpy_helper
 
-from regraft.proving.arrays import array, choice
+from regraft.proving.arrays import Array, array, choice, dtype_of, kind_of
 from regraft.proving.call import Call
 from regraft.proving.digits import number_of, place_at
 from regraft.proving.domain import Domain
@@ -146,12 +145,22 @@ def one_hot(call: Call) -> Tensor:
 
 
 def constant_of_shape(call: Call) -> Tensor:
-    value = call.attribute("value", np.zeros(1, np.float32))
-    values = numpy_helper.to_array(value) if isinstance(value, TensorProto) else np.asarray(value)
-    number = array(values.reshape(-1)[0:1].reshape(()))
+    number = array(_values(call.attribute("value", np.zeros(1, np.float32))).reshape(()))
     wanted = None if call.result is not None else call.numbers("shape", 0)
     axes = call.known_result() if wanted is None else tuple(map(axis_of, wanted))
     return Tensor(axes, lambda at, domain: number.elements((), domain), number.kind, never_nan=True)
+
+
+def constant_of(call: Call) -> Tensor:
+    for name in ("value", "value_float", "value_int", "value_floats", "value_ints"):
+        value = call.attribute(name, None)
+        if value is not None:
+            return array(_values(value))
+    raise OutOfReach("Constant of no numbers")
+
+
+def _values(value: object) -> Array:
+    return numpy_helper.to_array(value) if isinstance(value, TensorProto) else np.asarray(value)
 
 
 def range_(call: Call) -> Tensor:
@@ -174,7 +183,7 @@ def range_(call: Call) -> Tensor:
 def eye_like(call: Call) -> Tensor:
     x, k = call.operand(0), call.attribute("k", 0)
     to = call.attribute("dtype", None)
-    kind: Kind | None = x.kind if to is None else kind_of_dtype(to)
+    kind: Kind | None = x.kind if to is None else kind_of(dtype_of(to))
 
     def elements(at: At, domain: Domain) -> Polynomial:
         row, column = map(number_of, at)
@@ -183,14 +192,6 @@ def eye_like(call: Call) -> Tensor:
     if len(x.axes) != 2:
         raise ShapeError("EyeLike of other than a matrix")
     return replace(x, elements=elements, kind=kind)
-
-
-def kind_of_dtype(to: Any) -> Kind:
-    """What elements of a dtype of ONNX are."""
-    kind = np.dtype(helper.tensor_dtype_to_np_dtype(to)).kind
-    if kind in "USO":
-        raise OutOfReach("a cast to text")
-    return "boolean" if kind == "b" else "integer" if kind in "iu" else "real"
 
 
 def triangle(call: Call) -> Tensor:

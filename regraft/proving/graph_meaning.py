@@ -13,7 +13,7 @@ from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ops.traits import SOFTMAXES
 from regraft.proving import elementwise
-from regraft.proving.arrays import choice
+from regraft.proving.arrays import choice, dtype_of
 from regraft.proving.call import Call, Known
 from regraft.proving.denote import applied
 from regraft.proving.digits import number_of
@@ -24,7 +24,7 @@ from regraft.proving.reach import OutOfReach
 from regraft.proving.side import Side
 from regraft.proving.sizes import expanded
 from regraft.proving.stored import StoredNumbers
-from regraft.proving.tensor import UNIT, At, Axis, operand, remembered
+from regraft.proving.tensor import UNIT, At, Axis, Limits, limits_of, operand, remembered
 from regraft.proving.tensor import Tensor as Symbolic
 from regraft.shapes import Fact
 from regraft.shapes.dims import Dim, symbol
@@ -81,8 +81,12 @@ class GraphMeaning:
                 continue
             pending.pop()
             if tensor not in self._found:
-                self._found[tensor] = remembered(self._meaning(tensor))
+                self._found[tensor] = remembered(replace(self._meaning(tensor), limits=self._limits(tensor)))
         return self._found[value]
+
+    def _limits(self, tensor: Tensor) -> Limits | None:
+        """The least and the largest number of its integer type."""
+        return limits_of(dtype_of(self.side.fact(tensor).code)) if self.side.kind(tensor) == "integer" else None
 
     def _needs(self, tensor: Tensor) -> list[Tensor]:
         """The values that a value is computed from, as far as one looks."""

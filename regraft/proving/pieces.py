@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from regraft.proving.digits import Digit, Position, exact, number_of, place_at
@@ -56,10 +58,13 @@ def runs(p: Polynomial, index: Index, fresh: int) -> list[Piece]:
             place += 1
         if all(is_natural(later - start) for later in starts[place:]):
             starts.insert(place, start)
-    if not starts:
-        return []
+    return cut(index, starts, fresh) if starts else []
+
+
+def cut(index: Index, starts: Sequence[Polynomial], fresh: int) -> list[Piece]:
+    """The range of `index` in runs, of which all but the first start at `starts`."""
     found = []
-    for start, end in zip([constant(0), *starts], [*starts, size(index.axis)], strict=True):
+    for start, end in pairwise([constant(0), *starts, size(index.axis)]):
         inner = Index(name_of(end - start), fresh)
         within = [] if end - start == _ONE else [inner]
         first = start + number_of(inner) if within else start

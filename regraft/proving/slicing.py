@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from regraft.ir.dimensions import FAR
 from regraft.proving.call import Call
@@ -54,10 +55,7 @@ def slice_(call: Call) -> Tensor:
     for place, start, end, step in zip(places, starts, ends, by, strict=True):
         count = count_of(x.axes[place])
         first = _clamped(start, count, step, is_start=True)
-        if call.result is not None:
-            found[place] = call.result[place]
-        else:
-            found[place] = axis_of(_length(first, _clamped(end, count, step, is_start=False), step))
+        found[place] = call.result_axis(place, partial(_taken, first, end, count, step))
         if found[place] != x.axes[place] or step != 1:
             cuts[place] = first, step
     return moved(x, found, cuts)
@@ -84,13 +82,15 @@ def _clamped(place: Polynomial, count: Polynomial, step: int, is_start: bool) ->
     raise OutOfReach(f"a Slice at {place.text} of {count.text} elements")
 
 
+def _taken(first: Polynomial, end: Polynomial, count: Polynomial, step: int) -> Axis:
+    """The axis of what a slice takes."""
+    return axis_of(_length(first, _clamped(end, count, step, is_start=False), step))
+
+
 def _length(first: Polynomial, last: Polynomial, step: int) -> Polynomial:
     taken = last - first if step > 0 else first - last
     if taken.number is not None:
-        found = constant(math.ceil(taken.number / abs(step)))
-        if found.number is not None and found.number <= 0:
-            raise OutOfReach("a Slice without elements")
-        return found
+        return constant(math.ceil(taken.number / abs(step)))
     whole = exact(taken, constant(abs(step)))
     if whole is None:
         raise OutOfReach(f"a Slice of each {abs(step)} of {taken.text} elements")

@@ -80,7 +80,7 @@ class StoredNumbers:
                     raise OutOfReach("a place beyond the end of a constant")
                 return self._number(_values(held)[known])
             wide = [place for axis, place in zip(axes, at, strict=True) if not axis.unit]
-            found = Element(like.name, tuple(wide[place] for place in like.order))
+            found = Element(like.name, tuple(wide[place] for place in like.order), kind != "real")
             return power_of(Flag(found) if kind == "boolean" else found) * like.factor
 
         return Tensor(axes, elements, kind)

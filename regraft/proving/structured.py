@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,8 @@ from regraft.proving import sums
 from regraft.proving.call import Call, Meaning
 from regraft.proving.digits import number_of
 from regraft.proving.domain import Domain
-from regraft.proving.polynomial import Place, Polynomial, constant
+from regraft.proving.folds import fold
+from regraft.proving.polynomial import Index, Place, Polynomial, constant
 from regraft.proving.reach import OutOfReach
 from regraft.proving.reductions import count, place_of, places_of, reduced
 from regraft.proving.tensor import At, Tensor
@@ -90,3 +91,21 @@ def softmax(call: Call, finish: Callable[[Term, Term], Term]) -> Term:
     axis = call.attribute("axis", -1)
     axes = axis if isinstance(axis, Axes) else [axis]
     return finish(call.terms[0], op.ReduceSum(op.Exp(call.terms[0]), axes=axes, keepdims=1))  # type: ignore[arg-type]
+
+
+def product(p: Polynomial, indices: Sequence[Index]) -> Polynomial:
+    return fold("Product", p, indices) if indices else p
+
+
+def arg_max(call: Call, sign: int) -> Tensor:
+    """Where the largest of `sign` times the elements along an axis stands first, or last."""
+    axis, last = call.attribute("axis", 0), call.attribute("select_last_index", 0)
+    name = "ArgMaxLast" if last else "ArgMax"
+    tensor, keep = call.operand(0), bool(call.attribute("keepdims", 1))
+    found = reduced(
+        tensor,
+        places_of(axis, tensor),
+        keep,
+        lambda p, indices, fresh: fold(name, p.scaled(sign), indices) if indices else constant(0),
+    )
+    return replace(found, kind="integer")

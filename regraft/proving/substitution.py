@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from fractions import Fraction
 from functools import singledispatch
 from typing import Any
@@ -46,7 +46,7 @@ def _part(part: Any, names: Names) -> Any:
 
 
 def in_element(element: Element, names: Names) -> Element:
-    return Element(element.tensor, tuple(_place(place, names) for place in element.index))
+    return replace(element, index=tuple(_place(place, names) for place in element.index))
 
 
 def _place(place: Place, names: Names) -> Place:

@@ -113,7 +113,8 @@ def _bind(monomial: Monomial, indices: Sequence[Index]) -> Polynomial:
 def _merged(p: Polynomial, indices: Sequence[Index]) -> tuple[Polynomial, list[Index]] | None:
     """`p` over one index instead of two of which it only has the mix; None where there are no such."""
     for high, low in itertools.permutations(indices, 2):
-        if not any({high, low} <= atom.indices for atom in p.marks):
+        seen = [len({high, low} & atom.indices) for atom in p.marks]
+        if 2 not in seen or 1 in seen:
             continue
         above, below = size(high.axis), size(low.axis)
         mixed = Index(name_of(above * below), _beyond(p.indices))
@@ -152,17 +153,17 @@ def largest(p: Polynomial, indices: Iterable[Index]) -> Polynomial:
 
 @in_atom.register
 def _(atom: Sum, names: Names) -> Polynomial:
-    bound, free, fresh = _opened(atom, names)
+    bound, free, fresh = opened(atom, names)
     return total(in_monomial(atom.of.renamed(bound), names), free, fresh)
 
 
 @in_atom.register
 def _(atom: Maximum, names: Names) -> Polynomial:
-    bound, free, _ = _opened(atom, names)
+    bound, free, _ = opened(atom, names)
     return largest(substituted(atom.of.renamed(bound), names), free)
 
 
-def _opened(atom: Sum | Maximum, names: Names) -> tuple[dict[Index, Index], list[Index], int]:
+def opened(atom: Sum | Maximum, names: Names) -> tuple[dict[Index, Index], list[Index], int]:
     """Free indices for those that `atom` binds, these, and the next free number, beyond all in `names`."""
     fresh = _beyond(atom.of.indices.union(*(number_of(place).indices for place in names.values())))
     free = [Index(axis, fresh + n) for n, axis in enumerate(atom.axes)]

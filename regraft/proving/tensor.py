@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from regraft.proving.atoms import Element
 from regraft.proving.domain import Domain
@@ -15,6 +17,7 @@ from regraft.proving.truths import Flag, IsNaN
 from regraft.rewriting.facts import ANY, Kind
 
 At: TypeAlias = tuple[Place, ...]
+Limits: TypeAlias = tuple[int, int]
 Elements = Callable[[At, Domain], Polynomial]
 
 
@@ -50,7 +53,13 @@ def named(axes: Sequence[Axis]) -> str:
 
 
 def axis_of(count: Polynomial) -> Axis:
-    """An axis of `count` elements."""
+    """An axis of `count` elements.
+
+    Raises:
+        OutOfReach: there are none.
+    """
+    if count.number is not None and count.number < 1:
+        raise OutOfReach(f"an axis of {count.text} elements")
     name = name_of(count)
     return UNIT if name == "1" else Axis(name, many=name == ANY or name.isupper())
 
@@ -66,6 +75,7 @@ class Tensor:
         free: the operands of any shape whose common shape is that of the tensor.
         never_nan: whether no element is NaN.
         finite: whether every element is a real number; else some are infinite, which only moves and additions may take.
+        limits: the least and the largest number of the integer type of the elements, where that is known.
     """
 
     axes: tuple[Axis, ...]
@@ -74,6 +84,7 @@ class Tensor:
     free: frozenset[str] = frozenset()
     never_nan: bool = False
     finite: bool = True
+    limits: Limits | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -84,7 +95,8 @@ def operand(name: str, axes: tuple[Axis, ...], kind: Kind = "real", never_nan: b
     """An operand of which only the axes are known."""
 
     def elements(at: At, domain: Domain) -> Polynomial:
-        found = Element(name, tuple(place for axis, place in zip(axes, at, strict=True) if not axis.unit))
+        places = tuple(place for axis, place in zip(axes, at, strict=True) if not axis.unit)
+        found = Element(name, places, kind != "real")
         return power_of(Flag(found) if kind == "boolean" else found)
 
     return Tensor(axes, elements, kind, frozenset([name]) if FREE in axes else frozenset(), never_nan)
@@ -93,6 +105,11 @@ def operand(name: str, axes: tuple[Axis, ...], kind: Kind = "real", never_nan: b
 def filled(value: Polynomial, axes: tuple[Axis, ...] = (), kind: Kind | None = None) -> Tensor:
     """A tensor of one number."""
     return Tensor(axes, lambda at, domain: value, kind, frozenset(), True)
+
+
+def limits_of(dtype: np.dtype[Any]) -> Limits | None:
+    """The least and the largest number of an integer type; None of others."""
+    return (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)) if dtype.kind in "iu" else None
 
 
 def remembered(tensor: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from regraft.proving.reach import OutOfReach
 from regraft.proving.substitution import Names, in_atom, in_element, substituted
 
 Relation = Literal["<", ">", "="]
-MOST_CASES = 6
+MOST_CASES = 64
 _TURNED: dict[Relation, Relation] = {"<": ">", ">": "<", "=": "="}
 
 
@@ -96,17 +95,18 @@ def by_cases(p: Polynomial, function: Callable[[Polynomial], Polynomial]) -> Pol
     truths = sorted((atom for atom in p.atoms if isinstance(atom, Truth)), key=lambda atom: atom.text)
     if not truths:
         return function(p)
-    if len(truths) > MOST_CASES:
-        raise OutOfReach(f"a choice among {2 ** len(truths)} cases")
-    cases = []
-    for setting in itertools.product((False, True), repeat=len(truths)):
-        here = dict(zip(truths, setting, strict=True))
-        condition = constant(1)
-        for truth, holds in here.items():
-            condition = condition * (power_of(truth) if holds else complement(power_of(truth)))
-        if condition:
-            cases.append((condition * function(_settled(p, here)), 1))
-    return summed(cases)
+    cases: list[tuple[Polynomial, dict[Truth, bool]]] = [(constant(1), {})]
+    for truth in truths:
+        here = power_of(truth)
+        branches = (
+            (c * one, {**known, truth: is_so})
+            for c, known in cases
+            for one, is_so in ((complement(here), False), (here, True))
+        )
+        cases = [(condition, setting) for condition, setting in branches if condition]
+        if len(cases) > MOST_CASES:
+            raise OutOfReach(f"a choice among {len(cases)} cases")
+    return summed((condition * function(_settled(p, setting)), 1) for condition, setting in cases)
 
 
 def _settled(p: Polynomial, setting: dict[Truth, bool]) -> Polynomial:

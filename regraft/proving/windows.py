@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from regraft.proving.call import Call
 from regraft.proving.digits import exact, number_of, place_at
@@ -73,7 +74,7 @@ def windows(call: Call, axes: Sequence[Axis], kernel: Sequence[Axis]) -> list[Wi
         if auto in ("SAME_UPPER", "SAME_LOWER"):
             around = _same(count_of(axis), stride, width.scaled(dilation), upper=auto == "SAME_UPPER")
         steps = count_of(axis) + constant(sum(around)) - width.scaled(dilation) - _ONE
-        result = _windows(steps, stride) if call.result is None else call.result[n + 2]
+        result = call.result_axis(n + 2, partial(_windows, steps, stride))
         found.append(Window(axis, own, result, stride, dilation, around))
     return found
 

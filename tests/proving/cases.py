@@ -17,6 +17,7 @@ from regraft.runtime import Session
 from tests.proving.evaluate import Numbers
 
 SIZES = {"A": (2, 2), "B": (2,), "C": (3,), "a": (3,), "b": (2,), "k": (4,), "m": (2,), "n": (3,), "r": (3,), "c": (4,)}
+OTHERS = {**SIZES, "a": (4,), "b": (3,), "k": (3,), "m": (4,)}
 RANKS = [SIZES, {**SIZES, "A": (3,), "B": (2, 1)}, {**SIZES, "A": (2,), "B": (), "C": ()}]
 
 
@@ -34,8 +35,28 @@ class Case(NamedTuple):
     positive: bool = False
 
     def __str__(self) -> str:
-        shown = (one.axes if isinstance(one, Operand) else str(one).replace("\n", "") for one in self.operands)
+        shown = map(_shown, self.operands)
         return f"{self.op}({', '.join(shown)}) {dict(self.attrs) or ''}"
+
+
+def _shown(operand: Any) -> str:
+    if isinstance(operand, np.ndarray) and operand.size > 8:
+        return f"{operand.dtype} {list(operand.shape)}"
+    return operand.axes if isinstance(operand, Operand) else str(operand).replace("\n", "")
+
+
+def sized(cases: list[Case]) -> list[tuple[Case, dict[str, tuple[int, ...]]]]:
+    """Each case with sizes: where it has groups of axes, of several ranks."""
+    found = []
+    for case in cases:
+        axes = " ".join(one.axes if isinstance(one, Operand) else one for one in case.operands if not _is_known(one))
+        several = RANKS if any(map(str.isupper, axes)) else [SIZES, OTHERS] if any(map(str.islower, axes)) else [SIZES]
+        found += [(case, sizes) for sizes in several]
+    return found
+
+
+def _is_known(operand: Any) -> bool:
+    return not isinstance(operand, str | Operand)
 
 
 def operand_names(case: Case) -> tuple[dict[str, Any], list[Term | None]]:

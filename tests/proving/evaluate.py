@@ -12,6 +12,7 @@ import numpy as np
 from regraft.proving.atoms import Element, Exp, Function, Pi, Power
 from regraft.proving.digits import Digit, Position
 from regraft.proving.domain import Domain
+from regraft.proving.folds import Fold
 from regraft.proving.polynomial import Atom, Index, Monomial, Place, Polynomial
 from regraft.proving.pooling import Bottom
 from regraft.proving.roots import Radicand
@@ -28,6 +29,14 @@ FUNCTIONS = {
     "Sinh": math.sinh,
     "Log": math.log,
     "Trunc": math.trunc,
+    "Floor": math.floor,
+    "Round": round,
+    **{name.capitalize(): getattr(math, name) for name in ("cos", "cosh", "tan", "asin", "acos", "acosh", "atanh")},
+}
+FOLDS = {
+    "Product": math.prod,
+    "ArgMax": lambda row: row.index(max(row)),
+    "ArgMaxLast": lambda row: len(row) - 1 - row[::-1].index(max(row)),
 }
 BEYOND = 0.731
 """What stands beside a tensor: any number, as nothing depends on it."""
@@ -111,6 +120,10 @@ class Numbers:
                 return float(math.isnan(self.polynomial(of, at)))
             case Sum(axes, monomial, height):
                 return math.fsum(self.monomial(monomial, {**at, **here}) for here in self.everywhere(axes, height))
+            case Fold(name, axes, polynomial, height):
+                return FOLDS[name](
+                    [self.polynomial(polynomial, {**at, **one}) for one in self.everywhere(axes, height)]
+                )
             case Maximum(axes, polynomial, height):
                 return max(self.polynomial(polynomial, {**at, **here}) for here in self.everywhere(axes, height))
         raise TypeError(atom)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from regraft.rewriting.facts import Operand
+import numpy as np
+
 from tests.proving.cases import Case
 
 Attrs = dict[str, object]
@@ -40,10 +41,7 @@ def pools() -> list[Case]:
 
 
 def norms() -> list[Case]:
-    found = [
-        Case("BatchNormalization", (axes, *["a"] * 3, Operand("a")), positive=True)
-        for axes in ("b a", "b a k", "b a 2 3")
-    ]
+    found = [Case("BatchNormalization", (axes, *["a"] * 4), positive=True) for axes in ("b a", "b a k", "b a 2 3")]
     found += [Case("InstanceNormalization", (axes, "a", "a"), {"epsilon": 0.1}) for axes in ("b a k", "b a 2 3")]
     found += [Case("LpNormalization", ("a k",), {"axis": axis, "p": p}) for axis in (0, -1) for p in (1, 2)]
     for op in ("ReduceL1", "ReduceL2", "ReduceLogSumExp", "ReduceLogSum"):
@@ -56,7 +54,7 @@ def norms() -> list[Case]:
 
 CASES = [*convolutions(), *pools(), *norms()]
 
-MASKS = [Operand("a k"), Operand("a k", "boolean"), Operand("b 1 a k"), Operand("4 a k"), Operand("b 4 a k", "boolean")]
+MASKS = ["a k", "b 1 a k", "4 a k"]
 
 
 def attentions() -> list[Case]:
@@ -65,14 +63,20 @@ def attentions() -> list[Case]:
     more: list[Attrs] = [{}, {"scale": 0.3}, {"softcap": 2.0}, {"is_causal": 1}]
     found = [Case("Attention", apart, attrs) for attrs in more]
     found += [Case("Attention", packed, {**heads, **attrs}) for attrs in more]
-    found += [Case("Attention", (*apart, mask)) for mask in (MASKS[0], *MASKS[2:4])]
+    found += [Case("Attention", (*apart, mask)) for mask in MASKS]
     found += [Case("Attention", (*packed, MASKS[0]), {**heads, "softcap": 1.5})]
     found += [Case("Attention", (*packed, MASKS[0]), {**heads, "is_causal": 1})]
-    caches = (Operand("b a 2"), Operand("b a 2")), (Operand("9 2"), Operand("9 2"), Operand("b a", "integer"))
+    caches = ("b a 2", "b a 2")
+    kept = np.array([[True, False, True, True], [False, True, False, False], [True, True, True, False]])
+    found += [
+        Case("Attention", ("2 4 3 2", "2 2 4 2", "2 2 4 3", mask)) for mask in (kept, kept[None], kept[None, None])
+    ]
+    places = np.array([[0, 2, 7], [1, 4, 3]])
+    found += [Case("RotaryEmbedding", ("2 3 3 4", "9 2", "9 2", places))]
     turns: list[Attrs] = [{}, {"interleaved": 1}]
-    found += [Case("RotaryEmbedding", ("b 3 a 4", *caches[0]), attrs) for attrs in turns]
-    found += [Case("RotaryEmbedding", ("b a 12", *caches[0]), {**attrs, "num_heads": 3}) for attrs in turns]
-    found += [Case("RotaryEmbedding", ("b 3 a 6", *caches[0]), {**attrs, "rotary_embedding_dim": 4}) for attrs in turns]
+    found += [Case("RotaryEmbedding", ("b 3 a 4", *caches), attrs) for attrs in turns]
+    found += [Case("RotaryEmbedding", ("b a 12", *caches), {**attrs, "num_heads": 3}) for attrs in turns]
+    found += [Case("RotaryEmbedding", ("b 3 a 6", *caches), {**attrs, "rotary_embedding_dim": 4}) for attrs in turns]
     return found
 
 

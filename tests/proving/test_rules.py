@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,11 @@ from regraft.rewriting.facts import Operand
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.term import either, number, op
 from regraft.verification.contract import approximation
-from tests.proving import index_terms, terms
+from tests.proving import index_terms, network_terms, terms
 from tests.proving.terms import Row
 
-RIGHT = [*terms.RIGHT, *index_terms.RIGHT]
-WRONG = [*terms.WRONG, *index_terms.WRONG]
+RIGHT = [*terms.RIGHT, *index_terms.RIGHT, *network_terms.RIGHT]
+WRONG = [*terms.WRONG, *index_terms.WRONG, *network_terms.WRONG]
 
 UNSHOWN = {"a scale of another shape"}
 """Wrong rules of which the right side cannot be computed: those have no wrong number to show."""
@@ -32,6 +33,8 @@ def verdict(row: Row) -> Any:
 def test_there_are_enough() -> None:
     assert len(WRONG) >= 100
     assert len(RIGHT) >= 50
+    page = (Path(__file__).parents[2] / "docs" / "proving.md").read_text(encoding="utf-8")
+    assert f"{len(WRONG)} wrong rules and {len(RIGHT)} right ones" in page
     names = [row[0] for row in WRONG]
     assert len(set(names)) == len(names)
 

@@ -25,8 +25,8 @@ from regraft.shapes.dims import Dim, Expr, unnamed_in
 
 _PATIENCE = 6
 """Values in a row that are not proved, beyond which the first of them is to blame, and no more is computed from it."""
-_MOST_PRODUCTS = 1 << 16
-"""Products of terms that a comparison may take: about a second."""
+_EFFORT = 1 << 17
+"""Monomials that a comparison may make: seconds."""
 
 
 def prove_models(before: Model, after: Model, names: Mapping[str, str] | None = None) -> list[Place]:
@@ -244,7 +244,7 @@ class _Comparison:
             old = GraphMeaning(self.before, self.common - left, stored, {}, {})
             new = GraphMeaning(self.after, self.common - left, stored, self.names, self.refused)
             try:
-                with Effort.limited(_MOST_PRODUCTS):
+                with Effort.limited(_EFFORT):
                     residue = difference(old(before), new(after), stored)
             except OutOfReach as error:
                 residue = str(error)

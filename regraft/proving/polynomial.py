@@ -13,6 +13,28 @@ from typing import Any, NamedTuple, TypeAlias
 from regraft.proving.reach import OutOfReach
 
 
+class Effort:
+    """How many monomials may still be made: what takes more is out of reach, on any machine alike."""
+
+    left = math.inf
+
+    @classmethod
+    @contextmanager
+    def limited(cls, monomials: int) -> Iterator[None]:
+        """Inside, so many may be made."""
+        before, cls.left = cls.left, monomials
+        try:
+            yield
+        finally:
+            cls.left = before
+
+    @classmethod
+    def spend(cls) -> None:
+        cls.left -= 1
+        if cls.left < 0:
+            raise OutOfReach("too many terms on the way")
+
+
 class Index(NamedTuple):
     """An index along an axis. One that a sum binds has the height of the sum, so that none is captured."""
 
@@ -88,27 +110,12 @@ class Monomial(frozenset[tuple[Atom, Fraction]]):
         return frozenset().union(*(atom.marks for atom, _ in self))
 
     def renamed(self, names: Mapping[Index, Index]) -> Monomial:
+        Effort.spend()
         return Monomial((atom.renamed(names), e) for atom, e in self)
 
 
 ONE = Monomial()
 MOST_TERMS = 1 << 14
-
-
-class Effort:
-    """How many products of monomials may still be computed: what takes more is out of reach, on any machine alike."""
-
-    left = math.inf
-
-    @classmethod
-    @contextmanager
-    def limited(cls, products: int) -> Iterator[None]:
-        """Inside, so many products may be computed."""
-        before, cls.left = cls.left, products
-        try:
-            yield
-        finally:
-            cls.left = before
 
 
 class Polynomial:
@@ -207,9 +214,7 @@ def summed(parts: Iterable[tuple[Polynomial, Fraction | int]]) -> Polynomial:
 
 
 def _product(a: Monomial, b: Monomial) -> Polynomial:
-    Effort.left -= 1
-    if Effort.left < 0:
-        raise OutOfReach("too many products of terms")
+    Effort.spend()
     exponents = dict(a)
     for atom, exponent in b:
         exponents[atom] = exponents.get(atom, Fraction(0)) + exponent

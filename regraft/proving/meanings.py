@@ -19,6 +19,7 @@ from regraft.proving import (
     pooling,
     quantizing,
     reshaping,
+    resizing,
     rounding,
     slicing,
     structured,
@@ -93,6 +94,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "ReduceLogSumExp": structured.by_sums(lambda x, total: op.Log(total(op.Exp(x)))),
     "ReduceProd": structured.reduction(lambda p, number, indices, fresh: structured.product(p, indices)),
     "ArgMax": lambda call: structured.arg_max(call, 1),
+    "Hardmax": structured.hardmax,
     "ArgMin": lambda call: structured.arg_max(call, -1),
     "CumSum": structured.cumulative,
     # normalizations
@@ -142,6 +144,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "Tile": reshaping.tile,
     "DepthToSpace": reshaping.depth_to_space,
     "SpaceToDepth": reshaping.space_to_depth,
+    "Resize": resizing.resize,
     # parts of axes
     "Slice": slicing.slice_,
     "Split": slicing.split,

@@ -42,9 +42,8 @@ def digits(p: Polynomial, index: Index, fresh: int) -> list[Piece]:
     parts = [(low, high) for low in cuts if (high := exact(count, low)) is not None]
     if not parts:
         return []
-    low, high = next(
-        (one for one in parts if all(is_natural(other - one[0]) for other, _ in parts)), min(parts, key=str)
-    )
+    least = [one for one in parts if all(is_natural(other - one[0]) for other, _ in parts)]
+    low, high = min(least or parts, key=lambda one: one[0].text)
     upper, lower = Index(name_of(high), fresh), Index(name_of(low), fresh + 1)
     return [Piece({index: place_at(number_of(upper) * low + number_of(lower))}, [upper, lower])]
 

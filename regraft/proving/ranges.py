@@ -80,6 +80,6 @@ def _from_one(size: Size) -> Polynomial:
     for monomial, c in expanded(size.axis).terms.items():
         product = constant(c)
         for atom, e in monomial:
-            product = product * (power_of(atom) + constant(1)) ** int(e)
+            product = product * (power_of(atom) + constant(int(atom.positive))) ** int(e)
         parts.append((product, 1))
     return summed(parts)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from regraft.ir.dimensions import FREE
 from regraft.proving.polynomial import Atom, Polynomial, constant, power_of, summed
 from regraft.proving.reach import OutOfReach
 from regraft.shapes import dims
@@ -16,14 +17,21 @@ from regraft.shapes.dims import Dim
 
 @dataclass(frozen=True)
 class Size(Atom):
-    """The number of elements along an axis, or a group of axes; at least one."""
+    """The number of elements along an axis, or a group of axes; at least one, but where it is computed of others."""
 
     axis: str
-    positive = True
+
+    @property
+    def positive(self) -> bool:  # type: ignore[override]
+        return not self.axis.startswith(_COMPUTED)
 
     @cached_property
     def text(self) -> str:
         return f"|{self.axis}|"
+
+
+_COMPUTED = ("floor(", "min(", "max(")
+"""How symbols begin that stand for what is no polynomial, which may be 0 where no axis has that size."""
 
 
 @functools.lru_cache(1 << 12)
@@ -46,6 +54,8 @@ def _written(found: Dim) -> Polynomial:
     for names, factor in found.terms.items():
         term = constant(factor)
         for name in names:
+            if FREE in name:
+                raise OutOfReach("a whole number of which nothing is known")
             term = term * power_of(Size(name))
         parts.append((term, 1))
     return summed(parts)

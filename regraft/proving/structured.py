@@ -15,7 +15,7 @@ from regraft.proving.polynomial import Index, Place, Polynomial, constant
 from regraft.proving.reach import OutOfReach
 from regraft.proving.reductions import count, place_of, places_of, reduced
 from regraft.proving.tensor import At, Tensor
-from regraft.proving.truths import at_least
+from regraft.proving.truths import at_least, compare
 from regraft.rewriting.facts import Axes
 from regraft.rewriting.term import Term, op
 
@@ -109,3 +109,17 @@ def arg_max(call: Call, sign: int) -> Tensor:
         lambda p, indices, fresh: fold(name, p.scaled(sign), indices) if indices else constant(0),
     )
     return replace(found, kind="integer")
+
+
+def hardmax(call: Call) -> Tensor:
+    """1 where the largest element along an axis stands first, else 0."""
+    x, axis = call.operand(0), call.attribute("axis", -1)
+    place = place_of(axis, x.axes)
+    first = arg_max(replace(call, attrs={"axis": axis}), 1)
+
+    def elements(at: At, domain: Domain) -> Polynomial:
+        return compare(
+            first.elements((*at[:place], 0, *at[place + 1 :]), domain), "=", number_of(at[place]), total=True
+        )
+
+    return replace(x, elements=elements)

@@ -30,6 +30,13 @@ def layouts() -> list[Case]:
     for mode in ("DCR", "CRD"):
         found += [Case("DepthToSpace", (axes,), {"blocksize": 2, "mode": mode}) for axes in ("a 8 2 3", "2 12 b 1")]
     found += [Case("SpaceToDepth", (axes,), {"blocksize": 2}) for axes in ("a 3 4 6", "b 2 2 4")]
+    none, doubled = np.zeros(0, np.float32), np.array([1, 1, 2, 3], np.float32)
+    found += [Case("Resize", ("2 3 4 2", none, doubled), {"mode": "nearest"})]
+    floor = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    found += [
+        Case("Resize", ("b 3 k 2", None, doubled), floor),
+        Case("Resize", ("2 3", None, None, ints(4, 12)), floor),
+    ]
     return [*found, Case("Squeeze", ("1 3 1",)), Case("Squeeze", ("1 a 1",), {"axes": [0, -1]})]
 
 

@@ -191,6 +191,15 @@ RIGHT: list[Row] = [
     ),
     ("shape and reshape", lambda x: op.Reshape(op.Flatten(x, axis=1), op.Shape(x)), lambda x: x * 1.0, HIDDEN),
     (
+        "written twice",
+        lambda x: op.Resize(x, None, np.array([1.0, 1.0, 2.0, 2.0])),
+        lambda x: op.Reshape(
+            op.Expand(op.Unsqueeze(x, axes=[3, 5]), shape=[1, 1, 1, 2, 1, 2]),
+            shape=[0, 8, 12, 8],
+        ),
+        PICTURE,
+    ),
+    (
         "a shape in parts",
         lambda x: op.Reshape(
             op.Flatten(x, axis=2), op.Concat(op.Slice(op.Shape(x), starts=[0], ends=[2]), ints(768), axis=0)
@@ -250,6 +259,12 @@ WRONG: list[Row] = [
     ("a step in the wrong direction", lambda x: cut(x, -1, -FAR, step=-1), lambda x: x * 1.0, PARTS),
     ("slices that do not add up", lambda x: cut(cut(x, 1, 7), 2, 5), lambda x: cut(x, 2, 5), PARTS),
     ("padded on the other side", lambda x: op.Pad(x, pads=[0, 1, 0, 0]), lambda x: op.Pad(x, pads=[0, 0, 0, 1]), PARTS),
+    (
+        "tiled for written twice",
+        lambda x: op.Resize(x, None, np.array([1.0, 1.0, 2.0, 1.0])),
+        lambda x: op.Tile(x, repeats=[1, 1, 2, 1]),
+        {"x": Operand("1 2 3 2")},
+    ),
     (
         "tiled along",
         lambda x: op.Tile(x, repeats=[1, 2]),

@@ -49,6 +49,7 @@ def norms() -> list[Case]:
             found += [Case(op, ("a b k",), attrs, positive=op == "ReduceLogSum")]
     for attrs in ({}, {"exclusive": 1}, {"reverse": 1}, {"exclusive": 1, "reverse": 1}):
         found += [Case("CumSum", ("a k",), {"axis": axis, **attrs}) for axis in (0, -1)]
+    found += [Case("Hardmax", ("a k",), {"axis": axis}) for axis in (0, -1)]
     return [*found, Case("MeanVarianceNormalization", ("2 a 3 2",))]
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx.parser
 import pytest
 
+import regraft
 from regraft.proving.call import Call
 from regraft.proving.denote import Denotation
 from regraft.proving.domain import Domain
 from regraft.proving.meanings import meaning
+from regraft.proving.places import prove_models
 from regraft.proving.polynomial import Index
 from regraft.proving.reach import OutOfReach
 from regraft.proving.tensor import Tensor, axes_of, operand
@@ -117,3 +120,24 @@ def test_only_some_operators_mean_more_than_their_first_output() -> None:
         meaning(
             Call("MaxPool", (operand("x", axes_of("b c 6")),), {"kernel_shape": [2]}, (Var("x"),), outputs=2, place=1)
         )
+
+
+@pytest.mark.parametrize(("result", "axis"), [("?0", "a - 1"), ("c", "c")])
+def test_an_axis_of_a_result_without_a_name_is_computed(result: str, axis: str) -> None:
+    cut = called("Slice", "a", result, starts=[1], ends=[2**40], axes=[0])
+    assert [one.name for one in cut.axes] == [axis]
+
+
+GRAPH = (
+    "agraph (float[n, 4, 6] x) => (float[n, 24] y) <int64[2] flat = {{-1, 24}}, float s = {{0.05}}, {zero} z = {{3}}>"
+)
+LATE = "{ q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) y = Reshape(d, flat) }"
+EARLY = "{ t = Reshape(x, flat) q = QuantizeLinear(t, s, z) y = DequantizeLinear(q, s, z) }"
+
+
+@pytest.mark.parametrize(("zero", "outcome"), [("uint8", "proved"), ("int8", "out of reach")])
+def test_the_integer_types_of_a_graph_are_known(zero: str, outcome: str) -> None:
+    header = '<ir_version: 10, opset_import: ["" : 21]> '
+    before = onnx.parser.parse_model(header + GRAPH.format(zero="uint8") + LATE)
+    after = onnx.parser.parse_model(header + GRAPH.format(zero=zero) + EARLY)
+    assert {one.outcome for one in prove_models(regraft.load(before), regraft.load(after))} == {outcome}

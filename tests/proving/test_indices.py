@@ -58,6 +58,16 @@ def test_what_is_no_size_names_no_axis() -> None:
         axis_of(N(0))
 
 
+def test_a_computed_size_may_be_zero_and_a_free_number_is_none() -> None:
+    half = expanded("floor(s/2)")
+    assert is_natural(half)
+    assert not is_natural(half - N(1))
+    assert is_natural(half - number_of(Index("floor(s/2)", 0)) - N(1))
+    for one in (size, expanded):
+        with pytest.raises(OutOfReach, match="nothing is known"):
+            one("~3 + 1" if one is expanded else "~3")
+
+
 @pytest.mark.parametrize(
     ("p", "natural"),
     [

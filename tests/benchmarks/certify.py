@@ -72,10 +72,11 @@ def prove_with_onnxsim(before: Path, after: Path, seconds: float) -> Found:
 
     report = certify.certify(onnx.load(before), onnx.load(after), total_timeout_ms=int(1000 * seconds))
     windows = [window for window in report.windows if window.status != certify.PROVED_CONGRUENCE]
-    reasons = Counter(_innermost(window.detail) for window in windows if not window.status.startswith("proved"))
+    open_ = [window for window in windows if not _is_proved(window)]
+    reasons = Counter(_innermost(one.detail) for one in open_ if all(map(_is_proved, one.children)))
     return {
-        "proved": sum(window.status.startswith("proved") for window in windows),
-        "not": sum(not window.status.startswith("proved") for window in windows),
+        "proved": len(windows) - len(open_),
+        "not": reasons.total(),
         "outputs": f"{sum(s.startswith('proved') for s in report.outputs.values())} of {len(report.outputs)}",
         "most often": _first(reasons),
     }
@@ -93,8 +94,12 @@ PROVERS = {"onnxsim": prove_with_onnxsim, "regraft": prove_with_regraft}
 NEEDS = {"onnxsim": ("onnxsim", "z3"), "regraft": ("regraft.proving.places",)}
 
 
+def _is_proved(window: Any) -> bool:
+    return str(window.status).startswith("proved")
+
+
 def _innermost(detail: str) -> str:
-    """The reason at the window inside that could not be proved: the outer ones repeat it behind their names."""
+    """The reason, without the hint behind it and the names before it."""
     return detail.partition("; ")[0].rpartition(": ")[2]
 
 

@@ -106,9 +106,9 @@ class Rounded:
 
     def rounded(self, to: Format, units: float = 1.0, tiny: float = 0.0) -> Rounded:
         """It, moved once more by `units` roundings, and by `tiny`."""
-        growth = 1 + units * to.unit
-        relative = (1 + self.relative) * growth - 1 if self.relative else units * to.unit
-        return replace(self, relative=relative, absolute=self.absolute * growth + to.tiny + tiny)
+        growth = units * to.unit
+        absolute = self.absolute * (1 + growth) + to.tiny + tiny
+        return replace(self, relative=_compound(self.relative, growth), absolute=absolute)
 
     def stored(self, to: Format) -> Rounded:
         """Numbers that these, which a dtype holds, stand for: each was rounded once."""
@@ -179,8 +179,9 @@ class Rounded:
         return Rounded(low, high, 0.0, carried + count * (to.unit * reached + to.tiny), reached)
 
 
-def _compound(*shares: float) -> float:
-    return math.prod(1 + share for share in shares) - 1 if any(shares) else 0.0
+def _compound(one: float, other: float) -> float:
+    """The share by which a product is off; the shares are too small to add 1 to them."""
+    return one + other + one * other
 
 
 def _has_one_sign(*several: Rounded) -> bool:

@@ -205,7 +205,7 @@ class Roundings(Dataflow[Fact]):
 
 def _given(tensor: Tensor, known: Interval) -> Fact:
     low, high = max(known.low, -known.size), min(known.high, known.size)
-    if math.isfinite(low) and math.isfinite(high):
+    if math.isfinite(low) and math.isfinite(high) and low <= high:
         return Rounded(low, high)
     return Obstacle("range", tensor.name, "its range is not known")
 

@@ -155,12 +155,15 @@ def cast(node: TypedNode, x: Rounded, *like: Rounded) -> Rounded:
     return x if before.unit >= to.unit and before.tiny >= to.tiny and before.largest <= to.largest else x.rounded(to)
 
 
-def padded(node: TypedNode, x: Rounded, *value: Rounded) -> Rounded:
+def padded(node: TypedNode, *operands: Rounded) -> Rounded:
+    """With the value that is given, or what the attribute says, around it."""
+    known = dict(zip([t for t in node.node.inputs if t.name], operands, strict=True))
     held = float(node.attrs.get("value", 0.0))
-    return either(x, *(value or (Rounded(held, held),)))
+    around = Rounded(held, held) if len(node.node.inputs) < 3 else known.get(node.node.inputs[2], Rounded(held, held))
+    return either(operands[0], around)
 
 
-def filled(node: TypedNode) -> Rounded:
+def filled(node: TypedNode, *shape: Rounded) -> Rounded:
     value = node.attrs.get("value")
     held = float(value.values.reshape(-1)[0]) if isinstance(value, Constant) else 0.0
     return Rounded(held, held)

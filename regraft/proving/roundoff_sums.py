@@ -73,8 +73,8 @@ def sum_square(node: TypedNode, x: Rounded, *axes: Rounded) -> Rounded:
 def _along(node: TypedNode) -> int:
     """The size of the axis of a Softmax; before opset 13 of all axes from it on."""
     dims, axis = node.dims(node.node.inputs[0]), schema.attribute(node.node, "axis", node.opset)
-    if dims is None:
-        raise NoBound("size", "the rank of what is summed is not known")
+    if dims is None or axis is None:
+        raise NoBound("size", "the axis that is summed is not known")
     return product([dims[axis]] if node.opset >= 13 else dims[axis:])
 
 
@@ -130,11 +130,11 @@ def layer_norm(node: TypedNode, x: Rounded, scale: Rounded, *bias: Rounded) -> R
     """In single precision where the operator says so, and then rounded."""
     to = format_at(node)
     wide = format_of(np.float32) if node.attrs.get("stash_type", 1) == 1 and to.unit > _SINGLE.unit else to
-    dims, axis = node.dims(node.node.inputs[0]), schema.attribute(node.node, "axis", node.opset)
+    dims = node.dims(node.node.inputs[0])
     if dims is None:
         raise NoBound("size", "the rank of what is normalized is not known")
-    count = product(dims[axis:])
-    norm = Norm(node.node.inputs[0], 1 / count, count, float(schema.attribute(node.node, "epsilon", node.opset)))
+    count = product(dims[node.attrs.get("axis", -1) :])
+    norm = Norm(node.node.inputs[0], 1 / count, count, float(node.attrs.get("epsilon", 1e-5)))
     centred = (x - mean(x, count, wide)).rounded(wide)
     normal = divided_by_norm(centred, root_mean_square(centred, norm, wide), norm, wide)
     found = (normal * scale).rounded(wide)

@@ -116,7 +116,8 @@ def divided_by_norm(x: Rounded, root: Rounded, norm: Norm, to: Format) -> Rounde
     Raises NoBound where the norm may be 0.
     """
     limit, slack = 1 / math.sqrt(norm.factor), (norm.terms + 16) * to.unit
-    least = math.sqrt(norm.epsilon) * (1 - 8 * to.unit) - to.tiny / max(math.sqrt(norm.epsilon), to.unit)
+    alone = math.sqrt(norm.epsilon)  # what the norm of nothing but zeros is
+    least = alone * (1 - 8 * to.unit) - to.tiny / alone if alone else 0.0
     if least <= 0 or root.relative >= 1:
         raise NoBound("division", "a division by a norm that may be 0")
     found = (Rounded(x.low, x.high) * Rounded(least, root.high).reciprocal()).within(-limit, limit)

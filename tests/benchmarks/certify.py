@@ -83,10 +83,11 @@ def prove_with_onnxsim(before: Path, after: Path, seconds: float) -> Found:
 
 
 def prove_with_regraft(before: Path, after: Path, seconds: float) -> Found:
-    prove_models = import_module("regraft.proving.places").prove_models  # by name: the others run without it
+    from regraft.proving.places import prove_models
+
     places = prove_models(regraft.load(before), regraft.load(after))
-    wrong = [place.verdict for place in places if place.verdict.outcome not in ("proved", "within")]
-    reasons = Counter(str(verdict.reason) for verdict in wrong)
+    wrong = [place for place in places if place.outcome != "proved"]
+    reasons = Counter(f"{place.outcome}: {place.reason}" for place in wrong)
     return {"proved": len(places) - len(wrong), "not": len(wrong), "most often": _first(reasons)}
 
 
@@ -104,7 +105,12 @@ def _innermost(detail: str) -> str:
 
 
 def _first(reasons: Counter[str]) -> str:
-    return f"{reasons.most_common(1)[0][0]} ({reasons.most_common(1)[0][1]})" if reasons else ""
+    """The reason that came most often, and how often it did."""
+    return next((f"{reason[:WIDTH]} ({count})" for reason, count in reasons.most_common(1)), "")
+
+
+WIDTH = 80
+"""Letters of a reason that a table shows."""
 
 
 def prove(name: str, before: str, after: str, seconds: float) -> None:

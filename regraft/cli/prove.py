@@ -33,11 +33,11 @@ def prove(ctx: click.Context, what: str | None, as_json: bool) -> None:
     if as_json:
         import json
 
-        block(json.dumps([_row(proof) for proof in proofs], indent=2))
+        block(json.dumps([row(proof) for proof in proofs], indent=2))
     else:
         from regraft.cli.output import table
 
-        rows = [(*row.values(),) for row in map(_row, proofs)]
+        rows = [(*cells.values(),) for cells in map(row, proofs)]
         table(((p, r, v, f"{b:.4g}" if b else "", why) for p, r, v, b, why, *_ in rows), COLUMNS, right=[3])
     ctx.exit(1 if any(proof.verdict.outcome == "refused" for proof in proofs) else 0)
 
@@ -64,15 +64,16 @@ def _passes(what: str | None) -> list[Pass]:
     return [form for one in made for form in forms(one)]
 
 
-def _row(proof: Proof) -> dict[str, Any]:
+def row(proof: Proof) -> dict[str, Any]:
+    """A proof as data, with the inputs for which a rule is wrong."""
     verdict = proof.verdict
     cells: tuple[Any, ...] = (proof.pass_text, proof.rule, verdict.outcome, verdict.bound, verdict.reason)
-    row = dict(zip(COLUMNS, cells, strict=True))
+    made = dict(zip(COLUMNS, cells, strict=True))
     if (found := verdict.counterexample) is not None:
         inputs = {name: _plain(value.tolist()) for name, value in found.inputs.items()}
         results = {"before": _plain(found.before.tolist()), "after": _plain(found.after.tolist())}
-        row["counterexample"] = {"inputs": inputs, **results}
-    return row
+        made["counterexample"] = {"inputs": inputs, **results}
+    return made
 
 
 def _plain(value: Any) -> Any:

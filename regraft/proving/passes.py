@@ -20,11 +20,13 @@ class Proof:
     Attributes:
         pass_text: the pass as a pipeline has it.
         rule: the rule's name, or its number among the pass's where it has none.
+        promised: the largest difference that the contract of the pass allows; 0: none but rounding.
     """
 
     pass_text: str
     rule: str
     verdict: Verdict
+    promised: float = 0.0
 
 
 def forms(found: type[RulePass]) -> Iterator[RulePass]:
@@ -51,5 +53,5 @@ def prove_passes(passes: Iterable[Pass]) -> list[Proof]:
         for number, (rule, owner) in enumerate(one.sets(), 1):
             verdict, name = prove(rule, owner.contract), rule.name or f"rule {number}"
             key = owner.name, name, verdict.outcome, verdict.bound, verdict.reason
-            rows.setdefault(key, Proof(str(owner), name, verdict))
+            rows.setdefault(key, Proof(str(owner), name, verdict, owner.contract.bound))
     return list(rows.values())

@@ -95,6 +95,61 @@ def test_passes_describes_one(run):
     assert text.rstrip().endswith("lower-gelu{form=erf}")
 
 
+def test_passes_says_what_is_proved_of_one(run):
+    proofs = run("passes", "lower-gelu").stdout.partition("proofs\n")[2].splitlines()
+    assert proofs[0].split() == ["lower-gelu", "erf", "proved"]
+    (bounded,) = (line for line in proofs if line.startswith("lower-gelu{form=tanh}") and "within" in line)
+    assert bounded.endswith("within 0.0004733 of the 0.000474 that the contract allows")
+    assert "proofs" not in run("passes", "eliminate-dead-code").stdout
+
+
+def test_passes_describes_one_in_json(run):
+    found = json.loads(run("passes", "lower-gelu", "--json").stdout)
+    assert found["pass"] == "lower-gelu"
+    assert [option["option"] for option in found["options"]] == ["form=erf|tanh|sigmoid"]
+    assert found["introduces"] == "Add, Erf, Mul, Tanh"
+    assert {row["verdict"] for row in found["proofs"]} == {"proved", "within"}
+    assert json.loads(run("passes", "eliminate-dead-code", "--json").stdout)["proofs"] == []
+
+
+def test_the_list_of_passes_proves_nothing(run, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a proof that nobody asked for")
+
+    monkeypatch.setattr("regraft.proving.passes.prove", refuse)
+    assert run("passes").exit_code == 0
+    assert [row["pass"] for row in json.loads(run("passes", "--json").stdout)] == registry.names()
+
+
+RULES = """
+from regraft import Rule, RulePass, op, option, reassociation
+
+class TurnedRound(RulePass):
+    \"\"\"A quotient turned round, and one of many numbers.\"\"\"
+
+    name, contract = "turned-round", reassociation
+    count: int = option(help="how many")
+
+    def rules(self):
+        return [Rule(lambda x, y: x / y, lambda x, y: y / x, name="quotient")]
+"""
+
+
+@pytest.mark.parametrize(
+    ("declared", "shown", "verdicts"),
+    [("", "quotient  refused: ", ["refused"]), ('count: int = option(help="how many")', "depend on the options", None)],
+)
+def test_passes_says_what_is_not_proved(run, tmp_path, monkeypatch, declared, shown, verdicts):
+    monkeypatch.setattr(registry, "_added", {})
+    path = tmp_path / "turned.py"
+    path.write_text(RULES.replace('count: int = option(help="how many")', declared))
+    result = run("passes", "turned-round", "--load", path)
+    assert result.exit_code == 0, result.stderr
+    assert shown in result.stdout.partition("proofs\n")[2]
+    found = json.loads(run("passes", "turned-round", "--json", "--load", path).stdout)["proofs"]
+    assert (None if found is None else [row["verdict"] for row in found]) == verdicts
+
+
 @pytest.mark.parametrize("name", registry.names())
 def test_passes_describes_every_pass(run, name):
     result = run("passes", name)

@@ -109,7 +109,7 @@ class Node(Linked):
             graph.edits.edited(self, lost)
 
     def relinked(self, links: list[Any], items: Iterable[Any]) -> None:
-        self.edited(items if links is self._outputs else ())
+        self.edited(items if links is self.outputs else ())
 
     def __repr__(self) -> str:
         read, made = (", ".join(t.name or "-" for t in links) for links in (self.inputs, self.outputs))

@@ -13,6 +13,8 @@ from regraft.ir.value import Constant, Linked, Tensor
 if TYPE_CHECKING:
     from regraft.ir.graph import Graph
 
+_append = list.append
+
 PLAIN = frozenset({int, float, str, bytes})
 """Types of attributes that hold nothing else, and that nobody can change in place."""
 
@@ -91,7 +93,15 @@ class Node(Linked):
         put_overload(self, "")
         put_extra(self, None)
         put_graph(self, None)
-        self._connect(inputs, outputs)
+        self._connect()
+        if inputs:
+            list.extend(self.inputs, inputs)
+            for read in self.inputs:
+                _append(read.outputs, self)
+        if outputs:
+            list.extend(self.outputs, outputs)
+            for made in self.outputs:
+                _append(made.inputs, self)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set a field, and tell of it where it says what the node computes."""

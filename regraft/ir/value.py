@@ -152,19 +152,11 @@ class Linked:
         else:
             object.__setattr__(self, field, value)
 
-    def _connect(self, inputs: Iterable[Any] = (), outputs: Iterable[Any] = ()) -> None:
+    def _connect(self) -> None:
         read, made = _new(Inputs), _new(Outputs)
         read.owner = made.owner = self
         _put_inputs(self, read)
         _put_outputs(self, made)
-        if inputs:
-            list.extend(read, inputs)
-            for item in read:
-                _append(item.outputs, self)
-        if outputs:
-            list.extend(made, outputs)
-            for item in made:
-                _append(item.inputs, self)
 
     def relinked(self, links: list[Any], items: Iterable[Any]) -> None:
         """Tell whoever follows the graph that `items` came into `links`, one of the two lists here, or went."""

@@ -215,8 +215,10 @@ class Editor:
             self._keep(node.inputs)
             for position, tensor in enumerate(node.inputs):
                 if tensor is old:
-                    node.inputs.redirect(position, new)
-        old.outputs.settle()
+                    list.__setitem__(node.inputs, position, new)
+                    list.append(new.outputs, node)
+            node.edited()
+        list.clear(old.outputs)
         if old in self.graph_outputs:
             self.touch(old, new, *self.graph_outputs[old])
             for graph in dict.fromkeys(self.graph_outputs.pop(old)):  # a body may give a value twice

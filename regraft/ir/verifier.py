@@ -43,23 +43,23 @@ class _Checked:
 
         def is_there(tensor: Tensor) -> bool:
             """Whether the graph has this value."""
-            if tensor.inputs:
-                return len(tensor.inputs) == 1 and tensor.inputs[0].graph is graph
+            if makers := tensor.inputs:
+                return len(makers) == 1 and makers[0].graph is graph
             return isinstance(tensor, Constant) or tensor in given or not tensor.name
-
-        def is_made(tensor: Tensor, before: int) -> bool:
-            """Whether the node in this place can read `tensor`."""
-            return is_there(tensor) and all(place.get(producer, before) < before for producer in tensor.inputs)
 
         for node in changes.nodes:
             here = place[node]
-            if not all(is_made(t, here) for t in node.inputs):
-                return False
+            for tensor in node.inputs:
+                if not is_there(tensor) or (tensor.inputs and place.get(tensor.inputs[0], here) >= here):
+                    return False
             for tensor in node.outputs:
-                if isinstance(tensor, Constant) or tensor in given or tensor.inputs != [node]:
+                if isinstance(tensor, Constant) or tensor in given or len(tensor.inputs) != 1:
                     return False
-                if not all(place.get(user, here) > here for user in tensor.outputs):
+                if tensor.inputs[0] is not node:
                     return False
+                for user in tensor.outputs:
+                    if place.get(user, here) <= here:
+                        return False
         return (
             self._fit(graph, graph.nodes if changes.all else changes.nodes)
             and (not place or len(place) == len(graph.nodes))

@@ -39,10 +39,10 @@ class Keys:
 
         A fact that holds for one of two nodes with the same key holds for the other, where `of` gives them one key.
         """
-        if node.op in _NOT_AT_ONCE or node.domain or len(node.outputs) != 1:
+        outputs = node.outputs
+        if len(outputs) != 1 or node.op in _NOT_AT_ONCE or node.domain:
             return None
-        output = node.outputs[0]
-        if not output.name or isinstance(output, Constant):
+        if not outputs[0].name or isinstance(outputs[0], Constant):
             return None
         attrs = plain(node.attrs) if node.attrs else ()
         return None if attrs is None else (node.op, opset, attrs, *map(id, inputs))

@@ -93,15 +93,15 @@ class Node(Linked):
         put_extra(self, None)
         put_graph(self, None)
         self._connect()
-        own = (self,)
+        end = (self,)
         if inputs:
             _extend(self.inputs, inputs)
             for read in self.inputs:
-                _extend(read.outputs, own)  # a list of one takes half the memory of one that was appended to
+                _extend(read.outputs, end)  # a list of one takes half the memory of one that was appended to
         if outputs:
             _extend(self.outputs, outputs)
             for made in self.outputs:
-                _extend(made.inputs, own)
+                _extend(made.inputs, end)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set a field, and tell of it where it says what the node computes."""

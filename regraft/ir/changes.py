@@ -88,6 +88,7 @@ class Watch:
         ends = {tensor for graph in inner for tensor in (*graph.inputs, *graph.outputs)}
         self._take(ends)
         self._see(edits.nodes)
+        self._take([tensor for tensor in edits.values if tensor.outputs])
         found.nodes.update([node for node in edits.nodes if node.graph is model.graph])
         for graph in edits.graphs | {node.graph for node in edits.nodes}:
             if (holder := inner.get(graph)) is not None:

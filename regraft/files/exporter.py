@@ -108,7 +108,7 @@ class Exporter:
                 proto.MergeFromString(field)
             if name in docs:
                 proto.attribute[-1].doc_string = docs[name]
-        if node.metadata:
+        if node.has_metadata:
             proto.MergeFromString(self.encoder.metadata(node))
 
     def info(self, tensor: Variable, proto: onnx.ValueInfoProto) -> None:

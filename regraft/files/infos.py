@@ -9,6 +9,7 @@ import onnx
 from regraft.files.fields import merge, text, to_variable
 from regraft.files.protobuf import WireError, read_varint
 from regraft.ir.graph import Dim, Variable
+from regraft.ir.value import put_dtype, put_shape
 
 _NAME, _TYPE = 1 << 3 | 2, 2 << 3 | 2  # tags of ValueInfoProto
 _NO_DOC = b"\x1a\x00"  # its doc string, empty: torch writes it
@@ -51,7 +52,8 @@ class InfoReader:
                 self._types[known] = _plain(onnx.TypeProto.FromString(known))
             plain = self._types[known]
             if plain is not None:
-                tensor.dtype, tensor.shape = plain.dtype, None if plain.shape is None else list(plain.shape)
+                put_dtype(tensor, plain.dtype)
+                put_shape(tensor, None if plain.shape is None else plain.shape.copy())
                 return
             known = onnx.ValueInfoProto(name=tensor.name, type=onnx.TypeProto.FromString(known))
         merge(tensor, known)

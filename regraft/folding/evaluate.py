@@ -5,7 +5,7 @@ ONNX Runtime runs the nodes as they are written, so the results are those of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from regraft.ir.model import Model
 from regraft.ir.weights import Array, Derived, Sparse, Value, dtype_from_onnx, packed_size
 from regraft.ops.traits import REARRANGES
 from regraft.shapes.facts import Facts
+from regraft.shapes.keys import plain
 from regraft.verification.runtime import Session
 
 LAZY = 1 << 16
@@ -91,7 +92,11 @@ def cone(outputs: Sequence[Tensor], bases: Mapping[Tensor, Base], order: Mapping
 
 
 class Evaluator:
-    """Computes values that depend on `bases` only; `failed` says of each node that could not run, why."""
+    """Computes values that depend on `bases` only, those that are alike once.
+
+    Attributes:
+        failed: why, of each node that could not run.
+    """
 
     def __init__(self, bases: Mapping[Tensor, Base], order: Mapping[Node, int], facts: Facts):
         self.bases, self.order, self.facts = bases, order, facts
@@ -109,13 +114,35 @@ class Evaluator:
                 versions = tuple((e.domain, e.version) for e in graph.import_domains or ())
                 batches.setdefault((graph.opset, versions), []).append(tensor)
         for batch in batches.values():
-            results |= self._now(batch)
+            results |= self._once(batch)
         return results
 
     def size(self, tensor: Tensor) -> int:
         """Bytes of `tensor`, whose shape is known."""
         fact = self.facts[tensor]
         return packed_size(fact.sizes or (), fact.code)
+
+    def _once(self, outputs: list[Tensor]) -> dict[Tensor, Array | Derived]:
+        """The values of `outputs`, of one graph's operators; of those that are computed alike the first is computed."""
+        first: dict[Tensor, Tensor] = {}
+        alike: dict[Node, list[Node]] = {}
+        known: dict[Hashable, Node] = {}
+        for node in self._nodes(outputs):
+            twin = known.setdefault(self._key(node, first), node)
+            alike.setdefault(twin, []).append(node)
+            first.update(zip(node.outputs, twin.outputs, strict=True))
+        made = self._now(list(dict.fromkeys(first[tensor] for tensor in outputs)))
+        for node in [node for node in self.failed if node in alike]:
+            self.failed.update(dict.fromkeys(alike[node], self.failed[node]))
+        return {tensor: made[first[tensor]] for tensor in outputs if first[tensor] in made}
+
+    def _key(self, node: Node, first: Mapping[Tensor, Tensor]) -> Hashable:
+        """What nodes that compute the same have in common; `first` has for what they read what stands for it."""
+        attrs = plain(node.attrs)
+        if attrs is None:
+            return node
+        read = [_contents(self.bases[t]) if t in self.bases else first.get(t) for t in node.inputs]
+        return node.op, node.domain, attrs, tuple(read), tuple(bool(t.name) for t in node.outputs)
 
     def _now(self, outputs: list[Tensor]) -> dict[Tensor, Array | Derived]:
         program = self._program(outputs)
@@ -156,6 +183,13 @@ class Evaluator:
         nodes = self._nodes(outputs)
         read = {t: self.bases[t] for n in nodes for t in n.inputs if t in self.bases}
         return Program(nodes, outputs, read, outputs[0].inputs[0].graph, self.facts)
+
+
+def _contents(held: Base) -> Hashable:
+    """What tells a small array from others; any other value is itself alone."""
+    if isinstance(held, np.ndarray) and held.nbytes < LARGE and not held.dtype.hasobject:
+        return held.dtype, held.shape, held.tobytes()
+    return id(held)
 
 
 def _constant(name: str, held: Base) -> Constant:

@@ -65,16 +65,25 @@ class Fold:
             if not evaluator.failed:
                 break
             self.failed.update(evaluator.failed)
+        for node in budget.removed:
+            context.replaced([node], rule=self._rule(node))
         constants = {}
         for tensor in budget.results:
             value = self.bases[tensor] if tensor in self.bases else computed[tensor]
-            name = self.edit.name(tensor.name) if tensor in self.edit.graph_outputs else tensor.name
-            constants[tensor] = Constant(name, value)
-            self.edit.replace(tensor, constants[tensor])
+            constants[tensor] = self._put(tensor, value)
         for node in budget.removed:
             self.edit.remove(node)
-            context.replaced([node], rule=self._rule(node))
         return budget.grown, any(self._tells(constants[t]) for t in computed)
+
+    def _put(self, tensor: Tensor, value: Base) -> Constant:
+        """Put `value` in the place of `tensor`."""
+        node = tensor.inputs[0]
+        if tensor not in self.edit.graph_outputs and len(node.outputs) == 1:
+            return self.edit.know(node, value)
+        name = self.edit.name(tensor.name) if tensor in self.edit.graph_outputs else tensor.name
+        constant = Constant(name, value)
+        self.edit.replace(tensor, constant)
+        return constant
 
     def _tells(self, constant: Constant) -> bool:
         """Whether more may be known of what reads `constant` than before."""
@@ -196,17 +205,15 @@ def lift(model: Model, context: Context) -> None:
             for node in graph.nodes:
                 if node.domain or node.op not in ("Constant", "Identity") or node.outputs[0] in edit.graph_outputs:
                     continue
-                (output,) = node.outputs
-                if node.op == "Constant":
-                    if (held := _held(node)) is None:
+                if node.op == "Identity":
+                    if not isinstance(node.inputs[0], Constant):
                         continue
-                    edit.replace(output, Constant(output.name, held))
-                elif isinstance(node.inputs[0], Constant):
-                    edit.replace(output, node.inputs[0])
-                else:
-                    continue
-                edit.remove(node)
-                context.replaced([node], rule="lift")
+                    context.replaced([node], rule="lift")
+                    edit.replace(node.outputs[0], node.inputs[0])
+                    edit.remove(node)
+                elif (held := _held(node)) is not None:
+                    context.replaced([node], rule="lift")
+                    edit.know(node, held)
 
 
 def _held(node: Node) -> Base | None:

@@ -114,7 +114,7 @@ class _Ledger:
         """Edits by the marks on the nodes, where the model's record is lost."""
         found: dict[str, list[Edit]] = {}
         for node in [node for nodes in self.added.values() for node in nodes]:
-            if MADE_BY in node.metadata:
+            if node.has_metadata and MADE_BY in node.metadata:
                 replaced = _take(self.removed, _names(node.metadata.get(REPLACES, "")))
                 self.added[label(node)].remove(node)
                 found.setdefault(node.metadata[MADE_BY], []).append(Edit("", replaced, (NodeName.of(node),)))

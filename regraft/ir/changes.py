@@ -58,8 +58,9 @@ class Watch:
     def __init__(self) -> None:
         self._edits = Edits()
         self._around: list[Any] | None = None
-        self._inside: dict[Node, list[tuple[Any, Any]]] = {}  # attributes that can change in place, as they were
-        self._lists: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        self._lists: dict[Node, list[list[Any]]] = {}  # attributes that are lists, which change in place
+        self._said: dict[Node, str] = {}  # and what was in them
+        self._inside: dict[Node, list[tuple[Any, Any]]] = {}  # others that can, as they were
         self._graphs: set[AnyGraph] = set()
         self._bodies: dict[Node, list[Any]] = {}  # of nodes with bodies, what these had beside nodes
         self._sources: dict[Tensor, Any] = {}  # what no node makes
@@ -67,7 +68,9 @@ class Watch:
     def look(self, model: Model) -> Changes:
         """What changed since the last look."""
         edits = self._edits
-        edits.nodes.update([n for n, held in self._inside.items() if any(_is_other(v, seen) for v, seen in held)])
+        said = zip(self._said.items(), map(repr, self._lists.values()), strict=True)  # 1 equals 1.0, and is another
+        edits.nodes.update([node for (node, before), now in said if now != before])
+        edits.nodes.update([node for node, held in self._inside.items() for v, seen in held if _is_other(v, seen)])
         adopt(model)
         around = [*map(_frame, model.functions), _operators(model.graph)]
         found = Changes(all=around != self._around)
@@ -84,10 +87,9 @@ class Watch:
         self._bodies = bodies
         ends = {tensor for graph in inner for tensor in (*graph.inputs, *graph.outputs)}
         self._take(ends)
-        for node in edits.nodes:
-            self._see(node)
-            if node.graph is model.graph:
-                found.nodes.add(node)
+        self._see(edits.nodes)
+        self._take([tensor for tensor in edits.values if tensor.outputs])
+        found.nodes.update([node for node in edits.nodes if node.graph is model.graph])
         for graph in edits.graphs | {node.graph for node in edits.nodes}:
             if (holder := inner.get(graph)) is not None:
                 found.nodes.add(holder)
@@ -109,36 +111,50 @@ class Watch:
         if graph.edits is self._edits:
             graph.edits = None
         for node in graph.nodes:
-            self._inside.pop(node, None)
+            self._drop(node)
             self._edits.values.update(node.outputs)
 
-    def _see(self, node: Node) -> None:
-        """Take note of a node that is other than it was, or has gone."""
-        self._edits.values.update(node.outputs)
+    def _drop(self, node: Node) -> None:
+        """Hold on no longer to what is in the attributes of `node`."""
         self._inside.pop(node, None)
-        if node.graph is None or node.graph.edits is not self._edits:
-            return
-        self._take(node.inputs)
-        if not node.attrs or all(type(value) in _PLAIN for value in node.attrs.values()):
-            return
-        number_dtypes(node)
-        values = [value for value in node.attrs.values() if type(value) not in _PLAIN]
-        if values:
-            self._inside[node] = [(value, self._seen(value)) for value in values]
+        if self._lists.pop(node, None) is not None:
+            del self._said[node]
 
-    def _seen(self, value: Any) -> Any:
-        """What tells whether an attribute changes in place; one object for lists that are alike."""
-        if isinstance(value, Constant):
-            return value.lazy
-        if type(value) is list and _PLAIN.issuperset(kinds := [*map(type, value)]):
-            seen = (*kinds, *value)  # 1 equals 1.0, and is another attribute
-            return self._lists.setdefault(seen, seen)
-        return _frozen(value)
+    def _see(self, nodes: Iterable[Node]) -> None:
+        """Take note of nodes that are other than they were, or have gone."""
+        edits, lists, inside, is_plain = self._edits, self._lists, self._inside, _PLAIN.issuperset
+        texts: dict[str, str] = {}  # one for lists that are alike
+        for node in nodes:
+            edits.values.update(node.outputs)
+            if node in lists or node in inside:
+                self._drop(node)
+            if node.graph is None or node.graph.edits is not edits:
+                continue
+            self._take(node.inputs)
+            if node.attrs and not is_plain(map(type, node.attrs.values())):
+                self._hold(node, texts)
+
+    def _hold(self, node: Node, texts: dict[str, str]) -> None:
+        """Take note of the attributes of `node` that can change in place."""
+        number_dtypes(node)
+        lists: list[list[Any]] = []
+        others: list[Any] = []
+        for value in node.attrs.values():
+            if type(value) is list and _PLAIN.issuperset(map(type, value)):
+                lists.append(value)
+            elif type(value) not in _PLAIN:
+                others.append(value)
+        if lists:
+            self._lists[node] = lists
+            said = repr(lists)
+            self._said[node] = texts.setdefault(said, said)
+        if others:
+            self._inside[node] = [(value, _seen(value)) for value in others]
 
     def _take(self, values: Iterable[Tensor]) -> None:
         """Look, from now on, at those of `values` that no node makes."""
         for tensor in values:
-            if not tensor.inputs and tensor.name and tensor not in self._sources:
+            if not tensor.inputs and tensor not in self._sources and tensor.name:
                 self._sources[tensor] = None
                 self._edits.values.add(tensor)
 
@@ -186,12 +202,13 @@ _PLAIN = PLAIN | {bool, AttributeRef, type(None)}
 """Types of attributes that nobody can change in place; a function has None for one that its callers must give."""
 
 
+def _seen(value: Any) -> Any:
+    """What tells whether an attribute changes in place."""
+    return value.lazy if isinstance(value, Constant) else _frozen(value)
+
+
 def _is_other(value: Any, seen: Any) -> bool:
-    if isinstance(value, Constant):
-        return value.lazy is not seen
-    if type(value) is list and type(seen) is tuple:
-        return (*map(type, value), *value) != seen
-    return bool(_frozen(value) != seen)
+    return value.lazy is not seen if isinstance(value, Constant) else bool(_frozen(value) != seen)
 
 
 def _frozen(value: Any) -> Any:

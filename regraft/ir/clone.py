@@ -64,7 +64,7 @@ class _Clone:
     def node(self, node: Node) -> Node:
         attrs = self.attributes(node.attrs) if node.attrs else None
         made = Node(node.op, node.name, attrs, self.values(node.inputs), self.values(node.outputs), node.domain)
-        if node.metadata:
+        if node.has_metadata:
             made.metadata = dict(node.metadata)
         made.doc_string, made.overload = node.doc_string, node.overload
         if node.extra is not None:

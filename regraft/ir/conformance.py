@@ -74,23 +74,23 @@ def wanted(op: str, opset: int, domain: str) -> Wanted | None:
 
 def misfit(node: Node, wanted: Wanted) -> str | None:
     """What `node` lacks, or has too much of, for its operator; None where nothing is wrong."""
+    least, most, required, attributes, sure, needed, gives = wanted
     inputs, attrs = node.inputs, node.attrs
     count = len(inputs)
-    if not wanted.least <= count <= wanted.most:
-        low, high = wanted.least, wanted.most
-        said = str(low) if low == high else f"at least {low}" if high >= _ANY else f"{low} to {high}"
+    if not least <= count <= most:
+        said = str(least) if least == most else f"at least {least}" if most >= _ANY else f"{least} to {most}"
         return f"takes {said} inputs, and it has {count}"
-    if not node.outputs and wanted.gives:
+    if gives and not node.outputs:
         return "gives nothing"
-    for i in wanted.required:
+    for i in required:
         if i < count and not inputs[i].name:
             return f"has no input number {i}"
-    if wanted.needed and not wanted.needed <= attrs.keys():
-        return f"has no attribute '{next(name for name in wanted.attributes if name in wanted.needed - attrs.keys())}'"
-    for name, value in attrs.items():
-        if wanted.sure.get(name) is type(value):
+    if needed and not needed <= attrs.keys():
+        return f"has no attribute '{next(name for name in attributes if name in needed - attrs.keys())}'"
+    for name, value in attrs.items() if attrs else ():
+        if sure.get(name) is type(value):
             continue
-        kind = wanted.attributes.get(name)
+        kind = attributes.get(name)
         if kind in _FITS and not isinstance(value, Node.AttributeRef) and not _FITS[kind][0](value):
             return f"has an attribute '{name}' that is not {_FITS[kind][1]}"
     return None

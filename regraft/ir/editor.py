@@ -46,6 +46,7 @@ class Editor:
         self._scalars: dict[tuple[AnyGraph, bytes, np.dtype[Any]], Constant] = {}
         self._saved: dict[Node | Tensor | AnyGraph, dict[str, Any]] = {}  # what was changed, as it was
         self._links: dict[int, tuple[Links, list[Any]]] = {}  # lists of links, by identity, and what they were
+        self._variables: list[tuple[Tensor, Any, Any]] = []  # what is known now, and its dtype and shape before
         self._functions = list(model.functions)
         self._starts: set[Tensor] = set()
         adopt(model)
@@ -187,6 +188,20 @@ class Editor:
             for graph in walk(body):
                 self.dead.update(graph.nodes)
 
+    def know(self, node: Node, values: Array | Value) -> Constant:
+        """Let the one value that `node` makes be known from now on, to those who read it still the same; `node` goes.
+
+        It may be no output of a graph.
+        """
+        (tensor,) = node.outputs
+        self._keep(node.outputs, tensor.inputs)
+        self._variables.append((tensor, tensor.dtype, tensor.shape))
+        list.clear(node.outputs)
+        list.clear(tensor.inputs)
+        self.remove(node)
+        constant: Constant = tensor.to_constant(values)
+        return constant
+
     def remove_unread(self, nodes: Iterable[Node]) -> list[Node]:
         """Take out those of `nodes` that only each other read. Returns them, readers before what they read."""
         candidates = dict.fromkeys(nodes)
@@ -215,8 +230,10 @@ class Editor:
             self._keep(node.inputs)
             for position, tensor in enumerate(node.inputs):
                 if tensor is old:
-                    node.inputs.redirect(position, new)
-        old.outputs.settle()
+                    list.__setitem__(node.inputs, position, new)
+                    list.append(new.outputs, node)
+            node.edited()
+        list.clear(old.outputs)
         if old in self.graph_outputs:
             self.touch(old, new, *self.graph_outputs[old])
             for graph in dict.fromkeys(self.graph_outputs.pop(old)):  # a body may give a value twice
@@ -277,6 +294,9 @@ class Editor:
     def _roll_back(self) -> None:
         for links, items in self._links.values():
             list.__setitem__(links, slice(None), items)  # without the other end of each link
+        for tensor, dtype, shape in self._variables:
+            tensor.__class__ = Variable
+            tensor.dtype, tensor.shape = dtype, shape
         for one, fields in self._saved.items():
             for name, value in fields.items():
                 setattr(one, name, value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from regraft.ir.value import Constant, Variable
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from regraft.ir.graph import AnyGraph
     from regraft.ir.node import Node
     from regraft.ir.value import Tensor
+
+_OURS = (Variable, Constant)
+"""Those of graphsurgeon's have no hash, and become ours later."""
 
 
 class Edits:
@@ -41,9 +44,14 @@ class Edits:
         self.renamed.clear()
         self.reordered = False
 
+    def gone(self, nodes: Sequence[Node]) -> None:
+        """Note that `nodes` went."""
+        self.nodes.update(nodes)
+        self.values.update([value for node in nodes for value in node.outputs if isinstance(value, _OURS)])
+
     def edited(self, node: Node, lost: Iterable[Any] = ()) -> None:
         """Note that `node` was edited, and makes the values `lost` no longer."""
         self.nodes.add(node)
         for value in lost:
-            if isinstance(value, Variable | Constant):  # one of graphsurgeon's has no hash, and becomes ours later
+            if isinstance(value, _OURS):
                 self.values.add(value)

@@ -66,7 +66,8 @@ class _Graph(Body):
     def __setattr__(self, name: str, value: Any) -> None:
         """A graph has lists of its own, not those of a node or of another graph."""
         if name == "nodes" and "nodes" in vars(self):
-            self.nodes[:] = value
+            if value is not self.nodes:
+                self.nodes[:] = value
             return
         own = Nodes(self, value) if name == "nodes" else list(value) if name in ("inputs", "outputs") else value
         super().__setattr__(name, own)

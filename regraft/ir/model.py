@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,8 +73,7 @@ class Model:
 
     def nodes(self) -> Iterator[Node]:
         """The nodes of all `graphs()`."""
-        for graph in self.graphs():
-            yield from graph.nodes
+        return chain.from_iterable(graph.nodes for graph in self.graphs())
 
     @property
     def sides(self) -> tuple[Model, ...]:

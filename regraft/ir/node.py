@@ -13,6 +13,8 @@ from regraft.ir.value import Constant, Linked, Tensor
 if TYPE_CHECKING:
     from regraft.ir.graph import Graph
 
+_extend = list.extend
+
 PLAIN = frozenset({int, float, str, bytes})
 """Types of attributes that hold nothing else, and that nobody can change in place."""
 
@@ -52,11 +54,10 @@ class Node(Linked):
         attrs: its attributes by name: numbers, texts, lists of them, `Constant`, `Graph`, `AttributeRef`.
         inputs, outputs: the values that it reads and makes.
         graph: the graph whose list of nodes it is in.
-        metadata: its `metadata_props`.
         extra: the fields of the message that have no place here.
     """
 
-    __slots__ = ("attrs", "doc_string", "domain", "extra", "graph", "metadata", "name", "op", "overload")
+    __slots__ = ("_metadata", "attrs", "doc_string", "domain", "extra", "graph", "name", "op", "overload")
 
     AttributeRef = AttributeRef
 
@@ -67,7 +68,7 @@ class Node(Linked):
         name: str
         doc_string: str
         attrs: dict[str, Any]
-        metadata: dict[str, str]
+        _metadata: dict[str, str] | None
         extra: onnx.NodeProto | None
         graph: Any
 
@@ -86,12 +87,21 @@ class Node(Linked):
         own = Attributes(attrs) if attrs else Attributes()
         own.owner = self
         put_attrs(self, own)
-        put_metadata(self, {})
+        _put_metadata(self, None)
         put_doc_string(self, "")
         put_overload(self, "")
         put_extra(self, None)
         put_graph(self, None)
-        self._connect(inputs, outputs)
+        self._connect()
+        end = (self,)
+        if inputs:
+            _extend(self.inputs, inputs)
+            for read in self.inputs:
+                _extend(read.outputs, end)  # a list of one takes half the memory of one that was appended to
+        if outputs:
+            _extend(self.outputs, outputs)
+            for made in self.outputs:
+                _extend(made.inputs, end)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set a field, and tell of it where it says what the node computes."""
@@ -102,6 +112,21 @@ class Node(Linked):
         if name in _MEANING:
             self.edited()
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Its `metadata_props`; most nodes have none, and no dict for them until it is asked for."""
+        if self._metadata is None:
+            _put_metadata(self, {})
+        return self._metadata  # type: ignore[return-value]
+
+    @metadata.setter
+    def metadata(self, metadata: dict[str, str]) -> None:
+        _put_metadata(self, metadata)
+
+    @property
+    def has_metadata(self) -> bool:
+        return bool(self._metadata)
+
     def edited(self, lost: Iterable[Tensor] = ()) -> None:
         """Tell whoever follows the graph that the node was edited, and makes the values `lost` no longer."""
         graph = self.graph
@@ -109,7 +134,7 @@ class Node(Linked):
             graph.edits.edited(self, lost)
 
     def relinked(self, links: list[Any], items: Iterable[Any]) -> None:
-        self.edited(items if links is self._outputs else ())
+        self.edited(items if links is self.outputs else ())
 
     def __repr__(self) -> str:
         read, made = (", ".join(t.name or "-" for t in links) for links in (self.inputs, self.outputs))
@@ -118,7 +143,7 @@ class Node(Linked):
 
 _MEANING = frozenset({"attrs", "domain", "op", "overload"})
 
-put_attrs, put_doc_string, put_domain, put_extra, put_graph, put_metadata, put_name, put_op, put_overload = (
+_put_metadata, put_attrs, put_doc_string, put_domain, put_extra, put_graph, put_name, put_op, put_overload = (
     getattr(Node, field).__set__
     for field in Node.__slots__  # past `Node.__setattr__`: it takes ten times as long
 )

@@ -48,14 +48,14 @@ class Nodes(list[Node]):
                     edits.edited(node)
 
     def _drop(self, nodes: Iterable[Node]) -> None:
-        edits = self._edit()
-        for node in nodes:
-            if isinstance(node, Node):
-                self.holders.discard(node)
-                if edits is not None:
-                    edits.edited(node, node.outputs)
-                if node.graph is self.graph:
-                    put_graph(node, None)
+        edits, graph = self._edit(), self.graph
+        ours = [node for node in nodes if isinstance(node, Node)]
+        if edits is not None:
+            edits.gone(ours)
+        self.holders.difference_update(ours)
+        for node in ours:
+            if node.graph is graph:
+                put_graph(node, None)
 
     def hold(self, node: Node) -> None:
         """Note whether `node` may have bodies."""
@@ -158,7 +158,9 @@ def bodies(nodes: Iterable[Node]) -> list[Any]:
 
 def subgraphs(node: Node) -> Sequence[Any]:
     """The graphs that are attributes of `node`, not those inside them."""
-    return _bodies_among(node.attrs.values()) if node.attrs else ()
+    if not node.attrs or ((graph := node.graph) is not None and node not in graph.nodes.holders):
+        return ()
+    return _bodies_among(node.attrs.values())
 
 
 def _bodies_among(values: Iterable[Any]) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from regraft.errors import GraphError
 from regraft.ir.node import Node
-from regraft.ir.nodes import subgraphs, walk
+from regraft.ir.nodes import bodies, subgraphs, walk
 from regraft.ir.value import Tensor
 
 
@@ -55,8 +55,9 @@ def sort(graph: Any) -> None:
 
 def _is_sorted(graph: Any) -> bool:
     left = set(map(id, graph.nodes))
+    nested = bool(bodies(graph.nodes))
     for node in graph.nodes:
-        for tensor in reads(node) if node.attrs and subgraphs(node) else node.inputs:
+        for tensor in reads(node) if nested else node.inputs:
             for producer in tensor.inputs:
                 if id(producer) in left and tensor.name:
                     return False

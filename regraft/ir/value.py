@@ -136,91 +136,67 @@ class Outputs(Links):
 class Linked:
     """A node or a value, with links at both ends."""
 
-    __slots__ = ("_inputs", "_outputs")
+    __slots__ = ("inputs", "outputs")
 
-    if TYPE_CHECKING:
-        _inputs: Links
-        _outputs: Links
-        inputs: Links
-        """Of a node the values that it reads, of a value the nodes that make it."""
-        outputs: Links
-        """Of a node the values that it makes, of a value the nodes that read it."""
-    else:
+    inputs: Links
+    """Of a node the values that it reads, of a value the nodes that make it."""
+    outputs: Links
+    """Of a node the values that it makes, of a value the nodes that read it."""
 
-        def _set_inputs(self, items: Iterable[Any]) -> None:
-            if items is not self._inputs:
-                self._inputs[:] = items
+    def __setattr__(self, field: str, value: Any) -> None:
+        """Set a field; what is assigned to links becomes what they hold."""
+        if field == "inputs" or field == "outputs":
+            links = getattr(self, field)
+            if value is not links:
+                links[:] = value
+        else:
+            object.__setattr__(self, field, value)
 
-        def _set_outputs(self, items: Iterable[Any]) -> None:
-            if items is not self._outputs:
-                self._outputs[:] = items
-
-        inputs = property(attrgetter("_inputs"), _set_inputs)  # asked for everywhere: a getter in C
-        outputs = property(attrgetter("_outputs"), _set_outputs)
-
-    def _connect(self, inputs: Iterable[Any] = (), outputs: Iterable[Any] = ()) -> None:
+    def _connect(self) -> None:
         read, made = _new(Inputs), _new(Outputs)
         read.owner = made.owner = self
         _put_inputs(self, read)
         _put_outputs(self, made)
-        if inputs:
-            list.extend(read, inputs)
-            for item in read:
-                _append(item.outputs, self)
-        if outputs:
-            list.extend(made, outputs)
-            for item in made:
-                _append(item.inputs, self)
 
     def relinked(self, links: list[Any], items: Iterable[Any]) -> None:
         """Tell whoever follows the graph that `items` came into `links`, one of the two lists here, or went."""
         raise NotImplementedError
 
 
-_put_inputs, _put_outputs = (getattr(Linked, field).__set__ for field in Linked.__slots__)  # past `Node.__setattr__`
+_put_inputs, _put_outputs = (getattr(Linked, field).__set__ for field in Linked.__slots__)
 
 
 class _Tensor(Linked):
     """A value. Both kinds have the same fields, so that one can become the other."""
 
-    __slots__ = ("_name", "_values", "default", "dtype", "info", "order", "promised", "shape", "type")
+    __slots__ = ("_values", "default", "dtype", "info", "name", "order", "promised", "shape", "type")
 
-    if TYPE_CHECKING:
+    name: str
+    dtype: Any
+    shape: Any
 
-        @property
-        def name(self) -> str: ...
-
-        @name.setter
-        def name(self, name: str) -> None: ...
-
-    else:
-
-        def _rename(self, name: str) -> None:
-            self._name = name
-            for node in (*self._inputs, *self._outputs):
+    def __setattr__(self, field: str, value: Any) -> None:
+        """Set a field, and tell of another name."""
+        Linked.__setattr__(self, field, value)
+        if field == "name":
+            for node in (*self.inputs, *self.outputs):
                 graph = getattr(node, "graph", None)
                 if graph is not None and graph.edits is not None:
                     graph.edits.renamed.add(self)
                     break
 
-        name = property(attrgetter("_name"), _rename)
-
-    _name: str
-    dtype: Any
-    shape: Any
-
     @property
     def producer(self) -> Node | None:
         """The node that makes it; None where none does."""
-        return self._inputs[0] if self._inputs else None
+        return self.inputs[0] if self.inputs else None
 
     @property
     def users(self) -> Links:
         """The nodes that read it, in any graph; one that reads it twice comes twice."""
-        return self._outputs
+        return self.outputs
 
     def relinked(self, links: list[Any], items: Iterable[Any]) -> None:
-        lost = (self,) if links is self._inputs else ()
+        lost = (self,) if links is self.inputs else ()
         for node in items:
             graph = getattr(node, "graph", None)  # graphsurgeon's nodes have none
             if graph is not None and graph.edits is not None:
@@ -251,6 +227,12 @@ class _Tensor(Linked):
         return f"<{type(self).__name__} '{self.name}', {self.dtype}{self.shape}>"
 
 
+_put_values, _put_default, put_dtype, _put_info, _put_name, _put_order, _put_promised, put_shape, _put_type = (
+    getattr(_Tensor, field).__set__
+    for field in _Tensor.__slots__  # past `__setattr__`: it takes ten times as long
+)
+
+
 class Variable(_Tensor):
     """A value known when the model runs.
 
@@ -276,8 +258,13 @@ class Variable(_Tensor):
         self, name: str, dtype: Any = None, shape: Sequence[Dim] | None = None, type: str | None = "tensor_type"
     ):
         self._connect()
-        self._name, self.dtype, self.shape, self.type = name, dtype, shape, type
-        self.info = self.default = self.promised = None
+        _put_name(self, name)
+        put_dtype(self, dtype)
+        put_shape(self, shape)
+        _put_type(self, type)
+        _put_info(self, None)
+        _put_default(self, None)
+        _put_promised(self, None)
 
     @staticmethod
     def empty() -> Variable:
@@ -302,11 +289,13 @@ class Constant(_Tensor):
     __slots__ = ()
 
     order: int | None
+    _values: Array | Value
 
     def __init__(self, name: str, values: Array | Value):
         self._connect()
-        self._name, self.order = name, None
-        self.values = values
+        _put_name(self, name)
+        _put_order(self, None)
+        self._hold(values)
 
     @property
     def values(self) -> Array:
@@ -315,15 +304,19 @@ class Constant(_Tensor):
 
     @values.setter
     def values(self, values: Array | Value) -> None:
-        if not isinstance(values, _HELD):
-            raise TypeError(f"constant '{self.name}' takes an array, not {type(values).__name__}")
-        self._values: Array | Value = values
-        self.dtype, self.shape = values.dtype, values.shape
-        for node in self._outputs:
+        self._hold(values)
+        for node in self.outputs:
             graph = getattr(node, "graph", None)
             if graph is not None and graph.edits is not None:
                 graph.edits.values.add(self)
                 break
+
+    def _hold(self, values: Array | Value) -> None:
+        if not isinstance(values, _HELD):
+            raise TypeError(f"constant '{self.name}' takes an array, not {type(values).__name__}")
+        _put_values(self, values)
+        put_dtype(self, values.dtype)
+        put_shape(self, values.shape)
 
     @property
     def lazy(self) -> Array | Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from itertools import chain
 
 from regraft.errors import GraphError
@@ -31,44 +32,55 @@ class _Checked:
         self._named = _check(model)  # the values of the main graph
 
     def follow(self, model: Model, changes: Changes) -> None:
-        closely = changes.all or changes.reordered or model.functions or model.graph.nodes.holders
+        closely = changes.reordered or model.functions or model.graph.nodes.holders
         if closely or not self._is_sound(model.graph, changes):
             self._named = _check(model)
 
     def _is_sound(self, graph: Graph, changes: Changes) -> bool:
         """Whether all is well where something changed; False too where only a closer look tells."""
-        place = {node: number for number, node in enumerate(graph.nodes)} if changes.nodes else {}
+        place = dict(zip(graph.nodes, range(len(graph.nodes)), strict=True)) if changes.nodes else {}
         given = set(graph.inputs)
-        versions = schema.versions(graph)
 
         def is_there(tensor: Tensor) -> bool:
             """Whether the graph has this value."""
-            if tensor.inputs:
-                return len(tensor.inputs) == 1 and tensor.inputs[0].graph is graph
+            if makers := tensor.inputs:
+                return len(makers) == 1 and makers[0].graph is graph
             return isinstance(tensor, Constant) or tensor in given or not tensor.name
-
-        def is_made(tensor: Tensor, before: int) -> bool:
-            """Whether the node in this place can read `tensor`."""
-            return is_there(tensor) and all(place.get(producer, before) < before for producer in tensor.inputs)
 
         for node in changes.nodes:
             here = place[node]
-            asked = wanted(node.op, versions.get(node.domain or "", 1), node.domain or "")
-            if asked is None or misfit(node, asked) is not None or not all(is_made(t, here) for t in node.inputs):
-                return False
+            for tensor in node.inputs:
+                if not is_there(tensor) or (tensor.inputs and place.get(tensor.inputs[0], here) >= here):
+                    return False
             for tensor in node.outputs:
-                if isinstance(tensor, Constant) or tensor in given or tensor.inputs != [node]:
+                if isinstance(tensor, Constant) or tensor in given or len(tensor.inputs) != 1:
                     return False
-                if not all(place.get(user, here) > here for user in tensor.outputs):
+                if tensor.inputs[0] is not node:
                     return False
+                for user in tensor.outputs:
+                    if place.get(user, here) <= here:
+                        return False
         return (
-            (not place or len(place) == len(graph.nodes))
+            self._fit(graph, graph.nodes if changes.all else changes.nodes)
+            and (not place or len(place) == len(graph.nodes))
             and len(given) == len(graph.inputs)
             and all(is_there(t) for t in changes.values if t.outputs)
             and all(is_there(t) and t.name for t in graph.outputs)
             and all(t.name for t in graph.inputs)
             and self._are_named_apart(graph, changes)
         )
+
+    def _fit(self, graph: Graph, nodes: Iterable[Node]) -> bool:
+        """Whether these have what their operators, those of ONNX, ask for."""
+        versions = schema.versions(graph)
+        operators: dict[tuple[str, str | None], Wanted | None] = {}
+        for node in nodes:
+            key = (node.op, node.domain)
+            if key not in operators:
+                operators[key] = wanted(node.op, versions.get(node.domain or "", 1), node.domain or "")
+            if (asked := operators[key]) is None or misfit(node, asked) is not None:
+                return False
+        return True
 
     def _are_named_apart(self, graph: Graph, changes: Changes) -> bool:
         """Whether the values of a graph have names of their own."""

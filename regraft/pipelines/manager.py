@@ -145,7 +145,7 @@ class _Run:
             self.proved = one.reference(self.model) or self.proved
         said = PassReport(one.name, str(one), str(one.contract), nodes_before=len(nodes), rounds=rounds)
         self.report.passes.append(said)
-        context = Context(one.name, {id(node): node for node in nodes}, bars.track)
+        context = Context(one.name, nodes, bars.track)
         peak, start = _peak_memory(), time.perf_counter()
         self.apply(one, context)
         said.seconds = time.perf_counter() - start

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
@@ -159,18 +159,26 @@ class Context:
 
     Attributes:
         pass_name: written into the metadata of the nodes that the pass makes.
-        known: by id, the nodes that were there before the pass, which are not marked as made by it.
+        known: the nodes that were there before the pass, which are not marked as made by it.
         track: shows progress; called with an iterable and its length.
         said: what the user is told, in order: refusals as they are, other notes as text.
     """
 
     pass_name: str = ""
-    known: Mapping[int, Node] = field(default_factory=dict)
+    known: Sequence[Node] = ()
     track: Track = lambda items, total: items
     changes: list[Change] = field(default_factory=list)
     effects: list[str] = field(default_factory=list)
     said: list[Refusal | str] = field(default_factory=list)
     rule_uses: list[RuleUse] = field(default_factory=list)
+
+    @functools.cached_property
+    def _known(self) -> frozenset[Node]:
+        return frozenset(self.known)
+
+    def _is_new(self, node: Node) -> bool:
+        """Whether the pass made `node`; what graphsurgeon makes has no hash."""
+        return not isinstance(node, Hashable) or node not in self._known
 
     @property
     def notes(self) -> list[str]:
@@ -189,13 +197,13 @@ class Context:
         if not added:
             self.changes.append(Change(rule, removed, ()))
             return
-        made = [node for node in added if id(node) not in self.known]
-        marks = {MADE_BY: self.pass_name, REPLACES: json.dumps(removed)} if made and self.pass_name else {}
-        stages = [node.metadata[STAGE] for node in gone if STAGE in getattr(node, "metadata", {})]
-        for node in made:
-            node.metadata = {**getattr(node, "metadata", {}), **marks}
-            if stages:
-                node.metadata.setdefault(STAGE, stages[0])
+        if made := [node for node in added if self._is_new(node)]:
+            marks = {MADE_BY: self.pass_name, REPLACES: json.dumps(removed)} if self.pass_name else {}
+            stages = [node.metadata[STAGE] for node in gone if STAGE in getattr(node, "metadata", {})]
+            for node in made:
+                node.metadata = {**getattr(node, "metadata", {}), **marks}
+                if stages:
+                    node.metadata.setdefault(STAGE, stages[0])
         self.changes.append(Change(rule, removed, tuple([label(node) for node in added])))
 
     def changed(self, what: str) -> None:

@@ -17,6 +17,7 @@ from regraft.errors import GraphError
 from regraft.files.fields import is_typed
 from regraft.ir.graph import AnyGraph, Tensor, Variable, walk
 from regraft.ir.model import Model
+from regraft.ir.value import put_dtype, put_shape
 from regraft.ir.weights import dtype_from_onnx
 from regraft.shapes import dims
 from regraft.shapes.analysis import analyse
@@ -108,12 +109,12 @@ class _Declare:
         """Declare what is known."""
         _, dtype, shape = self._shown(fact)
         if fact.other is None:
-            tensor.shape = None if shape is None else shape.copy()
+            put_shape(tensor, None if shape is None else shape.copy())
         elif tensor.info is None:
             tensor.info = onnx.ValueInfoProto(type=fact.other)
             tensor.type = fact.other.WhichOneof("value")
         if dtype is not None:
-            tensor.dtype = dtype
+            put_dtype(tensor, dtype)
 
     def _shown(self, fact: Fact) -> tuple[Fact, Any, list[Any] | None]:
         """The fact, and the dtype and the shape that it says; None: unknown."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from regraft.ir import schema
 from regraft.ir.changes import Changes
-from regraft.ir.graph import AnyGraph, Constant, Function, Graph, Node, Tensor, subgraphs, walk
+from regraft.ir.graph import AnyGraph, Constant, Function, Graph, Node, Tensor, Variable, subgraphs, walk
 from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.ir.schema import constant_node_value
@@ -157,6 +157,9 @@ class Walker:
     def node(self, node: Node, opset: int, attrs: dict[str, Any]) -> None:
         """Note what is known of the outputs of `node`; `opset` is that of its domain."""
         facts = self.facts
+        if (held := self._held(node)) is not None:
+            facts[node.outputs[0]] = facts.of_constant(held)
+            return
         inputs = [facts[tensor] for tensor in node.inputs]
         key = None if attrs else self._keys.at_once(node, opset, inputs)
         if key is not None and (fact := self._settled.get(key)) is not None:
@@ -170,6 +173,13 @@ class Walker:
         if key is not None and self._is_general:
             self._keys.hold(inputs)
             self._settled[key] = self.facts[node.outputs[0]]
+
+    def _held(self, node: Node) -> Constant | None:
+        """What a Constant node holds; None where there is more to it."""
+        if node.op != "Constant" or node.domain or self._functions:
+            return None
+        held, made = node.attrs.get("value"), node.outputs[0]
+        return held if isinstance(held, Constant) and isinstance(made, Variable) and made.name else None
 
     def body(self, graph: Graph, inputs: list[Fact], attrs: dict[str, Any]) -> list[Fact]:
         """What a body gives for `inputs`."""

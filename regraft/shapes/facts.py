@@ -12,7 +12,7 @@ import onnx
 
 from regraft.ir.dimensions import stated
 from regraft.ir.graph import Constant, Tensor, Variable
-from regraft.ir.weights import Array, code_of
+from regraft.ir.weights import Array, Value, code_of
 from regraft.shapes import dims
 from regraft.shapes.dims import Dim
 
@@ -103,6 +103,7 @@ class Facts(dict[Tensor, Fact]):
         self.problems: list[str] = []
         self.found: defaultdict[Callable[..., Any], dict[Any, Any]] = defaultdict(dict)
         self._constants: dict[tuple[Any, tuple[int, ...], bytes], Fact] = {}
+        self._held: dict[int, tuple[Array | Value, Fact]] = {}  # by identity of what is kept there
 
     def __missing__(self, tensor: Tensor) -> Fact:
         fact = self.of_constant(tensor) if isinstance(tensor, Constant) else declared(tensor)
@@ -111,6 +112,9 @@ class Facts(dict[Tensor, Fact]):
 
     def of_constant(self, constant: Constant) -> Fact:
         """One fact for constants that are alike and small: it says all of them."""
+        held = constant.lazy
+        if (told := self._held.get(id(held))) is not None:
+            return told[1]
         if constant.dtype.kind not in "fib" or constant.size > LIMIT or not constant.is_known:
             return of_constant(constant)
         elements = b"" if constant.dtype.kind == "f" else constant.values.tobytes()
@@ -118,6 +122,7 @@ class Facts(dict[Tensor, Fact]):
         known = self._constants.get(key)
         if known is None:
             known = self._constants[key] = of_constant(constant)
+        self._held[id(held)] = held, known
         return known
 
 

@@ -39,12 +39,12 @@ class Keys:
 
         A fact that holds for one of two nodes with the same key holds for the other, where `of` gives them one key.
         """
-        if node.op in _NOT_AT_ONCE or node.domain or len(node.outputs) != 1:
+        outputs = node.outputs
+        if len(outputs) != 1 or node.op in _NOT_AT_ONCE or node.domain:
             return None
-        output = node.outputs[0]
-        if not output.name or isinstance(output, Constant):
+        if not outputs[0].name or isinstance(outputs[0], Constant):
             return None
-        attrs = _plain(node.attrs) if node.attrs else ()
+        attrs = plain(node.attrs) if node.attrs else ()
         return None if attrs is None else (node.op, opset, attrs, *map(id, inputs))
 
     def hold(self, inputs: list[Fact]) -> None:
@@ -71,7 +71,7 @@ class Keys:
         return self._seen[key][1]
 
 
-def _plain(attrs: dict[str, Any]) -> Hashable:
+def plain(attrs: dict[str, Any]) -> Hashable:
     """A key of attributes that are numbers, texts and lists of them; None where there are others."""
     key: list[Any] = []
     for name, value in attrs.items():

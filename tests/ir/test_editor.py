@@ -17,6 +17,7 @@ from regraft.ir.graph import Constant, Graph, Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
 from regraft.ir.nodes import Nodes
 from regraft.rewriting.decomposed import provide
+from regraft.shapes import declare_types
 
 
 def model(body: str, ends: str = "(float[4] x) => (float[4] y)", constants: str = "") -> Model:
@@ -409,6 +410,37 @@ def test_an_exception_takes_every_edit_back(steps: int) -> None:
     verifier.check(edited)
     bypass(edited)
     text(edited)
+
+
+def test_what_is_known_stays_the_value_it_was() -> None:
+    edited = model("a = Relu(x) b = Constant<value_floats=[2.0]>() c = Mul(a, b) y = Add(c, b)")
+    verifier.check(edited)
+    made = find(edited, "b")
+    with Editor(edited) as edit:
+        known = edit.know(made.inputs[0], np.array([2], np.float32))
+    assert known is made
+    assert find(edited, "b") is made
+    assert [node.op for node in edited.nodes()] == ["Relu", "Mul", "Add"]
+    assert list(made.outputs) == edited.graph.nodes[1:]
+    assert text(edited) == ["a = Relu(x)", "c = Mul(a,b)", "y = Add(c,b)"]
+
+
+def test_an_exception_takes_back_that_a_value_is_known() -> None:
+    edited = model("a = Relu(x) b = Constant<value_floats=[2.0]>() y = Mul(a, b)")
+    declare_types(edited)
+    before, made = to_proto(edited), find(edited, "b")
+
+    def know_and_fail() -> None:
+        with Editor(edited) as edit:
+            edit.know(made.inputs[0], np.array(3, np.int64))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        know_and_fail()
+    assert isinstance(made, Variable)
+    assert (made.dtype, made.shape, made.inputs[0].op) == (np.float32, [1], "Constant")
+    assert to_proto(edited) == before
+    assert len(text(edited)) == 3
 
 
 def turn_round(edited: Model) -> None:

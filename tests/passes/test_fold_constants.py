@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import regraft
 from regraft.files.convert import clone, from_proto
+from regraft.folding import evaluate
 from regraft.ir.graph import Constant, Function
 from regraft.ir.model import Model
 from regraft.ir.verifier import check
@@ -381,6 +382,54 @@ def test_what_cannot_run_is_noted_and_the_rest_is_folded() -> None:
     assert "(Gather) is not folded" in note
     assert "\n" not in note
     assert sorted(ops(model)) == ["Add", "Add", "Gather", "Mul"]
+
+
+def test_all_that_cannot_run_alike_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions: list[int] = []
+    monkeypatch.setattr(evaluate, "Session", lambda model: sessions.append(len(model.graph.nodes)) or Session(model))
+    model = parse(
+        """g (float[2] a) => (float[2] x) {
+             data = Constant<value_floats=[1.0, 2.0]>()
+             out = Constant<value_ints=[5, 0]>()
+             bad = Gather(data, out)
+             worse = Gather(data, out)
+             bad_too = Gather(data, out)
+             y = Add(a, bad)
+             z = Add(y, worse)
+             x = Add(z, bad_too)
+           }"""
+    )
+    assert len(fold(model).notes) == 3
+    assert ops(model).count("Gather") == 3
+    assert max(sessions) == 1
+    assert len(sessions) <= 3
+
+
+def test_what_is_computed_alike_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    monkeypatch.setattr(evaluate, "Session", lambda model: sizes.append(len(model.graph.nodes)) or Session(model))
+    model = parse(
+        """g (float[2] a) => (float[2] x, float[2] y, float[2] z, float[2] w) {
+             one = Constant<value_floats=[1.0, 4.0]>()
+             same = Constant<value_floats=[1.0, 4.0]>()
+             other = Constant<value_floats=[9.0, 4.0]>()
+             r1 = Sqrt(one)
+             r2 = Sqrt(same)
+             r3 = Sqrt(other)
+             t1 = LeakyRelu<alpha = 1.0>(r1)
+             t2 = LeakyRelu<alpha = 2.0>(r1)
+             x = Add(a, t1)
+             y = Add(a, t2)
+             z = Add(a, r2)
+             w = Add(a, r3)
+           }"""
+    )
+    before = Session(clone(model)).run({"a": np.array([1, 2], np.float32)})
+    fold(model)
+    assert sizes == [4]  # two roots, and LeakyRelu by either attribute
+    assert ops(model) == ["Add"] * 4
+    after = Session(model).run({"a": np.array([1, 2], np.float32)})
+    assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
 def test_what_is_too_large_is_noted_and_what_leads_to_it_is_folded() -> None:

@@ -173,7 +173,7 @@ def test_context_records_names_at_once_and_marks_new_nodes():
     old = Node("Erf", "erf_1", outputs=[Variable("e")])
     kept = Node("Add", "add", outputs=[Variable("a")])
     new, plain, nameless = Node("Gelu", "gelu"), gs.Node("Mul", "mul"), Node("Erf", outputs=[Variable("y")])
-    context = Context("fuse-gelu", known={id(kept): kept})
+    context = Context("fuse-gelu", known=[kept])
     context.replaced([old, nameless], [new, kept, plain], rule="exact")
     old.name = "renamed"
     assert context.changes == [Change("exact", ("erf_1", "%y"), ("gelu", "add", "mul"))]
@@ -187,7 +187,7 @@ def test_what_takes_the_place_of_a_node_is_of_its_stage():
     first.metadata, second.metadata = {"regraft.stage": "layer.0"}, {"regraft.stage": "layer.1"}
     new, placed, kept = Node("Mul", "mul"), Node("Add", "add"), Node("Exp", "exp")
     placed.metadata = {"regraft.stage": "head"}
-    Context("a-pass", known={id(kept): kept}).replaced([Node("Neg", "neg"), first, second], [new, placed, kept])
+    Context("a-pass", known=[kept]).replaced([Node("Neg", "neg"), first, second], [new, placed, kept])
     assert [node.metadata.get("regraft.stage") for node in (new, placed, kept)] == ["layer.0", "head", None]
 
 

@@ -32,6 +32,7 @@ KNOWN = {
     "regraft/idioms/additive_mask.py:MASKING": "what exporters apply masks with",
     "regraft/proving/counterexample.py:_SINGLE": "what ONNX's evaluator computes in single precision",
     "regraft/proving/meanings.py:MEANINGS": "the table of meanings, by operator",
+    "regraft/proving/narrowing.py:_GROW": "what makes whole numbers larger than they were given, and so may overflow",
     "regraft/verification/input_roles.py:_SAME_SHAPE": "through what a table of an export is looked up",
     "passes/externalize_gates.py:CONDITIONS": "what exporters compute conditions with",
 }

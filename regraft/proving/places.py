@@ -25,8 +25,8 @@ from regraft.shapes.dims import Dim, Expr, unnamed_in
 
 _PATIENCE = 6
 """Values in a row that are not proved, beyond which the first of them is to blame, and no more is computed from it."""
-_EFFORT = 1 << 17
-"""Monomials that a comparison may make: seconds."""
+_EFFORT = 1 << 15
+"""Monomials that the proof of a place may make: about a second."""
 
 
 def prove_models(before: Model, after: Model, names: Mapping[str, str] | None = None) -> list[Place]:
@@ -166,7 +166,7 @@ class _Comparison:
                     self.refused.setdefault(tensor, problem)
                 continue
             else:
-                place = self._prove(scope.path, partner, tensor)
+                place = self._prove(scope.path, partner, tensor, depth)
                 if place.outcome != "proved":
                     scope.depth[tensor] = depth + 1
                     scope.failed[tensor] = at, place
@@ -209,18 +209,27 @@ class _Comparison:
                 if isinstance(b, Expr) and a != b and unnamed_in(b) == {str(b)}:
                     self.names.setdefault(str(b), a)
 
-    def _prove(self, path: str, before: Tensor, after: Tensor) -> Place:
-        """Whether a value is the same in both models: as its node does the same of the same, or by what it means."""
+    def _prove(self, path: str, before: Tensor, after: Tensor, depth: int = 0) -> Place:
+        """Whether a value is the same in both models: as its node does the same of the same, or by what it means.
+
+        Args:
+            depth: how many values in a row were not proved: the more, the less is tried.
+        """
         start, stored = time.perf_counter(), StoredNumbers()
-        pairs = self._operands(before, after)
-        found = [self._compare(old, new, stored) for old, new in pairs]
-        if not pairs or any(one.residue for one in found):
-            found = [self._compare(before, after, stored)]
+        with Effort.limited(_EFFORT >> depth):
+            found = self._ways(before, after, stored)
         residue = next((one.residue for one in found if one.residue), "")
         outcome: Outcome = "out of reach" if residue else "proved"
         old_way = tuple(node.op for one in found for node in one.before)
         new_way = tuple(node.op for one in found for node in one.after)
         return Place(after.name, path, outcome, residue, old_way, new_way, time.perf_counter() - start, stored.error)
+
+    def _ways(self, before: Tensor, after: Tensor, stored: StoredNumbers) -> list[_Compared]:
+        """What was compared: the operands of two nodes that do the same, or else the values themselves."""
+        found = [self._compare(old, new, stored) for old, new in self._operands(before, after)]
+        if not found or any(one.residue for one in found):
+            found = [self._compare(before, after, stored)]
+        return found
 
     def _operands(self, before: Tensor, after: Tensor) -> list[tuple[Tensor, Tensor]]:
         """What differs between the operands of two values that are computed alike; none where they are not."""
@@ -244,8 +253,7 @@ class _Comparison:
             old = GraphMeaning(self.before, self.common - left, stored, {}, {})
             new = GraphMeaning(self.after, self.common - left, stored, self.names, self.refused)
             try:
-                with Effort.limited(_EFFORT):
-                    residue = difference(old(before), new(after), stored)
+                residue = difference(old(before), new(after), stored)
             except OutOfReach as error:
                 residue = str(error)
             ends = (old.ends | new.ends) - left

@@ -227,9 +227,11 @@ class StoredNumbers:
         if isinstance(part, Monomial):
             return math.prod(self._evaluate(atom, grid) ** float(e) for atom, e in part) if part else np.float64(1.0)
         if isinstance(part, Element):
-            values = _values(self._held[part.tensor])
+            values = _squeezed(self._held[part.tensor])
             places = [place if isinstance(place, int) else self._place(place, grid) for place in part.index]
-            return np.asarray(_squeezed(values)[tuple(places)], np.float64)
+            if any(np.any((at < 0) | (at >= size)) for at, size in zip(places, values.shape, strict=True)):
+                raise OutOfReach("a place beyond the end of a constant")
+            return np.asarray(values[tuple(places)], np.float64)
         if isinstance(part, Power):
             return self._evaluate(part.base, grid)
         if isinstance(part, Exp):

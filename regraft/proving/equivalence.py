@@ -15,7 +15,9 @@ from regraft.proving.polynomial import MOST_TERMS, Index, Monomial, Place, Polyn
 from regraft.proving.reach import OutOfReach
 from regraft.proving.stored import StoredNumbers
 from regraft.proving.substitution import substituted
+from regraft.proving.sums import Sum
 from regraft.proving.tensor import At, Axis, Tensor
+from regraft.proving.truths import IsNaN
 from regraft.proving.unrolling import unrolled
 
 MOST_PLACES = 64
@@ -53,12 +55,26 @@ def _difference(before: Tensor, after: Tensor, at: At, stored: StoredNumbers | N
     here, there = Domain(len(at)), Domain(len(at))
     old, new = before.elements(at, here), after.elements(at, there)
     residue = equal(old, new)
+    if residue is not None and stored is not None and (unguarded := _unguarded(new, old)) != new:
+        new, residue = unguarded, equal(old, unguarded)
     if residue is not None and not (stored and (stored.agree(old, new) or stored.agree(*cleared(old, new)))):
         return f"before minus after is {shortened(residue)}"
     for one in _missing(here.obligations, there.obligations):
         if not (stored and stored.satisfy(one)):
             return f"after is defined only where {one}"
     return ""
+
+
+def _unguarded(new: Polynomial, old: Polynomial) -> Polynomial:
+    """`new` where nothing is NaN for which `old` has no guard: what `new` needs is a number wherever `old` is one."""
+    kept = {truth for monomial in old.terms for truth in _guards(monomial)}
+    return Polynomial({m: c for m, c in new.terms.items() if not _guards(m) - kept})
+
+
+def _guards(monomial: Monomial) -> set[IsNaN]:
+    """The guards that are factors of a monomial, or of what is summed up in it."""
+    found = {atom for atom, _ in monomial if isinstance(atom, IsNaN)}
+    return found.union(*(_guards(atom.of) for atom, e in monomial if isinstance(atom, Sum) and e > 0))
 
 
 def shortened(p: Polynomial, most: int = 160) -> str:

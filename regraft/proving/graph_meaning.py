@@ -18,7 +18,7 @@ from regraft.proving.call import Call, Known
 from regraft.proving.denote import applied
 from regraft.proving.digits import number_of
 from regraft.proving.domain import Domain
-from regraft.proving.numbering import passes_on
+from regraft.proving.numbering import attributes, passes_on
 from regraft.proving.polynomial import Polynomial
 from regraft.proving.reach import OutOfReach
 from regraft.proving.side import Side
@@ -32,7 +32,6 @@ from regraft.shapes.dims import Dim, symbol
 MOST_NODES = 100
 """Nodes between a value and those at which one does not look further; beyond, nothing is said."""
 
-_NEWEST = 1 << 30
 _OLDEST = 7
 """The opset from which on operators broadcast as they do today."""
 
@@ -119,11 +118,11 @@ class GraphMeaning:
         side, fact, kind = self.side, self.side.fact(tensor), self.side.kind(tensor)
         if tensor in side.fed:
             return self._found[side.fed[tensor]]
-        if _is_told(fact):
-            return self._of_sizes(fact)
         held = side.constants.get(side.of(tensor))
         if held is not None and kind is not None:
             return self.stored.tensor(side.of(tensor), held, kind)
+        if _is_told(fact):
+            return self._of_sizes(fact)
         if self._is_end(tensor):
             return self._symbol(tensor, fact)
         node = tensor.inputs[0]
@@ -156,9 +155,10 @@ class GraphMeaning:
             known = tuple(place for place in at if isinstance(place, int))
             if len(known) == len(at):
                 return self._size(values.item(*known))
-            if len(at) > 1:
+            wide = [place for axis, place in zip(axes, at, strict=True) if not axis.unit]
+            if len(wide) > 1:
                 raise OutOfReach("an array of numbers at any index")
-            return choice(dict(enumerate(map(self._size, values))), number_of(at[0]))
+            return choice(dict(enumerate(map(self._size, values.flat))), number_of(wide[0]))
 
         return Symbolic(axes, elements, "boolean" if fact.code == _BOOL else "integer")
 
@@ -197,7 +197,7 @@ class GraphMeaning:
             operands.pop()
         if node.op in SOFTMAXES and opset < 13:
             rank = len(operands[0].axes) if operands[0] else 0
-            if attrs.get("axis", 1) not in (-1, rank - 1):
+            if schema.attribute(node, "axis", opset) not in (-1, rank - 1):
                 raise OutOfReach(f"{node.op} over several axes, as before opset 13")
         terms = tuple(None if one is None else Known(one) for one in operands)
         made = self.side.fact(node.outputs[0])
@@ -210,13 +210,7 @@ class GraphMeaning:
         rule = schema.find(node.op, opset, node.domain)
         if rule is None:
             raise OutOfReach(f"{schema.kind(node)} has no meaning in the table")
-        found = {}
-        for name in rule.attributes:
-            default = schema.default(node.op, opset, node.domain, name)
-            if name in node.attrs:
-                found[name] = _in_decimals(node.attrs[name])
-            elif default is not None and default != schema.default(node.op, _NEWEST, node.domain, name):
-                found[name] = _in_decimals(default)
+        found = {name: _in_decimals(value) for name, value in attributes(node, opset).items()}
         for place, name in _structural(node).items():
             values = self._values(node.inputs[place])
             if values is not None:

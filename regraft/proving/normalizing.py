@@ -96,7 +96,8 @@ def lp_norm(call: Call) -> Term:
     if p not in (1, 2):
         raise OutOfReach(f"LpNormalization with p = {p}")
     x = call.terms[0]
-    return x / (op.ReduceL1(x, axes=axes) if p == 1 else op.ReduceL2(x, axes=axes))
+    length = op.ReduceL1(x, axes=axes) if p == 1 else op.ReduceL2(x, axes=axes)
+    return op.Where(op.Equal(length, 0.0), op.Sub(x, x), x / length)  # of zeros it gives zeros
 
 
 def mean_variance_norm(call: Call) -> Term:

@@ -19,6 +19,8 @@ from regraft.ir import schema
 from regraft.ir.graph import Constant, Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.weights import Array, dtype_from_onnx, is_float
+from regraft.ops.traits import SOFTMAXES
+from regraft.proving.meanings import MEANINGS
 from regraft.rewriting.facts import Kind
 from regraft.shapes import Fact
 
@@ -148,17 +150,31 @@ def shape_key(fact: Fact) -> Hashable:
 def node_key(node: Node, opset: int, kinds: tuple[Kind | None, ...], bodies: Hashable) -> Hashable:
     """What is the same for nodes that compute the same of the same, beside inputs and the place of the output.
 
-    An attribute that says what goes without saying does not count.
+    An attribute that says what goes without saying does not count, nor does the version of an operator of which the
+    table has one meaning.
     """
     rule = schema.find(node.op, opset, node.domain)
-    said = [(name, value) for name, value in node.attrs.items() if not _is_default(node, opset, name, value)]
-    attrs = tuple(sorted((name, _attribute(value)) for name, value in said))
-    return node.op, node.domain or "", node.overload, rule.since_version if rule else 0, kinds, attrs, bodies
+    changed = schema.kind(node) not in MEANINGS or node.op in SOFTMAXES  # the table has the newest Softmax
+    version = rule.since_version if rule and changed else 0
+    attrs = tuple(sorted((name, _attribute(value)) for name, value in attributes(node, opset).items()))
+    return node.op, node.domain or "", node.overload, version, kinds, attrs, bodies
 
 
-def _is_default(node: Node, opset: int, name: str, value: Any) -> bool:
-    default = schema.default(node.op, opset, node.domain, name)
-    return default is not None and type(default) is type(value) and default == value
+NEWEST = 1 << 30
+"""Beyond all opsets."""
+
+
+def attributes(node: Node, opset: int) -> dict[str, Any]:
+    """What attributes say, or leave unsaid that goes without saying, where it is not what the newest opset means."""
+    rule = schema.find(node.op, opset, node.domain)
+    said = {name: schema.default(node.op, opset, node.domain, name) for name in rule.attributes} if rule else {}
+    said |= node.attrs
+    newest = {name: schema.default(node.op, NEWEST, node.domain, name) for name in said}
+    return {name: value for name, value in said.items() if value is not None and not _is_same(value, newest[name])}
+
+
+def _is_same(value: Any, default: Any) -> bool:
+    return type(default) is type(value) and bool(default == value)
 
 
 def _attribute(value: Any) -> Hashable:
@@ -168,10 +184,11 @@ def _attribute(value: Any) -> Hashable:
 
 
 def constants_of(model: Model) -> list[Constant]:
-    """All constants that nodes read, or graphs give, on the host too."""
+    """All constants that nodes read, graphs give, or inputs have by default, on the host too."""
     found: dict[Tensor, None] = {}
     for side in model.sides:
         for graph in side.graphs():
-            ends = (*graph.outputs, *(t for node in graph.nodes for t in node.inputs))
+            defaults = (getattr(tensor, "default", None) for tensor in graph.inputs)
+            ends = (*graph.outputs, *defaults, *(t for node in graph.nodes for t in node.inputs))
             found.update((tensor, None) for tensor in ends if isinstance(tensor, Constant))
     return [tensor for tensor in found if isinstance(tensor, Constant)]

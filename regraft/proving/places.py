@@ -108,6 +108,8 @@ class _Comparison:
             self._meet(stage.graph.inputs, True)
             ends = [(old[t.name], t) for t in stage.graph.outputs if t.name in old]
             found += self._graph(_Scope("", partners), stage.graph, ends)
+        left = {tensor.name for tensor in self.after.stages[-1].graph.outputs}
+        found += [Place(name, "", "out of reach", "it is no output any more") for name in old if name not in left]
         return found
 
     def _graph(self, scope: _Scope, graph: AnyGraph, ends: list[tuple[Tensor, Tensor]]) -> list[Place]:

@@ -66,8 +66,9 @@ class Side:
     def start(self, graph: Graph) -> None:
         """Number the inputs of a main graph: by name, or as what feeds them."""
         for tensor in graph.inputs:
-            fed = self.fed.get(tensor)
-            self.number[tensor] = self.number[fed] if fed is not None else self._numbers.of(("input", tensor.name))
+            fed, default = self.fed.get(tensor), getattr(tensor, "default", None)
+            given = "input", tensor.name, None if default is None else self._stored.number(default)
+            self.number[tensor] = self._numbers.of(given) if fed is None else self.number[fed]
 
     def enter(self, node: Node, name: str, body: AnyGraph) -> None:
         """Number what `node` gives to its body `name`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -66,8 +67,7 @@ class StoredNumbers:
                 raise OutOfReach("a constant without elements")
             if (values == first[0]).all():
                 return self._uniform(first[0], axes, kind)
-        if kind != "real" and held.nbytes <= _LISTED:
-            return array(_values(held))
+        listed = array(_values(held)) if kind != "real" and held.nbytes <= _LISTED else None
         if kind == "real" and not np.isfinite(_values(held)).all():
             raise OutOfReach("a constant of which some elements are not finite")
         name = f"constant {number}"
@@ -79,6 +79,9 @@ class StoredNumbers:
                 if not all(0 <= place < size for place, size in zip(known, shape, strict=True)):
                     raise OutOfReach("a place beyond the end of a constant")
                 return self._number(_values(held)[known])
+            if listed is not None:
+                with suppress(OutOfReach):
+                    return listed.elements(at, domain)
             wide = [place for axis, place in zip(axes, at, strict=True) if not axis.unit]
             found = Element(like.name, tuple(wide[place] for place in like.order), kind != "real")
             return power_of(Flag(found) if kind == "boolean" else found) * like.factor

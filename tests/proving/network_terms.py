@@ -74,6 +74,12 @@ def cut(x: Any, start: int, end: int, axis: int) -> Any:
     return op.Slice(x, starts=[start], ends=[end], axes=[axis])
 
 
+def unit_or_zero(x: Any) -> Any:
+    """A vector of length 1 in its direction; of zeros zeros."""
+    squares = op.ReduceSumSquare(x, axes=[-1])
+    return op.Where(op.Equal(op.Sqrt(squares), 0.0), op.Sub(x, x), x / op.Sqrt(squares))
+
+
 BYTE = np.array(0, np.uint8)
 
 RIGHT: list[Row] = [
@@ -190,7 +196,7 @@ RIGHT: list[Row] = [
         lambda x, g: g * (x * op.Reciprocal(op.Sqrt(op.ReduceMean(x * x, axes=[-1]) + 1e-6))),
         ROWS,
     ),
-    ("a length", lambda x: op.LpNormalization(x), lambda x: x / op.Sqrt(op.ReduceSumSquare(x, axes=[-1])), ROWS),
+    ("a length", lambda x: op.LpNormalization(x), unit_or_zero, ROWS),
     ("attention", lambda q, k, v: op.Attention(q, k, v), lambda q, k, v: attended(q, k, v), HEADS),
     ("attention with a mask", lambda q, k, v, m: op.Attention(q, k, v, m), attended, HEADS),
     (

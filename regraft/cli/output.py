@@ -39,7 +39,7 @@ def drifts(drift: Deviation) -> None:
 
 def show_places(places: Iterable[Place]) -> None:
     """Print the places that are not proved, a few of them."""
-    left = [place for place in places if place.outcome != "proved"]
+    left = [place for place in places if place.outcome == "out of reach"]
     for place in left[:PLACES_SHOWN]:
         echo(f"  not '{visible(place.path + place.value)}': {visible(place.reason)}")
     if len(left) > PLACES_SHOWN:

@@ -49,7 +49,7 @@ def verify(
     from regraft.pipelines.places import summary
     from regraft.pipelines.source import open_source
     from regraft.proving.places import prove_models
-    from regraft.verification.contract import precision
+    from regraft.verification.contract import precision, recorded
     from regraft.verification.deviation import to_json
     from regraft.verification.verify import compare
 
@@ -60,7 +60,8 @@ def verify(
     known = given(before, inputs)
     verdict = compare(before, after, known, contract=contract, seed=seed, trials=trials)
     names = {**verdict.inputs.pairs, **verdict.outputs.pairs}
-    places = prove_models(before, after, names) if prove else None
+    promised = contract or recorded(before.metadata, after.metadata)
+    places = prove_models(before, after, names, contract=promised) if prove else None
     if as_json:
         proofs = {} if places is None else {"places": [asdict(place) for place in places]}
         block(to_json(verdict.to_dict() | proofs))

@@ -158,7 +158,7 @@ class _Run:
         said.refusals = context.refusals
         said.rule_uses = context.rule_uses
         self.after_pass(number, one, said)
-        self.prove_pass(said)
+        self.prove_pass(one, said)
         if self.after is not None:
             self.after(said)
         return nodes
@@ -189,11 +189,11 @@ class _Run:
         self.report.contract += contract
         self.verifier.add(said, contract, header, self.hint())
 
-    def prove_pass(self, said: PassReport) -> None:
+    def prove_pass(self, one: Pass, said: PassReport) -> None:
         """Prove what a pass did, which may not know of all, where no outputs are compared."""
         if self.prove is None or self.proved is None or not (said.changed or not self.verifier.active):
             return
-        said.places = self.prove(self.proved, self.model)
+        said.places = self.prove(self.proved, self.model, contract=one.contract)
         self.proved = clone(self.model)
 
     def blame(self, one: Pass) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from regraft.ir.model import Model
+from regraft.verification.contract import Contract
 
-Outcome = Literal["proved", "out of reach"]
+Outcome = Literal["proved", "within", "out of reach"]
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,10 @@ class Place:
     Attributes:
         value: its name.
         path: the graph that it is in: `node/attribute/` for each graph around; empty in the main graph.
-        outcome: whether both ways are proved to give the same, over the real numbers and for all sizes.
+        outcome: whether both ways are proved to give the same, over the real numbers and for all sizes; or to be within
+            what the contract allows.
         reason: why they are not.
+        bound: of one that is within: how far they are apart, at most.
         before, after: the operators on each way from what both models have.
         seconds: what the proof took.
         error: how far stored numbers are from what they were taken for, at most, relative to them.
@@ -33,16 +36,21 @@ class Place:
     after: tuple[str, ...] = ()
     seconds: float = 0.0
     error: float = 0.0
+    bound: float | None = None
 
 
-Prover = Callable[[Model, Model], list[Place]]
-"""Proves what it can of a model before and after: `regraft.prove_models`."""
+class Prover(Protocol):
+    """Proves what it can of a model before and after: `regraft.prove_models`."""
+
+    def __call__(self, before: Model, after: Model, *, contract: Contract | None = None) -> list[Place]: ...
 
 
 def summary(places: Iterable[Place]) -> str:
     """How many are proved, in a line."""
     every = list(places)
     proved = sum(place.outcome == "proved" for place in every)
+    bounds = [place.bound for place in every if place.bound is not None]
+    within = f", {len(bounds)} within {max(bounds):.3g}" if bounds else ""
     error = max((place.error for place in every), default=0.0)
     stored = f", with stored numbers up to {error:.1g} off" if error else ""
-    return f"{proved} of {len(every)} place{'s' if len(every) != 1 else ''} proved over the reals{stored}"
+    return f"{proved} of {len(every)} place{'s' if len(every) != 1 else ''} proved over the reals{within}{stored}"

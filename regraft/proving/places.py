@@ -12,6 +12,7 @@ from regraft.ir.graph import AnyGraph, Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.pipelines.places import Outcome, Place
+from regraft.proving.approximation import distance
 from regraft.proving.equivalence import difference
 from regraft.proving.graph_meaning import GraphMeaning, place_of
 from regraft.proving.narrowing import Narrowing
@@ -22,6 +23,7 @@ from regraft.proving.reach import OutOfReach
 from regraft.proving.side import Computed, Side, bodies_of
 from regraft.proving.stored import StoredNumbers
 from regraft.shapes.dims import Dim, Expr, unnamed_in
+from regraft.verification.contract import Contract
 
 _PATIENCE = 6
 """Values in a row that are not proved, beyond which the first of them is to blame, and no more is computed from it."""
@@ -29,18 +31,22 @@ _EFFORT = 1 << 15
 """Monomials that the proof of a place may make: about a second."""
 
 
-def prove_models(before: Model, after: Model, names: Mapping[str, str] | None = None) -> list[Place]:
+def prove_models(
+    before: Model, after: Model, names: Mapping[str, str] | None = None, *, contract: Contract | None = None
+) -> list[Place]:
     """Prove for each value that both models have under one name, and compute in different ways, that it is the same.
 
     A value that is not proved is taken to be the same in the proofs of what is computed from it: it has to be tested.
 
     Args:
         names: of renamed inputs and outputs: name before to name after.
+        contract: of an approximation: a value may be as far off as it allows.
     """
     before, after = comparable(before, after, names or {})
     numbers = Numbers()
     stored = Stored(numbers, constants_of(before), constants_of(after))
-    return _Comparison(Side(before, numbers, stored), Side(after, numbers, stored)).run()
+    sides = Side(before, numbers, stored), Side(after, numbers, stored)
+    return _Comparison(*sides, contract.bound if contract else 0.0).run()
 
 
 @dataclass
@@ -86,8 +92,8 @@ class _Scope:
 class _Comparison:
     """Walks over the model after, and gives what is proved to be a value of the model before the number of that."""
 
-    def __init__(self, before: Side, after: Side):
-        self.before, self.after = before, after
+    def __init__(self, before: Side, after: Side, allowed: float):
+        self.before, self.after, self.allowed = before, after, allowed
         self.common: set[int] = set()
         self.names: dict[str, Dim] = {}  # of dimensions of the model after: what the model before calls them
         self.value: dict[int, Tensor] = {}  # of the model before
@@ -169,7 +175,7 @@ class _Comparison:
                 continue
             else:
                 place = self._prove(scope.path, partner, tensor, depth)
-                if place.outcome != "proved":
+                if place.outcome == "out of reach":
                     scope.depth[tensor] = depth + 1
                     scope.failed[tensor] = at, place
                     if depth >= _PATIENCE and (again := scope.blame([tensor])) is not None:
@@ -221,10 +227,13 @@ class _Comparison:
         with Effort.limited(_EFFORT >> depth):
             found = self._ways(before, after, stored)
         residue = next((one.residue for one in found if one.residue), "")
-        outcome: Outcome = "out of reach" if residue else "proved"
+        bound = self._bound(before, after) if residue and self.allowed else None
+        outcome: Outcome = "within" if bound is not None else "out of reach" if residue else "proved"
         old_way = tuple(node.op for one in found for node in one.before)
         new_way = tuple(node.op for one in found for node in one.after)
-        return Place(after.name, path, outcome, residue, old_way, new_way, time.perf_counter() - start, stored.error)
+        seconds = time.perf_counter() - start
+        reason = residue if outcome == "out of reach" else ""
+        return Place(after.name, path, outcome, reason, old_way, new_way, seconds, stored.error, bound)
 
     def _ways(self, before: Tensor, after: Tensor, stored: StoredNumbers) -> list[_Compared]:
         """What was compared: the operands of two nodes that do the same, or else the values themselves."""
@@ -232,6 +241,18 @@ class _Comparison:
         if not found or any(one.residue for one in found):
             found = [self._compare(before, after, stored)]
         return found
+
+    def _bound(self, before: Tensor, after: Tensor) -> float | None:
+        """How far two values are apart, where that is allowed; None where it is not known, or more."""
+        known = self.common - {self.before.of(before)}
+        old = GraphMeaning(self.before, known, StoredNumbers(), {}, {})
+        new = GraphMeaning(self.after, known, StoredNumbers(), self.names, self.refused)
+        try:
+            old(before), new(after)
+            found = distance(old, before, new, after)
+        except OutOfReach:
+            return None
+        return found if found <= self.allowed else None
 
     def _operands(self, before: Tensor, after: Tensor) -> list[tuple[Tensor, Tensor]]:
         """What differs between the operands of two values that are computed alike; none where they are not."""

@@ -244,9 +244,21 @@ def test_rewrite_proves(file: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_not_proved_is_said(file: Path, tmp_path: Path) -> None:
-    said = run("rewrite", file, "-o", tmp_path / "b.onnx", "--pipeline", "lower-erf", "--verify", "prove")
-    assert "lower-erf: 0 of 2 places proved" in said
+    said = run("rewrite", file, "-o", tmp_path / "b.onnx", "--pipeline", "clamp-mask-value", "--verify", "prove")
+    assert "clamp-mask-value: 0 of 1 place proved" in said
     assert "  not '" in said
+
+
+@pytest.mark.parametrize("form", ["tanh", "rational"])
+def test_an_approximation_is_within_its_contract(form: str) -> None:
+    before = bert.build()
+    after = clone(before)
+    report = regraft.run(after, f"lower-erf{{form={form}}}", prove=regraft.prove_models)
+    assert report.places is not None
+    assert [place.outcome for place in report.places] == ["within"] * 2
+    assert all(0 < (place.bound or 0) <= report.contract.bound for place in report.places)
+    assert "0 of 2 places proved over the reals, 2 within" in report.verdict
+    assert {place.outcome for place in prove_models(before, after)} == {"out of reach"}
 
 
 def test_a_run_proves_by_a_function() -> None:

@@ -67,10 +67,15 @@ class UnknownNameError(RegraftError):
         known: the names that exist.
     """
 
+    MOST = 100
+    """More names are not listed."""
+
     def __init__(self, kind: str, name: str, known: Iterable[str]):
         import difflib
 
         self.kind, self.name, self.known = kind, name, sorted(known)
         near = difflib.get_close_matches(name, self.known, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(self.known) or 'none'}"
+        more = f" and {len(self.known) - self.MOST} more" * (len(self.known) > self.MOST)
+        shown = f"known: {', '.join(self.known[: self.MOST]) or 'none'}{more}"
+        hint = f"did you mean '{near[0]}'?" if near else shown
         super().__init__(f"no {kind} named '{name}'; {hint}")

@@ -34,6 +34,8 @@ COMMANDS = (
     "verify",
     "diff",
     "show",
+    "log",
+    "blame",
     "bench",
     "serve",
     "pack-lengths",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from regraft.cli.parameters import as_json, command, model_argument, say_missing
+from regraft.cli.parameters import PATH, HtmlOptions, as_json, command, html_options, model_argument, say_missing
 from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
@@ -20,24 +19,47 @@ if TYPE_CHECKING:
 SHOWN = 10
 
 
-@command("regraft diff model.onnx better.onnx", "regraft diff model.onnx better.onnx --json | jq '.operators'")
+@command("regraft diff model.onnx better.onnx", "regraft diff model.onnx better.onnx --html diff.html")
 @model_argument("a")
 @model_argument("b")
 @click.option("--all", "everything", is_flag=True, help=f"List everything, not the first {SHOWN} of a kind.")
+@html_options
+@click.option(
+    "--report", type=PATH, metavar="FILE", help="With --html: what 'rewrite --report' measured of the passes."
+)
+@click.option("--steps", type=PATH, metavar="FOLDER", help="With --html: step through what 'rewrite --dump-dir' wrote.")
 @as_json
 @click.pass_context
-def diff(ctx: click.Context, a: Path, b: Path, everything: bool, as_json: bool) -> None:
+def diff(
+    ctx: click.Context,
+    a: Path,
+    b: Path,
+    everything: bool,
+    html: HtmlOptions,
+    report: Path | None,
+    steps: Path | None,
+    as_json: bool,
+) -> None:
     """Compare the structure of two models: nodes by the pass that changed them, inputs, outputs, types, weights.
 
     Names of nodes and of values inside the graph do not count. Exits with 0 where the models are the same, 1 where they
     differ, 2 with an error.
     """
     from regraft.files.loading import load
-    from regraft.inspection.diff import diff
+    from regraft.inspection.sides import compared
 
+    if html.path is None and (report or steps):
+        raise click.UsageError("--report and --steps are for the page of --html")
     before, after = (load(path, weights=False) for path in (a, b))
     say_missing(before, after)
-    found = diff(before, after)
+    sides = compared(before, after, (a.name, b.name))
+    found = sides.diff
+    if html.path is not None:
+        from regraft.inspection.html.measured import read_measured
+        from regraft.inspection.html.page import page_of_diff, write_page
+
+        measured = read_measured(report) if report else []
+        write_page(html.path, page_of_diff(sides, measured, steps, html.limit))
     if as_json:
         block(found.to_json())
     elif found.same:
@@ -83,20 +105,15 @@ def pass_lines(found: Diff, shown: int | None) -> Iterator[str]:
 
 
 def _pass(one: PassEdits) -> Iterator[str]:
+    from regraft.inspection.attribution import counted
+
     kinds: Counter[tuple[str, str, str]] = Counter()
     for edit in one.edits:
         gone, made = (tuple([node.operator for node in nodes]) for nodes in (edit.removed, edit.added))
-        kinds[edit.rule, _operators(gone), _operators(made)] += 1
+        kinds[edit.rule, counted(gone), counted(made)] += 1
     for (rule, removed, added), number in kinds.most_common():
         yield f"  {number} × {removed} -> {added}{f'  ({rule})' if rule not in ('', removed) else ''}"
     yield from map(_node, one.changed)
-
-
-@functools.lru_cache(maxsize=1024)
-def _operators(names: tuple[str, ...]) -> str:
-    """`Add, 2 Mul`, or `nothing`."""
-    counted = Counter(names)
-    return ", ".join(f"{number} {name}" if number > 1 else name for name, number in counted.items()) or "nothing"
 
 
 def _nodes(sign: str, nodes: Iterable[NodeName]) -> Iterator[str]:

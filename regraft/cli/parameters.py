@@ -188,19 +188,53 @@ def compiler_options(function: F) -> F:
 
     @functools.wraps(function)
     def call(*arguments: Any, time_limit: float, memory_limit: str, **rest: Any) -> Any:
-        from regraft.pipelines.options import Bytes, kind_of
         from regraft.targeting.process import ResourceLimits
 
-        try:
-            memory: Bytes = kind_of(Bytes).read(memory_limit)
-        except ValueError as error:
-            raise click.UsageError(f"--memory-limit: {error}") from error
+        memory = _bytes("--memory-limit", memory_limit)
         return function(*arguments, limits=ResourceLimits(time_limit, memory), **rest)
 
     decorated = cast(F, call)
     for option in (_memory_limit, _time_limit, _environment):
         decorated = option(decorated)
     return decorated
+
+
+class HtmlOptions(NamedTuple):
+    """What `html_options` give: where the page goes, if one is wanted, and what it reads of weights."""
+
+    path: Path | None
+    limit: int
+
+
+_html = click.option("--html", type=PATH, metavar="FILE", help="Write a page for the browser, which needs no server.")
+_statistics = click.option(
+    "--statistics",
+    metavar="BYTES",
+    default="128MiB",
+    show_default=True,
+    help="With --html: the largest weight whose statistics are computed.",
+)
+
+
+def html_options(function: F) -> F:
+    """Whether a page is written, and how; gives `html`, an HtmlOptions."""
+
+    @functools.wraps(function)
+    def call(*arguments: Any, html: Path | None, statistics: str, **rest: Any) -> Any:
+        return function(*arguments, html=HtmlOptions(html, _bytes("--statistics", statistics)), **rest)
+
+    return cast(F, _html(_statistics(call)))
+
+
+def _bytes(name: str, text: str) -> int:
+    """The number of bytes that an option says."""
+    from regraft.pipelines.options import Bytes, kind_of
+
+    try:
+        number: Bytes = kind_of(Bytes).read(text)
+    except ValueError as error:
+        raise click.UsageError(f"{name}: {error}") from error
+    return number
 
 
 trust = click.option(

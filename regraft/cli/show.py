@@ -7,27 +7,45 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from regraft.cli.parameters import SourceOptions, as_json, command, model_argument, say_missing, source_options
+from regraft.cli.parameters import (
+    HtmlOptions,
+    SourceOptions,
+    as_json,
+    command,
+    html_options,
+    model_argument,
+    say_missing,
+    source_options,
+)
 from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
     from regraft.inspection.show import Summary
 
 
-@command("regraft show model.onnx", "regraft show model.onnx --graph | grep Gelu", "regraft show model.onnx --json")
+@command(
+    "regraft show model.onnx",
+    "regraft show model.onnx --graph | grep Gelu",
+    "regraft show model.onnx --html model.html",
+)
 @model_argument()
 @click.option("--graph", is_flag=True, help="List the nodes, one a line, like a program.")
+@html_options
 @source_options
 @as_json
-def show(model: Path, graph: bool, source: SourceOptions, as_json: bool) -> None:
+def show(model: Path, graph: bool, html: HtmlOptions, source: SourceOptions, as_json: bool) -> None:
     """Show what is in a model: inputs, outputs, operators, weights, and its rewrite record.
 
-    Only the header is read, so a file of any size answers at once.
+    Only the header is read, so a file of any size answers at once; for --html the weights are read, too.
     """
     from regraft.inspection.show import summarize
 
     loaded = source.open(model, weights=False)
     say_missing(loaded)
+    if html.path is not None:
+        from regraft.inspection.html.page import page_of_model, write_page
+
+        write_page(html.path, page_of_model(loaded, model.name, html.limit))
     if graph:
         from regraft.inspection.listing import listing
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
@@ -27,6 +29,13 @@ class NodeName:
     @classmethod
     def of(cls, node: Node) -> NodeName:
         return cls(label(node), operator(node))
+
+
+@functools.lru_cache(maxsize=1024)
+def counted(operators: tuple[str, ...]) -> str:
+    """`Add, 2 Mul`, or `nothing`."""
+    numbers = Counter(operators)
+    return ", ".join(f"{number} {name}" if number > 1 else name for name, number in numbers.items()) or "nothing"
 
 
 @dataclass(frozen=True)

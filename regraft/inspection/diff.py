@@ -10,12 +10,11 @@ from typing import Any
 from regraft.files.wire import LARGE
 from regraft.folding.equality import equal
 from regraft.inspection.align import Alignment
-from regraft.inspection.attribution import Differing, NodeChange, NodeName, PassEdits, attribute
+from regraft.inspection.attribution import NodeChange, NodeName, PassEdits, attribute
 from regraft.inspection.census import constants, operators
-from regraft.inspection.fingerprint import attribute_hash, bodies
-from regraft.inspection.listing import attribute_text
+from regraft.inspection.comparison import Comparison, compare
 from regraft.ir.gc_pause import paused
-from regraft.ir.graph import Constant, Graph, Node, Tensor, Variable, subgraphs, walk
+from regraft.ir.graph import Constant, Node, Tensor, Variable, walk
 from regraft.ir.model import Model
 from regraft.pipelines import history
 from regraft.pipelines.pass_base import label
@@ -95,8 +94,12 @@ class Diff:
 @paused()
 def diff(before: Model, after: Model) -> Diff:
     """Compare two models, subgraphs and functions too. Weights are read, piece by piece, where both have them."""
-    nodes = Alignment(before, after)
-    changed = [c for c in (_node_change(old, new, nodes) for old, new in nodes.after.items()) if c]
+    return describe(before, after, compare(before, after))
+
+
+def describe(before: Model, after: Model, found: Comparison) -> Diff:
+    """The difference that `found`, of the same two models, amounts to."""
+    nodes, changed = found
     removed, added = _shared(nodes.removed, before, after), _shared(nodes.added, after, before)
     passes, rest = attribute(before, after, removed, added, changed)
     return Diff(
@@ -156,10 +159,11 @@ def _shared(nodes: Iterable[Node], model: Model, other: Model) -> list[Node]:
 
 
 def _types(tensors: Iterable[Tensor]) -> dict[str, str]:
-    return {t.name: _type(t) for t in tensors}
+    return {t.name: type_text(t) for t in tensors}
 
 
-def _type(tensor: Tensor) -> str:
+def type_text(tensor: Tensor) -> str:
+    """The type of a value: `float32[batch, 768]`, or `untyped`."""
     if isinstance(tensor, Constant):
         return f"{tensor.dtype}[{', '.join(map(str, tensor.shape))}]"
     return str(Port.of_variable(tensor)) if tensor.dtype is not None or tensor.info is not None else "untyped"
@@ -178,45 +182,11 @@ def _source(tensor: Tensor) -> str:
     return label(tensor.inputs[0]) if tensor.inputs else str(tensor.name)
 
 
-def _node_change(old: Node, new: Node, nodes: Alignment) -> Differing | None:
-    """How `new` differs from `old`, its bodies aside."""
-    alike = nodes.old.forward[old] == nodes.new.forward[new]
-    if alike and len(old.outputs) == len(new.outputs) and not subgraphs(old):
-        return None
-    details = []
-    for name in dict.fromkeys([*old.attrs, *new.attrs]):
-        a, b = old.attrs.get(name), new.attrs.get(name)
-        if attribute_hash(a) != attribute_hash(b):
-            details.append(f"{name}: {attribute_text(a)} -> {attribute_text(b)}")
-    for place, (x, y) in enumerate(zip(old.inputs, new.inputs, strict=False)):
-        if isinstance(x, Constant) and isinstance(y, Constant):
-            small = max(x.nbytes, y.nbytes) < LARGE
-            if small and nodes.old.value(x) != nodes.new.value(y):
-                details.append(f"input {place}: {attribute_text(x)} -> {attribute_text(y)}")
-        elif nodes.same_value(x, y) is False:
-            details.append(f"input {place}: {x.name or 'none'} -> {y.name or 'none'}")
-    if len(old.inputs) != len(new.inputs):
-        details.append(f"{len(old.inputs)} inputs -> {len(new.inputs)}")
-    if len(old.outputs) != len(new.outputs):
-        details.append(f"{len(old.outputs)} outputs -> {len(new.outputs)}")
-    for (body, a), (_, b) in zip(bodies(old), bodies(new), strict=False):
-        details += [f"{body[0]}: {text}" for text in _body_change(a, b, nodes)]
-    return Differing(old, new, tuple(details)) if details else None
-
-
-def _body_change(old: Graph, new: Graph, nodes: Alignment) -> Iterator[str]:
-    if len(old.inputs) != len(new.inputs) or len(old.outputs) != len(new.outputs):
-        yield f"({len(old.inputs)}) -> {len(old.outputs)} became ({len(new.inputs)}) -> {len(new.outputs)}"
-    for place, (x, y) in enumerate(zip(old.outputs, new.outputs, strict=False)):
-        if x.inputs and y.inputs and nodes.same_value(x, y) is False:
-            yield f"output {place}: {x.name} -> {y.name}"
-
-
 def _value_changes(nodes: Alignment) -> Iterator[Change]:
     for old, new in nodes.after.items():
         for x, y in zip(old.outputs, new.outputs, strict=False):
-            if x not in nodes.ends and _is_typed(x) and _is_typed(y) and _type(x) != _type(y):
-                yield Change(str(y.name), _type(x), _type(y))
+            if x not in nodes.ends and _is_typed(x) and _is_typed(y) and type_text(x) != type_text(y):
+                yield Change(str(y.name), type_text(x), type_text(y))
 
 
 def _is_typed(tensor: Tensor) -> bool:
@@ -229,7 +199,7 @@ def _typed(nodes: Iterable[Node]) -> int:
 
 def _weights(before: Model, after: Model, nodes: Alignment) -> Iterator[WeightChange]:
     """Pair weights where their nodes are paired, the others by name."""
-    pairs = dict.fromkeys(_weight_pairs(nodes))
+    pairs = dict.fromkeys(weight_pairs(nodes))
     paired = {c for pair in pairs for c in pair}
     old = [c for c in _large(before) if c not in paired]
     new = [c for c in _large(after) if c not in paired]
@@ -237,10 +207,11 @@ def _weights(before: Model, after: Model, nodes: Alignment) -> Iterator[WeightCh
     pairs |= {(c, named[c.name]): None for c in old if c.name in named}
     for a, b in pairs:
         if not equal(a, b):
-            yield WeightChange(b.name, _type(a), _type(b), a.nbytes, b.nbytes, content=_type(a) == _type(b))
+            types = type_text(a), type_text(b)
+            yield WeightChange(b.name, *types, a.nbytes, b.nbytes, content=types[0] == types[1])
     known = {c for pair in pairs for c in pair}
-    yield from (WeightChange(c.name, _type(c), None, c.nbytes, 0) for c in old if c not in known)
-    yield from (WeightChange(c.name, None, _type(c), 0, c.nbytes) for c in new if c not in known)
+    yield from (WeightChange(c.name, type_text(c), None, c.nbytes, 0) for c in old if c not in known)
+    yield from (WeightChange(c.name, None, type_text(c), 0, c.nbytes) for c in new if c not in known)
 
 
 def _large(model: Model) -> list[Constant]:
@@ -248,7 +219,8 @@ def _large(model: Model) -> list[Constant]:
     return [constant for constant in constants(model) if constant.nbytes >= LARGE]
 
 
-def _weight_pairs(nodes: Alignment) -> Iterator[tuple[Constant, Constant]]:
+def weight_pairs(nodes: Alignment) -> Iterator[tuple[Constant, Constant]]:
+    """The weights that stand in the same place of two nodes that are the same."""
     for old, new in nodes.after.items():
         inputs = [(_held(x), _held(y)) for x, y in zip(old.inputs, new.inputs, strict=False)]
         attributes = [(value, new.attrs.get(name)) for name, value in old.attrs.items()]

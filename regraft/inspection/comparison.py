@@ -1,0 +1,61 @@
+"""Two models side by side: the nodes that are the same, and of those the ones that changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from regraft.files.wire import LARGE
+from regraft.inspection.align import Alignment
+from regraft.inspection.attribution import Differing
+from regraft.inspection.fingerprint import attribute_hash, bodies
+from regraft.inspection.listing import attribute_text
+from regraft.ir.graph import Constant, Graph, Node, subgraphs
+from regraft.ir.model import Model
+
+
+class Comparison(NamedTuple):
+    """The pairs of nodes of two models, and those pairs that differ."""
+
+    nodes: Alignment
+    changed: list[Differing]
+
+
+def compare(before: Model, after: Model) -> Comparison:
+    """Pair the nodes of two models, and tell those pairs whose nodes differ."""
+    nodes = Alignment(before, after)
+    return Comparison(nodes, [c for c in (_node_change(old, new, nodes) for old, new in nodes.after.items()) if c])
+
+
+def _node_change(old: Node, new: Node, nodes: Alignment) -> Differing | None:
+    """How `new` differs from `old`, its bodies aside."""
+    alike = nodes.old.forward[old] == nodes.new.forward[new]
+    if alike and len(old.outputs) == len(new.outputs) and not subgraphs(old):
+        return None
+    details = []
+    for name in dict.fromkeys([*old.attrs, *new.attrs]):
+        a, b = old.attrs.get(name), new.attrs.get(name)
+        if attribute_hash(a) != attribute_hash(b):
+            details.append(f"{name}: {attribute_text(a)} -> {attribute_text(b)}")
+    for place, (x, y) in enumerate(zip(old.inputs, new.inputs, strict=False)):
+        if isinstance(x, Constant) and isinstance(y, Constant):
+            small = max(x.nbytes, y.nbytes) < LARGE
+            if small and nodes.old.value(x) != nodes.new.value(y):
+                details.append(f"input {place}: {attribute_text(x)} -> {attribute_text(y)}")
+        elif nodes.same_value(x, y) is False:
+            details.append(f"input {place}: {x.name or 'none'} -> {y.name or 'none'}")
+    if len(old.inputs) != len(new.inputs):
+        details.append(f"{len(old.inputs)} inputs -> {len(new.inputs)}")
+    if len(old.outputs) != len(new.outputs):
+        details.append(f"{len(old.outputs)} outputs -> {len(new.outputs)}")
+    for (body, a), (_, b) in zip(bodies(old), bodies(new), strict=False):
+        details += [f"{body[0]}: {text}" for text in _body_change(a, b, nodes)]
+    return Differing(old, new, tuple(details)) if details else None
+
+
+def _body_change(old: Graph, new: Graph, nodes: Alignment) -> Iterator[str]:
+    if len(old.inputs) != len(new.inputs) or len(old.outputs) != len(new.outputs):
+        yield f"({len(old.inputs)}) -> {len(old.outputs)} became ({len(new.inputs)}) -> {len(new.outputs)}"
+    for place, (x, y) in enumerate(zip(old.outputs, new.outputs, strict=False)):
+        if x.inputs and y.inputs and nodes.same_value(x, y) is False:
+            yield f"output {place}: {x.name} -> {y.name}"

@@ -1,0 +1,1 @@
+"""Models, and what differs between two, as one page for a browser."""

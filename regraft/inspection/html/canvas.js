@@ -3,7 +3,7 @@
 
 const MARKS = ["", "−", "+", "~"];
 const WORDS = ["unchanged", "removed", "added", "changed"];
-const ZOOM = { least: 0.002, most: 3, text: 0.42, name: 0.8, curve: 0.22, box: 0.12 };
+const ZOOM = { least: 0.0005, most: 3, text: 0.36, name: 0.8, curve: 0.22, box: 0.12 };
 
 class Painter {
   constructor(canvas, minimap) {
@@ -120,8 +120,10 @@ class Painter {
     const twoSided = arrangement.graph.sides.length > 1;
     const styles = [1, 2, 3].map(() => new Path2D());
     const strong = new Path2D();
-    for (const edge of arrangement.edgesWithin(view.top, view.bottom)) {
+    const rare = chosen ? arrangement.rare.get(chosen) ?? [] : [];
+    for (const edge of [...arrangement.edgesWithin(view.top, view.bottom), ...rare]) {
       if (!(edge.mask & side) || !seen(edge.a, side) || !seen(edge.b, side)) continue;
+      if (Math.abs(edge.a.y - edge.b.y) * camera.zoom < 2 && edge.a !== chosen && edge.b !== chosen) continue;
       const kind = !twoSided || this.step !== null ? 3 : edge.mask;
       trace(edge.a === chosen || edge.b === chosen ? strong : styles[kind - 1], edge, camera.zoom);
     }
@@ -143,7 +145,12 @@ class Painter {
     const least = 1 / camera.zoom;
     const paths = [SAME, REMOVED, ADDED, CHANGED].map(() => new Path2D());
     const found = new Path2D();
+    const taken = new Set();
     for (const box of boxes) {
+      const hit = hits && box.nodes.some((node) => hits.has(node.id));
+      const spot = ((Math.round(box.x * camera.zoom) & 8191) * 8192 + (Math.round(box.y * camera.zoom) & 8191)) * 8 + box.look * 2 + (hit ? 1 : 0);
+      if (taken.has(spot)) continue;  // one in each pixel is enough
+      taken.add(spot);
       const w = Math.max(box.width, 2 * least) / 2;
       const h = Math.max(box.height, least) / 2;
       paths[SAME].rect(box.x - w, box.y - h, 2 * w, 2 * h);
@@ -151,7 +158,7 @@ class Painter {
       if (box.look === REMOVED) polygon(paths[REMOVED], [box.x - r, box.y - r * 0.8, box.x + r, box.y - r * 0.8, box.x, box.y + r]);
       if (box.look === ADDED) polygon(paths[ADDED], [box.x - r, box.y + r * 0.8, box.x + r, box.y + r * 0.8, box.x, box.y - r]);
       if (box.look === CHANGED) polygon(paths[CHANGED], [box.x - r, box.y, box.x, box.y - r, box.x + r, box.y, box.x, box.y + r]);
-      if (hits && box.nodes.some((node) => hits.has(node.id))) found.rect(box.x - w, box.y - 3 * least, 2 * w, 6 * least);
+      if (hit) found.rect(box.x - w, box.y - 3 * least, 2 * w, 6 * least);
     }
     context.fillStyle = this.lines[SAME];
     context.fill(paths[SAME]);
@@ -206,7 +213,8 @@ class Painter {
     if (box.look) this.text(MARKS[box.look], box.x - box.width / 2 + 13, box.y + 0.5, "700 17px ui-monospace, 'DejaVu Sans Mono', monospace", this.lines[box.look]);
     const { above, below } = box.node ? nodeTexts(graph, box.node) : scopeTexts(graph, box);
     const both = camera.zoom >= ZOOM.name && below;
-    this.text(this.fit(above, font(12, "600"), room), middle, both ? box.y - 6 : box.y + 0.5, font(12, "600"), colours.ink);
+    const large = font(Math.round(Math.max(12, Math.min(18, 8.5 / camera.zoom))), "600");  // readable from further away
+    this.text(this.fit(above, large, room), middle, both ? box.y - 6 : box.y + 0.5, large, colours.ink);
     if (both) this.text(this.fit(below, font(9.5), room, box.node !== null), middle, box.y + 8.5, font(9.5), colours.faint);
   }
 
@@ -290,7 +298,7 @@ class Painter {
     const panel = this.panels()[0];
     const zoom = Math.min(panel.width / (right - left + 40), panel.height / (bottom - top + 60));
     Object.assign(this.camera, { x: (left + right) / 2, y: (top + bottom) / 2, zoom: Math.max(least, Math.min(most, zoom)) });
-    this.request();
+    this.move(0, 0);
   }
 
   /** Zoom by a factor, so that the point of the graph at (px, py) stays there. */
@@ -301,11 +309,18 @@ class Painter {
     this.move(before.x - after.x, before.y - after.y);
   }
 
-  /** Move by a distance in the graph; some of it stays in view. */
+  /** Move by a distance in the graph; no further than its ends. */
   move(dx, dy) {
     const { bounds } = this.arrangement;
-    this.camera.x = Math.max(bounds.left, Math.min(bounds.right, this.camera.x + dx));
-    this.camera.y = Math.max(bounds.top, Math.min(bounds.bottom, this.camera.y + dy));
+    const { camera } = this;
+    const panel = this.panels()[0];
+    const within = (at, low, high, half) => {
+      const ends = [low + half, high - half].sort((a, b) => a - b);
+      return Math.max(ends[0], Math.min(ends[1], at));
+    };
+    const margin = 40 / camera.zoom;
+    camera.x = within(camera.x + dx, bounds.left - margin, bounds.right + margin, panel.width / 2 / camera.zoom);
+    camera.y = within(camera.y + dy, bounds.top - margin, bounds.bottom + margin, panel.height / 2 / camera.zoom);
     this.request();
   }
 }
@@ -319,7 +334,7 @@ function seen(box, side) {
 
 function nodeTexts(graph, node) {
   const end = node.kind === INPUT || node.kind === OUTPUT;
-  const type = end ? graph.values[node.after[3][0]].type : "";
+  const type = end ? graph.values[node.after.outputs[0]].type : "";
   return end ? { above: graph.name(node), below: type } : { above: node.title.replace(/^.*\./, ""), below: graph.name(node) };
 }
 

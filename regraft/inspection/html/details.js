@@ -34,10 +34,27 @@ class Details {
     if (node.status === CHANGED || node.before !== node.after) {
       parts.push(...this.both(node));
     } else {
-      parts.push(...this.attributes(node.after), ...this.values(node, node.after, "Inputs", 2), ...this.values(node, node.after, "Outputs", 3));
+      parts.push(...this.attributes(node.after), ...this.values(node, node.after, "Inputs"), ...this.values(node, node.after, "Outputs"));
     }
     if (!end) parts.push(...this.history(node));
     this.panel.replaceChildren(...parts);
+    this.panel.hidden = false;
+  }
+
+  /** What is in a collapsed scope. */
+  showScope(graph, box, tally, expand, close) {
+    const numbers = new Map();
+    for (const { title } of box.nodes) numbers.set(title, (numbers.get(title) ?? 0) + 1);
+    const rows = [...numbers].sort((a, b) => b[1] - a[1]).map(([title, count]) => this.row(String(count), [title]));
+    this.panel.replaceChildren(
+      element("button", { className: "close", title: "Close (Esc)", onclick: close, ariaLabel: "Close" }, "×"),
+      element("h3", {}, graph.scopes[box.scope][0]),
+      element("div", { className: "name" }, graph.scopeName(box.scope)),
+      element("p", {}, `${box.nodes.length} nodes  `, ...tally),
+      element("button", { onclick: expand }, "Expand"),
+      this.title("Operators"),
+      element("table", {}, ...rows),
+    );
     this.panel.hidden = false;
   }
 
@@ -52,7 +69,7 @@ class Details {
     }
     if (node.status === SAME || node.status === CHANGED) {
       if (graph.sides.length > 1) {
-        const [old, now] = [node.before[0], node.after[0]];
+        const [old, now] = [node.before.name, node.after.name];
         parts.push(this.title("Counterpart"), element("div", { className: "counterpart" }, old === now ? `${now}, in both` : `${old} before, ${now} after`));
       }
       return parts;
@@ -73,23 +90,24 @@ class Details {
   both(node) {
     const { before, after } = node;
     const parts = [];
-    const names = [...new Set([...before[1], ...after[1]].map(([name]) => name))];
+    const names = [...new Set([...before.attributes, ...after.attributes].map(([name]) => name))];
     const rows = names.map((name) => {
-      const [old, now] = [before, after].map((side) => side[1].find(([one]) => one === name)?.[1] ?? "none");
+      const [old, now] = [before, after].map((side) => side.attributes.find(([one]) => one === name)?.[1] ?? "none");
       const cell = old === now ? now : `${old} → ${now}`;
       return this.row(this.graph.texts[name], [cell], old !== now);
     });
     if (rows.length) parts.push(this.title("Attributes"), element("table", {}, ...rows));
-    for (const [title, index] of [["Inputs", 2], ["Outputs", 3]]) {
-      if (String(before[index]) === String(after[index])) parts.push(...this.values(node, after, title, index));
-      else parts.push(...this.values(node, before, `${title} before`, index), ...this.values(node, after, `${title} after`, index));
+    for (const title of ["Inputs", "Outputs"]) {
+      const part = title.toLowerCase();
+      if (String(before[part]) === String(after[part])) parts.push(...this.values(node, after, title));
+      else parts.push(...this.values(node, before, title, "before"), ...this.values(node, after, title, "after"));
     }
     return parts;
   }
 
   attributes(side) {
-    if (!side[1].length) return [];
-    const rows = side[1].map(([name, text, weight]) => {
+    if (!side.attributes.length) return [];
+    const rows = side.attributes.map(([name, text, weight]) => {
       const figures = weight < 0 ? [] : this.figures(this.graph.weights[weight]);
       return this.row(this.graph.texts[name], [text, ...figures]);
     });
@@ -97,24 +115,25 @@ class Details {
   }
 
   /** Inputs or outputs: name, type, the node at the other end, and the statistics of a weight. */
-  values(node, side, title, index) {
-    const rows = side[index].map((id, place) => {
+  values(node, side, title, when = "") {
+    const part = title.toLowerCase();
+    const rows = side[part].map((id, place) => {
       const value = this.graph.values[id];
       const cell = [element("div", {}, value.name || "left out"), element("div", { className: "type" }, value.type)];
-      for (const other of this.atOtherEnd(node, id, index)) cell.push(this.link(other));
+      for (const other of this.atOtherEnd(node, id, part)) cell.push(this.link(other));
       if (value.weight) cell.push(...this.figures(value.weight));
       return this.row(String(place), cell);
     });
-    return rows.length ? [this.title(title), element("table", {}, ...rows)] : [];
+    return rows.length ? [this.title(`${title} ${when}`), element("table", {}, ...rows)] : [];
   }
 
-  atOtherEnd(node, id, index) {
+  /** The nodes that make an input, or that read an output. */
+  atOtherEnd(node, id, part) {
     const { graph } = this;
-    const [near, there] = index === 2 ? [graph.makers[node.id], 3] : [graph.readers[node.id], 2];
-    const name = graph.values[id].name;
-    const ends = (one) => [one.before, one.after].some((side) => side[one.kind === NODE || one.kind === CONSTANT ? there : 3].some((v) => graph.values[v].name === name));
-    const found = [...new Set(near)].map((one) => graph.nodes[one]).filter((one) => (index === 3 && one.kind === OUTPUT) || ends(one));
-    return name ? found.slice(0, 12) : [];
+    const { name } = graph.values[id];
+    const [near, there] = part === "inputs" ? [graph.makers[node.id], "outputs"] : [graph.readers[node.id], "inputs"];
+    const has = (one) => [one.before, one.after].some((side) => side[one.kind === OUTPUT ? "outputs" : there].some((v) => graph.values[v].name === name));
+    return name ? [...new Set(near)].map((one) => graph.nodes[one]).filter(has).slice(0, 12) : [];
   }
 
   figures(weight) {
@@ -140,7 +159,7 @@ class Details {
 
   /** The changes in the model's record that name the node. */
   history(node) {
-    const names = new Set([node.before[0], node.after[0]]);
+    const names = new Set([node.before.name, node.after.name]);
     const rows = [];
     this.graph.record.forEach(([pass, changes], step) => {
       for (const [rule, removed, added] of changes) {
@@ -150,7 +169,7 @@ class Details {
         rows.push(this.row(String(step + 1), [element("div", {}, pass), element("div", { className: "type" }, what)]));
       }
     });
-    if (!rows.length && node.after[4]) rows.push(this.row("", [`made by ${node.after[4]}`]));
+    if (!rows.length && node.after.madeBy) rows.push(this.row("", [`made by ${node.after.madeBy}`]));
     return rows.length ? [this.title("History"), element("table", {}, ...rows.slice(0, 50))] : [];
   }
 

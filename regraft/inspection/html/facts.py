@@ -12,9 +12,10 @@ _LONGEST = 160  # characters of a value
 
 def facts(found: Diff) -> list[tuple[str, list[str]]]:
     """The titles that have something under them, each with at most so many lines that a page can show."""
+    own = [change for change in found.metadata if not change.name.startswith("regraft.")]  # the passes stand elsewhere
     every = [(title, _changes(getattr(found, title.lower()))) for title in ("Inputs", "Outputs", "Opsets", "Functions")]
     every += [("Weights", map(_weight, found.weights)), ("Types of values", _changes(found.values))]
-    every += [("Model", _changes(found.model)), ("Metadata", _changes(found.metadata))]
+    every += [("Model", _changes(found.model)), ("Metadata", _changes(own))]
     every += [("Operators", _changes(found.operators))]
     return [(title, lines) for title, lines in ((title, _few(list(lines))) for title, lines in every) if lines]
 

@@ -4,7 +4,8 @@
 const [SAME, REMOVED, ADDED, CHANGED] = [0, 1, 2, 3];
 const HIDDEN = -1;
 const [NODE, INPUT, OUTPUT, CONSTANT] = [0, 1, 2, 3];
-const BOX = { width: 132, height: 34, column: 160, row: 66, scope: 150 };
+const BOX = { width: 132, height: 34, column: 160, row: 66, scope: 170 };
+const CROWD = { readers: 24, reach: 40 * BOX.row };  // longer edges of what more nodes read are drawn when asked for
 const PILL = { width: 27, height: 12, step: 31 };
 
 class Graph {
@@ -13,11 +14,17 @@ class Graph {
       sides: data.sides, groups: data.groups, passes: data.passes, facts: data.facts,
       record: data.record, scopes: data.scopes, weights: data.weights, texts: data.texts,
     });
-    this.values = data.values.map(([name, type, weight]) => ({ name, type: data.texts[type], weight: data.weights[weight] }));
-    this.nodes = data.nodes.map(([title, kind, status, scope, group, x, y, before, after], id) => ({
-      id, title: data.texts[title], kind, status, scope, group, x, y, before, after: after || before,
-      pass: this.passOf(group), reader: null,
-    }));
+    this.values = data.values.map(([folder, rest, type, weight]) => (
+      { name: data.texts[folder] + rest, type: data.texts[type], weight: data.weights[weight] }
+    ));
+    const side = ([[folder, rest], attributes, inputs, outputs, madeBy]) => (
+      { name: data.texts[folder] + rest, attributes, inputs, outputs, madeBy }
+    );
+    this.nodes = data.nodes.map(([title, kind, status, scope, group, x, y, before, after], id) => {
+      const first = side(before);
+      const second = after ? side(after.map((part, i) => part || before[i])) : first;
+      return { id, title: data.texts[title], kind, status, scope, group, x, y, before: first, after: second, pass: this.passOf(group), reader: null };
+    });
     this.edges = data.edges.map(([from, to, mask, bends]) => ({ from, to, mask, bends }));
     this.readers = this.nodes.map(() => []);
     this.makers = this.nodes.map(() => []);
@@ -51,7 +58,7 @@ class Graph {
     }
   }
 
-  name(node) { return node.after[0]; }
+  name(node) { return node.after.name; }
 
   scopeName(id) {
     const names = [];
@@ -62,8 +69,8 @@ class Graph {
   /** All that the search looks at, in lower case; made when it is first asked for. */
   searchText(node) {
     if (node.search === undefined) {
-      const types = node.after[3].map((v) => `${this.values[v].name} ${this.values[v].type}`);
-      node.search = [node.title, node.before[0], node.after[0], ...types].join("\n").toLowerCase();
+      const types = node.after.outputs.map((v) => `${this.values[v].name} ${this.values[v].type}`);
+      node.search = [node.title, node.before.name, node.after.name, ...types].join("\n").toLowerCase();
     }
     return node.search;
   }
@@ -85,18 +92,24 @@ class Arrangement {
     const wanted = onlyChanges ? this.nearChanges() : null;
     const boxes = new Map();
     this.box = graph.nodes.map((node) => {
-      const scope = tops[(node.reader ?? node).scope];
-      if (this.looks[node.id] === HIDDEN || (wanted && !wanted.has(node.id))) return null;
+      const hidden = this.looks[node.id] === HIDDEN || (wanted && !wanted.has(node.id));
+      const scope = hidden ? 0 : tops[(node.reader ?? node).scope];
       const key = scope > 0 ? `s${scope}` : node.id;
-      if (!boxes.has(key)) boxes.set(key, newBox(scope > 0 ? null : node, scope));
+      if (!boxes.has(key)) boxes.set(key, newBox(scope > 0 ? null : node, scope, hidden));
       const box = boxes.get(key);
       box.nodes.push(node);
       return box;
     });
     for (const box of boxes.values()) this.describe(box);
-    this.edges = this.join(wanted || collapsed.size);
+    const anew = wanted || collapsed.size > 0;
+    this.edges = this.join(anew);
     this.boxes = [...boxes.values()];
-    if (wanted || collapsed.size) this.place();
+    if (anew) this.place();
+    this.boxes = this.boxes.filter((box) => !box.hidden);
+    this.edges = this.edges.filter(({ a, b }) => !a.hidden && !b.hidden);
+    if (anew) this.route();
+    this.thin();
+    this.box = this.box.map((box) => (box.hidden ? null : box));
     for (const box of this.boxes) if (box.node?.reader) this.attach(box);
     this.boxes.sort((a, b) => a.y - b.y);
     this.measure();
@@ -123,11 +136,14 @@ class Arrangement {
     const first = box.nodes[0];
     if (box.node) {
       [box.x, box.y, box.look] = [first.x, first.y, this.looks[first.id]];
+      [box.first, box.last] = [first.y, first.y];
       if (first.kind === CONSTANT && first.reader) [box.width, box.height] = [PILL.width, PILL.height];
       return;
     }
     const laid = box.nodes.filter((node) => !node.reader);
     for (const axis of ["x", "y"]) box[axis] = laid.reduce((sum, node) => sum + node[axis], 0) / (laid.length || 1);
+    box.first = laid.reduce((least, node) => Math.min(least, node.y), Infinity);
+    box.last = laid.reduce((most, node) => Math.max(most, node.y), -Infinity);
     box.counts = [0, 0, 0, 0];
     for (const node of box.nodes) box.counts[this.looks[node.id]]++;
     const kinds = [REMOVED, ADDED, CHANGED].filter((status) => box.counts[status]);
@@ -141,7 +157,7 @@ class Arrangement {
     const edges = [];
     for (const { from, to, mask, bends } of this.graph.edges) {
       const [a, b] = [this.box[from], this.box[to]];
-      if (!a || !b || a === b || (a.node?.reader && a.node.reader === b.node)) continue;
+      if (a === b || (a.node?.reader && a.node.reader === b.node)) continue;
       let edge = null;
       if (merge) {
         if (!found.has(a)) found.set(a, new Map());
@@ -157,31 +173,87 @@ class Arrangement {
     return edges;
   }
 
-  /** Give the boxes new layers, in the order in which they stood, and room beside each other. */
+  /** The boxes from the top down: by the middle, the first, or the last of what is in them, whichever turns fewest edges. */
+  order(boxes) {
+    const number = (key) => {
+      boxes.sort((a, b) => a[key] - b[key] || a.x - b.x).forEach((box, order) => { box.order = order; });
+      return this.edges.reduce((turned, { a, b }) => turned + (a.order > b.order), 0);
+    };
+    const tried = ["y", "first", "last"].map((key) => [number(key), key]);
+    number(tried.sort((a, b) => a[0] - b[0])[0][1]);
+    return boxes;
+  }
+
+  /** Give the boxes new layers, in the order in which they stood, and room beside each other; the hidden take none. */
   place() {
-    const boxes = this.boxes.filter((box) => !box.node?.reader).sort((a, b) => a.y - b.y || a.x - b.x);
-    boxes.forEach((box, order) => Object.assign(box, { order, rank: 0, above: [], below: [] }));
+    const boxes = this.order(this.boxes.filter((box) => !box.node?.reader));
+    for (const box of boxes) Object.assign(box, { rank: box.hidden ? -1 : 0, above: [], below: [] });
     for (const { a, b } of this.edges) {
       if (a.order < b.order) { b.above.push(a); a.below.push(b); }
     }
-    for (const box of boxes) box.rank = box.above.reduce((rank, one) => Math.max(rank, one.rank + 1), 0);
     for (const box of boxes) {
-      if (!box.above.length && box.below.length) box.rank = Math.max(0, Math.min(...box.below.map((one) => one.rank)) - 1);
+      for (const one of box.above) box.rank = Math.max(box.rank, one.rank + (box.hidden ? 0 : 1));
+    }
+    const shown = boxes.filter((box) => !box.hidden);
+    for (const box of shown) {
+      [box.above, box.below] = [box.above, box.below].map((near) => near.filter((one) => !one.hidden));
+    }
+    for (const box of shown) {
+      if (!box.above.length && box.below.length) box.rank = Math.max(box.rank, Math.min(...box.below.map((one) => one.rank)) - 1);
     }
     const rows = [];
-    for (const box of boxes) (rows[box.rank] ??= []).push(box);
-    for (const row of rows) {
-      if (!row) continue;
-      for (const box of row) {
-        box.y = box.rank * BOX.row;
-        if (box.above.length) box.x = box.above.reduce((sum, one) => sum + one.x, 0) / box.above.length;
-      }
-      row.sort((a, b) => a.x - b.x || a.order - b.order);
-      const wished = row.reduce((sum, box) => sum + box.x, 0);
-      for (let i = 1; i < row.length; i++) row[i].x = Math.max(row[i].x, row[i - 1].x + BOX.column + 12);
-      const shift = (row.reduce((sum, box) => sum + box.x, 0) - wished) / row.length;
-      for (const box of row) box.x -= shift;
+    for (const box of shown) (rows[box.rank] ??= []).push(box);
+    const filled = rows.filter(Boolean);
+    filled.forEach((row, index) => {
+      for (const box of row) box.y = index * BOX.row;
+      row.sort((a, b) => a.x - b.x || a.order - b.order).forEach((box, i) => { box.x = i * BOX.column; });
+    });
+    for (const row of filled) settle(row, (box) => box.above);
+    for (const row of filled.toReversed()) settle(row, (box) => (box.above.length ? [] : box.below));
+  }
+
+  /** Lead edges that would run through boxes around them, on the left. */
+  route() {
+    const rows = new Map();
+    for (const box of this.boxes) {
+      if (!rows.has(box.y)) rows.set(box.y, []);
+      rows.get(box.y).push(box);
     }
+    const lanes = new Map();
+    for (const edge of this.edges) {
+      const { a, b } = edge;
+      const height = b.y - a.y;
+      if (a.node?.reader || height < 2 * BOX.row || height > 60 * BOX.row) continue;
+      let [left, blocked] = [Infinity, false];
+      for (let y = a.y + BOX.row; y < b.y; y += BOX.row) {
+        const x = a.x + ((b.x - a.x) * (y - a.y)) / height;
+        for (const box of rows.get(y) ?? []) {
+          if (Math.abs(box.x - x) > 3 * BOX.column) continue;
+          left = Math.min(left, box.x - box.width / 2);
+          blocked ||= Math.abs(box.x - x) < box.width / 2 + 6;
+        }
+      }
+      if (!blocked) continue;
+      const lane = lanes.get(a) ?? 0;
+      lanes.set(a, lane + 1);
+      const x = left - 16 - 6 * (lane % 16);
+      edge.bends = [x, a.y + BOX.row, x, b.y - BOX.row];
+    }
+  }
+
+  /** Leave out edges that would hide the graph: of constants, and the long ones of what very many nodes read. */
+  thin() {
+    const readers = new Map();
+    for (const { a } of this.edges) readers.set(a, (readers.get(a) ?? 0) + 1);
+    const rare = ({ a, b }) => a.node?.reader || (readers.get(a) > CROWD.readers && Math.abs(b.y - a.y) > CROWD.reach);
+    this.rare = new Map();
+    for (const edge of this.edges.filter(rare)) {
+      for (const box of [edge.a, edge.b]) {
+        if (!this.rare.has(box)) this.rare.set(box, []);
+        this.rare.get(box).push(edge);
+      }
+    }
+    this.edges = this.edges.filter((edge) => !rare(edge));
   }
 
   attach(box) {
@@ -238,6 +310,19 @@ class Arrangement {
   }
 }
 
-function newBox(node, scope) {
-  return { node, scope, nodes: [], x: 0, y: 0, width: BOX.width, height: BOX.height, look: SAME, counts: null };
+/** Put each box of a row below the middle of what it is near to, and push those that overlap apart. */
+function settle(row, near) {
+  for (const box of row) {
+    const ones = near(box);
+    if (ones.length) box.x = ones.reduce((sum, one) => sum + one.x, 0) / ones.length;
+  }
+  row.sort((a, b) => a.x - b.x || a.order - b.order);
+  const wished = row.reduce((sum, box) => sum + box.x, 0);
+  for (let i = 1; i < row.length; i++) row[i].x = Math.max(row[i].x, row[i - 1].x + (row[i].width + row[i - 1].width) / 2 + 26);
+  const shift = (row.reduce((sum, box) => sum + box.x, 0) - wished) / row.length;
+  for (const box of row) box.x -= shift;
+}
+
+function newBox(node, scope, hidden) {
+  return { node, scope, hidden, nodes: [], x: 0, y: 0, width: BOX.width, height: BOX.height, look: SAME, counts: null };
 }

@@ -7,7 +7,7 @@ have no say, since a layout makes a point of every layer that an edge goes throu
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -31,13 +31,13 @@ class Layout:
     bends: dict[Edge, list[Point]] = field(default_factory=dict)
 
 
-def lay_out(count: int, edges: Iterable[Edge]) -> Layout:
-    """Place the nodes 0 to `count` - 1; a cycle among them is no error."""
+def lay_out(count: int, edges: Iterable[Edge], left_out: Set[int] = frozenset()) -> Layout:
+    """Place the nodes 0 to `count` - 1, but for those that are `left_out`, which have no edges; cycles are no error."""
     unique = list(dict.fromkeys(edge for edge in edges if edge[0] != edge[1]))
     ranks = _ranks(count, unique)
     if importlib.util.find_spec("fast_sugiyama") is None:
         return _simple(ranks, unique)
-    return _by_library(count, _short(unique, ranks))
+    return _by_library(count, _short(unique, ranks), left_out)
 
 
 def _ranks(count: int, edges: Sequence[Edge]) -> list[int]:
@@ -81,14 +81,14 @@ def _short(edges: list[Edge], ranks: list[int]) -> list[Edge]:
     return [edge for i, edge in enumerate(edges) if spans[i] <= limit or i in only]
 
 
-def _by_library(count: int, edges: list[Edge]) -> Layout:
+def _by_library(count: int, edges: list[Edge], left_out: Set[int]) -> Layout:
     from fast_sugiyama import from_edges
 
     done = Layout([(0.0, 0.0)] * count)
     right, first = 0.0, True
     column, bottom, height = 0.0, 0.0, 0.0
     parts = sorted(from_edges(edges, vertex_spacing=_UNIT) if edges else [], key=lambda part: -len(part[0]))
-    alone = set(range(count)).difference(node for edge in edges for node in edge)
+    alone = set(range(count)).difference(left_out, (node for edge in edges for node in edge))
     every: list[Any] = [*parts, *(([(node, (0, 0))], 0, 0, None) for node in sorted(alone))]
     for positions, _, _, links in every:
         points = {node: (x * COLUMN / _UNIT, -y * ROW / _UNIT) for node, (x, y) in positions}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from regraft.errors import ModelError
 from regraft.outside import check_form, read_json
 
 _OUTPUT = {"name": str, "max_abs": (float, str)}
@@ -15,12 +17,12 @@ class Measured(NamedTuple):
     """Of one pass.
 
     Attributes:
-        drift: the largest absolute difference of each output, as text; None where the pass was not verified.
+        drift: each output and its largest absolute difference, the worst first; None where it was not verified.
     """
 
     text: str
     seconds: float
-    drift: dict[str, str] | None
+    drift: list[tuple[str, str]] | None
 
 
 def read_measured(path: Path) -> list[Measured]:
@@ -28,15 +30,11 @@ def read_measured(path: Path) -> list[Measured]:
     found = read_json(path)
     check_form(found, _FORM, f"{path} is no report of a rewrite")
     return [
-        Measured(
-            one["text"],
-            one["seconds"],
-            one["drift"] and {output["name"]: _short(output["max_abs"]) for output in one["drift"]["outputs"]},
-        )
-        for one in found["passes"]
+        Measured(one["text"], one["seconds"], one["drift"] and _worst_first(one["drift"])) for one in found["passes"]
     ]
 
 
-def _short(value: float | str) -> str:
-    """JSON has no infinity and no NaN: they are text."""
-    return value if isinstance(value, str) else f"{value:.2g}"
+def _worst_first(drift: dict[str, Any]) -> list[tuple[str, str]]:
+    moved = [(output["name"], float(output["max_abs"])) for output in drift["outputs"]]
+    moved.sort(key=lambda one: (not math.isnan(one[1]), -one[1]))
+    return [(name, f"{most:.2g}") for name, most in moved]

@@ -60,14 +60,15 @@ class Scene:
             )
         self.number = {item: i for i, pair in enumerate(self.items) for item in pair}
         self.texts: dict[str, int] = {}
-        self.values: dict[tuple[str, int, int], int] = {}
+        self.values: dict[tuple[int, str, int, int], int] = {}
         self.weights: dict[object, tuple[int, Statistics]] = {}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; lists in the place of objects where there are many."""
         edges = self._edges()
         kinds = [_kind(first) for first, _ in self.items]
-        layout = lay_out(len(kinds), [edge for edge in edges if kinds[edge[0]] != CONSTANT])
+        beside = {start for start, _ in edges if kinds[start] == CONSTANT}
+        layout = lay_out(len(kinds), [edge for edge in edges if edge[0] not in beside], beside)
         every = self._groups()
         tree = ScopeTree(self._scopes(every))
         group = {node: i for i, one in enumerate(every) for place in one.places for node in place}
@@ -135,25 +136,29 @@ class Scene:
         return [[entry.text, [[c.rule, c.removed, c.added] for c in entry.changes]] for entry in longest]
 
     def _details(self, first: Item, second: Item) -> list[Any]:
-        """What an item is, and what it is in the second model; 0: the same."""
-        before, after = self._side(first), 0 if second is first else self._side(second)
-        return [before, 0 if before == after else after]
+        """What an item is, and what it is in the second model; 0: the same, of the whole or of a part."""
+        before = self._side(first)
+        after = before if second is first else self._side(second)
+        return [
+            before,
+            [0 if old == new else new for old, new in zip(before, after, strict=True)] if before != after else 0,
+        ]
 
     def _side(self, item: Item) -> list[Any]:
         """Name, attributes, inputs, outputs, the pass that made it."""
         if isinstance(item, End):
-            return [item.tensor.name, [], [], [self._value(item.tensor)], ""]
+            return [self._name(item.tensor.name), [], [], [self._value(item.tensor)], ""]
         attributes = [
             [self._text(name), _short(value), self._weight(value) if isinstance(value, Constant) else -1]
             for name, value in item.attrs.items()
         ]
         made_by = item.metadata.get(MADE_BY, "") if item.has_metadata else ""
         ends = (list(map(self._value, tensors)) for tensors in (item.inputs, item.outputs))
-        return [label(item), attributes, *ends, made_by]
+        return [self._name(label(item)), attributes, *ends, made_by]
 
     def _value(self, tensor: Tensor) -> int:
         weight = self._weight(tensor) if isinstance(tensor, Constant) else -1
-        key = (tensor.name, self._text(type_text(tensor) if tensor.name else ""), weight)
+        key = (*self._name(tensor.name), self._text(type_text(tensor) if tensor.name else ""), weight)
         return self.values.setdefault(key, len(self.values))
 
     def _weight(self, constant: Constant) -> int:
@@ -164,6 +169,11 @@ class Scene:
         if key not in self.weights:
             self.weights[key] = len(self.weights), statistics(constant, self.limit)
         return self.weights[key][0]
+
+    def _name(self, name: str) -> tuple[int, str]:
+        """A name as its folder, which many have in common, and the rest."""
+        cut = name.rfind("/") + 1
+        return self._text(name[:cut]), name[cut:]
 
     def _text(self, text: str) -> int:
         return self.texts.setdefault(text, len(self.texts))

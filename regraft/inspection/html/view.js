@@ -12,6 +12,7 @@ const SHOWN = 200;
 
 function openScene(index) {
   if (!graphs.has(index)) graphs.set(index, new Graph(JSON.parse(sources[index].textContent)));
+  $("scene").selectedIndex = index;
   Object.assign(state, { graph: graphs.get(index), step: null, chosen: null, hits: [], group: -1 });
   state.collapsed.clear();
   opened.clear();
@@ -23,6 +24,12 @@ function openScene(index) {
   showDetails(null);
   if (!two) painter.split = false;
   arrange();
+  painter.fitTo(painter.arrangement.bounds);
+  const outer = outerScopes();
+  if (painter.camera.zoom < 0.36 && outer.size > 1 && outer.size <= SHOWN) {
+    state.collapsed = outer;
+    arrange();
+  }
   showTimeline();
   showGroups();
   state.tour = allChanges();
@@ -49,13 +56,16 @@ function highlight() {
 
 /** All of a small graph; of a large one where it begins to differ, or its beginning. */
 function home() {
-  const { bounds } = painter.arrangement;
+  const { bounds, boxes } = painter.arrangement;
   painter.fitTo(bounds);
-  if (painter.camera.zoom >= 0.3) return;
-  if (state.tour.length) { showPlace(state.tour[0]); return; }
-  const first = painter.arrangement.boxes[0];
-  Object.assign(painter.camera, { x: first.x, y: first.y + painter.canvas.clientHeight / 2 / 0.8 - BOX.row, zoom: 0.8 });
-  painter.request();
+  if (painter.camera.zoom >= 0.36 || !boxes.length) return;
+  if (state.tour.length) showPlace(state.tour[0]);
+  else lookAt(boxes[0], 0.8);
+}
+
+function lookAt({ x, y }, zoom) {
+  Object.assign(painter.camera, { x, y, zoom });
+  painter.move(0, 0);
 }
 
 /** The places of all changes, from the top down. */
@@ -84,7 +94,7 @@ function showPlace(ids) {
   if (!boxes.length) return;
   const ends = (axis) => boxes.map((box) => box[axis]);
   const [left, right, top, bottom] = [Math.min(...ends("x")), Math.max(...ends("x")), Math.min(...ends("y")), Math.max(...ends("y"))];
-  painter.fitTo({ left: left - 200, right: right + 200, top: top - 150, bottom: bottom + 150 }, 1, 0.3);
+  painter.fitTo({ left: left - 300, right: right + 300, top: top - 250, bottom: bottom + 250 }, 1, 0.36);
 }
 
 function jumpTo(ids, node = null) {
@@ -99,6 +109,13 @@ function showDetails(node) {
   else $("details").hidden = true;
   painter.resize();
   if (painter.arrangement) highlight();
+}
+
+function showScope(box) {
+  showDetails(null);
+  details.showScope(state.graph, box, tally(box.counts), () => toggleScope(box.scope), () => showDetails(null));
+  painter.resize();
+  painter.chosen = box;
 }
 
 /** To the next (1) or the previous (-1) place of what is toured: hits, the group that is chosen, or all changes. */
@@ -171,28 +188,27 @@ function setSplit(on) {
   painter.request();
 }
 
+/** Collapse these scopes and open all others; what was in the middle stays in view. */
 function collapse(scopes) {
-  const middle = painter.locate(painter.canvas.clientWidth / 2, painter.canvas.clientHeight / 2);
-  const near = painter.arrangement.boxes[Math.min(painter.arrangement.firstBelow(middle.y), painter.arrangement.boxes.length - 1)]?.nodes[0];
+  const { boxes } = painter.arrangement;
+  const middle = boxes[Math.min(painter.arrangement.firstBelow(painter.camera.y), boxes.length - 1)]?.nodes[0];
   state.collapsed = new Set(scopes);
   arrange();
-  const box = near && painter.arrangement.box[near.id];
-  if (box) Object.assign(painter.camera, { x: box.x, y: box.y });
-  const { bounds } = painter.arrangement;
-  if (scopes.size) painter.fitTo(bounds, 1, 0.35);
-  if (bounds.bottom - bounds.top > painter.canvas.clientHeight / painter.camera.zoom && box) painter.move(box.x - painter.camera.x, box.y - painter.camera.y);
+  home();
+  if (painter.camera.zoom < 0.36 && middle) lookAt(painter.arrangement.box[middle.id], 0.8);
 }
 
 function toggleScope(id) {
   const scopes = new Set(state.collapsed);
   if (!scopes.delete(id)) scopes.add(id);
-  const anchor = painter.arrangement.box[state.graph.inside[id][0]?.id ?? -1];
-  const offset = anchor ? [painter.camera.x - anchor.x, painter.camera.y - anchor.y] : [0, 0];
   state.collapsed = scopes;
   arrange();
-  const box = painter.arrangement.box[state.graph.inside[id][0]?.id ?? -1];
-  if (box) Object.assign(painter.camera, { x: box.x + offset[0], y: box.y + offset[1] });
-  painter.request();
+  const first = firstInside(id);
+  if (first && painter.arrangement.box[first.id]) lookAt(painter.arrangement.box[first.id], Math.max(0.6, painter.camera.zoom));
+}
+
+function firstInside(scope) {
+  return state.graph.inside[scope][0] ?? state.graph.children[scope].map(firstInside).find(Boolean);
 }
 
 function showTimeline() {
@@ -219,8 +235,10 @@ function tally(counts) {
 /** What the report measured of a pass, where there is one. */
 function measured(pass) {
   if (pass.seconds === undefined) return null;
-  const drift = Object.entries(pass.drift ?? {}).map(([name, most]) => `${name} moved by ${most} at most`);
-  return element("div", { className: "note" }, [`${(pass.seconds * 1e3).toPrecision(3)} ms`, ...drift].join("; "));
+  const drift = pass.drift ?? [];
+  const moved = drift.length ? `, outputs moved by at most ${drift[0][1]}` : "";
+  const title = drift.map(([name, most]) => `${name}: ${most}`).join("\n");
+  return element("div", { className: "note", title }, `${(pass.seconds * 1e3).toPrecision(3)} ms${moved}`);
 }
 
 function showGroups() {
@@ -301,7 +319,8 @@ function listen() {
     drag = null;
     if (!click) return;
     const box = painter.boxAt(event.offsetX, event.offsetY);
-    if (box?.node || !box) showDetails(box?.node ?? null);
+    if (box && !box.node) showScope(box);
+    else showDetails(box?.node ?? null);
   });
   canvas.addEventListener("dblclick", (event) => {
     const box = painter.boxAt(event.offsetX, event.offsetY);

@@ -301,6 +301,13 @@ class Painter {
     this.move(0, 0);
   }
 
+  /** Whether no part of the graph is out of view. */
+  showsAll() {
+    const { bounds } = this.arrangement;
+    const view = this.view(this.panels()[0]);
+    return view.left <= bounds.left && view.right >= bounds.right && view.top <= bounds.top && view.bottom >= bounds.bottom;
+  }
+
   /** Zoom by a factor, so that the point of the graph at (px, py) stays there. */
   zoomAt(factor, px, py) {
     const before = this.locate(px, py);

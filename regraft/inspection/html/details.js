@@ -77,7 +77,7 @@ class Details {
     const wanted = node.status === REMOVED ? ADDED : REMOVED;
     const others = this.place(node).filter((one) => one.status === wanted);
     parts.push(this.title(node.status === REMOVED ? "Replaced by" : "Takes the place of"));
-    parts.push(element("div", { className: "counterpart" }, ...(others.length ? others.map((one) => this.link(one)) : ["nothing"])));
+    parts.push(element("div", { className: "counterpart" }, ...(others.length ? others.map((one) => this.link(one)) : ["nothing that is left in the other model"])));
     return parts;
   }
 

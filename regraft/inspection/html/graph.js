@@ -136,14 +136,11 @@ class Arrangement {
     const first = box.nodes[0];
     if (box.node) {
       [box.x, box.y, box.look] = [first.x, first.y, this.looks[first.id]];
-      [box.first, box.last] = [first.y, first.y];
       if (first.kind === CONSTANT && first.reader) [box.width, box.height] = [PILL.width, PILL.height];
       return;
     }
     const laid = box.nodes.filter((node) => !node.reader);
     for (const axis of ["x", "y"]) box[axis] = laid.reduce((sum, node) => sum + node[axis], 0) / (laid.length || 1);
-    box.first = laid.reduce((least, node) => Math.min(least, node.y), Infinity);
-    box.last = laid.reduce((most, node) => Math.max(most, node.y), -Infinity);
     box.counts = [0, 0, 0, 0];
     for (const node of box.nodes) box.counts[this.looks[node.id]]++;
     const kinds = [REMOVED, ADDED, CHANGED].filter((status) => box.counts[status]);
@@ -173,15 +170,28 @@ class Arrangement {
     return edges;
   }
 
-  /** The boxes from the top down: by the middle, the first, or the last of what is in them, whichever turns fewest edges. */
+  /** The boxes, each after those that it reads from; where they are in a circle, the highest comes first. */
   order(boxes) {
-    const number = (key) => {
-      boxes.sort((a, b) => a[key] - b[key] || a.x - b.x).forEach((box, order) => { box.order = order; });
-      return this.edges.reduce((turned, { a, b }) => turned + (a.order > b.order), 0);
+    const byHeight = [...boxes].sort((a, b) => a.y - b.y || a.x - b.x);
+    for (const box of boxes) Object.assign(box, { waits: 0, feeds: [], order: -1 });
+    for (const { a, b } of this.edges) {
+      if (!a.feeds || !b.feeds) continue;  // a constant at its reader
+      a.feeds.push(b);
+      b.waits++;
+    }
+    const ordered = [];
+    const take = (box) => {
+      if (box.order >= 0) return;
+      box.order = ordered.length;
+      ordered.push(box);
     };
-    const tried = ["y", "first", "last"].map((key) => [number(key), key]);
-    number(tried.sort((a, b) => a[0] - b[0])[0][1]);
-    return boxes;
+    for (const box of byHeight) if (!box.waits) take(box);
+    let next = 0;
+    for (let done = 0; done < boxes.length; done++) {
+      while (done === ordered.length) take(byHeight[next++]);
+      for (const box of ordered[done].feeds) if (--box.waits === 0) take(box);
+    }
+    return ordered;
   }
 
   /** Give the boxes new layers, in the order in which they stood, and room beside each other; the hidden take none. */
@@ -189,7 +199,7 @@ class Arrangement {
     const boxes = this.order(this.boxes.filter((box) => !box.node?.reader));
     for (const box of boxes) Object.assign(box, { rank: box.hidden ? -1 : 0, above: [], below: [] });
     for (const { a, b } of this.edges) {
-      if (a.order < b.order) { b.above.push(a); a.below.push(b); }
+      if (a.feeds && a.order < b.order) { b.above.push(a); a.below.push(b); }
     }
     for (const box of boxes) {
       for (const one of box.above) box.rank = Math.max(box.rank, one.rank + (box.hidden ? 0 : 1));

@@ -28,10 +28,15 @@ class Measured(NamedTuple):
 def read_measured(path: Path) -> list[Measured]:
     """What the report at `path` says. Raises ModelError where it is no such report."""
     found = read_json(path)
-    check_form(found, _FORM, f"{path} is no report of a rewrite")
-    return [
-        Measured(one["text"], one["seconds"], one["drift"] and _worst_first(one["drift"])) for one in found["passes"]
-    ]
+    where = f"{path} is no report of a rewrite"
+    check_form(found, _FORM, where)
+    try:
+        return [
+            Measured(one["text"], one["seconds"], one["drift"] and _worst_first(one["drift"]))
+            for one in found["passes"]
+        ]
+    except ValueError as error:
+        raise ModelError(f"{where}: {error}") from error
 
 
 def _worst_first(drift: dict[str, Any]) -> list[tuple[str, str]]:

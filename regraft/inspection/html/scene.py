@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from regraft.files.wire import LARGE
 from regraft.inspection.census import operator
@@ -52,12 +52,9 @@ class Scene:
         self.items: list[tuple[Item, Item]] = []  # where one is missing, twice the other
         self.status: list[int] = []
         for old, new in pairs:
-            first = old if old is not None else new
-            assert first is not None
-            self.items.append((first, new if new is not None else first))
-            self.status.append(
-                ADDED if old is None else REMOVED if new is None else CHANGED if old in changed else SAME
-            )
+            self.items.append(_filled(old, new))
+            status = ADDED if old is None else REMOVED if new is None else CHANGED if old in changed else SAME
+            self.status.append(status)
         self.number = {item: i for i, pair in enumerate(self.items) for item in pair}
         self.texts: dict[str, int] = {}
         self.values: dict[tuple[int, str, int, int], int] = {}
@@ -177,6 +174,12 @@ class Scene:
 
     def _text(self, text: str) -> int:
         return self.texts.setdefault(text, len(self.texts))
+
+
+def _filled(old: Item | None, new: Item | None) -> tuple[Item, Item]:
+    """A pair, where one that is missing is the other."""
+    pair = old if old is not None else new, new if new is not None else old
+    return cast(tuple[Item, Item], pair)
 
 
 def _kind(item: Item) -> int:

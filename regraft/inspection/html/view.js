@@ -183,8 +183,10 @@ function onlyChanges(on) {
 }
 
 function setSplit(on) {
+  const whole = painter.showsAll();
   painter.split = on && state.graph.sides.length > 1;
   for (const button of $("mode").children) button.ariaPressed = String((button.dataset.mode === "split") === painter.split);
+  if (whole) painter.fitTo(painter.arrangement.bounds);
   painter.request();
 }
 
@@ -290,14 +292,18 @@ function showTree() {
   $("tree").replaceChildren(...rows);
 }
 
-/** All scopes that stand in no other, or whose outer ones hold little more: those of the layers, not of the model. */
+/** The scopes to collapse for an overview: the outermost, but for those that hold much of the graph, whose inner ones do. */
 function outerScopes() {
   const { graph } = state;
-  let level = [...graph.children[0]];
-  while (level.length && level.length < 6 && level.some((id) => graph.children[id].length > 1)) {
-    level = level.flatMap((id) => (graph.children[id].length > 1 ? graph.children[id] : [id]));
-  }
-  return new Set(level);
+  const sizes = graph.inside.map((nodes) => nodes.length);
+  for (let id = sizes.length - 1; id > 0; id--) sizes[graph.scopes[id][1]] += sizes[id];
+  const found = new Set();
+  const open = (id) => {
+    if (id && (sizes[id] < 0.6 * sizes[0] || !graph.children[id].length)) found.add(id);
+    else graph.children[id].forEach(open);
+  };
+  open(0);
+  return found;
 }
 
 function listen() {

@@ -30,7 +30,7 @@ def test_a_wheel_is_whole(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     site, place = tmp_path / "site", tmp_path / "elsewhere"
     zipfile.ZipFile(wheel).extractall(site)
-    assert all((site / "regraft" / name).is_file() for name in ("__init__.pyi", "py.typed"))
+    assert all((site / "regraft" / name).is_file() for name in ("__init__.pyi", "py.typed", "inspection/html/view.js"))
     place.mkdir()
     packages = [str(site), *{sysconfig.get_path(kind) for kind in ("purelib", "platlib")}]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(packages)}

@@ -46,7 +46,7 @@ def demo(output: Path) -> None:
     echo(f"A sentence encoder that somebody else exported: {path.name}, {_facts(before)}.")
     after = _rewrite(path, recipe.SENTENCE_EMBEDDING, inputs, output)
     _sides(before, after)
-    _diff(before, after)
+    _diff(before, after, output.with_suffix(".html"))
     _similarities(recipe, path, output)
     _onnxruntime(path, inputs, output)
     _packed(path, recipe.SENTENCE_EMBEDDING, questions)
@@ -96,14 +96,16 @@ def _sides(before: Model, after: Model) -> None:
     echo(f"and no longer   {' '.join(name for name in sides[0][1].operators if name not in device.operators)}")
 
 
-def _diff(before: Model, after: Model) -> None:
+def _diff(before: Model, after: Model, page: Path) -> None:
     from regraft.cli.diff import pass_lines
     from regraft.cli.output import title
-    from regraft.inspection.diff import diff
+    from regraft.inspection.html.page import page_of_diff, write_page
+    from regraft.inspection.sides import compared
 
-    found = diff(before, after)
-    title(f"4. What changed, by pass; {found.unchanged} nodes are as they were (all of it: regraft diff)")
-    for line in pass_lines(found, shown=2):
+    sides = compared(before, after, ("original", "device"))
+    write_page(page, page_of_diff(sides))
+    title(f"4. What changed, by pass; {sides.diff.unchanged} nodes are as they were (all of it, for a browser: {page})")
+    for line in pass_lines(sides.diff, shown=2):
         echo(line.replace(" (--all)", ""))
 
 

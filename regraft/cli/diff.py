@@ -28,6 +28,7 @@ SHOWN = 10
     "--report", type=PATH, metavar="FILE", help="With --html: what 'rewrite --report' measured of the passes."
 )
 @click.option("--steps", type=PATH, metavar="FOLDER", help="With --html: step through what 'rewrite --dump-dir' wrote.")
+@click.option("--model-explorer", type=PATH, metavar="FOLDER", help="Write mapping and node data for Model Explorer.")
 @as_json
 @click.pass_context
 def diff(
@@ -38,6 +39,7 @@ def diff(
     html: HtmlOptions,
     report: Path | None,
     steps: Path | None,
+    model_explorer: Path | None,
     as_json: bool,
 ) -> None:
     """Compare the structure of two models: nodes by the pass that changed them, inputs, outputs, types, weights.
@@ -60,6 +62,10 @@ def diff(
 
         measured = read_measured(report) if report else []
         write_page(html.path, page_of_diff(sides, measured, steps, html.limit))
+    if model_explorer is not None:
+        from regraft.inspection.model_explorer import write_model_explorer
+
+        write_model_explorer(model_explorer, sides)
     if as_json:
         block(found.to_json())
     elif found.same:

@@ -36,6 +36,7 @@ def test_the_demo_rewrites_verifies_and_compares(run, tmp_path):
     assert [(name, int(calls)) for name, calls, *_ in ways] == [("padded", 14), ("one by one", 217), ("packed", 15)]
     assert all(float(difference) < 1e-5 for *_, difference in ways)
     assert max(len(line) for line in result.stdout.splitlines() if str(tmp_path) not in line) <= 150
+    assert "original → device" in out.with_suffix(".html").read_text()
     model = regraft.load(out)
     assert [t.name for t in model.graph.inputs] == ["attention_mask", "hidden_states", "attention_bias"]
     kinds = {kind(node) for node in model.nodes()}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from regraft.pipelines import history
@@ -26,6 +28,24 @@ def test_the_report_and_the_steps_of_a_rewrite_come_into_the_page(run, model, tm
     assert text.count('class="scene"') == 2
     assert '"seconds":' in text
     assert '"drift":[[' in text
+
+
+def test_model_explorer_gets_a_mapping_and_marks(run, model, rewritten, tmp_path):
+    assert run("diff", model, rewritten, "--model-explorer", tmp_path / "explorer").exit_code == 1
+    read = {
+        name: json.loads((tmp_path / "explorer" / f"{name}.json").read_text())
+        for name in ("mapping", "before", "after")
+    }
+    entries = read["mapping"]["mappingEntries"]
+    for side in ("leftNodeIds", "rightNodeIds"):
+        names = [name for entry in entries for name in entry[side]]
+        assert len(names) == len(set(names)) > 100
+    fused = [entry for entry in entries if len(entry["leftNodeIds"]) > 1]
+    assert len(fused) == 2
+    added = {name for entry in fused for name in entry["rightNodeIds"]}
+    assert {read["after"]["results"][name]["value"] for name in added} == {"added"}
+    removed = {name for entry in fused for name in entry["leftNodeIds"]}
+    assert {read["before"]["results"][name]["value"] for name in removed} == {"removed"}
 
 
 def test_show_writes_a_page(run, model, tmp_path):

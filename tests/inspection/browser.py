@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -54,8 +55,9 @@ class Page:
 
     def _receive(self) -> Any:
         while b"\0" not in self._rest:
-            data = os.read(self._reading, 1 << 16)
-            assert data, "the browser went away"
+            ready, _, _ = select.select([self._reading], [], [], PATIENCE)
+            data = os.read(self._reading, 1 << 16) if ready else b""
+            assert data, "the browser went away, or says nothing"
             self._rest += data
         message, self._rest = self._rest.split(b"\0", 1)
         return json.loads(message)

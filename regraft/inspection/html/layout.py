@@ -16,7 +16,8 @@ COLUMN, ROW = 160, 66
 """Distance of two nodes beside each other, and of two layers."""
 
 _UNIT = 10
-_POINTS = 300_000  # that edges may have together
+_POINTS = 50_000  # that edges may have together
+_SLOW = 5_000_000  # nodes times those that read nothing: from there on the library takes many seconds
 _SPANS = (1000, 300, 100, 30, 10)
 
 Edge = tuple[int, int]
@@ -35,7 +36,8 @@ def lay_out(count: int, edges: Iterable[Edge], left_out: Set[int] = frozenset())
     """Place the nodes 0 to `count` - 1, but for those that are `left_out`, which have no edges; cycles are no error."""
     unique = list(dict.fromkeys(edge for edge in edges if edge[0] != edge[1]))
     ranks = _ranks(count, unique)
-    if importlib.util.find_spec("fast_sugiyama") is None:
+    sources = len({start for start, _ in unique}.difference(end for _, end in unique))
+    if importlib.util.find_spec("fast_sugiyama") is None or sources * count > _SLOW:
         return _simple(ranks, unique)
     return _by_library(count, _short(unique, ranks), left_out)
 

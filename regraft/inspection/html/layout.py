@@ -17,7 +17,7 @@ COLUMN, ROW = 160, 66
 
 _UNIT = 10
 _POINTS = 50_000  # that edges may have together
-_SLOW = 5_000_000  # nodes times those that read nothing: from there on the library takes many seconds
+_SLOW = 30_000_000  # nodes times those that read nothing: from there on the library takes many seconds
 _SPANS = (1000, 300, 100, 30, 10)
 
 Edge = tuple[int, int]

@@ -8,67 +8,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
 
 from regraft.bisection.checks import Case, Check, Fault
-from regraft.bisection.regions import Difference, Indivisible
+from regraft.bisection.finding import Finding
+from regraft.bisection.parts import split
+from regraft.bisection.regions import Indivisible
 from regraft.bisection.search import Search
-from regraft.errors import PassError, PipelineError, RegraftError, UnknownNameError
-from regraft.ir import verifier
+from regraft.errors import PipelineError, RegraftError, UnknownNameError
 from regraft.ir.clone import clone
 from regraft.ir.model import Model
 from regraft.pipelines import manager
-from regraft.pipelines.pass_base import Change, Context, Pass, label
+from regraft.pipelines.pass_base import Pass
 from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.report import PassReport
 from regraft.verification.contract import Contract, exact
-
-Verdict = Literal["found", "nothing fails", "fails before any pass"]
-
-
-@dataclass
-class Finding:
-    """What a bisection found.
-
-    Attributes:
-        pass_name: the guilty pass, with its options.
-        rule: empty where the pass has none, or could not be taken apart.
-        nodes: those of the match, as they are called in the model before the pass.
-        change: the number of the match among those of the pass, from 1; 0 where it is the pass as a whole.
-        changes: how many the pass has.
-        fault: what is wrong from there on.
-        runs: how often the check ran.
-        notes: what else is to be said, a line each.
-    """
-
-    verdict: Verdict
-    pass_name: str = ""
-    rule: str = ""
-    nodes: tuple[str, ...] = ()
-    change: int = 0
-    changes: int = 0
-    fault: str = ""
-    runs: int = 0
-    seconds: float = 0.0
-    notes: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        said = asdict(self)
-        return {"pass": said.pop("pass_name"), **said}
-
-    def __str__(self) -> str:
-        if self.verdict == "nothing fails":
-            return "nothing fails: the model after all passes stands the check"
-        if self.verdict == "fails before any pass":
-            return f"the model itself fails before any pass: {self.fault}"
-        rule = f", rule '{self.rule}'" if self.rule else ""
-        shown = ", ".join(f"'{name}'" for name in self.nodes[:4])
-        more = f" and {len(self.nodes) - 4} more" if len(self.nodes) > 4 else ""
-        at = f" at {shown}{more}" if self.nodes else ""
-        which = f" (match {self.change} of {self.changes})" if self.change else ""
-        return f"pass '{self.pass_name}'{rule}{at}{which}: {self.fault}"
 
 
 @dataclass
@@ -204,9 +158,14 @@ class _Bisection:
     def _alone(self, number: int) -> Fault | None:
         """What is wrong with the model after a pass, held against the one before it."""
         stage = self.stages[number]
-        after = self.stages[number + 1].before if number + 1 < len(self.stages) else self.last
-        places = _changes(stage)
+        places, after = _changes(stage), self._after(number) or self.last
         return self._case(clone(after), number + 1, self._base(stage), stage.one.contract.through(places), places)
+
+    def _after(self, number: int) -> Model | None:
+        """The model after a pass; None where that failed."""
+        if self.stages[number].said is None:
+            return None
+        return self.stages[number + 1].before if number + 1 < len(self.stages) else self.last
 
     def _base(self, stage: _Stage) -> Model:
         return stage.one.reference(clone(stage.before)) or stage.before
@@ -219,10 +178,10 @@ class _Bisection:
             seen = self._alone(number)
             local, fault = (True, seen) if seen is not None else (False, fault)
         held = (self._base(stage), exact, 0) if local else self._held(number)
-        parts = _parts(stage, self.last if number + 1 == len(self.stages) else self.stages[number + 1].before)
+        parts = split(stage.one, stage.before, self._after(number))
         whole = Finding("found", str(stage.one), changes=_changes(stage), fault=fault.text)
-        if parts is None or not parts.count:
-            self.notes.append(f"pass '{stage.one}' cannot be taken apart{'' if parts is None else ': nothing is told'}")
+        if isinstance(parts, str):
+            self.notes.append(f"pass '{stage.one}' cannot be taken apart: {parts}")
             return whole
 
         def probe(count: int) -> Fault | None:
@@ -261,78 +220,5 @@ class _Bisection:
             )
 
 
-# ---------------------------------------------------------------------------------------------------- parts of a pass
-
-
-@dataclass
-class _Parts:
-    """What a pass did, to be taken over in part.
-
-    Attributes:
-        first: the model with the first few changes.
-        told: the rule and the nodes before of a change.
-        has_effects: whether there may be something beside the changes.
-    """
-
-    count: int
-    first: Callable[[int], Model]
-    told: Callable[[int], tuple[str, tuple[str, ...]]]
-    has_effects: bool
-
-
-def _parts(stage: _Stage, after: Model) -> _Parts | None:
-    """The changes of a pass that can be stopped, else the regions of its difference; None where it has none."""
-    changes, crashed = _limited(stage, None)
-    if (changes or crashed) and _limited(stage, 0) == ([], False):
-        origins = _origins(changes)
-
-        def first(count: int) -> Model:
-            made = clone(stage.before)
-            manager.run_pass(stage.one, made, Context(stage.one.name, list(made.nodes()), limit=count))
-            verifier.check(made)
-            return made
-
-        def told(number: int) -> tuple[str, tuple[str, ...]]:
-            return (changes[number].rule, origins[number]) if number < len(changes) else ("", ())
-
-        return _Parts(len(changes) + crashed, first, told, True)
-    if stage.said is None:
-        return None
-    try:
-        found = Difference(stage.before, after)
-    except Indivisible:
-        return None
-    regions = found.regions
-
-    def told(number: int) -> tuple[str, tuple[str, ...]]:
-        names = tuple(map(label, regions[number].before))
-        made = {*names, *map(label, regions[number].after)}
-        rules = dict.fromkeys(one.rule for one in changes if made.intersection((*one.removed, *one.added)))
-        return ", ".join(filter(None, rules)), names or tuple(map(label, regions[number].after))
-
-    return _Parts(len(regions), lambda count: found.applied(regions[:count]), told, False)
-
-
-def _limited(stage: _Stage, limit: int | None) -> tuple[list[Change], bool]:
-    """The changes that a pass tells of, and whether it failed in the middle."""
-    context = Context(stage.one.name, limit=limit)
-    try:
-        manager.run_pass(stage.one, clone(stage.before), context)
-    except PassError:
-        return context.changes, True
-    return context.changes, False
-
-
 def _changes(stage: _Stage) -> int:
     return len(stage.said.changes) if stage.said is not None else 0
-
-
-def _origins(changes: list[Change]) -> list[tuple[str, ...]]:
-    """For each change, what the nodes that went were made of, as they were called before all of them."""
-    found: list[tuple[str, ...]] = []
-    made: dict[str, tuple[str, ...]] = {}
-    for change in changes:
-        names = tuple(dict.fromkeys(name for one in change.removed for name in made.get(one, (one,))))
-        made.update(dict.fromkeys(change.added, names))
-        found.append(names)
-    return found

@@ -11,12 +11,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from regraft.errors import GraphError
 from regraft.inspection.fingerprint import attribute_hash
+from regraft.ir import schema
 from regraft.ir.clone import Copier, clone
 from regraft.ir.graph import AnyGraph, Constant, Graph, Node, Tensor, subgraphs
 from regraft.ir.model import Model
 from regraft.ir.order import reads, sort
+from regraft.ir.weights import Array, Value
 
 
 class Indivisible(GraphError):
@@ -44,7 +48,7 @@ class Difference:
     def __init__(self, before: Model, after: Model):
         self.before, self.after = before, after
         _see_frame(before, after)
-        self._shared = _Shared(before, after)
+        self.shared = Shared(before, after)
         self.regions = self._find()
 
     def applied(self, regions: Iterable[Region]) -> Model:
@@ -61,7 +65,8 @@ class Difference:
         nodes = [copier.node(node) for node in self.before.graph.nodes if node not in gone]
         self._share(copier)
         nodes += [copier.node(node) for node in self.after.graph.nodes if node in theirs]
-        graph.nodes = nodes
+        graph.nodes[:] = nodes
+        take_functions(made, self.after)
         graph.inputs = copier.values(self.before.graph.inputs)
         graph.outputs = copier.values(self.before.graph.outputs)
         _name_apart(graph)
@@ -73,28 +78,26 @@ class Difference:
 
     def _share(self, copier: Copier) -> None:
         """Let values that both models have be one."""
-        for old, new in self._shared.pairs.values():
+        for old, new in self.shared.pairs.values():
             copier.tensors[new] = copier.values([old])[0]
 
     def _see_functions(self) -> None:
-        models = (self.before, self.after)
-        said = [
-            {one.unique_id: self._shared.sign_body(one, side) for one in model.functions}
-            for side, model in enumerate(models)
-        ]
-        if said[0] != said[1]:
-            raise Indivisible("the functions are other")
+        known = {one.unique_id: one for one in self.before.functions}
+        for function in self.after.functions:
+            old = known.get(function.unique_id)
+            if old is not None and self.shared.sign_body(old, 0) != self.shared.sign_body(function, 1):
+                raise Indivisible(f"function '{function.name}' is other")
 
     def _find(self) -> list[Region]:
         sides = [self.before.graph.nodes, self.after.graph.nodes]
         self._see_functions()
-        signed = [[self._shared.sign(node, side) for node in nodes] for side, nodes in enumerate(sides)]
+        signed = [[self.shared.sign(node, side) for node in nodes] for side, nodes in enumerate(sides)]
         common = set(signed[0]).intersection(signed[1])
         groups = _Groups()
         for side, nodes in enumerate(sides):
             for node, sign in zip(nodes, signed[side], strict=True):
                 if sign not in common:
-                    groups.join(node, *self._shared.bonds(node, side))
+                    groups.join(node, *self.shared.bonds(node, side))
         found: dict[Any, Region] = {}
         for side, nodes in enumerate(sides):
             for node, sign in zip(nodes, signed[side], strict=True):
@@ -104,7 +107,7 @@ class Difference:
         return list(found.values())
 
 
-class _Shared:
+class Shared:
     """Which values of two models are the same, and what they are called in signatures."""
 
     def __init__(self, before: Model, after: Model):
@@ -115,18 +118,18 @@ class _Shared:
             for name, old in sides[0].items()
             if name in sides[1] and _same_type(old, sides[1][name])
         }
-        self._digests: dict[int, bytes] = {}
+        self._digests: dict[int, tuple[Array | Value, bytes]] = {}  # with what they are of, so that it stays
 
     def sign(self, node: Node, side: int) -> tuple[Any, ...]:
         """What a node does with what; equal where two nodes are the same."""
         attributes = [(name, self._attribute(node.attrs[name])) for name in sorted(node.attrs)]
         inner = [self.sign_body(body, side) for body in subgraphs(node)]
         values = [[self._key(tensor, side) for tensor in links] for links in (node.inputs, node.outputs)]
-        return (node.op, node.domain, node.overload, *attributes, *inner, *map(tuple, values))
+        return (node.op, node.domain or "", node.overload or "", *attributes, *inner, *map(tuple, values))
 
     def sign_body(self, body: AnyGraph, side: int) -> tuple[Any, ...]:
         """What a graph does, of names inside it as they are."""
-        nodes = tuple(self.sign(node, side) for node in body.nodes)
+        nodes = tuple(self.sign(node, side) for node in body.nodes if node.op != "Constant")
         ends = [tuple(self._key(tensor, side) for tensor in links) for links in (body.inputs, body.outputs)]
         return nodes, *ends
 
@@ -146,20 +149,23 @@ class _Shared:
 
     def _key(self, tensor: Tensor, side: int) -> Any:
         if isinstance(tensor, Constant) and not tensor.inputs:
-            return self._digest(tensor)
+            return self._digest(tensor.lazy)
+        if tensor.inputs and tensor.inputs[0].graph is not self._roots[side]:  # some write what a body holds as nodes
+            held = schema.constant_of(tensor)
+            if held is not None:
+                return self._digest(held)
         return (side, tensor.name) if self._is_own(tensor, side) else tensor.name
 
     def _attribute(self, value: Any) -> Any:
-        return self._digest(value) if isinstance(value, Constant) else attribute_hash(value)
+        return self._digest(value.lazy) if isinstance(value, Constant) else attribute_hash(value)
 
-    def _digest(self, constant: Constant) -> bytes:
-        known = self._digests.get(id(constant.lazy))
-        if known is None:
-            values = constant.values
+    def _digest(self, held: Array | Value) -> bytes:
+        if id(held) not in self._digests:
+            values = held if isinstance(held, np.ndarray) else held.load()
             content = repr(values.tolist()).encode() if values.dtype.hasobject else values.tobytes()
-            known = hashlib.blake2b(content + f"{values.dtype}{values.shape}".encode()).digest()
-            self._digests[id(constant.lazy)] = known
-        return known
+            told = hashlib.blake2b(content + f"{values.dtype}{values.shape}".encode(), digest_size=16).digest()
+            self._digests[id(held)] = held, told
+        return self._digests[id(held)][1]
 
 
 class _Groups:
@@ -179,6 +185,14 @@ class _Groups:
     def join(self, first: Any, *others: Any) -> None:
         for other in others:
             self._above[self.root(other)] = self.root(first)
+
+
+def take_functions(model: Model, other: Model) -> None:
+    """Let `model` know the functions and the domains of `other`, too."""
+    known = {one.unique_id for one in model.functions}
+    model.functions.extend(Copier().function(one) for one in other.functions if one.unique_id not in known)
+    domains = {entry.domain: entry for one in (other, model) for entry in one.graph.import_domains or ()}
+    model.graph.import_domains = [*domains.values()]
 
 
 def _made(graph: AnyGraph) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -39,7 +40,7 @@ class Search:
     def passes_after(self, found: int) -> int | None:
         """A point after `found` that does not fail, of those in the widest gap between looks; None: none is seen."""
         known = sorted(point for point in self.seen if point >= found)
-        gap = max(zip(known, known[1:], strict=False), key=lambda pair: pair[1] - pair[0], default=(0, 0))
+        gap = max(itertools.pairwise(known), key=lambda pair: pair[1] - pair[0], default=(0, 0))
         if gap[1] - gap[0] < 2:
             return None
         middle = sum(gap) // 2

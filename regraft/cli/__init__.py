@@ -32,6 +32,7 @@ COMMANDS = (
     "import",
     "run",
     "verify",
+    "bisect",
     "diff",
     "show",
     "log",

@@ -74,19 +74,14 @@ class _Reduction:
         started, before = time.perf_counter(), count(self.case.model)
         notes = [] if self.runnable else ["the model does not run in ONNX Runtime: inputs of its parts are made"]
         while True:
-            size = self.size()
+            size = _size(self.case)
             self.leave_out()
             for guess in GUESSES:
                 self.try_all(guess)
-            if self.size() >= size:
+            if _size(self.case) >= size:
                 break
         seconds = time.perf_counter() - started
         return Reduced(self.case, self.fault, before, count(self.case.model), self.runs, seconds, notes)
-
-    def size(self) -> tuple[int, int]:
-        """What must become less."""
-        arrays = simplify.arrays(self.case)
-        return count(self.case.model), sum(array.nbytes for array in arrays)
 
     def leave_out(self) -> None:
         """Delta debugging over the nodes of the main graph."""
@@ -103,7 +98,9 @@ class _Reduction:
             pass
 
     def accepts(self, case: Case) -> bool:
-        """Whether a case has the fault; then it is the one to go on with."""
+        """Whether a case is smaller and has the fault; then it is the one to go on with."""
+        if _size(case) >= _size(self.case):
+            return False
         try:
             verifier.check(case.model)
             if self.runnable and not _runs(case):
@@ -119,6 +116,13 @@ class _Reduction:
     def look(self, case: Case) -> Fault | None:
         self.runs += 1
         return self.check(case)
+
+
+def _size(case: Case) -> tuple[int, ...]:
+    """What must become less: nodes, what they read, and bytes; what has a base counts with it."""
+    models = [model for model in (case.model, case.base) if model is not None]
+    read = sum(bool(tensor.name) for model in models for node in model.nodes() for tensor in node.inputs)
+    return sum(map(count, models)), read, sum(array.nbytes for array in simplify.arrays(case))
 
 
 def count(model: Model) -> int:

@@ -119,6 +119,24 @@ class Shared:
             if name in sides[1] and _same_type(old, sides[1][name])
         }
         self._digests: dict[int, tuple[Array | Value, bytes]] = {}  # with what they are of, so that it stays
+        self._former: dict[str, str] = {}
+        self._pair_renamed()
+
+    def _pair_renamed(self) -> None:
+        """Pair values of other names, where a node that both models have reads the one and then the other."""
+        makers = {node.outputs[0].name: node for node in self._roots[0].nodes if node.outputs}
+        found: dict[str, tuple[Tensor, Tensor] | None] = {}
+        for node in self._roots[1].nodes:
+            other = makers.get(node.outputs[0].name) if node.outputs else None
+            if other is None or other.op != node.op or len(other.inputs) != len(node.inputs):
+                continue
+            for old, new in zip(other.inputs, node.inputs, strict=True):
+                if self._is_own(old, 0) and self._is_own(new, 1) and _same_type(old, new):
+                    found[old.name] = (old, new) if found.get(old.name, (old, new)) == (old, new) else None
+        for pair in found.values():
+            if pair is not None and pair[1].name not in self._former:
+                self._former[pair[1].name] = pair[0].name
+                self.pairs[pair[0].name] = pair
 
     def sign(self, node: Node, side: int) -> tuple[Any, ...]:
         """What a node does with what; equal where two nodes are the same."""
@@ -145,7 +163,11 @@ class Shared:
     def _is_own(self, tensor: Tensor, side: int) -> bool:
         """Whether a node of the main graph makes what the other model does not have."""
         is_made = bool(tensor.name and tensor.inputs) and tensor.inputs[0].graph is self._roots[side]
-        return is_made and tensor.name not in self.pairs
+        return is_made and self._name(tensor, side) not in self.pairs
+
+    def _name(self, tensor: Tensor, side: int) -> str:
+        """What a value is called before."""
+        return self._former.get(tensor.name, tensor.name) if side else tensor.name
 
     def _key(self, tensor: Tensor, side: int) -> Any:
         if isinstance(tensor, Constant) and not tensor.inputs:
@@ -154,7 +176,7 @@ class Shared:
             held = schema.constant_of(tensor)
             if held is not None:
                 return self._digest(held)
-        return (side, tensor.name) if self._is_own(tensor, side) else tensor.name
+        return (side, tensor.name) if self._is_own(tensor, side) else self._name(tensor, side)
 
     def _attribute(self, value: Any) -> Any:
         return self._digest(value.lazy) if isinstance(value, Constant) else attribute_hash(value)

@@ -78,13 +78,13 @@ class Whole:
         needed = dict.fromkeys(mapped.get(tensor, tensor) for node in nodes for tensor in _outer(node))
         inputs: list[Variable] = []
         for tensor in needed:
-            if tensor in own:
+            if tensor in own or isinstance(tensor, Constant):
                 continue
             if tensor in self._fixed and self._recorded:
                 copier.tensors[tensor] = Constant(tensor.name, np.asarray(self._recorded[0][tensor.name]))
             else:
-                copier.tensors[tensor] = self._input(tensor, copier)
-                inputs.append(copier.tensors[tensor])
+                inputs.append(self._input(tensor, copier))
+                copier.tensors[tensor] = inputs[-1]
         for new, old in mapped.items():
             if old in own or old in needed:
                 copier.tensors[new] = copier.values([old])[0]
@@ -96,7 +96,7 @@ class Whole:
         graph.outputs = copier.values(tensor for tensor in own if _leaves(tensor, inside, outputs))
         return made, self._samples(made)
 
-    def _input(self, tensor: Tensor, copier: Copier) -> Variable:
+    def _input(self, tensor: Variable, copier: Copier) -> Variable:
         made = copier.variable(tensor)
         known = self._recorded[0].get(tensor.name) if self._recorded else None
         if made.dtype is None and isinstance(known, np.ndarray):
@@ -127,7 +127,7 @@ def _drop_uncalled(model: Model) -> None:
     model.functions[:] = [function for function in model.functions if function in called]
 
 
-def _outer(node: Node) -> Iterable[Tensor]:
+def _outer(node: Node) -> Iterable[Variable]:
     """The values that a node and its bodies take from the main graph, without constants."""
     bodies = [graph for body in subgraphs(node) for graph in walk(body)]
     inner, starts = set(map(id, bodies)), {tensor for graph in bodies for tensor in graph.inputs}

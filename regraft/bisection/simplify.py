@@ -63,13 +63,14 @@ def bypassed(case: Case) -> Iterator[Case]:
 
 def without_optionals(case: Case) -> Iterator[Case]:
     """The case in which a node goes without one of its last inputs."""
+    if case.base is not None:
+        return
     for place, node in enumerate(case.model.graph.nodes):
         given = [tensor for tensor in node.inputs if tensor.name]
-        if len(given) > 1 and schema.find(node.op, case.model.opset) is not None:
-            least = schema.find(node.op, case.model.opset).min_input
-            for n in range(len(node.inputs) - 1, least - 1, -1):
-                if node.inputs[n].name:
-                    yield _edited(case, lambda model, place=place, n=n: _leave_out(model.graph.nodes[place], n))
+        known = schema.find(node.op, case.model.opset) if len(given) > 1 and not node.domain else None
+        for n in range(len(node.inputs) - 1, known.min_input - 1, -1) if known else ():
+            if node.inputs[n].name:
+                yield replace(case, model=_leave_out(case.model, place, n))
 
 
 def smaller(case: Case) -> Iterator[Case]:
@@ -144,11 +145,13 @@ def _without(model: Model, number: int, place: int, n: int) -> Model:
     return made
 
 
-def _leave_out(node: Node, n: int) -> None:
-    kept = [tensor if place != n else Variable.empty() for place, tensor in enumerate(node.inputs)]
-    while kept and not kept[-1].name:
-        kept.pop()
-    node.inputs = kept
+def _leave_out(model: Model, place: int, n: int) -> Model:
+    made = clone(model)
+    links = made.graph.nodes[place].inputs
+    links[n] = Variable.empty()
+    while links and not links[-1].name:
+        links.pop()
+    return made
 
 
 def _alike(one: Tensor, other: Tensor) -> bool:

@@ -33,6 +33,7 @@ COMMANDS = (
     "run",
     "verify",
     "bisect",
+    "reduce",
     "diff",
     "show",
     "log",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from regraft.cli.parameters import (
+    LOADED,
     SourceOptions,
     as_json,
     command,
@@ -125,6 +126,7 @@ def command_line(
     words = ["regraft", "bisect", str(model), "--pipeline", pipeline]
     words += [word for text in inputs for word in ("--inputs", text)]
     words += [word for text in source.shape for word in ("--shape", text)]
+    words += [word for file in click.get_current_context().meta.get(LOADED, ()) for word in ("--load", str(file))]
     words += ["--frontend", source.frontend] if source.frontend else []
     words += ["--seed", str(seed)] if seed else []
     words += ["--trials", str(trials)] if trials != 7 else []

@@ -17,7 +17,7 @@ from regraft.pipelines.pass_base import Pass
 from regraft.rewriting.node_pass import NodePass
 from regraft.rewriting.rule import Rule
 from regraft.rewriting.rule_pass import RulePass
-from regraft.rewriting.term import op
+from regraft.rewriting.term import Given, op
 from regraft.verification.contract import reassociation
 
 HALF, SINGLE = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
@@ -43,7 +43,7 @@ FAULTS = {
     "epsilon": Fault("Sqrt", lambda x: op.Pow(x, 0.5), lambda x: op.Pow(x + 0.02, 0.5)),
     "axis": Fault("Softmax", lambda x: op.Softmax(x * 1.0, axis=-1), lambda x: op.Softmax(x * 1.0, axis=2)),
 }
-"""For masks: a dropped operand of the Add of an attention's scores."""
+"""That of a mask is `bias` at the Add of an attention's scores."""
 
 
 def rule_pass(fault: Fault, at: str) -> Pass:
@@ -81,8 +81,6 @@ def node_pass(fault: Fault, at: str) -> Pass:
         operators = frozenset({fault.operator})
 
         def rewrite(self, node, opset, edit):
-            from regraft.rewriting.term import Given
-
             return (fault.wrong if node.name == at else fault.right)(*map(Given, node.inputs))
 
     return Planted()
@@ -116,10 +114,12 @@ def message_pass(at: str) -> Pass:
     return proto_pass("planted-messages", rewrite)()
 
 
-def places(model: Model, operator: str) -> list[str]:
-    """The nodes of an operator that work on floats, by name."""
+def places(model: Model, operator: str, part: str = "") -> list[str]:
+    """The nodes of an operator that work on floats, in parts of a name, by name."""
     return [
         node.name
         for node in model.graph.nodes
-        if node.op == operator and all(t.dtype is None or t.dtype == np.float32 for t in (*node.inputs, *node.outputs))
+        if node.op == operator
+        and part in node.name
+        and all(t.dtype is None or t.dtype == np.float32 for t in (*node.inputs, *node.outputs))
     ]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from regraft.bisection.groups import Groups
 from regraft.errors import GraphError
 from regraft.inspection.fingerprint import attribute_hash
 from regraft.ir import schema
@@ -93,7 +94,7 @@ class Difference:
         self._see_functions()
         signed = [[self.shared.sign(node, side) for node in nodes] for side, nodes in enumerate(sides)]
         common = set(signed[0]).intersection(signed[1])
-        groups = _Groups()
+        groups = Groups()
         for side, nodes in enumerate(sides):
             for node, sign in zip(nodes, signed[side], strict=True):
                 if sign not in common:
@@ -188,25 +189,6 @@ class Shared:
             told = hashlib.blake2b(content + f"{values.dtype}{values.shape}".encode(), digest_size=16).digest()
             self._digests[id(held)] = held, told
         return self._digests[id(held)][1]
-
-
-class _Groups:
-    """Things that belong together; each look shortens the way to the root."""
-
-    def __init__(self) -> None:
-        self._above: dict[Any, Any] = {}
-
-    def root(self, one: Any) -> Any:
-        path = []
-        while (above := self._above.setdefault(one, one)) != one:
-            path.append(one)
-            one = above
-        self._above.update(dict.fromkeys(path, one))
-        return one
-
-    def join(self, first: Any, *others: Any) -> None:
-        for other in others:
-            self._above[self.root(other)] = self.root(first)
 
 
 def take_functions(model: Model, other: Model) -> None:

@@ -58,6 +58,7 @@ class _Bisection:
         for name in sorted(keep - names):
             raise UnknownNameError("pass of the pipeline", name, names)
         self.runs, self.notes = 0, list[str]()
+        self.ordered = False  # whether a look behind the fault was taken
         self.excused: frozenset[str] = frozenset()  # faults that the model had before
         self.stages: list[_Stage] = []
         self.error: Fault | None = None
@@ -95,8 +96,10 @@ class _Bisection:
             return self._apart()
         search = Search(self._state, [1 + _changes(stage) for stage in self.stages])
         guilty = search.run(last)
-        self._see_order(search, guilty, "passes")
-        return self._within(guilty - 1, search.seen[guilty] or last)
+        found = self._within(guilty - 1, search.seen[guilty] or last)
+        if not self.ordered:
+            self._see_order(search, guilty, "passes")
+        return found
 
     # ------------------------------------------------------------------------------------------------ states
 
@@ -212,7 +215,9 @@ class _Bisection:
 
     def _see_order(self, search: Search, found: int, what: str) -> None:
         """Look whether more of the same hides the fault."""
+        looks = len(search.seen)
         healed = search.passes_after(found)
+        self.ordered |= len(search.seen) > looks
         if healed is not None:
             self.notes.append(
                 f"the check is not monotone: with the first {found} {what} it fails, with {healed} it does not; "

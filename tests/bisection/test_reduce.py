@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,9 @@ from regraft.models import bert, chain
 from regraft.pipelines import manager
 from regraft.pipelines.pass_base import Pass
 from regraft.pipelines.pipeline import Pipeline
+from regraft.rewriting.rule import Rule
+from regraft.rewriting.rule_pass import RulePass
+from regraft.rewriting.term import op
 from regraft.targeting.target import read_target
 from regraft.testing import parse
 from regraft.verification.contract import reassociation
@@ -75,6 +80,32 @@ def test_a_pair_of_models_is_cut_at_the_same_values():
     found = small(reduce(case, OutputsCheck()))
     assert [node.op for node in found.case.model.graph.nodes] == ["Sqrt"]
     assert [node.op for node in found.case.base.graph.nodes] == ["Abs"]
+
+
+def test_a_rule_of_many_nodes_keeps_those_that_it_needs():
+    model = chain.build(200)
+    at = faults.places(model, "Mul", "gelu/Mul_1")[-1]
+
+    class Planted(RulePass):
+        """Factor a GELU out, at one place with another constant."""
+
+        name = "planted-gelu"
+        contract = reassociation
+
+        def rules(self):
+            def made(root):
+                return lambda x: 0.5 * x + x * 0.5 * op.Erf(x * root)
+
+            def whole(x):
+                return 0.5 * (x * (1 + op.Erf(x / math.sqrt(2))))
+
+            return [
+                Rule(whole, made(1 / math.sqrt(2)), where=lambda out: out.inputs[0].name != at, name="right"),
+                Rule(whole, made(0.65), where=lambda out: out.inputs[0].name == at, name="wrong"),
+            ]
+
+    found = under(model, Planted())
+    assert sorted(node.op for node in found.case.model.graph.nodes) == ["Add", "Div", "Erf", "Mul", "Mul"]
 
 
 BODY = """g (float[2, 8] x, bool c) => (float[2, 8] y) {

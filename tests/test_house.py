@@ -15,7 +15,7 @@ ORDER = (
     *("refusal", "errors", "outside", "interrupt", "ops", "ir", "files", "shapes", "analysis"),
     *("packers", "verification", "opset", "pipelines", "rewriting", "folding", "idioms", "lowering"),
     *("splitting", "inspection", "proving", "legality", "bundling", "targeting"),
-    *("batching", "runtime", "legalization", "packing", "mixed_precision", "serving", "testing", "cli"),
+    *("batching", "runtime", "legalization", "packing", "mixed_precision", "bisection", "serving", "testing", "cli"),
 )
 """The rooms of the core, from the lowest: `docs/architecture.md` says what each is for."""
 

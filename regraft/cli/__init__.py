@@ -32,6 +32,8 @@ COMMANDS = (
     "import",
     "run",
     "verify",
+    "bisect",
+    "reduce",
     "diff",
     "show",
     "log",

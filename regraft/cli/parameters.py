@@ -20,6 +20,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
 
+LOADED = "regraft.loaded"
+"""The key under which a command's context has the files that `--load` names."""
+
 
 def command(*examples: str) -> Callable[[Callable[..., Any]], click.Command]:
     """Make a function a command; its help ends with `examples`, and it takes `--debug`."""
@@ -43,6 +46,7 @@ def _load(ctx: click.Context, parameter: click.Parameter, value: tuple[Path, ...
 
         for path in value:
             load_file(path)
+        ctx.meta[LOADED] = value
 
 
 def model_argument(name: str = "model") -> Callable[[F], F]:

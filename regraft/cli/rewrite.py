@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from regraft.files.saving import Layout
     from regraft.ir.model import Model
     from regraft.pipelines.manager import Verify
+    from regraft.pipelines.pipeline import Pipeline
     from regraft.pipelines.report import PassReport, Report
     from regraft.verification.deviation import Deviation
     from regraft.verification.second_look import SecondLook
+    from regraft.verification.sizes import Given
 
 DEFAULT_TARGET = "onnxruntime"
 NOTES_SHOWN = 2
@@ -75,6 +77,7 @@ HEAD, RIGHT = ("pass", "time", "nodes", "", "changes"), (1, 2, 3)
     " the weights take less than 512 MiB and ONNX Runtime takes the model. Prove: as auto, and prove over the real"
     " numbers, for all sizes, what each pass did.",
 )
+@click.option("--bisect", "bisects", is_flag=True, help="Where verification fails, find the match that is to blame.")
 @click.option("--dump-dir", type=PATH, help="Write the graph after each pass that changed it.")
 @click.option("--timing", is_flag=True, help="Print time and memory of each pass.")
 @click.option("--report", type=PATH, help="Write what each pass did, as JSON.")
@@ -91,6 +94,7 @@ def rewrite(
     target: str | None,
     layout: Layout,
     verify: Verify | Literal["prove"],
+    bisects: bool,
     dump_dir: Path | None,
     timing: bool,
     report: Path | None,
@@ -111,7 +115,8 @@ def rewrite(
     a manifest that says how they belong together, the report, and golden inputs and outputs, made by running both.
     """
     from regraft.bundling import check_destination, write_bundle
-    from regraft.errors import TargetError
+    from regraft.cli.bisect import command_line
+    from regraft.errors import TargetError, VerificationError
     from regraft.files.bundle import check_sums
     from regraft.files.convert import clone
     from regraft.files.saving import save
@@ -132,17 +137,23 @@ def rewrite(
     passes = chosen.passes(loaded, pipeline)
     known = given(loaded, inputs) if inputs else None
     original = clone(loaded) if bundle and not no_golden else None
-    done = manager.run(
-        loaded,
-        passes,
-        verify="auto" if verify == "prove" else verify,
-        dump_dir=dump_dir,
-        inputs=known,
-        progress=sys.stderr.isatty(),
-        seed=seed,
-        trials=trials,
-        prove=prove_models if verify == "prove" else None,
-    )
+    try:
+        done = manager.run(
+            loaded,
+            passes,
+            verify="auto" if verify == "prove" else verify,
+            dump_dir=dump_dir,
+            inputs=known,
+            progress=sys.stderr.isatty(),
+            seed=seed,
+            trials=trials,
+            prove=prove_models if verify == "prove" else None,
+        )
+    except VerificationError as error:
+        if bisects:
+            raise VerificationError(_bisected(source.open(model), passes, known, seed, trials)) from error
+        line = command_line(model, str(passes), inputs, seed, trials, source)
+        raise VerificationError(f"{error}; to find the match: {line}") from error
     if target and (violations := chosen.check(loaded)):
         raise TargetError(f"{chosen.name} does not take the result: {'; '.join(map(str, violations))}")
     with SecondLook() as look:
@@ -165,6 +176,15 @@ def rewrite(
     _print(done, output, timing, golden.drift if golden else done.drift)
     for warning in warnings:
         echo(f"warning: {warning}")
+
+
+def _bisected(model: Model, passes: Pipeline, known: Given | None, seed: int, trials: int) -> str:
+    """Which match made the model wrong, and what is to be said of the search."""
+    from regraft.bisection.bisect import bisect
+    from regraft.bisection.checks import OutputsCheck
+
+    found = bisect(model, passes, OutputsCheck(known, seed, trials))
+    return "; ".join([str(found), *found.notes, f"found in {found.runs} runs"])
 
 
 def _types(look: SecondLook, result: Model, original: Callable[[], Model]) -> list[str]:

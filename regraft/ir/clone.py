@@ -20,10 +20,10 @@ from regraft.ir.node import PLAIN
 def clone(model: Model) -> Model:
     """A copy that shares nothing with `model` but its weights."""
     adopt(model)
-    copied = Model(_Clone().graph(model.graph), deepcopy(model.header), model.metadata, model.path)
+    copied = Model(Copier().graph(model.graph), deepcopy(model.header), model.metadata, model.path)
     copied.claims = model.claims
     if model.host is not None:
-        outputs = [_Clone().variable(tensor) for tensor in model.host.outputs]
+        outputs = [Copier().variable(tensor) for tensor in model.host.outputs]
         copied.host = Host(clone(model.host.model), dict(model.host.feeds), outputs)
     return copied
 
@@ -31,8 +31,8 @@ def clone(model: Model) -> Model:
 AnyGraphT = TypeVar("AnyGraphT", Graph, Function)
 
 
-class _Clone:
-    """What was made of what."""
+class Copier:
+    """Copies nodes, values and graphs; `tensors` has what was made of what, and may be told ahead what to take."""
 
     def __init__(self) -> None:
         self.tensors: dict[Tensor, Tensor] = {}

@@ -49,6 +49,7 @@ def run(
     progress: bool = False,
     seed: int = 0,
     trials: int = len(TRIALS),
+    before: Callable[[Pass], None] | None = None,
     after: Callable[[PassReport], None] | None = None,
     prove: Prover | None = None,
 ) -> Report:
@@ -65,7 +66,8 @@ def run(
         progress: show progress bars.
         seed: of the inputs that are made.
         trials: how many sets of inputs, unlike each other, the model runs on.
-        after: is called after each pass with what it did, and may look at the model, but not edit it.
+        before: is called before each pass with it, and may look at the model, but not edit it.
+        after: is called after each pass with what it did, and may look at the model, too.
         prove: proves what it can of each pass, from the model before and after: `regraft.prove_models`.
 
     Raises:
@@ -79,7 +81,7 @@ def run(
         pipeline = Pipeline.read(pipeline)
     if not isinstance(pipeline, Pipeline):
         pipeline = Pipeline(pipeline)
-    return _Run(model, pipeline, verify, dump_dir, inputs, seed, trials, after, prove).run(progress)
+    return _Run(model, pipeline, verify, dump_dir, inputs, seed, trials, before, after, prove).run(progress)
 
 
 class _Run:
@@ -94,10 +96,12 @@ class _Run:
         inputs: Mapping[str, Any] | Given | None,
         seed: int,
         trials: int,
+        before: Callable[[Pass], None] | None,
         after: Callable[[PassReport], None] | None,
         prove: Prover | None,
     ):
-        self.model, self.pipeline, self.after, self.prove = model, pipeline, after, prove
+        self.model, self.pipeline, self.prove = model, pipeline, prove
+        self.tell_before, self.tell_after = before, after
         self.report = Report(str(model.path or ""), str(pipeline), verify)
         _check(model, f"{model.path or 'the model'} is broken before any pass")
         given = inputs.values if isinstance(inputs, Given) else inputs or {}
@@ -140,6 +144,8 @@ class _Run:
     def one_pass(self, number: int, one: Pass, nodes: list[Node], bars: Quiet, rounds: tuple[int, ...]) -> list[Node]:
         """Run a pass and what belongs to it; the nodes after it."""
         self.before = self.dumps.last if self.dumps else None
+        if self.tell_before is not None:
+            self.tell_before(one)
         self.verifier.prepare(one)
         if self.prove is not None:
             self.proved = one.reference(self.model) or self.proved
@@ -159,17 +165,12 @@ class _Run:
         said.rule_uses = context.rule_uses
         self.after_pass(number, one, said)
         self.prove_pass(one, said)
-        if self.after is not None:
-            self.after(said)
+        if self.tell_after is not None:
+            self.tell_after(said)
         return nodes
 
     def apply(self, one: Pass, context: Context) -> None:
-        try:
-            one.run(self.model, context)
-        except RegraftError as error:
-            raise PassError(Refusal(f"{self.blame(one)}: {error}", needs=error.needs)) from error
-        except Exception as error:
-            raise PassError(f"{self.blame(one)}{_place(error, one)}: {type(error).__name__}: {_line(error)}") from error
+        run_pass(one, self.model, context, self.hint())
 
     def check(self, one: Pass) -> None:
         """See that the pass left a graph that obeys ONNX's rules."""
@@ -196,10 +197,6 @@ class _Run:
         said.places = self.prove(self.proved, self.model, contract=one.contract)
         self.proved = clone(self.model)
 
-    def blame(self, one: Pass) -> str:
-        where = f" on {self.model.path}" if self.model.path else ""
-        return f"pass '{one}' failed{where}{self.hint()}"
-
     def hint(self) -> str:
         """Where the model from before the failure lies."""
         return f" (the graph before it: {self.before})" if self.before else ""
@@ -207,6 +204,18 @@ class _Run:
     def _header(self) -> Header | None:
         """The model as it would be written, where it is worth the time to see whether a pass changed it."""
         return export(self.model) if self.dumps or self.verifier.active else None
+
+
+def run_pass(one: Pass, model: Model, context: Context, hint: str = "") -> None:
+    """Run a pass by itself; `hint` says what may help. Raises PassError where it fails, whatever the error."""
+    where = f" on {model.path}" if model.path else ""
+    blame = f"pass '{one}' failed{where}{hint}"
+    try:
+        one.run(model, context)
+    except RegraftError as error:
+        raise PassError(Refusal(f"{blame}: {error}", needs=error.needs)) from error
+    except Exception as error:
+        raise PassError(f"{blame}{_place(error, one)}: {type(error).__name__}: {_line(error)}") from error
 
 
 def reference_for(model: Model, pipeline: Iterable[Pass]) -> Model:

@@ -162,6 +162,7 @@ class Context:
         known: the nodes that were there before the pass, which are not marked as made by it.
         track: shows progress; called with an iterable and its length.
         said: what the user is told, in order: refusals as they are, other notes as text.
+        limit: how many changes may be made; a pass that asks `spent` before each leaves the rest.
     """
 
     pass_name: str = ""
@@ -171,6 +172,12 @@ class Context:
     effects: list[str] = field(default_factory=list)
     said: list[Refusal | str] = field(default_factory=list)
     rule_uses: list[RuleUse] = field(default_factory=list)
+    limit: int | None = None
+
+    @property
+    def spent(self) -> bool:
+        """Whether as many changes are made as may be."""
+        return self.limit is not None and len(self.changes) >= self.limit
 
     @functools.cached_property
     def _known(self) -> frozenset[Node]:

@@ -49,6 +49,8 @@ class NodePass(Pass):
         with Editor(model) as edit:
             for graph in rewritable_graphs(model):
                 for node in edit.live_nodes(graph):
+                    if context.spent:
+                        return
                     if node.op in self.operators and not node.domain:
                         self._at(node, graph, edit, context)
 

@@ -87,7 +87,7 @@ class RulePass(Pass):
         self.prepare(model)
         with Editor(model) as edit:
             work = Worklist(self._ready, rewritable_graphs(model), edit)
-            work.run(lambda rule, match: _apply(rule, match, edit, context))
+            work.run(lambda rule, match: _apply(rule, match, edit, context), lambda: context.spent)
         context.rule_uses += work.uses
         for refusal in work.refused():
             context.refuse(refusal)

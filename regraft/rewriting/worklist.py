@@ -101,8 +101,8 @@ class Worklist:
         self._done = 0
         self._enough = _ENOUGH + _ENOUGH_EACH * sum(len(place.offered) for place in self._places.values())
 
-    def run(self, apply: Callable[[Rule, Match], Applied]) -> None:
-        """Let `apply` carry out every rewrite.
+    def run(self, apply: Callable[[Rule, Match], Applied], spent: Callable[[], bool] = lambda: False) -> None:
+        """Let `apply` carry out every rewrite, until none is left or as many as may be are `spent`.
 
         Raises:
             PassError: the rules undo each other, or have no end.
@@ -110,14 +110,14 @@ class Worklist:
         while any(place.offered for place in self._places.values()):
             for place in self._places.values():
                 while place.offered:
-                    self._offer(place, apply)
+                    self._offer(place, apply, spent)
 
     def refused(self) -> list[Refusal]:
         """What conditions of rules refused, where nothing was changed later."""
         misses = [miss for place in self._places.values() for miss in place.misses if miss.node not in self._gone]
         return [replace(miss.refusal, node=miss.node) for miss in misses if miss.refusal is not None]
 
-    def _offer(self, place: _Place, apply: Callable[[Rule, Match], Applied]) -> None:
+    def _offer(self, place: _Place, apply: Callable[[Rule, Match], Applied], spent: Callable[[], bool]) -> None:
         """One round: each rule at each node on offer."""
         index = index_of(place.offered)
         place.kinds.update(index)
@@ -126,6 +126,9 @@ class Worklist:
         for (rule, one), use in zip(self._rules, self.uses, strict=True):
             matcher, misses = place.matchers[one], refused if one.notes_refusals else None
             for root in candidates(rule, index, kinds):
+                if spent():
+                    place.offered = {}
+                    return
                 if root in self._edit.dead or rule not in place.dispatch.rules_at(root):
                     continue
                 start = time.perf_counter()

@@ -1,6 +1,6 @@
 """What is proved of every pass, on every model that it changes: places proved, why others are not, seconds.
 
-    python -m tests.benchmarks.places [--models FOLDER] [--only fuse-gelu] [--model chain] [--large] [--out benchmarks-out]
+    python -m tests.benchmarks.places [--models FOLDER] [--only fuse-gelu] [--model chain] [--large] [--out DIR]
 
 Each pass runs with its default options, and where that changes a model, with each choice of those options that have few
 values. Models are those of `certify`, what packages carry (`make real-models`), and what lies below `--models` or
@@ -16,7 +16,6 @@ import json
 import multiprocessing
 import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -39,6 +38,7 @@ from regraft.pipelines.source import open_source
 from regraft.proving.passes import forms
 from regraft.proving.places import prove_models
 from tests.benchmarks import certify, table
+from tests.benchmarks.measure import peak_bytes
 from tests.real import files
 
 GIVEN = {"convert-opset": ("convert-opset{version=13}", "convert-opset{version=18}", "convert-opset{version=22}")}
@@ -136,16 +136,16 @@ def plain(reason: str) -> str:
 def prove_large(before: Path, after: Path) -> None:
     """Prove in this process, and print what it took beside imports and loading."""
     models = regraft.load(before), regraft.load(after)
-    base, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    base, start = peak_bytes(), time.perf_counter()
     places = prove_models(*models)
-    seconds, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds, peak = time.perf_counter() - start, peak_bytes()
     found = {
         "places": len(places),
         "proved": sum(place.outcome == "proved" for place in places),
         "seconds": round(seconds, 1),
         "slowest": round(max(place.seconds for place in places), 2),
-        "MB": round((peak - base) / 1e3),
-        "MB of the process": round(peak / 1e3),
+        "MB": round((peak - base) / 1e6),
+        "MB of the process": round(peak / 1e6),
     }
     print(json.dumps(found))
 

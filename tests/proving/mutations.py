@@ -13,6 +13,7 @@ from regraft.ir.weights import Array
 
 Fault = Callable[[], None]
 
+# a softmax that takes its smallest element off is the same over the reals, and overflows: see `test_place_rounding`
 ALIKE = {
     "Abs": "Relu",
     "Add": "Sub",
@@ -26,7 +27,6 @@ ALIKE = {
     "Min": "Max",
     "Mul": "Add",
     "Neg": "Abs",
-    "ReduceMax": "ReduceMin",
     "ReduceMean": "ReduceSum",
     "ReduceSum": "ReduceMean",
     "Relu": "Abs",

@@ -68,6 +68,18 @@ def test_what_may_overflow_in_a_stated_box_is_named(dtype: str, top: float, over
     assert all((one.bound is None) == bool(over) for one in found)
 
 
+def test_a_softmax_that_overflows_is_proved_and_said_to_overflow() -> None:
+    text = "g (float[n, 4] x) => (float[n, 4] y) {{ {} }}"
+    after = (
+        "axes = Constant <value_ints = [-1]> () least = ReduceMin (x, axes) d = Sub(x, least) e = Exp(d) "
+        "s = ReduceSum (e, axes) y = Div(e, s)"
+    )
+    pair = parse(text.format("y = Softmax <axis = -1> (x)")), parse(text.format(after))
+    for top, over in ((10.0, ""), (100.0, "e")):
+        (found,) = rounding(*pair, stated={"x": box(-top, top)})
+        assert found.overflow == over
+
+
 def test_a_wrong_constant_moves_further_than_rounding_may() -> None:
     """The same region with a fault: the measure sees what the bound excludes."""
     text = "g (float[n, 4] x) => (float[n, 4] y) {{ c = Constant <value_float = {}> () t = Mul(x, c) y = Mul(t, t) }}"

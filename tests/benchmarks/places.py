@@ -25,12 +25,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import regraft
 from regraft.errors import PipelineError, RegraftError
 from regraft.files.convert import clone
 from regraft.ir.model import Model
 from regraft.models import bert
 from regraft.pipelines import manager
+from regraft.pipelines.frontend import ImportOptions
 from regraft.pipelines.pass_base import Pass
 from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.registry import passes
@@ -62,8 +65,19 @@ def models(folder: Path | None) -> dict[str, Callable[[], Model]]:
     for pattern in _FILES if folder else ():
         for path in sorted(folder.rglob(pattern)) if folder else ():
             source = path.parent if path.name == "saved_model.pb" else path
-            found[str(source.relative_to(folder))] = lambda source=source: open_source(source)
+            found[str(source.relative_to(folder))] = lambda source=source: open_source(
+                source, options=_options_of(source)
+            )
     return found
+
+
+def _options_of(source: Path) -> ImportOptions:
+    """The shapes of inputs that stand in a file of references beside the model."""
+    reference = source.parent / "ref.npz"
+    if source.suffix != ".json" or not reference.is_file():
+        return ImportOptions()
+    with np.load(reference) as arrays:
+        return ImportOptions(shapes={n[3:]: arrays[n].shape for n in arrays.files if n.startswith("in_")})
 
 
 def changed(model: Model, only: list[str]) -> Iterator[tuple[Pass, Model]]:

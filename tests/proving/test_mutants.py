@@ -17,6 +17,7 @@ from regraft.ir.model import Model
 from regraft.models import bert, chain
 from regraft.pipelines import manager
 from regraft.proving.places import prove_models
+from regraft.testing import parse
 from regraft.verification.inputs import make_inputs
 from regraft.verification.runtime import Session
 from tests.benchmarks.certify import ARTIFACTS
@@ -141,6 +142,16 @@ def test_a_fault_is_not_proved(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(FAST, FAST + SLOW))
 def test_a_fault_in_larger_models_is_not_proved(seed: int) -> None:
     assert refused(seed, [*MODELS, *LARGER])
+
+
+def test_a_node_without_inputs_is_no_stumbling_block() -> None:
+    text = (
+        "g (float[n, 4] x) => (float[n, 4] y) {{ {} s = SequenceInsert(e, x) y = ConcatFromSequence <axis = 0> (s) }}"
+    )
+    before, after = (parse(text.format(f"e = {op} ()")) for op in ("SequenceEmpty", "SequenceEmpty <dtype = 1>"))
+    after.graph.nodes[1].inputs[1] = after.graph.layer([after.inputs[0]], ["z"], op="Neg")[0]
+    after.graph.toposort()
+    assert any(place.outcome != "proved" for place in prove_models(before, after))
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -10,6 +10,7 @@ from regraft.errors import visible
 
 if TYPE_CHECKING:
     from regraft.pipelines.places import Place
+    from regraft.proving.place_rounding import PlaceRounding
     from regraft.verification.deviation import Deviation
 
 
@@ -44,6 +45,19 @@ def show_places(places: Iterable[Place]) -> None:
         echo(f"  not '{visible(place.path + place.value)}': {visible(place.reason)}")
     if len(left) > PLACES_SHOWN:
         echo(f"  nor {len(left) - PLACES_SHOWN} more (see --report or --json)")
+
+
+def show_rounding(moved: Sequence[PlaceRounding]) -> None:
+    """Print how far rounding may move places, and did: the worst few, and what is said of none."""
+    bounded = sorted((one for one in moved if one.bound is not None), key=lambda one: one.bound or 0.0, reverse=True)
+    rows = [(one.path + one.value, f"{one.measured or 0.0:.2g}", f"{one.bound:.2g}") for one in bounded[:PLACES_SHOWN]]
+    if rows:
+        table(rows, ("place", "rounding moved", "at most"), right=[1, 2])
+    left = [one for one in moved if one.bound is None]
+    for one in left[:PLACES_SHOWN]:
+        echo(f"  no bound at '{visible(one.path + one.value)}': {visible(one.reason)}")
+    if len(left) > PLACES_SHOWN:
+        echo(f"  nor at {len(left) - PLACES_SHOWN} more (see --json)")
 
 
 PLACES_SHOWN = 3

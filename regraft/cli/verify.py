@@ -15,7 +15,7 @@ from regraft.cli.terminal import block, echo
     "regraft verify model.onnx better.onnx",
     "regraft verify model.onnx better.onnx --inputs sentences.npz --atol 1e-4",
     "regraft verify model.onnx better.onnx --inputs input_ids=4x64",
-    "regraft verify model.onnx better.onnx --prove",
+    "regraft verify model.onnx better.onnx --prove --rounding",
 )
 @model_argument("a")
 @model_argument("b")
@@ -25,6 +25,9 @@ from regraft.cli.terminal import block, echo
 @click.option("--rtol", type=click.FloatRange(min=0), help="Allowed difference relative to the value.")
 @click.option("--atol", type=click.FloatRange(min=0), help="Allowed difference.")
 @click.option("--prove", is_flag=True, help="Prove, too, over the real numbers and for all sizes, where they differ.")
+@click.option(
+    "--rounding", is_flag=True, help="With --prove: bound, and measure, what rounding moves where they differ."
+)
 @as_json
 @click.pass_context
 def verify(
@@ -37,6 +40,7 @@ def verify(
     rtol: float | None,
     atol: float | None,
     prove: bool,
+    rounding: bool,
     as_json: bool,
 ) -> None:
     """Run two models on the same inputs and compare their outputs, and what a caller sees of them.
@@ -48,11 +52,14 @@ def verify(
     from regraft.files.bundle import check_sums
     from regraft.pipelines.places import summary
     from regraft.pipelines.source import open_source
+    from regraft.proving.place_rounding import prove_and_round
     from regraft.proving.places import prove_models
     from regraft.verification.contract import precision, recorded
     from regraft.verification.deviation import to_json
     from regraft.verification.verify import compare
 
+    if rounding and not prove:
+        raise click.UsageError("--rounding goes with --prove")
     for path in (a, b):
         check_sums(path)
     before, after = open_source(a), open_source(b)
@@ -61,17 +68,24 @@ def verify(
     verdict = compare(before, after, known, contract=contract, seed=seed, trials=trials)
     names = {**verdict.inputs.pairs, **verdict.outputs.pairs}
     promised = contract or recorded(before.metadata, after.metadata)
-    places = prove_models(before, after, names, contract=promised) if prove else None
+    places = moved = None
+    if rounding:
+        places, moved = prove_and_round(before, after, names, promised, known, seed, trials)
+    elif prove:
+        places = prove_models(before, after, names, contract=promised)
     if as_json:
         proofs = {} if places is None else {"places": [asdict(place) for place in places]}
-        block(to_json(verdict.to_dict() | proofs))
+        bounds = {} if moved is None else {"rounding": [asdict(one) for one in moved]}
+        block(to_json(verdict.to_dict() | proofs | bounds))
     else:
-        from regraft.cli.output import drifts, show_places, title
+        from regraft.cli.output import drifts, show_places, show_rounding, title
 
         drifts(verdict.drift)
         for note in verdict.notes:
             echo(note)
         if places is not None:
             show_places(places)
+        if moved is not None:
+            show_rounding(moved)
         title(verdict.summary if places is None else f"{summary(places)}; {verdict.summary}")
     ctx.exit(0 if verdict.passed else 1)

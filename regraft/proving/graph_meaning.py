@@ -129,7 +129,11 @@ class GraphMeaning:
         place = place_of(node, tensor)
         if node.op == "If" and not node.domain:
             return self._of_branches(node, place)
-        if place == 0 and passes_on(node, (side.kind(node.inputs[0]), side.kind(tensor)), node.graph.opset):
+        if (
+            not place
+            and node.inputs
+            and passes_on(node, (side.kind(node.inputs[0]), side.kind(tensor)), node.graph.opset)
+        ):
             return replace(self._found[node.inputs[0]], kind=side.kind(tensor))
         return self._of_node(node, place)
 

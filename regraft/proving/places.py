@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
 from regraft.ir import schema
@@ -20,6 +21,7 @@ from regraft.proving.numbering import Numbers, Stored, constants_of
 from regraft.proving.polynomial import Effort
 from regraft.proving.prepare import comparable
 from regraft.proving.reach import OutOfReach
+from regraft.proving.regions import Region, Regions
 from regraft.proving.side import Computed, Side, bodies_of
 from regraft.proving.stored import StoredNumbers
 from regraft.shapes.dims import Dim, Expr, unnamed_in
@@ -42,11 +44,17 @@ def prove_models(
         names: of renamed inputs and outputs: name before to name after.
         contract: of an approximation: a value may be as far off as it allows.
     """
-    before, after = comparable(before, after, names or {})
+    return prove_regions(*comparable(before, after, names or {}), contract)[0]
+
+
+def prove_regions(before: Model, after: Model, contract: Contract | None = None) -> tuple[list[Place], Regions]:
+    """The same for models that are `comparable`, with the regions, which are of these very models."""
     numbers = Numbers()
     stored = Stored(numbers, constants_of(before), constants_of(after))
     sides = Side(before, numbers, stored), Side(after, numbers, stored)
-    return _Comparison(*sides, contract.bound if contract else 0.0).run()
+    comparison = _Comparison(*sides, contract.bound if contract else 0.0)
+    places = comparison.run()
+    return places, Regions(comparison.regions, lambda tensor: comparison.value.get(comparison.after.of(tensor)))
 
 
 @dataclass
@@ -97,6 +105,7 @@ class _Comparison:
         self.common: set[int] = set()
         self.names: dict[str, Dim] = {}  # of dimensions of the model after: what the model before calls them
         self.value: dict[int, Tensor] = {}  # of the model before
+        self.regions: dict[tuple[str, str], Region] = {}
         self.refused: dict[Tensor, str] = {}  # of the model after: why nothing is said of what is computed from them
         self.narrowing = Narrowing(before, after)
 
@@ -168,6 +177,7 @@ class _Comparison:
             elif self._is_same(tensor):
                 if partner is not None and self._differs(partner, tensor, how):
                     scope.places.append((at, _trivial(scope.path, partner, tensor)))
+                    self._remember(scope.path, partner, tensor, [])
             elif partner is None:
                 scope.depth[tensor] = depth
                 if problem := self.narrowing.overflow(node, tensor):
@@ -229,11 +239,19 @@ class _Comparison:
         residue = next((one.residue for one in found if one.residue), "")
         bound = self._bound(before, after) if residue and self.allowed else None
         outcome: Outcome = "within" if bound is not None else "out of reach" if residue else "proved"
+        if not residue:
+            self._remember(path, before, after, found)
         old_way = tuple(node.op for one in found for node in one.before)
         new_way = tuple(node.op for one in found for node in one.after)
         seconds = time.perf_counter() - start
         reason = residue if outcome == "out of reach" else ""
         return Place(after.name, path, outcome, reason, old_way, new_way, seconds, stored.error, bound)
+
+    def _remember(self, path: str, before: Tensor, after: Tensor, found: list[_Compared]) -> None:
+        """Keep the region of a value that is proved to be the same."""
+        old = frozenset(chain(before.inputs, *(one.before for one in found)))
+        new = frozenset(chain(after.inputs, *(one.after for one in found)))
+        self.regions[path, after.name] = Region(before, after, old, new)
 
     def _ways(self, before: Tensor, after: Tensor, stored: StoredNumbers) -> list[_Compared]:
         """What was compared: the operands of two nodes that do the same, or else the values themselves."""

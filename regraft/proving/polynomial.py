@@ -136,7 +136,13 @@ class Polynomial:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Polynomial) and self.terms == other.terms
+        if not isinstance(other, Polynomial):
+            return False
+        if self.terms is not other.terms:
+            if self._hash != other._hash or self.terms != other.terms:
+                return False
+            other.terms = self.terms  # the two, and what they stand in, are compared at a glance from now on
+        return True
 
     def __bool__(self) -> bool:
         return bool(self.terms)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -38,6 +37,7 @@ from regraft.pipelines.registry import passes
 from regraft.proving.passes import forms
 from regraft.rewriting.rule_pass import RulePass
 from tests.benchmarks import table
+from tests.benchmarks.measure import peak_bytes
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 FILES = (
@@ -117,10 +117,10 @@ def prove(name: str, before: str, after: str, seconds: float) -> None:
     """Prove in this process, and print what came of it and what it took beside imports and loading."""
     for module in NEEDS[name]:
         import_module(module)
-    base, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    base, start = peak_bytes(), time.perf_counter()
     found = PROVERS[name](Path(before), Path(after), seconds)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({**found, "seconds": round(time.perf_counter() - start, 2), "MB": round((peak - base) / 1e3)}))
+    seconds = round(time.perf_counter() - start, 2)
+    print(json.dumps({**found, "seconds": seconds, "MB": round((peak_bytes() - base) / 1e6)}))
 
 
 # --------------------------------------------------------------------------------------------------------- the pairs

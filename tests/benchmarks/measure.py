@@ -57,6 +57,12 @@ def run(command: Sequence[str], limits: Limits) -> Run:
     return Run(seconds, usage.ru_maxrss * 1024, failure)
 
 
+def peak_bytes() -> int:
+    """The most that this process held since it began: `ru_maxrss` starts with what the parent held."""
+    (line,) = (one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
+
+
 def settle(source: Path, target: Path) -> None:
     """The same start for every run: no old output, nothing left to write, the source in the page cache."""
     for old in target.parent.glob(f"{target.name}*"):

@@ -124,8 +124,8 @@ def look(name: str, folder: Path | None, only: list[str], seconds: float) -> Non
 
 def _prove(name: str, one: Pass, model: Model, rewritten: Model) -> None:
     start = time.perf_counter()
-    places = prove_models(one.reference(model) or model, rewritten)
-    left = [place for place in places if place.outcome != "proved"]
+    places = prove_models(one.reference(model) or model, rewritten, contract=one.contract)
+    left = [place for place in places if place.outcome == "out of reach"]
     found = {
         "model": name,
         "pass": str(one),

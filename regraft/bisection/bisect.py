@@ -22,6 +22,7 @@ from regraft.pipelines import manager
 from regraft.pipelines.pass_base import Pass
 from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.report import PassReport
+from regraft.refusal import Refusal
 from regraft.verification.contract import Contract, exact
 
 
@@ -183,8 +184,8 @@ class _Bisection:
         held = (self._base(stage), exact, 0) if local else self._held(number)
         parts = split(stage.one, stage.before, self._after(number))
         whole = Finding("found", str(stage.one), changes=_changes(stage), fault=fault.text)
-        if isinstance(parts, str):
-            self.notes.append(f"pass '{stage.one}' cannot be taken apart: {parts}")
+        if isinstance(parts, Refusal):
+            self.notes.append(f"pass '{stage.one}' cannot be taken apart: {parts.reason}")
             return whole
 
         def probe(count: int) -> Fault | None:

@@ -12,6 +12,7 @@ from regraft.ir.clone import clone
 from regraft.ir.model import Model
 from regraft.pipelines import manager
 from regraft.pipelines.pass_base import Change, Context, Pass, label
+from regraft.refusal import Refusal
 
 
 @dataclass
@@ -30,8 +31,8 @@ class Parts:
     has_effects: bool
 
 
-def split(one: Pass, before: Model, after: Model | None) -> Parts | str:
-    """The changes of a pass that can be stopped, else the regions of its difference; a text says why there are none.
+def split(one: Pass, before: Model, after: Model | None) -> Parts | Refusal:
+    """The changes of a pass that can be stopped, else the regions of its difference; or why there are none.
 
     Args:
         after: the model after the pass; None where it failed.
@@ -40,12 +41,12 @@ def split(one: Pass, before: Model, after: Model | None) -> Parts | str:
     if (changes or failed) and _run(one, before, 0) == ([], False):
         return _stopped(one, before, changes, failed)
     if after is None:
-        return "it fails, and cannot be stopped before that"
+        return Refusal("it fails, and cannot be stopped before that")
     try:
         found = Difference(before, after)
     except Indivisible as error:
-        return str(error)
-    return _taken(found, changes) if found.regions else "no node is other"
+        return Refusal(str(error))
+    return _taken(found, changes) if found.regions else Refusal("no node is other")
 
 
 def _stopped(one: Pass, before: Model, changes: list[Change], failed: bool) -> Parts:

@@ -25,6 +25,7 @@ from regraft.proving.places import prove_regions
 from regraft.proving.prepare import comparable
 from regraft.proving.regions import Region, Regions
 from regraft.proving.roundoff import Rounding, Roundings, apart, recorded
+from regraft.refusal import Refusal
 from regraft.shapes import analyse
 from regraft.splitting.subgraph import keep
 from regraft.verification.contract import Contract
@@ -114,9 +115,9 @@ def round_places(
     ways: dict[tuple[str, str], _Way] = {}
     seen = _Seen(before, after, samples, stated or {})
     for key, region in regions.of.items():
-        way = "it is in a body" if key[0] else seen.way(region, regions)
-        if isinstance(way, str):
-            found[key] = PlaceRounding(key[1], key[0], reason=way)
+        way = Refusal("it is in a body") if key[0] else seen.way(region, regions)
+        if isinstance(way, Refusal):
+            found[key] = PlaceRounding(key[1], key[0], reason=way.reason)
         else:
             ways[key] = way
     for group in _groups(ways):
@@ -158,22 +159,22 @@ class _Seen:
             made = {tensor.name: tensor for tensor in before.host.model.graph.outputs}
             self.here |= {made[name]: t for t in before.graph.inputs if (name := before.host.feeds.get(t.name)) in made}
 
-    def way(self, region: Region, regions: Regions) -> _Way | str:
+    def way(self, region: Region, regions: Regions) -> _Way | Refusal:
         """Where the two regions begin; or why they cannot be run."""
         old, _ = _begin(region.before, region.old, lambda tensor: tensor)
         found, inside = _begin(region.after, region.new, regions.partner)
         if region.before not in self.here or region.after not in self.types[1]:
-            return "it is computed on the host"
+            return Refusal("it is computed on the host")
         new: dict[Tensor, Tensor] = {}
         for tensor, other in found.items():
             partner = new[tensor] = self.here.get(other, other)
             if partner not in self.here:
-                return f"'{tensor.name}' is not computed in the main graph before"
+                return Refusal(f"'{tensor.name}' is not computed in the main graph before")
             dtypes = [dtype_from_onnx(types[t].code) for types, t in zip(self.types, (partner, tensor), strict=True)]
             if dtypes[0] != dtypes[1]:
-                return f"'{tensor.name}' is {dtypes[0]} before, and {dtypes[1]} after"
+                return Refusal(f"'{tensor.name}' is {dtypes[0]} before, and {dtypes[1]} after")
         if not region.before.inputs or not region.after.inputs:
-            return "nothing computes it on one side"
+            return Refusal("nothing computes it on one side")
         return _Way(region, tuple(old), new, inside)
 
     def run(self, group: Sequence[tuple[str, str]], ways: Mapping[tuple[str, str], _Way]) -> dict[Any, float]:

@@ -153,6 +153,8 @@ class StoredNumbers:
             least, most = math.inf, -math.inf
             for values in self._blocks([(m, c) for m, c in one.value.terms.items()]):
                 total = sum(values)
+                if not np.isfinite(total).all():
+                    return False
                 if one.must == "!=0" and not np.all(total):
                     return False
                 least, most = min(least, float(np.min(total))), max(most, float(np.max(total)))
@@ -204,9 +206,12 @@ class StoredNumbers:
             return float(2 * abs(total) / scale) if total else 0.0
         worst = 0.0
         for values in self._blocks(terms):
-            total, scale = abs(sum(values)), sum(map(abs, values))
             with np.errstate(divide="ignore", invalid="ignore"):
-                worst = max(worst, float(np.max(np.where(total == 0, 0.0, 2 * total / scale))))
+                total, scale = abs(sum(values)), sum(map(abs, values))
+                gaps = np.where(total == 0, 0.0, 2 * total / scale)
+            if np.isnan(gaps).any():
+                return math.inf
+            worst = max(worst, float(np.max(gaps)))
         return worst
 
     def _blocks(self, terms: list[tuple[Monomial, Fraction]]) -> Iterator[list[Any]]:
@@ -238,7 +243,8 @@ class StoredNumbers:
         if isinstance(part, Power):
             return self._evaluate(part.base, grid)
         if isinstance(part, Exp):
-            return np.exp(self._evaluate(part.of, grid))
+            with np.errstate(over="ignore"):
+                return np.exp(self._evaluate(part.of, grid))
         if isinstance(part, Pi):
             return np.float64(math.pi)
         if isinstance(part, Radicand):

@@ -145,6 +145,18 @@ def test_stored_numbers_are_looked_at(scale: float, right: bool) -> None:
     assert not right or 0 < place.error < 1e-6
 
 
+def test_numbers_that_overflow_show_nothing() -> None:
+    """The difference of two infinities is none that is zero."""
+    text = "agraph (float[n,2] x, float[2] c) => (float[n,2] y) { e = Exp(c) y = Mul(x, e) }"
+    before, after = parse(text), parse(text)
+    for model, values in ((before, [1000.0, 2000.0]), (after, [1100.0, 2300.0])):
+        model.graph.inputs[1].to_constant(np.float32(values))
+        model.graph.inputs = model.graph.inputs[:1]
+    places = prove_models(before, after)
+    assert places
+    assert {place.outcome for place in places} == {"out of reach"}
+
+
 # ------------------------------------------------------------------------------------------------------------ bodies
 
 LOOP = """

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from statistics import median
 
 from tests.benchmarks import table
 from tests.benchmarks.contestants import REFERENCE, Contestant, onnx_load_save, onnxscript, onnxsim, onnxslim
+from tests.benchmarks.measure import peak_bytes
 from tests.verification.planted import blind_models, pair
 
 WARM = 300
@@ -124,12 +125,10 @@ def compete(name: str, source: str, target: str, warm: str) -> None:
     """Do the work, and print what it took."""
     work = next(c.work for c in CONTESTANTS if c.work.__name__ == name)
     work(warm, f"{target}.warm.onnx")
-    before = resource.getrusage(resource.RUSAGE_SELF)
+    held, start = peak_bytes(), time.process_time()
     work(source, target)
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-    grown = (after.ru_maxrss - before.ru_maxrss) * 1024
-    print(json.dumps({"seconds": seconds, "peak": after.ru_maxrss * 1024, "grown": grown}))
+    seconds, peak = time.process_time() - start, peak_bytes()
+    print(json.dumps({"seconds": seconds, "peak": peak, "grown": peak - held}))
 
 
 def main() -> None:

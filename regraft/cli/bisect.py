@@ -123,11 +123,13 @@ def command_line(
     model: Path, pipeline: str, inputs: tuple[str, ...], seed: int, trials: int, source: SourceOptions
 ) -> str:
     """The command that finds what `regraft rewrite` with these options got wrong."""
+    from regraft.verification.trials import TRIALS
+
     words = ["regraft", "bisect", str(model), "--pipeline", pipeline]
     words += [word for text in inputs for word in ("--inputs", text)]
     words += [word for text in source.shape for word in ("--shape", text)]
     words += [word for file in click.get_current_context().meta.get(LOADED, ()) for word in ("--load", str(file))]
     words += ["--frontend", source.frontend] if source.frontend else []
     words += ["--seed", str(seed)] if seed else []
-    words += ["--trials", str(trials)] if trials != 7 else []
+    words += ["--trials", str(trials)] if trials != len(TRIALS) else []
     return shlex.join(words)

@@ -125,7 +125,7 @@ def test_what_goes_beyond_a_digit_stays() -> None:
     assert digit(i + N(60), N(64), N(2)) != constant(0)
 
 
-@pytest.mark.parametrize(("stride", "radix"), itertools.product((1, 2, 3, 8, 64), (2, 4, 12)))
+@pytest.mark.parametrize(("stride", "radix"), [*itertools.product((1, 2, 3, 8, 64), (2, 4, 12))])
 def test_digits_are_what_they_say(stride: int, radix: int) -> None:
     numbers = Numbers({}, {}, {})
     for p in (i.scaled(64) + j, k, j.scaled(2) + N(3), i - j):

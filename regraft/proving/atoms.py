@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -76,6 +77,17 @@ class Function(Atom):
     @cached_property
     def text(self) -> str:
         return f"{self.name}({shown(self.operands)})"
+
+
+def odd(name: str) -> Callable[[Polynomial], Polynomial]:
+    """An odd function, which takes the sign of its operand out."""
+
+    def function(p: Polynomial) -> Polynomial:
+        if not p:
+            return p
+        return -power_of(Function(name, (-p,))) if p.lead < 0 else power_of(Function(name, (p,)))
+
+    return function
 
 
 def exp(p: Polynomial) -> Polynomial:

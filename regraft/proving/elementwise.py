@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from regraft.proving.arrays import dtype_of, kind_of
-from regraft.proving.atoms import Function
+from regraft.proving.atoms import Function, odd
 from regraft.proving.call import Call, Meaning
 from regraft.proving.domain import Domain
 from regraft.proving.numbers import closed_form
@@ -68,15 +68,6 @@ def fold(function: Callable[[Polynomial, Polynomial], Polynomial]) -> Meaning:
         return first
 
     return meaning
-
-
-def odd(name: str) -> Callable[[Polynomial], Polynomial]:
-    def function(p: Polynomial) -> Polynomial:
-        if not p:
-            return p
-        return -power_of(Function(name, (-p,))) if p.lead < 0 else power_of(Function(name, (p,)))
-
-    return function
 
 
 def even(name: str) -> Callable[[Polynomial], Polynomial]:

@@ -26,7 +26,7 @@ from regraft.proving import (
     sums,
     views,
 )
-from regraft.proving.atoms import exp
+from regraft.proving.atoms import exp, odd
 from regraft.proving.bodies import BODIES
 from regraft.proving.call import Call, Meaning
 from regraft.proving.polynomial import constant
@@ -60,7 +60,7 @@ MEANINGS: Mapping[str, Meaning] = {
     # functions
     "Exp": elementwise.of_reals(lambda domain, p: exp(p)),
     "Log": elementwise.of_reals(lambda domain, p: domain.log(p)),
-    **{name: elementwise.each(elementwise.odd(name)) for name in ("Asinh", "Atan", "Erf", "Sin", "Sinh")},
+    **{name: elementwise.each(odd(name)) for name in ("Asinh", "Atan", "Erf", "Sin", "Sinh")},
     **{name: elementwise.each(elementwise.even(name)) for name in ("Cos", "Cosh")},
     "Tan": elementwise.of_reals(elementwise.tangent),
     "Asin": elementwise.within("Asin", lambda p: constant(1) - p * p, ">=0", is_odd=True),

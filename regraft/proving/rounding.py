@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 
-from regraft.proving.atoms import Element, Function
+from regraft.proving.atoms import Element, Function, odd
 from regraft.proving.digits import digit
 from regraft.proving.folds import Fold
 from regraft.proving.polynomial import Atom, Polynomial, Truth, constant, power_of, summed
@@ -83,14 +83,10 @@ def trunc(p: Polynomial) -> Polynomial:
     shared = math.lcm(*(c.denominator for c in p.terms.values()))
     if is_index(p.scaled(shared)) and is_natural(p.scaled(shared)):
         return floor(p)
-    return _odd("Trunc", p)
+    return odd("Trunc")(p)
 
 
 @_settled
 def nearest(p: Polynomial) -> Polynomial:
     """The whole number nearest to `p`, the even one of two."""
-    return constant(round(p.number)) if p.number is not None else _odd("Round", p)
-
-
-def _odd(name: str, p: Polynomial) -> Polynomial:
-    return -power_of(Function(name, (-p,))) if p.lead < 0 else power_of(Function(name, (p,)))
+    return constant(round(p.number)) if p.number is not None else odd("Round")(p)

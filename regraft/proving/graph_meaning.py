@@ -26,6 +26,7 @@ from regraft.proving.sizes import expanded
 from regraft.proving.stored import StoredNumbers
 from regraft.proving.tensor import UNIT, At, Axis, Limits, limits_of, operand, remembered
 from regraft.proving.tensor import Tensor as Symbolic
+from regraft.rewriting.facts import Kind
 from regraft.shapes import Fact
 from regraft.shapes.dims import Dim, symbol
 
@@ -43,7 +44,8 @@ class GraphMeaning:
     """The meanings of the values of one side.
 
     Args:
-        known: numbers of values that are symbols, at which one does not look further.
+        known: numbers of values that are symbols, at which one does not look further,
+        left: but for these.
         names: of dimensions on this side: what they are called in the proof.
         refused: values of which nothing is said, and why.
 
@@ -56,11 +58,13 @@ class GraphMeaning:
         self,
         side: Side,
         known: Collection[int],
+        left: Collection[int],
         stored: StoredNumbers,
         names: Mapping[str, Dim],
         refused: Mapping[Tensor, str],
     ):
-        self.side, self.known, self.stored, self.names, self.refused = side, known, stored, names, refused
+        self.side, self.known, self.left = side, known, left
+        self.stored, self.names, self.refused = stored, names, refused
         self.nodes: dict[Node, None] = {}
         self.ends: set[int] = set()
         self._found: dict[Tensor, Symbolic] = {}
@@ -111,7 +115,7 @@ class GraphMeaning:
 
     def _is_end(self, tensor: Tensor) -> bool:
         number = self.side.of(tensor)
-        is_known = number in self.side.constants or number in self.known
+        is_known = number in self.side.constants or (number in self.known and number not in self.left)
         return not tensor.inputs or is_known or _is_told(self.side.fact(tensor))
 
     def _meaning(self, tensor: Tensor) -> Symbolic:
@@ -122,7 +126,7 @@ class GraphMeaning:
         if held is not None and kind is not None:
             return self.stored.tensor(side.of(tensor), held, kind)
         if _is_told(fact):
-            return self._of_sizes(fact)
+            return self._of_sizes(fact, kind)
         if self._is_end(tensor):
             return self._symbol(tensor, fact)
         node = tensor.inputs[0]
@@ -150,7 +154,7 @@ class GraphMeaning:
             raise OutOfReach(f"the shape of '{name}' is not known")
         return tuple(UNIT if dim == 1 else Axis(str(self._named(dim))) for dim in fact.dims)
 
-    def _of_sizes(self, fact: Fact) -> Symbolic:
+    def _of_sizes(self, fact: Fact, kind: Kind | None) -> Symbolic:
         values = fact.value
         assert values is not None  # as `_is_told` says
         axes = tuple(UNIT if size == 1 else Axis(str(size)) for size in values.shape)
@@ -164,7 +168,7 @@ class GraphMeaning:
                 raise OutOfReach("an array of numbers at any index")
             return choice(dict(enumerate(map(self._size, values.flat))), number_of(wide[0]))
 
-        return Symbolic(axes, elements, "boolean" if fact.code == _BOOL else "integer")
+        return Symbolic(axes, elements, kind)
 
     def _size(self, dim: Dim) -> Polynomial:
         return expanded(str(self._named(dim)))
@@ -237,8 +241,6 @@ class GraphMeaning:
 
 _BY_RESULT = frozenset({"Expand", "Reshape"})
 """Operators of which the shape of the result says all that a structural input would."""
-
-_BOOL = 9  # TensorProto.BOOL
 
 
 def _in_decimals(value: Any) -> Any:

@@ -73,12 +73,13 @@ class Narrowing:
 
     def _indexed(self, tensor: Tensor) -> Iterator[int]:
         """The sizes of the axes that a value is an index of: another would stop the model."""
+        graphs = {stage.graph for stage in self.before.stages}
         pending, seen = [tensor], set()
         while pending:
             one = pending.pop()
             seen.add(one)
             for node in one.users:
-                if node.domain or node.graph not in [stage.graph for stage in self.before.stages]:
+                if node.domain or node.graph not in graphs:
                     continue  # a body may not run
                 if node.op in GATHERS - {"GatherND"} and node.inputs[1] is one:
                     dims, axis = self.before.fact(node.inputs[0]).dims, node.attrs.get("axis", 0)

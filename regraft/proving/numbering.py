@@ -7,21 +7,24 @@ it is given, and a shape that is known has one number however it is computed.
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from regraft.inspection import contents
+from regraft.inspection.census import constants
 from regraft.inspection.fingerprint import attribute_hash
 from regraft.ir import schema
-from regraft.ir.graph import Constant, Node, Tensor
+from regraft.ir.graph import Constant, Node
 from regraft.ir.model import Model
 from regraft.ir.weights import Array, dtype_from_onnx, is_float
 from regraft.ops.traits import SOFTMAXES
+from regraft.proving import arrays
 from regraft.proving.meanings import MEANINGS
 from regraft.rewriting.facts import Kind
+from regraft.rewriting.matcher import drops_nothing
 from regraft.shapes import Fact
 
 _SMALL = 1 << 12
@@ -45,31 +48,22 @@ class Stored:
     """Numbers of constants: one for those that agree in every bit; large ones are read in pieces, where they may agree.
 
     A constant of the second model that is one of the first, by name, rounded to fewer bits, has the number of that.
-
-    Args:
-        before, after: the constants of two models.
-
-    Attributes:
-        rounding: how far the constants of the second model are from those of the first that they stand for, at most,
-            relative to them.
     """
 
-    def __init__(self, numbers: Numbers, before: Iterable[Constant], after: Iterable[Constant]):
-        self.rounding = 0.0
+    def __init__(self, numbers: Numbers, before: Model, after: Model):
         self._numbers = numbers
         self._groups: dict[int, int] = {}  # of what a constant holds, by identity
         self._whole: dict[int, Constant] = {}  # the constant that a rounded one stands for
-        first, second = list(before), list(after)
+        first, second = (list(chain.from_iterable(map(constants, model.sides))) for model in (before, after))
         self._held = [one.lazy for one in (*first, *second)]  # so that no other gets the identity of one of these
         large = {id(one.lazy): one for one in (*first, *second) if one.nbytes > _SMALL or not one.is_known}
         for group in contents.same(large.values()):
             number = numbers.of(("stored", len(self._groups)))
             self._groups.update((id(one.lazy), number) for one in group)
-        named = {one.name: one for one in first}
+        named = {one.name: one for one in first if one.users}  # attributes often have one name
         for one in second:
             whole = named.get(one.name)
-            if whole is not None and _may_be_rounded(whole, one) and (error := _rounding(whole, one)) is not None:
-                self.rounding = max(self.rounding, error)
+            if whole is not None and one.users and _is_rounded(whole, one):
                 self._whole[id(one.lazy)] = whole
 
     def whole(self, constant: Constant) -> Constant:
@@ -86,31 +80,25 @@ class Stored:
         return self._numbers.of(("array", str(values.dtype), values.shape, content))
 
 
-def _may_be_rounded(whole: Constant, rounded: Constant) -> bool:
-    same = tuple(whole.shape) == tuple(rounded.shape) and whole.is_known and rounded.is_known
-    return same and is_float(whole.dtype) and is_float(rounded.dtype) and rounded.dtype.itemsize < whole.dtype.itemsize
-
-
-def _rounding(whole: Constant, rounded: Constant) -> float | None:
-    """How far `rounded` is from `whole`, relative to it; None where it is not the nearest that its dtype has."""
-    exact, found = whole.values, rounded.values
+def _is_rounded(whole: Constant, rounded: Constant) -> bool:
+    """Whether `rounded` has the nearest numbers to those of `whole` that its dtype has, all finite."""
+    if not (whole.is_known and rounded.is_known and tuple(whole.shape) == tuple(rounded.shape)):
+        return False
+    if not (is_float(whole.dtype) and is_float(rounded.dtype)) or rounded.dtype.itemsize >= whole.dtype.itemsize:
+        return False
+    found = rounded.values
     with np.errstate(over="ignore"):
-        if not np.array_equal(exact.astype(found.dtype), found):
-            return None
-    gap = np.abs(np.asarray(found, exact.dtype) - exact)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        error = float(np.max(np.where(gap == 0, 0, gap / np.abs(exact)), initial=0.0))
-    return error if math.isfinite(error) else None
+        return bool(np.isfinite(found).all()) and np.array_equal(whole.values.astype(found.dtype), found)
 
 
 def kind_of(fact: Fact) -> Kind | None:
     """Of which kind the elements of a value are; None where it is unknown, or neither numbers nor truths."""
     dtype = dtype_from_onnx(fact.code) if fact.code else None
-    if dtype is None:
-        return None
-    if is_float(dtype):
-        return "real"
-    return {"b": "boolean", "i": "integer", "u": "integer"}.get(np.dtype(dtype).kind)  # type: ignore[return-value]
+    return None if dtype is None or dtype.kind in _NO_REALS else arrays.kind_of(dtype)
+
+
+_NO_REALS = "cOSU"
+"""Kinds of numpy's dtypes that are complex, or text."""
 
 
 def passes_on(node: Node, kinds: tuple[Kind | None, Kind | None], opset: int) -> bool:
@@ -119,22 +107,11 @@ def passes_on(node: Node, kinds: tuple[Kind | None, Kind | None], opset: int) ->
         return False
     if node.op in ("Cast", "CastLike"):
         return kinds in _KEPT
-    return node.op == "Identity" or (node.op == "Dropout" and not trains(node, opset))
+    return node.op == "Identity" or (node.op == "Dropout" and drops_nothing(node, opset))
 
 
 _KEPT = (("real", "real"), ("integer", "integer"), ("integer", "real"), ("boolean", "boolean"))
 """Kinds before and after a cast that changes no number, as long as it fits."""
-
-
-def trains(node: Node, opset: int) -> bool:
-    """Whether a Dropout may drop something."""
-    if opset < 12:
-        return bool(node.attrs.get("is_test", 1) == 0)
-    mode = node.inputs[2] if len(node.inputs) > 2 else None
-    if mode is None or mode.is_empty():
-        return False
-    known = schema.constant_of(mode)
-    return known is None or bool(known)
 
 
 def shape_key(fact: Fact) -> Hashable:
@@ -181,14 +158,3 @@ def _attribute(value: Any) -> Hashable:
     if isinstance(value, Constant):
         return str(value.dtype), tuple(value.shape), attribute_hash(value.values.tobytes())
     return attribute_hash(value)
-
-
-def constants_of(model: Model) -> list[Constant]:
-    """All constants that nodes read, graphs give, or inputs have by default, on the host too."""
-    found: dict[Tensor, None] = {}
-    for side in model.sides:
-        for graph in side.graphs():
-            defaults = (getattr(tensor, "default", None) for tensor in graph.inputs)
-            ends = (*graph.outputs, *defaults, *(t for node in graph.nodes for t in node.inputs))
-            found.update((tensor, None) for tensor in ends if isinstance(tensor, Constant))
-    return [tensor for tensor in found if isinstance(tensor, Constant)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from regraft.proving.approximation import distance
 from regraft.proving.equivalence import difference
 from regraft.proving.graph_meaning import GraphMeaning, place_of
 from regraft.proving.narrowing import Narrowing
-from regraft.proving.numbering import Numbers, Stored, constants_of
+from regraft.proving.numbering import Numbers, Stored
 from regraft.proving.polynomial import Effort
 from regraft.proving.prepare import comparable
 from regraft.proving.reach import OutOfReach
@@ -50,7 +50,7 @@ def prove_models(
 def prove_regions(before: Model, after: Model, contract: Contract | None = None) -> tuple[list[Place], Regions]:
     """The same for models that are `comparable`, with the regions, which are of these very models."""
     numbers = Numbers()
-    stored = Stored(numbers, constants_of(before), constants_of(after))
+    stored = Stored(numbers, before, after)
     sides = Side(before, numbers, stored), Side(after, numbers, stored)
     comparison = _Comparison(*sides, contract.bound if contract else 0.0)
     places = comparison.run()
@@ -63,7 +63,7 @@ class _Scope:
 
     Attributes:
         partners: the values of the same graph before, by name.
-        places: with the place of the node in the list of nodes.
+        places: with the place of the node in the list of nodes, in that order, as what failed.
         failed: values that are not proved, so far by themselves: what is computed from them may make up for it.
         depth: how many such values in a row lead to a value.
         assumed: values that are taken to be the same as before.
@@ -92,8 +92,12 @@ class _Scope:
             return None
         start = min(self.failed[tensor][0] for tensor in first)
         self.assumed.update((tensor, self.failed[tensor][1]) for tensor in first)
-        self.places = [(at, place) for at, place in self.places if at < start]
-        self.failed = {tensor: (at, place) for tensor, (at, place) in self.failed.items() if at < start}
+        while self.places and self.places[-1][0] >= start:
+            self.places.pop()
+        for tensor in reversed(list(self.failed)):
+            if self.failed[tensor][0] < start:
+                break
+            del self.failed[tensor]
         return start
 
 
@@ -262,9 +266,7 @@ class _Comparison:
 
     def _bound(self, before: Tensor, after: Tensor) -> float | None:
         """How far two values are apart, where that is allowed; None where it is not known, or more."""
-        known = self.common - {self.before.of(before)}
-        old = GraphMeaning(self.before, known, StoredNumbers(), {}, {})
-        new = GraphMeaning(self.after, known, StoredNumbers(), self.names, self.refused)
+        old, new = self._meanings({self.before.of(before)}, StoredNumbers())
         try:
             old(before), new(after)
             found = distance(old, before, new, after)
@@ -291,8 +293,7 @@ class _Comparison:
         """Whether two values mean the same over what both models have, or over what that is computed from."""
         left: set[int] = {self.before.of(before)}
         for _ in range(2):
-            old = GraphMeaning(self.before, self.common - left, stored, {}, {})
-            new = GraphMeaning(self.after, self.common - left, stored, self.names, self.refused)
+            old, new = self._meanings(left, stored)
             try:
                 residue = difference(old(before), new(after), stored)
             except OutOfReach as error:
@@ -302,6 +303,11 @@ class _Comparison:
                 break
             left |= ends
         return _Compared(tuple(old.nodes), tuple(new.nodes), residue)
+
+    def _meanings(self, left: Collection[int], stored: StoredNumbers) -> tuple[GraphMeaning, GraphMeaning]:
+        """The meanings on both sides, over what both models have but for the values with the numbers `left`."""
+        old = GraphMeaning(self.before, self.common, left, stored, {}, {})
+        return old, GraphMeaning(self.after, self.common, left, stored, self.names, self.refused)
 
 
 class _Compared(NamedTuple):

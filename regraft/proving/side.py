@@ -10,8 +10,9 @@ from regraft.ir.graph import AnyGraph, Constant, Graph, Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.weights import Array
 from regraft.ops.traits import COMMUTATIVE
-from regraft.proving.numbering import Numbers, Stored, kind_of, node_key, passes_on, shape_key, trains
+from regraft.proving.numbering import Numbers, Stored, kind_of, node_key, passes_on, shape_key
 from regraft.rewriting.facts import Kind
+from regraft.rewriting.matcher import drops_nothing
 from regraft.shapes import Fact, analyse
 
 
@@ -33,7 +34,7 @@ class Side:
     Attributes:
         stages: the models in the order in which they run.
         number: of each value that was numbered.
-        how: each node that was looked at computes.
+        how: of each node that was looked at, how it computes what it makes.
         constants: what is known now, by number.
     """
 
@@ -57,8 +58,7 @@ class Side:
 
     def stage(self, tensor: Tensor) -> int:
         """The number of the stage that a value is in."""
-        first = len(self.stages) == 1 or tensor in self._facts[0]
-        return 0 if first else 1
+        return int(len(self.stages) > 1 and tensor not in self._facts[0])
 
     def kind(self, tensor: Tensor) -> Kind | None:
         return kind_of(self.fact(tensor))
@@ -101,7 +101,10 @@ class Side:
 
     def set_apart(self, tensor: Tensor) -> None:
         """Give a value a number that no other has."""
-        self.number[tensor] = self._numbers.of(("alone", id(tensor), tensor.name))
+        self.number[tensor] = self._alone(tensor)
+
+    def _alone(self, tensor: Tensor) -> int:
+        return self._numbers.of(("alone", id(tensor), tensor.name))
 
     def branch(self, node: Node) -> Graph | None:
         """The body that an If takes, where that is known."""
@@ -109,8 +112,7 @@ class Side:
             return None
         known = self.fact(node.inputs[0]).numbers
         if known is None:
-            values = schema.constant_of(node.inputs[0])
-            known = None if values is None else values
+            known = schema.constant_of(node.inputs[0])
         if known is None or known.size != 1:
             return None
         taken: Graph = node.attrs["then_branch" if bool(known.reshape(-1)[0]) else "else_branch"]
@@ -133,13 +135,15 @@ class Side:
             return self._numbers.of(key)
         if place == 0 and node.inputs and passes_on(node, (self.kind(node.inputs[0]), self.kind(tensor)), opset):
             return computed.inputs[0]
+        if node.op == "Constant" and not node.domain and isinstance(held := node.attrs.get("value"), Constant):
+            return self._of_constant(held)
         if (values := schema.constant_of(tensor)) is not None:
             number = self._stored.of_array(values)
             self.constants[number] = values
             return number
         if (taken := self.branch(node)) is not None:
             return self.of(taken.outputs[place])
-        if schema.draws(node) and (node.op != "Dropout" or trains(node, opset)):
+        if schema.draws(node) and not (node.op == "Dropout" and drops_nothing(node, opset)):
             return self._numbers.of((computed, place, tensor.name))  # two that draw alike draw not the same
         return self._numbers.of((computed, place))
 
@@ -148,12 +152,14 @@ class Side:
         if tensor.is_empty():
             return self._numbers.of(None)
         if isinstance(tensor, Constant):
-            key = shape_key(self.fact(tensor))
-            number = self._stored.number(tensor) if key is None else self._numbers.of(key)
-            if tensor.is_known:
-                self.constants[number] = self._stored.whole(tensor)
-            return number
-        return self._numbers.of(("alone", id(tensor), tensor.name))
+            return self._of_constant(tensor)
+        return self._alone(tensor)
+
+    def _of_constant(self, constant: Constant) -> int:
+        number = self._stored.number(constant)
+        if constant.is_known:
+            self.constants[number] = self._stored.whole(constant)
+        return number
 
 
 def bodies_of(node: Node) -> Iterator[tuple[str, Graph]]:

@@ -150,14 +150,14 @@ class StoredNumbers:
         if not self._is_stored(one.value):
             return False
         try:
-            least, most = math.inf, -math.inf
-            for values in self._blocks([(m, c) for m, c in one.value.terms.items()]):
+            least = math.inf
+            for values in self._blocks([*one.value.terms.items()]):
                 total = sum(values)
                 if not np.isfinite(total).all():
                     return False
                 if one.must == "!=0" and not np.all(total):
                     return False
-                least, most = min(least, float(np.min(total))), max(most, float(np.max(total)))
+                least = min(least, float(np.min(total)))
         except OutOfReach:
             return False
         return one.must == "!=0" or (least > 0 if one.must == ">0" else least >= 0)
@@ -166,7 +166,7 @@ class StoredNumbers:
         found = closed_form(value)
         if isinstance(value, int | np.integer | np.bool_) or not value:
             return found
-        meant = math.fsum(float(np.max(self._evaluate(m, {}))) * float(c) for m, c in found.terms.items())
+        meant = math.fsum(float(self._evaluate(m, {})) * float(c) for m, c in found.terms.items())
         self.error = max(self.error, abs(meant - float(value)) / abs(float(value)))
         return found
 
@@ -226,7 +226,9 @@ class StoredNumbers:
             for place, (index, size) in enumerate(zip(indices, sizes, strict=True)):
                 along = np.arange(start, min(start + rows, size)) if place == 0 else np.arange(size)
                 grid[index] = along.reshape([-1 if p == place else 1 for p in range(len(sizes))])
-            yield [self._evaluate(monomial, grid) * float(factor) for monomial, factor in terms]
+            with np.errstate(over="ignore", invalid="ignore"):  # who asks sees what is not finite
+                values = [self._evaluate(monomial, grid) * float(factor) for monomial, factor in terms]
+            yield values
 
     def _evaluate(self, part: Any, grid: Mapping[Index, Array]) -> Any:
         """A polynomial, a monomial or an atom of constants, at the places of `grid`, in double precision."""
@@ -243,8 +245,7 @@ class StoredNumbers:
         if isinstance(part, Power):
             return self._evaluate(part.base, grid)
         if isinstance(part, Exp):
-            with np.errstate(over="ignore"):
-                return np.exp(self._evaluate(part.of, grid))
+            return np.exp(self._evaluate(part.of, grid))
         if isinstance(part, Pi):
             return np.float64(math.pi)
         if isinstance(part, Radicand):

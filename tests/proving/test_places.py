@@ -145,6 +145,13 @@ def test_stored_numbers_are_looked_at(scale: float, right: bool) -> None:
     assert not right or 0 < place.error < 1e-6
 
 
+@pytest.mark.parametrize(("said", "right"), [("", False), ("<is_test = 0>", False), ("<is_test = 1>", True)])
+def test_a_dropout_of_old_drops_unless_it_says_not(said: str, right: bool) -> None:
+    graph = "agraph (float[n] x) => (float[n] y)"
+    before, after = (parse(f"{graph} {{ y = {op}(x) }}", opset=6) for op in (f"Dropout {said}", "Identity"))
+    assert all(place.outcome == "proved" for place in prove_models(before, after)) == right
+
+
 def test_numbers_that_overflow_show_nothing() -> None:
     """The difference of two infinities is none that is zero."""
     text = "agraph (float[n,2] x, float[2] c) => (float[n,2] y) { e = Exp(c) y = Mul(x, e) }"

@@ -198,8 +198,7 @@ class Dataflow(Solver[Fact]):
         found = None if calls and node.domain != schema.STAND_IN else self.transfer(node, tensor)
         if found is not None:
             return Step(found.operands(node), partial(found.of, self.typed(node)))
-        number = next(i for i, output in enumerate(node.outputs) if output is tensor)
-        passage = self.passages.out_of(node, number)
+        passage = self.passages.out_of(node, node.place_of(tensor))
         return Step((), partial(self.unknown, tensor)) if passage is None else self._of_passage(tensor, passage)
 
     def _of_passage(self, tensor: Tensor, passage: Passage) -> Step | Round:

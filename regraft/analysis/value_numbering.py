@@ -40,7 +40,7 @@ class ValueNumbers(Dataflow[int]):
         node = tensor.inputs[0] if len(tensor.inputs) == 1 else None
         if node is None or not self._is_function(node):
             return super().step(tensor)
-        number = next(i for i, output in enumerate(node.outputs) if output is tensor)
+        number = node.place_of(tensor)
         version = self.typed(node).opset
         key = (node.op, node.domain, node.overload, version, number, _attributes(node.attrs))
         return Step(node.inputs, lambda *inputs: self._number((key, inputs)))

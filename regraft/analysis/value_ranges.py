@@ -197,12 +197,10 @@ class MaskRanges(HostedRanges):
 
 def _of_host(model: Model) -> dict[Tensor, Interval]:
     """The intervals of the inputs that the host makes."""
-    host = model.host
-    if host is None:
+    if model.host is None:
         return {}
-    made = {tensor.name: tensor for tensor in host.model.graph.outputs}
-    ranges = host.model.facts(ValueRanges)
-    return {t: ranges[made[host.feeds[t.name]]] for t in model.graph.inputs if t.name in host.feeds}
+    ranges = model.host.model.facts(ValueRanges)
+    return {tensor: ranges[made] for tensor, made in model.fed.items()}
 
 
 def _end(reached: float) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from regraft.bisection.checks import Arrays, Case, fitting
 from regraft.bisection.regions import Difference, Region, take_functions
 from regraft.errors import RegraftError
-from regraft.ir.calls import called_functions
+from regraft.ir.calls import drop_uncalled
 from regraft.ir.clone import Copier, clone
 from regraft.ir.graph import Constant, Graph, Node, Tensor, Variable, subgraphs, walk
 from regraft.ir.model import Model
@@ -90,7 +90,7 @@ class Whole:
                 copier.tensors[new] = copier.values([old])[0]
         graph.nodes += [copier.node(node) for node in nodes]
         graph.inputs = inputs
-        _drop_uncalled(made)
+        drop_uncalled(made)
         inside = set(nodes)
         outputs = set(frame.outputs)
         graph.outputs = copier.values(tensor for tensor in own if _leaves(tensor, inside, outputs))
@@ -120,11 +120,6 @@ def record(model: Model, samples: Iterable[Arrays]) -> list[Arrays]:
         return [{**one, **session.run(fitting(watched, one))} for one in samples]
     except RegraftError:
         return []
-
-
-def _drop_uncalled(model: Model) -> None:
-    called = called_functions(model)
-    model.functions[:] = [function for function in model.functions if function in called]
 
 
 def _outer(node: Node) -> Iterable[Variable]:
@@ -172,7 +167,7 @@ def hoisted(case: Case, holder: Node) -> Iterator[Case]:
         graph.inputs = [copier.tensors[tensor] for tensor in outer] + copier.values(body.inputs)
         graph.nodes += [copier.node(node) for node in body.nodes]
         graph.outputs = copier.values(tensor for tensor in body.outputs if tensor.inputs)
-        _drop_uncalled(model)
+        drop_uncalled(model)
         for number, values in enumerate(recorded or [{}]):
             known = {t.name: values[t.name] for t in outer if t.name in values}
             samples = make_inputs(model, seed=number, given=Given(values=known))

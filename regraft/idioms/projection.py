@@ -109,7 +109,7 @@ def _part(node: Node, value: Tensor, axes: Axes, opset: int, facts: Facts) -> tu
     if node.op == "Split":
         axis = node.attrs.get("axis", 0) % len(axes)
         shapes = [facts[t].dims for t in node.outputs]
-        position = next(i for i, t in enumerate(node.outputs) if t is value)
+        position = node.place_of(value)
         sizes = [shape[axis] for shape in shapes[: position + 1] if shape is not None]
         numbers = [size for size in sizes if isinstance(size, int)]
         if len(numbers) <= position:

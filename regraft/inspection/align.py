@@ -86,7 +86,7 @@ class Alignment:
             return None
         if maker is None or other is None or self.after[maker] is not other:
             return False
-        return _place(old, maker) == _place(new, other)
+        return maker.place_of(old) == other.place_of(new)
 
     def _pair(self, old: Node, new: Node) -> None:
         self.after[old], self.before[new] = new, old
@@ -160,10 +160,6 @@ def _neighbours(old: Node, new: Node, known: Alignment) -> Iterator[tuple[Node, 
 
 def _alike(old: Node, new: Node, known: Alignment) -> bool:
     return operator(old) == operator(new) and known.old.scope[old] == known.new.scope[new]
-
-
-def _place(tensor: Tensor, maker: Node) -> int:
-    return next(i for i, output in enumerate(maker.outputs) if output is tensor)
 
 
 def _ends(before: Model, after: Model) -> dict[Tensor, object]:

@@ -1,4 +1,4 @@
-"""Which local functions a model calls."""
+"""Which local functions a model calls, and which nothing calls."""
 
 from __future__ import annotations
 
@@ -19,3 +19,9 @@ def called_functions(model: Model) -> set[Function]:
                     called.add(function)
                     pending.append(function)
     return called
+
+
+def drop_uncalled(model: Model) -> None:
+    """Take out the functions that nothing calls."""
+    called = called_functions(model)
+    model.functions[:] = [function for function in model.functions if function in called]

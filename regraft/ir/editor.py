@@ -252,8 +252,7 @@ class Editor:
         producer = old.inputs[0]
         self.touch(producer)
         spare = Variable(self.name(f"{old.name}_old"), old.dtype, old.shape)
-        place = next(i for i, t in enumerate(producer.outputs) if t is old)
-        producer.outputs.redirect(place, spare)
+        producer.outputs.redirect(producer.place_of(old), spare)
         self.insert(producer, "Identity", [new], outputs=[old])
         self.graph_outputs[old] = [graph]
 

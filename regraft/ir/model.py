@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import onnx
 
 from regraft.ir.facts import FactStore, Kept
-from regraft.ir.graph import AnyGraph, Function, Graph, Node, Variable, walk
+from regraft.ir.graph import AnyGraph, Function, Graph, Node, Tensor, Variable, walk
 from regraft.ir.host import Host
 
 if TYPE_CHECKING:
@@ -91,6 +91,14 @@ class Model:
         """What a caller gets: the outputs as they were before work moved to the host."""
         outputs: list[Variable] = self.host.outputs if self.host else self.graph.outputs
         return outputs
+
+    @property
+    def fed(self) -> dict[Tensor, Tensor]:
+        """The inputs of the graph that the host makes, and the outputs of the host that feed them."""
+        if self.host is None:
+            return {}
+        made, feeds = {tensor.name: tensor for tensor in self.host.model.graph.outputs}, self.host.feeds
+        return {tensor: made[feeds[tensor.name]] for tensor in self.graph.inputs if tensor.name in feeds}
 
     @property
     def device(self) -> Model:

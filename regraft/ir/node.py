@@ -127,6 +127,10 @@ class Node(Linked):
     def has_metadata(self) -> bool:
         return bool(self._metadata)
 
+    def place_of(self, output: Tensor) -> int:
+        """Which of its outputs a value is."""
+        return next(place for place, made in enumerate(self.outputs) if made is output)
+
     def edited(self, lost: Iterable[Tensor] = ()) -> None:
         """Tell whoever follows the graph that the node was edited, and makes the values `lost` no longer."""
         graph = self.graph

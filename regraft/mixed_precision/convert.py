@@ -205,8 +205,7 @@ class _Converter:
         """A new value that takes the place of `tensor`, an output of the model, as what its node makes."""
         value = Variable(self.edit.name(f"{tensor.name}_{dtype}"), dtype, tensor.shape)
         producer = tensor.inputs[0]
-        index = next(i for i, t in enumerate(producer.outputs) if t is tensor)
-        producer.outputs.redirect(index, value)
+        producer.outputs.redirect(producer.place_of(tensor), value)
         self.low.update([value] if dtype == self.half else [])
         return value
 

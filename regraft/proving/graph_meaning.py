@@ -105,7 +105,7 @@ class GraphMeaning:
                 raise OutOfReach(f"more than {MOST_NODES} nodes from what both models have")
             self.nodes[node] = None
         if node.op == "If" and not node.domain:
-            place = place_of(node, tensor)
+            place = node.place_of(tensor)
             taken = self.side.branch(node)
             if taken is not None:
                 return [taken.outputs[place]]
@@ -130,7 +130,7 @@ class GraphMeaning:
         if self._is_end(tensor):
             return self._symbol(tensor, fact)
         node = tensor.inputs[0]
-        place = place_of(node, tensor)
+        place = node.place_of(tensor)
         if node.op == "If" and not node.domain:
             return self._of_branches(node, place)
         if (
@@ -259,7 +259,3 @@ def _structural(node: Node) -> dict[int, str]:
     """The places of inputs that are attributes in other opsets, and what they are called."""
     names = schema.input_places(node.op, node.graph.opset, node.domain)
     return {place: name for name, place in names.items() if name in STRUCTURAL and place < len(node.inputs)}
-
-
-def place_of(node: Node, tensor: Tensor) -> int:
-    return next(place for place, made in enumerate(node.outputs) if made is tensor)

@@ -155,9 +155,7 @@ class _Seen:
         self.bounds = Roundings(self.before), Roundings(self.after)
         self.types = analyse(self.before), analyse(self.after)
         self.here = {t: t for node in before.graph.nodes for t in node.outputs} | {t: t for t in before.graph.inputs}
-        if before.host is not None:
-            made = {tensor.name: tensor for tensor in before.host.model.graph.outputs}
-            self.here |= {made[name]: t for t in before.graph.inputs if (name := before.host.feeds.get(t.name)) in made}
+        self.here |= {made: tensor for tensor, made in before.fed.items()}
 
     def way(self, region: Region, regions: Regions) -> _Way | Refusal:
         """Where the two regions begin; or why they cannot be run."""

@@ -15,7 +15,7 @@ from regraft.ir.order import reads
 from regraft.pipelines.places import Outcome, Place
 from regraft.proving.approximation import distance
 from regraft.proving.equivalence import difference
-from regraft.proving.graph_meaning import GraphMeaning, place_of
+from regraft.proving.graph_meaning import GraphMeaning
 from regraft.proving.narrowing import Narrowing
 from regraft.proving.numbering import Numbers, Stored
 from regraft.proving.polynomial import Effort
@@ -284,7 +284,7 @@ class _Comparison:
             return []
         if schema.draws(old) and before.name != after.name:
             return []
-        if place_of(old, before) != place_of(new, after) or len(old.inputs) != len(new.inputs):
+        if old.place_of(before) != new.place_of(after) or len(old.inputs) != len(new.inputs):
             return []
         pairs = zip(old.inputs, new.inputs, strict=True)
         return [(a, b) for a, b in pairs if self.before.of(a) != self.after.of(b)]

@@ -36,21 +36,17 @@ class Side:
         number: of each value that was numbered.
         how: of each node that was looked at, how it computes what it makes.
         constants: what is known now, by number.
+        fed: inputs of the device, and the outputs of the host that feed them.
     """
 
     def __init__(self, model: Model, numbers: Numbers, stored: Stored):
-        self.stages = [stage for stage in (model.host and model.host.model, model.device) if stage]
+        self.stages = [model.host.model, model.device] if model.host else [model]
         self.number: dict[Tensor, int] = {}
         self.how: dict[Node, Computed] = {}
         self.constants: dict[int, Constant | Array] = {}
         self._numbers, self._stored = numbers, stored
         self._facts = [analyse(stage) for stage in self.stages]
-        self.fed: dict[Tensor, Tensor] = {}
-        """Inputs of the device, and the outputs of the host that feed them."""
-        if model.host is not None:
-            made = {tensor.name: tensor for tensor in model.host.model.graph.outputs}
-            feeds = model.host.feeds
-            self.fed = {t: made[feeds[t.name]] for t in model.graph.inputs if feeds.get(t.name) in made}
+        self.fed = model.fed
 
     def fact(self, tensor: Tensor) -> Fact:
         """The type, the shape and the small whole numbers of a value."""

@@ -9,7 +9,7 @@ import onnx
 
 from regraft.errors import GraphError
 from regraft.files.convert import export, from_proto
-from regraft.ir.calls import called_functions
+from regraft.ir.calls import drop_uncalled
 from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.pipelines.pass_base import STAGE
@@ -75,8 +75,7 @@ class Cutter:
         self._fill(proto.graph, number)
         proto.graph.name = name
         piece = from_proto(proto, self._model.path, self._values)
-        called = called_functions(piece)
-        piece.functions[:] = [function for function in piece.functions if function in called]
+        drop_uncalled(piece)
         return piece
 
     def _fill(self, graph: onnx.GraphProto, number: int) -> None:

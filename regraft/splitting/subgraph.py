@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 
 from regraft.files.convert import clone
-from regraft.ir.calls import called_functions
+from regraft.ir.calls import drop_uncalled
 from regraft.ir.editor import Editor
 from regraft.ir.graph import Function, Tensor
 from regraft.ir.model import Model
@@ -27,8 +27,7 @@ def keep(model: Model, outputs: Iterable[Tensor]) -> None:
     with Editor(model) as edit:
         edit.remove_unread(model.graph.nodes)
     model.graph.unused = []
-    called = called_functions(model)
-    model.functions[:] = [function for function in model.functions if function in called]
+    drop_uncalled(model)
 
 
 def join(model: Model, piece: Model, inputs: Mapping[str, Tensor]) -> None:

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 ENDED = 128
 """The exit code is this plus the number of the signal."""
@@ -13,6 +14,8 @@ ENDED = 128
 MESSAGE = "regraft: interrupted"
 
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+_AGAIN = 0.01
+"""Seconds until an interrupt is tried again that came during an import."""
 
 
 class Ended(SystemExit):
@@ -20,6 +23,39 @@ class Ended(SystemExit):
 
     def __init__(self, number: int):
         super().__init__(ENDED + number)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Inside, an interrupt raises KeyboardInterrupt, once no module is being imported: C++ that calls Python as it is
+    loaded takes no exception and aborts, and a module left half imported may crash Python as it ends. Only the main
+    thread is interrupted.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGALRM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if _imports(frame):
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+    else:
+        raise KeyboardInterrupt
+
+
+def _imports(frame: FrameType | None) -> bool:
+    while frame:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextmanager

@@ -22,7 +22,7 @@ import click
 from regraft.cli.parameters import debug
 from regraft.cli.terminal import block, echo
 from regraft.errors import RegraftError, UnknownNameError
-from regraft.interrupt import ENDED, MESSAGE, Ended
+from regraft.interrupt import ENDED, MESSAGE, Ended, interruptible
 
 COMMANDS = (
     "rewrite",
@@ -103,7 +103,8 @@ class Commands(click.Group):
             return super().main(args, prog_name, complete_var, False, **extra)
         state = State()
         try:
-            status = super().main(args, prog_name, complete_var, False, obj=state, **extra)
+            with interruptible():
+                status = super().main(args, prog_name, complete_var, False, obj=state, **extra)
         except (Ended, click.Abort, KeyboardInterrupt) as error:
             echo(MESSAGE, err=True)
             status = error.code if isinstance(error, Ended) else ENDED + signal.SIGINT
@@ -152,7 +153,6 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run the command line."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on errors are handled
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     atexit.register(gc.freeze)  # what is left then goes with the process, and is not walked to find cycles in it
     cli(prog_name="regraft")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 from regraft.cli import COMMANDS, cli
 from regraft.errors import RegraftError
-from regraft.interrupt import MESSAGE
+from regraft.interrupt import MESSAGE, interruptible
 from tests.shares import diagonal
 
 HEAVY = ("onnx", "numpy", "onnxruntime", "onnx_graphsurgeon", "rich", "transformers")
@@ -138,7 +139,25 @@ def test_an_interrupt_is_one_line_from_the_first_line_on():
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate()
         assert "Traceback" not in errors
-        assert (process.returncode, errors.lstrip("\n")) in ((130, f"{MESSAGE}\n"), (0, ""))
+        assert (process.returncode, errors.lstrip("\n")) in ((130, f"{MESSAGE}\n"), (0, ""), (-signal.SIGINT, ""))
+
+
+def test_an_interrupt_waits_for_the_end_of_an_import(tmp_path, monkeypatch):
+    """C++ that is being loaded would abort on an exception."""
+    (tmp_path / "interrupted_as_it_loads.py").write_text(
+        "import signal\nsignal.raise_signal(signal.SIGINT)\nimport time\ntime.sleep(0.05)\nloaded = True\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        _import_and_wait("interrupted_as_it_loads")
+    assert sys.modules["interrupted_as_it_loads"].loaded
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def _import_and_wait(module):
+    importlib.import_module(module)
+    time.sleep(1)
 
 
 def test_the_first_handler_says_what_the_command_line_says(capfd, monkeypatch):

@@ -9,9 +9,9 @@ from regraft.cli.terminal import echo
 from regraft.errors import visible
 
 if TYPE_CHECKING:
-    from regraft.pipelines.places import Place
     from regraft.proving.place_rounding import PlaceRounding
     from regraft.verification.deviation import Deviation
+    from regraft.verification.places import Place
 
 
 def title(text: str) -> None:

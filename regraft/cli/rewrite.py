@@ -244,7 +244,7 @@ def _print(report: Report, output: Path, timing: bool, drift: Deviation | None) 
 def _print_places(report: Report) -> None:
     """What is not proved, a few lines a pass."""
     from regraft.cli.output import show_places, title
-    from regraft.pipelines.places import summary
+    from regraft.verification.places import summary
 
     title("proved: what each pass did")
     for one in report.passes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -50,13 +50,12 @@ def verify(
     more, or an input or output is otherwise: its name, place, type, or fixed dimensions.
     """
     from regraft.files.bundle import check_sums
-    from regraft.pipelines.places import summary
     from regraft.pipelines.source import open_source
     from regraft.proving.place_rounding import prove_and_round
     from regraft.proving.places import prove_models
     from regraft.verification.contract import precision, recorded
     from regraft.verification.deviation import to_json
-    from regraft.verification.verify import compare
+    from regraft.verification.verify import verify as run_both
 
     if rounding and not prove:
         raise click.UsageError("--rounding goes with --prove")
@@ -65,27 +64,26 @@ def verify(
     before, after = open_source(a), open_source(b)
     contract = None if rtol is None and atol is None else precision(rtol or 0.0, atol or 0.0)
     known = given(before, inputs)
-    verdict = compare(before, after, known, contract=contract, seed=seed, trials=trials)
-    names = {**verdict.inputs.pairs, **verdict.outputs.pairs}
-    promised = contract or recorded(before.metadata, after.metadata)
-    places = moved = None
+    prover = prove_models if prove and not rounding else None
+    verdict = run_both(before, after, known, contract=contract, seed=seed, trials=trials, prove=prover)
+    moved = None
     if rounding:
+        names = {**verdict.inputs.pairs, **verdict.outputs.pairs}
+        promised = contract or recorded(before.metadata, after.metadata)
         places, moved = prove_and_round(before, after, names, promised, known, seed, trials)
-    elif prove:
-        places = prove_models(before, after, names, contract=promised)
+        verdict = replace(verdict, places=tuple(places))
     if as_json:
-        proofs = {} if places is None else {"places": [asdict(place) for place in places]}
         bounds = {} if moved is None else {"rounding": [asdict(one) for one in moved]}
-        block(to_json(verdict.to_dict() | proofs | bounds))
+        block(to_json(verdict.to_dict() | bounds))
     else:
         from regraft.cli.output import drifts, show_places, show_rounding, title
 
         drifts(verdict.drift)
         for note in verdict.notes:
             echo(note)
-        if places is not None:
-            show_places(places)
+        if verdict.places is not None:
+            show_places(verdict.places)
         if moved is not None:
             show_rounding(moved)
-        title(verdict.summary if places is None else f"{summary(places)}; {verdict.summary}")
+        title(verdict.summary)
     ctx.exit(0 if verdict.passed else 1)

@@ -24,13 +24,13 @@ from regraft.pipelines import history
 from regraft.pipelines.dump import Dumps
 from regraft.pipelines.pass_base import Context, Pass, label
 from regraft.pipelines.pipeline import PassLike, Pipeline, Repeat, Step
-from regraft.pipelines.places import Prover
 from regraft.pipelines.progress import Quiet, bars
 from regraft.pipelines.report import PassReport, Report
 from regraft.pipelines.step_verifier import StepVerifier
 from regraft.refusal import Refusal
 from regraft.verification.contract import promise
 from regraft.verification.names import forget_names
+from regraft.verification.places import Prover
 from regraft.verification.sizes import Given
 from regraft.verification.trials import TRIALS
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from regraft.files.stream import write_file
 from regraft.pipelines.pass_base import Change, RuleUse
-from regraft.pipelines.places import Place, summary
 from regraft.refusal import Refusal
 from regraft.verification.contract import Contract, exact
 from regraft.verification.deviation import Deviation, to_json
+from regraft.verification.places import Place, summary
 from regraft.verification.samples import Sample
 
 _TELLING = 0.05  # the share of the time from which on a rule is shown

@@ -20,7 +20,6 @@ from regraft.ir.model import Model
 from regraft.ir.order import reads
 from regraft.ir.schema import is_constant
 from regraft.ir.weights import Array, dtype_from_onnx, is_float
-from regraft.pipelines.places import Place
 from regraft.proving.places import prove_regions
 from regraft.proving.prepare import comparable
 from regraft.proving.regions import Region, Regions
@@ -29,6 +28,7 @@ from regraft.refusal import Refusal
 from regraft.shapes import analyse
 from regraft.splitting.subgraph import keep
 from regraft.verification.contract import Contract
+from regraft.verification.places import Place
 from regraft.verification.runtime import Session
 from regraft.verification.samples import sample
 from regraft.verification.sizes import Given

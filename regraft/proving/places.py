@@ -12,7 +12,6 @@ from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Node, Tensor
 from regraft.ir.model import Model
 from regraft.ir.order import reads
-from regraft.pipelines.places import Outcome, Place
 from regraft.proving.approximation import distance
 from regraft.proving.equivalence import difference
 from regraft.proving.graph_meaning import GraphMeaning
@@ -26,6 +25,7 @@ from regraft.proving.side import Computed, Side, bodies_of
 from regraft.proving.stored import StoredNumbers
 from regraft.shapes.dims import Dim, Expr, unnamed_in
 from regraft.verification.contract import Contract
+from regraft.verification.places import Outcome, Place
 
 _PATIENCE = 6
 """Values in a row that are not proved, beyond which the first of them is to blame, and no more is computed from it."""

@@ -1,9 +1,9 @@
-"""Compares two models on the same inputs."""
+"""Holds two models against each other: both run on the same inputs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from regraft.display import Displayed, Table
 from regraft.errors import VerificationError
 from regraft.files.convert import from_proto
 from regraft.files.loading import load
@@ -18,6 +19,7 @@ from regraft.ir.model import Model
 from regraft.verification.contract import Contract, reassociation, recorded
 from regraft.verification.deviation import Deviation, OutputDeviation, to_json
 from regraft.verification.interface import Interface
+from regraft.verification.places import Place, Prover, summary
 from regraft.verification.runtime import Runnable, Session
 from regraft.verification.signature import Correspondence, correspond
 from regraft.verification.sizes import Given
@@ -27,15 +29,16 @@ from regraft.verification.watch import INTERFACE, Names, Watch
 _HALVES = ("bfloat16", "float16")  # coarser first
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """The result of a comparison.
+@dataclass(frozen=True, repr=False)
+class Verdict(Displayed):
+    """What two models are to each other.
 
     Attributes:
         drift: of the outputs that both models have, under their names before.
         inputs, outputs: the pairing of the two models'.
         unstable: random outputs of the model before, which are not compared.
         interface: changes that a caller sees, a line each.
+        places: what is proved, value by value; None where that was not asked for.
     """
 
     drift: Deviation
@@ -43,6 +46,7 @@ class Verdict:
     outputs: Correspondence
     unstable: tuple[str, ...] = ()
     interface: tuple[str, ...] = ()
+    places: tuple[Place, ...] | None = None
 
     @property
     def passed(self) -> bool:
@@ -56,6 +60,10 @@ class Verdict:
     @property
     def summary(self) -> str:
         """The verdict in one line."""
+        return self._run_summary if self.places is None else f"{summary(self.places)}; {self._run_summary}"
+
+    @property
+    def _run_summary(self) -> str:
         outputs, failures = self._compared, self.drift.failures
         if failures:
             values = [one for one in failures if one.name != INTERFACE]
@@ -85,26 +93,24 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"passed": self.passed, "summary": self.summary, **asdict(self), "drift": self.drift.to_dict()}
+        said = {"passed": self.passed, "summary": self.summary, **asdict(self), "drift": self.drift.to_dict()}
+        return said if self.places is not None else {key: value for key, value in said.items() if key != "places"}
 
     def to_json(self) -> str:
         """The verdict as JSON."""
         return to_json(self.to_dict())
 
-    def __str__(self) -> str:
-        return "\n".join([self.summary, *(f"  {line}" for line in (*map(str, self.drift.outputs), *self.notes))])
-
-    def __rich__(self) -> Any:
-        from rich.console import Group
-        from rich.table import Table
-
-        table = Table("output", "max abs", "max rel", "cosine", "worst at", "")
-        for output in self.drift.outputs:
-            table.add_row(*_row(output))
-        return Group(table, *self.notes, self.summary)
+    def display(self) -> Iterator[str | Table]:
+        yield self.summary
+        yield from self.notes
+        head = ("output", "max abs", "max rel", "cosine", "worst at", "")
+        yield Table("outputs", [_row(output) for output in self.drift.outputs], head, (1, 2, 3))
+        if self.places is not None:
+            rows = [(one.path + one.value, one.outcome, one.reason) for one in self.places]
+            yield Table("places", rows, ("value", "proof", ""))
 
 
-def compare(
+def verify(
     before: Runnable,
     after: Runnable,
     inputs: Mapping[str, npt.ArrayLike] | Given | None = None,
@@ -114,6 +120,7 @@ def compare(
     seed: int = 0,
     threads: int = 0,
     trials: int = len(TRIALS),
+    prove: Prover | None = None,
 ) -> Verdict:
     """Run both models in ONNX Runtime, optimisations off, on several sets of inputs, and compare the outputs. Inputs
     and outputs are paired by name, or if only one on each side has a dtype and rank, by these. Another name, type or
@@ -125,6 +132,7 @@ def compare(
             metadata; else reassociation.
         names: of renamed inputs and outputs: name before to name after.
         trials: how many sets of inputs, at most.
+        prove: proves what it can, too: `regraft.prove_models`.
 
     Raises:
         VerificationError: the models have no output in common, or `after` does not run where `before` does.
@@ -148,7 +156,12 @@ def compare(
         one.inputs.update({name: value for name, value in given.values.items() if name not in known})
     paired = Names(_renamed(ins), _renamed(outs))
     drift = watch.look(new, contract, names=paired, named=names or {})
-    return Verdict(drift, ins, outs, watch.unstable, tuple(watch.interface))
+    proved = None if prove is None else tuple(prove(old, new, {**ins.pairs, **outs.pairs}, contract=contract))
+    return Verdict(drift, ins, outs, watch.unstable, tuple(watch.interface), proved)
+
+
+compare = verify
+"""The name that `verify` had before; it keeps working."""
 
 
 def _renamed(found: Correspondence) -> dict[str, str]:

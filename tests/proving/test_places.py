@@ -16,9 +16,9 @@ from regraft.ir.clone import clone
 from regraft.ir.model import Model
 from regraft.models import bert
 from regraft.pipelines.pipeline import Pipeline
-from regraft.pipelines.places import Place, summary
 from regraft.proving.places import prove_models
 from regraft.testing import parse
+from regraft.verification.places import Place, summary
 from tests.shares import diagonal
 from tests.verification.planted.pair import Pair
 from tests.verification.planted.test_planted import PAIRS

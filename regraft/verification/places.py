@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -42,7 +42,9 @@ class Place:
 class Prover(Protocol):
     """Proves what it can of a model before and after: `regraft.prove_models`."""
 
-    def __call__(self, before: Model, after: Model, *, contract: Contract | None = None) -> list[Place]: ...
+    def __call__(
+        self, before: Model, after: Model, names: Mapping[str, str] | None = None, *, contract: Contract | None = None
+    ) -> list[Place]: ...
 
 
 def summary(places: Iterable[Place]) -> str:

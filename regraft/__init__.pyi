@@ -5,8 +5,10 @@ from regraft.errors import RegraftError as RegraftError
 from regraft.files.loading import load as load
 from regraft.files.saving import save as save
 from regraft.files.saving import to_proto as to_proto
+from regraft.inspection.diff import diff as diff
 from regraft.ir.editor import Editor as Editor
 from regraft.ir.model import Model as Model
+from regraft.legalization.legalize import legalize as legalize
 from regraft.pipelines.foreign import graphsurgeon_pass as graphsurgeon_pass
 from regraft.pipelines.foreign import onnx_ir_pass as onnx_ir_pass
 from regraft.pipelines.foreign import proto_pass as proto_pass
@@ -31,9 +33,12 @@ from regraft.rewriting.term import either as either
 from regraft.rewriting.term import number as number
 from regraft.rewriting.term import op as op
 from regraft.rewriting.why import why as why
+from regraft.targeting.check import check as check
+from regraft.targeting.compile import compile as compile
 from regraft.verification.contract import approximation as approximation
 from regraft.verification.contract import exact as exact
 from regraft.verification.contract import interface as interface
 from regraft.verification.contract import precision as precision
 from regraft.verification.contract import reassociation as reassociation
 from regraft.verification.verify import compare as compare
+from regraft.verification.verify import verify as verify

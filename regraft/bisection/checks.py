@@ -17,7 +17,7 @@ from regraft.files.saving import save
 from regraft.ir.model import Model
 from regraft.pipelines import manager
 from regraft.pipelines.pipeline import Pipeline
-from regraft.targeting.build_bundle import build_bundle
+from regraft.targeting.compile import compile as build_bundle
 from regraft.targeting.compiler import Compiler
 from regraft.targeting.target import Target
 from regraft.verification.contract import Contract, exact

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,8 @@ from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
     from regraft.ir.model import Model
-    from regraft.legality.share import Share
     from regraft.legality.verdict import Violation
-    from regraft.targeting.target import Target
+    from regraft.targeting.check import Check
 
 SHOWN = 3
 
@@ -79,31 +79,25 @@ def check(
     Exits with 0 where the target takes the model, or --min-share of its nodes; with 1 where it does not, or where a
     limit is broken that is not about nodes: the opset, the inputs; with 2 for an error.
     """
-    from regraft.legality.share import share
-    from regraft.pipelines import manager
-    from regraft.pipelines.pipeline import Pipeline
+    from regraft.targeting.check import check as hold
     from regraft.targeting.target import read_target
 
     chosen = read_target(target)
     loaded = source.open(model, weights=False)
     say_missing(loaded)
-    if chosen.sizes:
-        manager.run(loaded, chosen.passes(loaded, Pipeline()))
-    verdict = chosen.judge(loaded)
-    part = share(verdict)
-    whole = all(violation.nodes for violation in verdict.violations)
+    found = hold(loaded, chosen)
     if as_json:
         import json
 
-        block(json.dumps(_plain(chosen, verdict.violations, part), indent=2))
+        block(json.dumps(found.to_dict(), indent=2))
     else:
-        _print(chosen, verdict.violations, part, None if everything else SHOWN)
+        _print(found, None if everything else SHOWN)
         sizes = ",".join(f"{name}=..." for name in _open_dimensions(loaded))
-        if sizes and part.macs_unknown:
+        if sizes and found.share.macs_unknown:
             echo(f"as with known sizes:  --target '{target.partition('{')[0]}{{{sizes}}}'")
-        if mends(verdict.violations):
+        if found.mends:
             echo(f"find the pipeline:    regraft legalize {model} --target '{target}' --explain")
-    ctx.exit(0 if whole and part.of_nodes >= min_share else 1)
+    ctx.exit(0 if not found.limits and found.share.of_nodes >= min_share else 1)
 
 
 def _open_dimensions(model: Model) -> list[str]:
@@ -111,25 +105,10 @@ def _open_dimensions(model: Model) -> list[str]:
     return list(dict.fromkeys(dim for t in model.graph.inputs for dim in t.shape or () if isinstance(dim, str)))
 
 
-def _plain(target: Target, violations: list[Violation], share: Share) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {
-        "target": str(target),
-        "violations": [asdict(one) for one in violations],
-        "share": {**asdict(share), "of_nodes": share.of_nodes, "of_macs": share.of_macs, "of_all": share.of_all},
-        "mend": mends(violations),
-    }
-
-
-def mends(violations: list[Violation]) -> list[str]:
-    """The first thing to try against each violation, once each."""
-    return list(dict.fromkeys(one.mend[0] for one in violations if one.mend))
-
-
-def _print(target: Target, violations: list[Violation], share: Share, shown: int | None) -> None:
+def _print(found: Check, shown: int | None) -> None:
     from regraft.cli.output import count
 
+    violations, target, share = found.violations, found.target, found.share
     for (reason, source), group in _by_reason(violations).items():
         one = group[0]
         said = source if source != target.profile.source else ""
@@ -147,15 +126,15 @@ def _print(target: Target, violations: list[Violation], share: Share, shown: int
                 echo(f"  {'':<{width}}  try {_mend(each)}")
     if violations:
         echo()
-    echo(_summary(target, share), bold=True)
+    echo(found.summary, bold=True)
     if share.undecided:
         echo(f"not sure of:          {count(share.undecided, 'node')}, whose types or constants are not known")
     echo(f"as stated by:         {target.profile.source}")
-    if passes := mends(violations):
-        echo(f"passes that may help: {', '.join(passes)}")
+    if found.mends:
+        echo(f"passes that may help: {', '.join(found.mends)}")
 
 
-def _by_reason(violations: list[Violation]) -> dict[tuple[str, str], list[Violation]]:
+def _by_reason(violations: Iterable[Violation]) -> dict[tuple[str, str], list[Violation]]:
     """The violations by what they say and who says so."""
     found: dict[tuple[str, str], list[Violation]] = {}
     for one in violations:
@@ -187,23 +166,3 @@ def _few(names: tuple[str, ...], shown: int | None) -> list[str]:
     if shown is None or len(names) <= shown + 1:
         return list(names)
     return [*names[:shown], f"{len(names) - shown} more"]
-
-
-def _summary(target: Target, share: Share) -> str:
-    from regraft.cli.output import count
-
-    text = f"{target.name} takes {share.taken:,} of {count(share.nodes, 'node')} ({_percent(share.of_nodes)})"
-    if share.of_macs is not None:
-        text += f" and {_percent(share.of_macs)} of {count(share.macs, 'multiply-accumulate')}"
-    elif share.macs_unknown:
-        text += f"; the multiply-accumulates of {share.macs_unknown} depend on open dimensions"
-    if share.on_host:
-        text += f"; with the {count(share.on_host, 'node')} on the host that is {_percent(share.of_all)} of the model"
-    return text
-
-
-def _percent(share: float) -> str:
-    """Rounded down, so that 100 % means all."""
-    import math
-
-    return f"{math.floor(share * 1000) / 10:g} %"

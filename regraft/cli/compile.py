@@ -24,7 +24,7 @@ from regraft.cli.parameters import (
 from regraft.cli.terminal import echo
 
 if TYPE_CHECKING:
-    from regraft.targeting.build_bundle import BuiltBundle
+    from regraft.targeting.compile import BuiltBundle
     from regraft.targeting.process import ResourceLimits
 
 
@@ -75,7 +75,7 @@ def compile(
     to run where the compiler is.
     """
     from regraft.files.bundle import check_sums
-    from regraft.targeting.build_bundle import build_bundle
+    from regraft.targeting.compile import compile as build_bundle
     from regraft.targeting.target import read_target
     from regraft.verification.contract import precision
 

@@ -114,7 +114,7 @@ def _plain(done: Legalized) -> dict[str, Any]:
         return [{"operator": one, "reason": why, "count": number} for (one, why), number in sorted(troubles.items())]
 
     return {
-        "legal": not done.stuck,
+        "legal": done.legal,
         "pipeline": done.pipeline,
         "found": [asdict(one) for one in done.found],
         "steps": [

@@ -18,6 +18,8 @@ from regraft.ir.graph import Constant, Node, Tensor, Variable, walk
 from regraft.ir.model import Model
 from regraft.pipelines import history
 from regraft.pipelines.pass_base import label
+from regraft.pipelines.source import opened
+from regraft.verification.runtime import Runnable
 from regraft.verification.signature import Port
 
 VERSION = 1
@@ -92,8 +94,9 @@ class Diff:
 
 
 @paused()
-def diff(before: Model, after: Model) -> Diff:
+def diff(before: Runnable, after: Runnable) -> Diff:
     """Compare two models, subgraphs and functions too. Weights are read, piece by piece, where both have them."""
+    before, after = opened(before), opened(after)
     return describe(before, after, compare(before, after))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -9,15 +10,17 @@ from typing import TYPE_CHECKING
 
 import onnx
 
+from regraft.display import Displayed, Table
 from regraft.ir.facts import FactStore, Kept
 from regraft.ir.graph import AnyGraph, Function, Graph, Node, Tensor, Variable, walk
 from regraft.ir.host import Host
+from regraft.ir.schema import kind
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
 
-class Model:
+class Model(Displayed):
     """An ONNX model whose weights stay in their files.
 
     Attributes:
@@ -143,6 +146,20 @@ class Model:
         made.claims = before.claims
         return made
 
+    def display(self) -> Iterator[str | Table]:
+        yield repr(self)
+        for title, values in (("inputs", self.inputs), ("outputs", self.outputs)):
+            yield Table(title, [(one.name, _type(one)) for one in values])
+        operators = Counter(kind(node) for node in self.nodes())
+        yield Table("operators", [(number, name) for name, number in operators.most_common()], right=(0,))
+
     def __repr__(self) -> str:
         where = f" {self.path}" if self.path else ""
         return f"<Model{where}: {len(self.graph.nodes)} nodes, opset {self.opset}>"
+
+
+def _type(tensor: Tensor) -> str:
+    """`float32[batch, 768]`; `float32` of unknown rank; nothing of what is no tensor, or has no type."""
+    if tensor.dtype is None:
+        return ""
+    return str(tensor.dtype) if tensor.shape is None else f"{tensor.dtype}[{', '.join(map(str, tensor.shape))}]"

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy.typing as npt
+
+from regraft.display import Displayed, Table
 from regraft.errors import GraphError, PassError
 from regraft.files.convert import clone
 from regraft.ir.model import Model
@@ -18,8 +21,10 @@ from regraft.legalization.shorten import shortened
 from regraft.pipelines.manager import Verify, run
 from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.report import PassReport, Report
-from regraft.targeting.target import Target
+from regraft.pipelines.source import opened
+from regraft.targeting.target import Target, as_target
 from regraft.verification.inputs import Given
+from regraft.verification.runtime import Runnable
 
 LIMIT = 100
 """Pipelines that are tried at most."""
@@ -43,11 +48,12 @@ class Step:
     introduced: Counter[str]
 
 
-@dataclass(frozen=True)
-class Legalized:
+@dataclass(frozen=True, repr=False)
+class Legalized(Displayed):
     """What came of it.
 
     Attributes:
+        model: what was made legal, or was left as it was.
         found: what the target did not take at first.
         stuck: what it does not take in the end, and what was tried on that; empty where the model is legal.
         steps: the proposed pipeline, pass by pass.
@@ -55,6 +61,7 @@ class Legalized:
         report: of the run of the pipeline; None where the model is not legal, and was left as it was.
     """
 
+    model: Model
     found: list[Violation]
     stuck: list[Stuck]
     steps: list[Step]
@@ -66,22 +73,38 @@ class Legalized:
         """The proposed pipeline, as text."""
         return ",".join(step.text for step in self.steps)
 
+    @property
+    def legal(self) -> bool:
+        """Whether the target takes the model now."""
+        return not self.stuck
+
+    def display(self) -> Iterator[str | Table]:
+        left = f"{len(self.stuck)} of {len(self.found)} violations are left"
+        yield f"the target {'takes the result' if self.legal else f'does not take the model: {left}'}"
+        yield f"pipeline: {self.pipeline or 'nothing to do'}"
+        yield Table("what the target did not take", [(str(one),) for one in self.found])
+        yield Table("what is left", [(str(one.violation), ", ".join(one.tried)) for one in self.stuck], ("", "tried"))
+        if self.report:
+            yield self.report.verdict
+
 
 def legalize(
-    model: Model,
-    target: Target,
+    model: Runnable,
+    target: Target | str,
     *,
     limit: int = LIMIT,
-    inputs: Mapping[str, Any] | Given | None = None,
+    inputs: Mapping[str, npt.ArrayLike] | Given | None = None,
     seed: int = 0,
     progress: bool = False,
 ) -> Legalized:
-    """Make `model` one that `target` takes, by its profile; in place, and only where all of it can be mended.
+    """Make `model` one that `target` takes, by its profile, and only where all of it can be mended.
 
     The target's sizes are set first; where it has none and needs them, nothing is searched. The result is run, and held
     against the original as the passes promise.
 
     Args:
+        model: a Model, which is changed in place, a `ModelProto`, or a path.
+        target: or its text, such as `tvm{batch=1,sequence=128}`.
         limit: how many pipelines a search tries at most; where layers repeat, one with fewer of them goes before.
         inputs, seed, progress: as in `regraft.run`.
 
@@ -89,6 +112,7 @@ def legalize(
         VerificationError: outputs drift further than the contracts of the passes allow.
         PassError: a size that no input has.
     """
+    model, target = opened(model), as_target(target)
     search = Search(target.profile, limit)
     first = search.start(model)
     found = first.verdict.violations
@@ -100,17 +124,17 @@ def legalize(
         start = search.start(copy)
     sized = list(_steps(sizes, [first, start]))
     if missing := without_sizes(start):
-        return Legalized(found, missing, sized, search.tried, None)
+        return Legalized(model, found, missing, sized, search.tried, None)
 
     final = _Final(model, inputs, seed, progress)
     proposed = _proposed_by_fewer_layers(search, start)
     if proposed and (ran := final.run_judged(search, start, [one.text for one in sized], proposed)):
         states, report = ran
-        return Legalized(found, [], [*sized, *_steps(proposed, states)], search.tried, report)
+        return Legalized(model, found, [], [*sized, *_steps(proposed, states)], search.tried, report)
     best, states = _searched(search, start)
     steps = [*sized, *_steps(states[-1].passes, states)]
     done = final.run([step.text for step in steps]) if not best.cost else None
-    return Legalized(found, stuck(best, states[-1]), steps, search.tried, done)
+    return Legalized(model, found, stuck(best, states[-1]), steps, search.tried, done)
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,15 @@ import itertools
 import os
 from pathlib import Path
 
+import onnx
+
 from regraft.errors import ModelError
+from regraft.files.convert import from_proto
 from regraft.ir.model import Model
 from regraft.opset.plan import apply, plan
 from regraft.pipelines.frontend import Frontend, FrontendError, ImportOptions
 from regraft.pipelines.registry import frontends
+from regraft.verification.runtime import Runnable
 
 _SHOWN = 5
 
@@ -40,6 +44,13 @@ def open_source(
     if options.opset is not None:
         apply(model, plan(model, options.opset))
     return model
+
+
+def opened(model: Runnable) -> Model:
+    """`model` itself, or what it stands for: a `ModelProto`, or the path of a model of any framework."""
+    if isinstance(model, Model):
+        return model
+    return from_proto(model) if isinstance(model, onnx.ModelProto) else open_source(model)
 
 
 def _recognise(path: Path) -> Frontend:

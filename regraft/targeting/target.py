@@ -143,6 +143,11 @@ def read_target(text: str) -> Target:
     return kind(**options)
 
 
+def as_target(target: Target | str) -> Target:
+    """`target` itself, or the one of a text; see `read_target`."""
+    return target if isinstance(target, Target) else read_target(target)
+
+
 def profile_target(path: Path) -> type[Target]:
     """The target that is its profile alone, the file at `path`; it is called as the file is.
 

@@ -17,7 +17,7 @@ import regraft
 from regraft.cli import cli
 from regraft.errors import ModelError, RegraftError, TargetError
 from regraft.files.bundle import read_manifest
-from regraft.targeting.build_bundle import build_bundle
+from regraft.targeting.compile import compile as build_bundle
 from regraft.targeting.compiled import CompiledSession, open_bundle
 from regraft.targeting.process import CompilerError, ResourceLimits, Worker
 from regraft.targeting.target import read_target

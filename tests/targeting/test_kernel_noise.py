@@ -12,7 +12,7 @@ import regraft
 from regraft.cli import cli
 from regraft.errors import TargetError
 from regraft.ir.model import Model
-from regraft.targeting.build_bundle import build_bundle
+from regraft.targeting.compile import compile as build_bundle
 from regraft.targeting.kernel_noise import kernel_noise
 from regraft.targeting.process import CompilerError
 from regraft.targeting.target import read_target

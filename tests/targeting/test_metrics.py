@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 import regraft
 from regraft.cli import cli
 from regraft.errors import ModelError
-from regraft.targeting.build_bundle import build_bundle
+from regraft.targeting.compile import compile as build_bundle
 from regraft.targeting.metrics import Latency, Metrics, measure
 from regraft.targeting.target import read_target
 

@@ -11,7 +11,7 @@ import pytest
 import regraft
 from regraft.errors import TargetError
 from regraft.runtime import transformers_model
-from regraft.targeting.build_bundle import build_bundle
+from regraft.targeting.compile import compile as build_bundle
 from regraft.targeting.target import read_target
 from tests.shares import diagonal
 

@@ -12,7 +12,7 @@ import regraft
 from regraft.errors import TargetError
 from regraft.files import convert
 from regraft.pipelines.registry import targets
-from regraft.targeting.build_bundle import build_bundle
+from regraft.targeting.compile import compile as build_bundle
 from regraft.targeting.target import read_target
 
 

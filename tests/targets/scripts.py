@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import regraft
-from regraft.targeting.build_bundle import BuiltBundle, build_bundle
+from regraft.targeting.compile import BuiltBundle
+from regraft.targeting.compile import compile as build_bundle
 from regraft.targeting.target import read_target
 from regraft.verification.inputs import Given
 

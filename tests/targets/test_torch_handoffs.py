@@ -19,7 +19,7 @@ from onnx.parser import parse_model
 import regraft
 from regraft.errors import TargetError
 from regraft.runtime import Session
-from regraft.targeting.build_bundle import build_bundle
+from regraft.targeting.compile import compile as build_bundle
 from regraft.targeting.environment import find_python
 from regraft.targeting.target import read_target
 from regraft.verification.inputs import Given, make_inputs

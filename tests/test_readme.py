@@ -20,23 +20,34 @@ from regraft.pipelines.registry import passes as registry
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.S)
+BEGIN = ("verifying", "importing", "bundles", "packing", "serving", "compilers", "precision")
+"""Pages of `docs` whose first section is executed, after README, in this order."""
+
+
+def docs(name: str) -> str:
+    return (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+
+
+PAGES = [README, *(docs(name).split("\n## ")[0] for name in BEGIN)]
+BLOCKS = [block for page in PAGES for block in re.findall(r"```(\w+)\n(.*?)```", page, re.S)]
 COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines() if line.startswith("regraft ")]
 OF_TORCH = [command for command in COMMANDS if "huggingface" in command]
 OF_TVM = [command for command in COMMANDS if "tvm" in command]
 OF_TENSORFLOW = [command for command in COMMANDS if "tensorflow" in command]
 OF_SERVING = [command for command in COMMANDS if re.match("regraft (serve|load-test|export-triton)", command)]
 OWN_PASS, API = (text for kind, text in BLOCKS if kind == "python")
+(PIPELINE,) = (text for kind, text in BLOCKS if kind == "toml")
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, artifacts) -> Path:
-    """A folder with `model.onnx`, `mxnet-bert` and `my_passes.py`, and a registry that forgets."""
+    """A folder with the files that the pages name, and a registry that forgets."""
     monkeypatch.setattr(registry, "_added", {})
     monkeypatch.chdir(tmp_path)
     shutil.copy(artifacts / "pytorch/transformers-4.25.1-bert-qa/model.onnx", tmp_path / "model.onnx")
     shutil.copytree(artifacts / "mxnet/gn0.10.0-classifier", tmp_path / "mxnet-bert")
     (tmp_path / "my_passes.py").write_text(OWN_PASS)
+    (tmp_path / "pipeline.toml").write_text(PIPELINE)
     return tmp_path
 
 
@@ -122,11 +133,25 @@ def test_the_python_code_works(folder, capsys):
 
 def test_the_tables_have_every_pass_and_every_target(monkeypatch):
     monkeypatch.setattr(targets, "_added", {})  # those of other tests
-    before, after = README.split("## Passes")
-    rows = re.findall(r"^\| (`.*?) \|", before, re.M)
+    rows = re.findall(r"^\| (`.*?) \|", docs("compilers"), re.M)
     assert sorted(name for row in rows for name in re.findall(r"`([\w-]+)`", row)) == targets.names()
-    assert re.findall(r"^\| `([\w-]+)", after, re.M) == registry.names()
+    assert re.findall(r"^\| `([\w-]+)", docs("all-passes"), re.M) == registry.names()
 
 
-def test_it_opens_with_the_two_commands():
-    assert [line.split("#")[0].split() for line in BLOCKS[0][1].splitlines()] == [["make", "demo"], ["make", "test"]]
+def test_it_names_the_two_commands():
+    two = next(text for kind, text in BLOCKS if kind == "sh" and text.startswith("make"))
+    assert [line.split("#")[0].split() for line in two.splitlines()] == [["make", "demo"], ["make", "test"]]
+
+
+SHOWN = re.findall(r"```sh\n(regraft [^\n]*)\n```\n\n```text\n(.*?)```", README, re.S)
+
+
+def test_it_shows_what_the_commands_print(folder):
+    """`...` stands for anything in its line, and where it is all of a line, for lines."""
+    assert len(SHOWN) == 2
+    for command, text in SHOWN:
+        printed = CliRunner().invoke(cli, shlex.split(command)[1:]).stdout
+        lines = [
+            "(?s:.*)" if line == "..." else ".*".join(map(re.escape, line.split("..."))) for line in text.split("\n")
+        ]
+        assert re.search("\n".join(lines), printed), (command, printed)

@@ -11,6 +11,7 @@ from regraft.pipelines.options import Dims, Shapes, option, show_dims
 from regraft.pipelines.pass_base import Context, Pass
 from regraft.shapes.facts import declared
 from regraft.verification.contract import interface
+from regraft.wording import count
 
 Dim = int | str | None
 
@@ -56,7 +57,7 @@ def _set_input(tensor: Variable, given: Dims, named: dict[str, Dim]) -> None:
     shape: list[Dim] = list(given) if tensor.shape is None else list(tensor.shape)
     if len(given) != len(shape):
         raise PassError(
-            f"set-shapes: input '{tensor.name}' has {len(shape)} dimensions ({show_dims(tuple(shape))}), "
+            f"set-shapes: input '{tensor.name}' has {count(len(shape), 'dimension')} ({show_dims(tuple(shape))}), "
             f"not {len(given)} ({show_dims(given)})"
         )
     for axis, (old, new) in enumerate(zip(shape, given, strict=True)):

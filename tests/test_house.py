@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 ORDER = (
-    *("refusal", "errors", "outside", "interrupt", "ops", "ir", "files", "shapes", "analysis"),
+    *("refusal", "errors", "wording", "outside", "interrupt", "ops", "ir", "files", "shapes", "analysis"),
     *("packers", "verification", "opset", "pipelines", "rewriting", "folding", "idioms", "lowering"),
     *("splitting", "inspection", "proving", "legality", "bundling", "targeting"),
     *("batching", "runtime", "legalization", "packing", "mixed_precision", "bisection", "serving", "testing", "cli"),

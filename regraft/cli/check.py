@@ -18,6 +18,7 @@ from regraft.cli.parameters import (
     target_option,
 )
 from regraft.cli.terminal import block, echo
+from regraft.wording import count
 
 if TYPE_CHECKING:
     from regraft.ir.model import Model
@@ -128,7 +129,6 @@ def mends(violations: list[Violation]) -> list[str]:
 
 
 def _print(target: Target, violations: list[Violation], share: Share, shown: int | None) -> None:
-    from regraft.cli.output import count
 
     for (reason, source), group in _by_reason(violations).items():
         one = group[0]
@@ -190,7 +190,6 @@ def _few(names: tuple[str, ...], shown: int | None) -> list[str]:
 
 
 def _summary(target: Target, share: Share) -> str:
-    from regraft.cli.output import count
 
     text = f"{target.name} takes {share.taken:,} of {count(share.nodes, 'node')} ({_percent(share.of_nodes)})"
     if share.of_macs is not None:

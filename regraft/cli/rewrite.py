@@ -21,6 +21,7 @@ from regraft.cli.parameters import (
     trials,
 )
 from regraft.cli.terminal import block, echo
+from regraft.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,7 +185,7 @@ def _bisected(model: Model, passes: Pipeline, known: Given | None, seed: int, tr
     from regraft.bisection.checks import OutputsCheck
 
     found = bisect(model, passes, OutputsCheck(known, seed, trials))
-    return "; ".join([str(found), *found.notes, f"found in {found.runs} runs"])
+    return "; ".join([str(found), *found.notes, f"found in {count(found.runs, 'run')}"])
 
 
 def _types(look: SecondLook, result: Model, original: Callable[[], Model]) -> list[str]:

@@ -11,6 +11,7 @@ from regraft.ir.model import Model
 from regraft.opset.plan import apply, plan
 from regraft.pipelines.frontend import Frontend, FrontendError, ImportOptions
 from regraft.pipelines.registry import frontends
+from regraft.wording import count
 
 _SHOWN = 5
 
@@ -60,7 +61,7 @@ def _recognise(path: Path) -> Frontend:
 def _what(path: Path) -> str:
     """What is at `path`, in a few words."""
     if path.is_file():
-        return f"a file of {path.stat().st_size} bytes" if path.stat().st_size else "an empty file"
+        return f"a file of {count(path.stat().st_size, 'byte')}" if path.stat().st_size else "an empty file"
     entries = sorted(os.listdir(path))
     shown = ", ".join(itertools.islice(entries, _SHOWN)) + (", ..." if len(entries) > _SHOWN else "")
     return f"a folder with {shown}" if entries else "an empty folder"

@@ -19,6 +19,7 @@ from regraft.verification.sizes import Given, Sizes
 from regraft.verification.trials import USUAL, Trial
 from regraft.verification.values import make_values
 from regraft.verification.vectors import InputError, load_vectors, make_map, typed
+from regraft.wording import count
 
 CEILING = 2**30
 """Bytes of the inputs of one trial, at most."""
@@ -101,7 +102,7 @@ def read_given(texts: Iterable[str], model: Model) -> Given:
         else:
             found = list(load_vectors(Path(right), {name: ports[name]} if name in ports else {}).values())
             if len(found) != 1:
-                raise InputError(f"{right} holds {len(found)} arrays; give '{name}' a file with one")
+                raise InputError(f"{right} holds {count(len(found), 'array')}; give '{name}' a file with one")
             values[name] = found[0]
     return Given({n: typed(v, ports[n]) if n in ports else v for n, v in values.items()}, shapes, dims)
 

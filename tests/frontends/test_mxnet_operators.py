@@ -260,7 +260,7 @@ def test_every_operator_has_a_case():
         ("softmax", {"axis": "4"}, ["2x3"], "none of 2 axes"),
         ("softmax", {"use_length": "perhaps"}, ["2x3"], "use_length='perhaps'"),
         ("softmax", {"use_length": "True"}, ["2x3", "2x3"], "the lengths have 2 dimensions"),
-        ("softmax", {"use_length": "True"}, ["2x3"], "has 1 operands, and 2 are needed"),
+        ("softmax", {"use_length": "True"}, ["2x3"], "has 1 operand, and 2 are needed"),
         ("Cast", {"dtype": "complex64"}, ["2x3"], "dtype='complex64'"),
         ("where", {}, ["2", "2x3", "2x3"], "whole rows"),
         ("Dropout", {"mode": "always"}, ["2x3"], "always"),

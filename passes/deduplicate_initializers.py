@@ -11,6 +11,7 @@ from regraft.ir.graph import AnyGraph, Constant, Tensor, subgraphs, walk
 from regraft.ir.model import Model
 from regraft.pipelines.pass_base import Context, Pass
 from regraft.verification.contract import exact
+from regraft.wording import count
 
 
 class DeduplicateInitializers(Pass):
@@ -44,7 +45,7 @@ class DeduplicateInitializers(Pass):
                     context.replaced(readers, readers, rule="equal initializers")
                     gone += [copy.nbytes for copy in copies]
             if gone:
-                context.note(f"copies removed: {len(gone)}, {sum(gone)} bytes")
+                context.note(f"copies removed: {len(gone)}, {count(sum(gone), 'byte')}")
 
 
 def _constants(root: AnyGraph) -> Iterator[Constant]:

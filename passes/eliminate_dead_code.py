@@ -13,6 +13,7 @@ from regraft.ir.graph import AnyGraph, Function, Node, Tensor, Variable, subgrap
 from regraft.ir.model import Model
 from regraft.pipelines.pass_base import EVERY, Context, Pass
 from regraft.verification.contract import exact
+from regraft.wording import count
 
 _OPTIONAL = defs.OpSchema.FormalParameterOption.Optional
 
@@ -46,7 +47,7 @@ class EliminateDeadCode(Pass):
         for graph in model.graphs():
             if graph.unused and not model.header.training_info:  # which may read them
                 context.replaced((), rule="unread initializers")
-                context.note(f"removed {len(graph.unused)} initializers that nothing reads")
+                context.note(f"removed {count(len(graph.unused), 'initializer')} that nothing reads")
                 graph.unused.clear()
 
 

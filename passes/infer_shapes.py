@@ -6,6 +6,7 @@ from regraft import shapes
 from regraft.ir.model import Model
 from regraft.pipelines.pass_base import Context, Pass
 from regraft.verification.contract import exact
+from regraft.wording import count
 
 
 class InferShapes(Pass):
@@ -29,7 +30,7 @@ class InferShapes(Pass):
         for line in shapes.infer(model):
             context.note(line)
         if found := _typed(model) - before:
-            context.changed(f"types of {found} values")
+            context.changed(f"types of {count(found, 'value')}")
 
 
 def _typed(model: Model) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regraft import shapes
-from regraft.errors import PassError, UnknownNameError
+from regraft.errors import PassError
 from regraft.ir.graph import Variable, walk
 from regraft.ir.host import Host
 from regraft.ir.model import Model
@@ -11,6 +11,8 @@ from regraft.pipelines.options import Dims, Shapes, option, show_dims
 from regraft.pipelines.pass_base import Context, Pass
 from regraft.shapes.facts import declared
 from regraft.verification.contract import interface
+from regraft.verification.size_names import own_sizes
+from regraft.wording import count
 
 Dim = int | str | None
 
@@ -23,8 +25,10 @@ class SetShapes(Pass):
     | `input_ids=8x128` | batch x seq | 8 x 128, as every other input or output with `batch` or `seq` |
     | `mask=batchx?` | ? x ? | batch x ? |
     | `batch=8` | batch x seq | 8 x seq |
+    | `sequence=128` | batch x seq | batch x 128 |
 
-    A key is the name of an input, or of a dimension. `?` leaves a dimension as it is.
+    A key is the name of an input, or of a dimension; `batch` and `sequence` are these dimensions whatever the model
+    calls them. `?` leaves a dimension as it is.
     """
 
     name = "set-shapes"
@@ -34,11 +38,11 @@ class SetShapes(Pass):
     def run(self, model: Model, context: Context) -> None:
         inputs = {t.name: t for t in model.inputs}
         named: dict[str, Dim] = {}
-        for name, given in self.shapes.items():
+        for name, given in own_sizes(model, self.shapes).items():
             if name in inputs:
                 _set_input(inputs[name], given, named)
             else:
-                _set_dimension(name, given, model, named)
+                _set_dimension(name, given, named)
         sides = [model.host.model, model] if model.host else [model]
         for side in sides:
             _rename(side, named)
@@ -56,7 +60,7 @@ def _set_input(tensor: Variable, given: Dims, named: dict[str, Dim]) -> None:
     shape: list[Dim] = list(given) if tensor.shape is None else list(tensor.shape)
     if len(given) != len(shape):
         raise PassError(
-            f"set-shapes: input '{tensor.name}' has {len(shape)} dimensions ({show_dims(tuple(shape))}), "
+            f"set-shapes: input '{tensor.name}' has {count(len(shape), 'dimension')} ({show_dims(tuple(shape))}), "
             f"not {len(given)} ({show_dims(given)})"
         )
     for axis, (old, new) in enumerate(zip(shape, given, strict=True)):
@@ -71,10 +75,7 @@ def _set_input(tensor: Variable, given: Dims, named: dict[str, Dim]) -> None:
     tensor.shape = shape
 
 
-def _set_dimension(name: str, given: Dims, model: Model, named: dict[str, Dim]) -> None:
-    known = {d for t in model.inputs for d in t.shape or () if isinstance(d, str)}
-    if name not in known:
-        raise UnknownNameError("input or dimension", name, [*(t.name for t in model.inputs), *known])
+def _set_dimension(name: str, given: Dims, named: dict[str, Dim]) -> None:
     if len(given) != 1:
         raise PassError(f"set-shapes: '{name}' is one dimension, not {show_dims(given)}")
     if given[0] is not None:

@@ -16,6 +16,7 @@ from regraft.refusal import Refusal
 from regraft.shapes import analyse
 from regraft.splitting.stage_labels import assign, mark
 from regraft.verification.contract import exact
+from regraft.wording import count
 
 
 class SplitLayers(Pass):
@@ -50,7 +51,7 @@ class SplitLayers(Pass):
                 names.append(name)
                 boundaries.append(end)
         if mark(model, assign(model.graph, boundaries), [*names, "head"]):
-            context.changed(f"{len(layers)} layers in stages")
+            context.changed(f"{count(len(layers), 'layer')} in stages")
 
     def _parts(self, name: str, layer: Layer, context: Context) -> list[tuple[str, Tensor]]:
         """The stages of a layer, and what each ends with."""

@@ -6,6 +6,7 @@ from regraft.ir.graph import Variable
 from regraft.ir.model import Model
 from regraft.pipelines.pass_base import Context, Pass
 from regraft.verification.contract import exact
+from regraft.wording import count
 
 
 class StripValueInfo(Pass):
@@ -28,4 +29,4 @@ class StripValueInfo(Pass):
                         stripped += value.dtype is not None
                         value.dtype = value.shape = None
         if stripped:
-            context.changed(f"types of {stripped} values")
+            context.changed(f"types of {count(stripped, 'value')}")

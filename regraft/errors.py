@@ -59,7 +59,7 @@ class TargetError(RegraftError):
 
 
 class UnknownNameError(RegraftError):
-    """A name that is not among the known ones; the message gives the nearest.
+    """A name that is not among the known ones; the message gives the nearest, and all where these are few.
 
     Args:
         kind: what is named, such as "pass" or "target".
@@ -67,15 +67,22 @@ class UnknownNameError(RegraftError):
         known: the names that exist.
     """
 
-    MOST = 100
-    """More names are not listed."""
+    FEW, MOST = 12, 100
+    """So many names are listed beside the nearest, and so many where none is near."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]):
-        import difflib
-
         self.kind, self.name, self.known = kind, name, sorted(known)
-        near = difflib.get_close_matches(name, self.known, n=1, cutoff=0.5)
+        near = nearest(name, self.known)
         more = f" and {len(self.known) - self.MOST} more" * (len(self.known) > self.MOST)
         shown = f"known: {', '.join(self.known[: self.MOST]) or 'none'}{more}"
-        hint = f"did you mean '{near[0]}'?" if near else shown
-        super().__init__(f"no {kind} named '{name}'; {hint}")
+        hint = [f"did you mean '{near}'?"] if near else []
+        if not near or len(self.known) <= self.FEW:
+            hint.append(shown)
+        super().__init__(f"no {kind} named '{name}'; {' '.join(hint)}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The one of `known` that is written most like `name`; empty where none is much like it."""
+    import difflib
+
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.5)), "")

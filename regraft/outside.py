@@ -16,6 +16,7 @@ from types import NoneType
 from typing import Any
 
 from regraft.errors import ModelError, RegraftError
+from regraft.wording import count
 
 TEXT_LIMIT = 256 * 2**20
 """Bytes of the longest text file that is read."""
@@ -72,7 +73,7 @@ def read_bytes(path: str | os.PathLike[str], error: Error = ModelError, *, limit
         except OSError as problem:
             raise error(f"cannot read {path}: {problem.strerror}") from problem
     if max(size, len(data)) > limit:
-        raise error(f"cannot read {path}: {size} bytes, which is more than {limit}")
+        raise error(f"cannot read {path}: {count(size, 'byte')}, which is more than {limit:,}")
     return data
 
 

@@ -24,6 +24,7 @@ from regraft.pipelines.pass_base import Change, Context, Pass
 from regraft.refusal import Refusal
 from regraft.verification.inputs import make_inputs
 from regraft.verification.verify import snapshot
+from regraft.wording import count
 
 
 class Applied(NamedTuple):
@@ -84,7 +85,7 @@ def apply(
         assert drift.passed, str(drift)
     again = Context(one.name)
     one.run(clone(model), again)
-    assert not again.changes, f"a second run changes {len(again.changes)} places more"
+    assert not again.changes, f"a second run changes {count(len(again.changes), 'more place')}"
     return Applied(model, context.changes, context.notes, context.refusals)
 
 

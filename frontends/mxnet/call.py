@@ -15,6 +15,7 @@ from regraft.pipelines.frontend import FrontendError
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes.dims import Dim
 from regraft.shapes.facts import Facts
+from regraft.wording import count
 
 from .symbol import Node
 
@@ -48,7 +49,7 @@ class Call:
         if known is None:
             raise self.error(f"the rank of '{tensor.name}' is not known")
         if rank not in (None, len(known)):
-            raise self.error(f"'{tensor.name}' has {len(known)} dimensions, not {rank}")
+            raise self.error(f"'{tensor.name}' has {count(len(known), 'dimension')}, not {rank}")
         return known
 
     def dtype(self, index: int = 0) -> np.dtype[Any]:
@@ -57,7 +58,7 @@ class Call:
 
     def _tensor(self, index: int) -> Tensor:
         if index >= len(self._tensors):
-            raise self.error(f"has {len(self._tensors)} operands, and {index + 1} are needed")
+            raise self.error(f"has {count(len(self._tensors), 'operand')}, and {index + 1} are needed")
         return self._tensors[index]
 
     def axis(self, name: str, default: int, rank: int) -> int:
@@ -71,7 +72,7 @@ class Call:
 
     def _from_front(self, name: str, axis: int | None, rank: int) -> int:
         if axis is None or not -rank <= axis < rank:
-            raise self.error(f"attribute {name}={axis} is none of {rank} axes")
+            raise self.error(f"attribute {name}={axis} is none of {count(rank, 'axis')}")
         return axis % rank
 
     def cast(self, term: Term, index: int, to: Any) -> Term:

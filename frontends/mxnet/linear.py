@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from regraft.rewriting.term import Term, op
+from regraft.wording import count
 
 from .call import Call
 from .shaping import lengths
@@ -47,7 +48,7 @@ def _projected(call: Call, which: int) -> Term:
     """
     heads, (sequence, _, total) = call.int("heads"), call.dims(0, 3)
     if not isinstance(total, int) or heads < 1 or total % (3 * heads):
-        raise call.error(f"its operand of {total} columns is not 3 times {heads} heads of one width")
+        raise call.error(f"its operand of {total} columns is not 3 times {count(heads, 'head')} of one width")
     width = total // heads // 3
     apart = op.Transpose(op.Reshape(call[0], np.array([0, -1, heads, 3, width])), perm=[3, 1, 2, 0, 4])
     return op.Reshape(op.Gather(apart, np.array(which), axis=0), lengths(call, [-1, sequence, width]))

@@ -19,6 +19,7 @@ from onnx import TensorProto
 
 from regraft.ir.weights import Source, Stored, stored_size
 from regraft.pipelines.frontend import FrontendError
+from regraft.wording import count
 
 FILE, V1, V2, V3 = 0x112, 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 _MOST_DIMENSIONS = 32
@@ -55,7 +56,9 @@ def read_params(path: Path) -> dict[str, Stored]:
     arrays = [_array(reader, index) for index in range(reader.take("<Q")[0])]
     (names,) = reader.take("<Q")
     if names != len(arrays):
-        raise FrontendError(f"{path} has {len(arrays)} arrays and {names} names; a list without names is no model")
+        raise FrontendError(
+            f"{path} has {count(len(arrays), 'array')} and {count(names, 'name')}; a list without names is no model"
+        )
     named = zip([_name(reader) for _ in arrays], arrays, strict=True)
     return {name: array for name, array in named if array is not None}
 
@@ -75,7 +78,8 @@ class _Reader:
         start, self.at = self.at, self.at + size
         if self.at > len(self.source):
             raise FrontendError(
-                f"{self.path} is truncated: {len(self.source)} bytes, needed up to byte {self.at}; copy it again"
+                f"{self.path} is truncated: {count(len(self.source), 'byte')}, needed up to byte {self.at:,}; "
+                "copy it again"
             )
         return start
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from regraft.ir.weights import code_of
 from regraft.rewriting.term import Number, Term, op, term
+from regraft.wording import count
 
 from .call import Call
 from .shaping import lengths, size
@@ -95,7 +96,7 @@ def softmax(call: Call) -> Term:
     if not call.flag("use_length"):
         return op.Softmax(scores, axis=axis)
     if len(call.dims(1)) != rank - 1:
-        raise call.error(f"the lengths have {len(call.dims(1))} dimensions, the operand {rank}")
+        raise call.error(f"the lengths have {count(len(call.dims(1)), 'dimension')}, the operand {rank}")
     steps = positions(call, 0, axis, call.dtype(1))
     if axis < rank - 1:
         steps = op.Unsqueeze(steps, axes=list(range(1, rank - axis)))

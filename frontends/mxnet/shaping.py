@@ -8,6 +8,7 @@ import numpy as np
 
 from regraft.rewriting.term import Term, op, term
 from regraft.shapes.dims import Dim
+from regraft.wording import count
 
 from .call import REQUIRED, Call
 from .codes import reshaped
@@ -122,7 +123,7 @@ def convert_slice(call: Call) -> Term:
     begin, end = call.ints("begin"), call.ints("end")
     step = call.ints("step", None) or (None,) * len(begin)
     if not len(begin) == len(end) == len(step) <= len(call.dims(0)):
-        raise call.error(f"begin {begin}, end {end} and step {step} do not fit {len(call.dims(0))} axes")
+        raise call.error(f"begin {begin}, end {end} and step {step} do not fit {count(len(call.dims(0)), 'axis')}")
     result = call[0]
     for axis, bounds in enumerate(zip(begin, end, step, strict=True)):
         result = _sliced(result, call.dims(0)[axis], axis, slice(*bounds))
@@ -155,7 +156,7 @@ def broadcast_axis(call: Call) -> Term:
     target = np.ones(len(call.dims(0)), np.int64)
     axes, sizes = call.axes("axis", REQUIRED, len(target)), call.ints("size")
     if len(axes) != len(sizes):
-        raise call.error(f"{len(axes)} axes and {len(sizes)} sizes")
+        raise call.error(f"{count(len(axes), 'axis')} and {count(len(sizes), 'size')}")
     target[axes] = sizes
     return op.Expand(call[0], target)
 

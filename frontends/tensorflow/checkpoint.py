@@ -23,6 +23,7 @@ from regraft.errors import ModelError
 from regraft.files.protobuf import fields, read_varint
 from regraft.ir.weights import Source, Stored, stored_size
 from regraft.pipelines.frontend import FrontendError
+from regraft.wording import count
 
 _FOOTER, _MAGIC = 48, 0xDB4775248B80FB57
 _SHARDS, _BIG_ENDIAN = 1, 2  # fields of the header
@@ -80,11 +81,11 @@ def _stored(name: str, entry: dict[int, list[Any]], sources: list[Source]) -> St
     source = sources[entry.get(_SHARD, [0])[0]]
     offset, size = entry.get(_OFFSET, [0])[0], entry.get(_SIZE, [0])[0]
     if stored_size(header) != size:
-        raise FrontendError(f"{source.path}: variable '{name}' of shape {shape} has {size} bytes")
+        raise FrontendError(f"{source.path}: variable '{name}' of shape {shape} has {count(size, 'byte')}")
     if offset + size > len(source):
         raise FrontendError(
-            f"{source.path} is truncated: {len(source)} bytes, variable '{name}' ends at byte {offset + size}; "
-            "copy it again"
+            f"{source.path} is truncated: {count(len(source), 'byte')}, variable '{name}' ends at byte "
+            f"{offset + size:,}; copy it again"
         )
     return Stored(header, source, offset)
 

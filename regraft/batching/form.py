@@ -20,6 +20,7 @@ from regraft.packers.shown import shown_tokens
 from regraft.verification.input_roles import input_role
 from regraft.verification.inputs import reader
 from regraft.verification.signature import Port
+from regraft.wording import count
 
 Arrays = Mapping[str, Array]
 
@@ -191,10 +192,10 @@ class Form:
             if port.shape is None:
                 continue
             if len(port.shape) != value.ndim:
-                raise RequestError(f"input '{name}' has {len(port.shape)} axes, not {value.ndim}: {port}")
+                raise RequestError(f"input '{name}' has {count(len(port.shape), 'axis')}, not {value.ndim}: {port}")
             for axis, (dim, size) in enumerate(zip(port.shape, value.shape, strict=True)):
                 if isinstance(dim, int) and size != dim and not (axis == 0 and self.together and size > 0):
-                    raise RequestError(f"axis {axis} of input '{name}' has {dim} elements, not {size}")
+                    raise RequestError(f"axis {axis} of input '{name}' has {count(dim, 'element')}, not {size}")
                 if isinstance(dim, str) and sizes.setdefault(dim, (size, name))[0] != size:
                     there, other = sizes[dim]
                     raise RequestError(f"'{dim}' is {there} in input '{other}' and {size} in '{name}'")

@@ -14,6 +14,7 @@ from regraft.ir.model import Model
 from regraft.packers.arrival import best_fit, first_fit, next_fit
 from regraft.packers.fits import PackedShape
 from regraft.packers.limits import Array, Limits, Packing
+from regraft.wording import count
 
 
 class Policy(Protocol):
@@ -79,7 +80,7 @@ class ByTokens:
 
     @property
     def name(self) -> str:
-        return f"packed, {self.tokens} tokens a call"
+        return f"packed, {count(self.tokens, 'token')} a call"
 
     def groups(self, lengths: Sequence[int]) -> list[list[int]]:
         order = np.argsort(lengths, kind="stable").tolist() if self.ordered else range(len(lengths))
@@ -130,7 +131,9 @@ def check_policy(policy: Policy, form: Form) -> None:
     """Raise RegraftError if a policy puts more rows into a call than the model takes."""
     most = form.most
     if most is not None and any(len(group) > most for group in policy.groups([1] * (most + 1))):
-        raise RegraftError(f"the model takes {most} sequences at a time, and '{policy.name}' puts more into a call")
+        raise RegraftError(
+            f"the model takes {count(most, 'sequence')} at a time, and '{policy.name}' puts more into a call"
+        )
 
 
 def default_policy(model: Model, form: Form) -> Policy:

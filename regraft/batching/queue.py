@@ -18,6 +18,7 @@ from regraft.batching.policy import Policy, check_policy
 from regraft.errors import RegraftError
 from regraft.ir.weights import Array
 from regraft.packers.limits import PackingError
+from regraft.wording import count
 
 AHEAD = 512
 """Rows that a policy sees at a time: its time grows with them."""
@@ -142,7 +143,9 @@ class Queue:
         """
         rows = self._form.rows(request)
         if len(rows) > self._most:
-            raise RequestError(f"{len(rows)} sequences in a request; no more than {self._most} may wait: send fewer")
+            raise RequestError(
+                f"{count(len(rows), 'sequence')} in a request; no more than {self._most} may wait: send fewer"
+            )
         try:
             self._policy.groups([row.length for row in rows])
         except PackingError as error:
@@ -154,7 +157,7 @@ class Queue:
             if self._closed:
                 raise Closed("the queue is closed: it takes no more requests")
             if len(self._waiting) + len(rows) > self._most:
-                raise Overloaded(f"{len(self._waiting)} of {self._most} rows wait already: try again later")
+                raise Overloaded(f"{len(self._waiting)} of {count(self._most, 'row')} wait already: try again later")
             self._waiting += [_Waiting(asked, number, row, now, until) for number, row in enumerate(rows)]
             self._changed.notify()
         return asked.future

@@ -15,6 +15,7 @@ from regraft.files.saving import save
 from regraft.files.stream import write_file
 from regraft.pipelines.pipeline import Pipeline
 from regraft.verification.vectors import save_vectors
+from regraft.wording import count
 
 MODEL, AGAINST, INPUTS, PIPELINE, README = "model.onnx", "against.onnx", "inputs.npz", "pipeline.txt", "README.md"
 
@@ -35,7 +36,7 @@ def write_reproducer(found: Reduced, check: Check, folder: Path) -> str:
         save_vectors(folder / (INPUTS if number == 1 else f"inputs-{number}.npz"), inputs)
     files = _take_pipeline(check.pipeline, folder) if isinstance(check, AfterPipeline) else []
     command = shlex.join(_words(check, found.case.base is not None, files))
-    left = f"{found.nodes} of {found.before} nodes are left. In this folder:"
+    left = f"{found.nodes:,} of {count(found.before, 'node')} are left. In this folder:"
     text = f"# {found.fault.text}\n\n{left}\n\n```sh\n{command}\n```\n"
     write_file(folder / README, text.encode())
     return command

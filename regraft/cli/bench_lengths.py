@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from regraft.cli.output import table
 from regraft.cli.terminal import block, echo
 from regraft.errors import RegraftError
+from regraft.wording import count
 
 if TYPE_CHECKING:
     from regraft.batching.compare import Measured
@@ -181,7 +182,7 @@ def _record(one: Measured, expected: float, first: Measured) -> dict[str, Any]:
 
 def _print(said: Mapping[str, Any], results: Sequence[Measured]) -> None:
     echo(
-        f"{said['sequences']:,} sequences of {said['lengths']}, {said['tokens']:,} tokens; "
+        f"{count(said['sequences'], 'sequence')} of {said['lengths']}, {count(said['tokens'], 'token')}; "
         f"without padding at the most {said['ideal']:.2f} times as fast as padded to the longest of all"
     )
     head = ("way", "calls", "sequences/s", "times", "expected", "mean ms", "P99 ms", "MAE", "worst")

@@ -23,6 +23,7 @@ from regraft.cli.parameters import (
     trials,
 )
 from regraft.cli.terminal import block, echo
+from regraft.wording import count
 
 if TYPE_CHECKING:
     from regraft.bisection.checks import Check
@@ -97,7 +98,7 @@ def bisect(
         echo(str(found))
         for note in found.notes:
             echo(note)
-        echo(f"{found.runs} runs of the check, in {found.seconds:.1f} s")
+        echo(f"{count(found.runs, 'run')} of the check, in {found.seconds:.1f} s")
     ctx.exit(0 if found.verdict == "nothing fails" else 1)
 
 

@@ -19,6 +19,7 @@ from regraft.cli.parameters import (
     target_option,
 )
 from regraft.cli.terminal import block, echo
+from regraft.wording import count
 
 if TYPE_CHECKING:
     from regraft.ir.model import Model
@@ -106,7 +107,6 @@ def _open_dimensions(model: Model) -> list[str]:
 
 
 def _print(found: Check, shown: int | None) -> None:
-    from regraft.cli.output import count
 
     violations, target, share = found.violations, found.target, found.share
     for (reason, source), group in _by_reason(violations).items():

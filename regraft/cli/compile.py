@@ -22,6 +22,7 @@ from regraft.cli.parameters import (
     target_option,
 )
 from regraft.cli.terminal import echo
+from regraft.wording import count
 
 if TYPE_CHECKING:
     from regraft.targeting.compile import BuiltBundle
@@ -116,7 +117,8 @@ def _print(done: BuiltBundle, output: Path) -> None:
         title("where the compiler is, in the bundle's folder")
         echo(handoff["command"])
         legality = handoff["legality"]
-        echo(f"{legality['taken']} of {legality['nodes']} nodes are among what it takes, by {legality['source']}")
+        nodes = count(legality["nodes"], "node")
+        echo(f"{legality['taken']} of {nodes} are among what it takes, by {legality['source']}")
         title("not checked here")
         for line in handoff["unchecked"]:
             echo(f"- {line}")

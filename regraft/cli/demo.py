@@ -9,6 +9,7 @@ import click
 
 from regraft.cli.parameters import PATH, command
 from regraft.cli.terminal import echo
+from regraft.wording import count
 
 if TYPE_CHECKING:
     from regraft.ir.model import Model
@@ -59,7 +60,9 @@ def _facts(model: Model) -> str:
     from regraft.inspection.show import summarize
 
     summary = summarize(model)
-    return f"{size(sum(summary.files.values()))}, {summary.producer}, opset {model.opset}, {summary.nodes} nodes"
+    return (
+        f"{size(sum(summary.files.values()))}, {summary.producer}, opset {model.opset}, {count(summary.nodes, 'node')}"
+    )
 
 
 def _rewrite(path: Path, wanted: str, inputs: dict[str, Any], output: Path) -> Model:
@@ -81,7 +84,7 @@ def _rewrite(path: Path, wanted: str, inputs: dict[str, Any], output: Path) -> M
 
 
 def _sides(before: Model, after: Model) -> None:
-    from regraft.cli.output import count, size, table, title
+    from regraft.cli.output import size, table, title
     from regraft.inspection.show import summarize
 
     title("3. What each side has")
@@ -104,7 +107,9 @@ def _diff(before: Model, after: Model, page: Path) -> None:
 
     sides = compared(before, after, ("original", "device"))
     write_page(page, page_of_diff(sides))
-    title(f"4. What changed, by pass; {sides.diff.unchanged} nodes are as they were (all of it, for a browser: {page})")
+    title(
+        f"4. What changed, by pass; {count(sides.diff.unchanged, 'node')} as before (all of it, for a browser: {page})"
+    )
     for line in pass_lines(sides.diff, shown=2):
         echo(line.replace(" (--all)", ""))
 
@@ -117,7 +122,9 @@ def _similarities(recipe: Any, before: Path, after: Path) -> None:
     old, new = (recipe.pair_similarities(Session(path)) for path in (before, after))
     texts = recipe.sentences()
     rows = [(f"{old[i]:.5f}", f"{new[i]:.5f}", " | ".join(texts[2 * i : 2 * i + 2])) for i in PAIRS_SHOWN]
-    table(rows, ("original", "bundle", f"largest difference of all {len(old)} pairs: {max(abs(old - new)):.1e}"))
+    table(
+        rows, ("original", "bundle", f"largest difference of all {count(len(old), 'pair')}: {max(abs(old - new)):.1e}")
+    )
 
 
 def _onnxruntime(path: Path, inputs: dict[str, Any], output: Path) -> None:
@@ -161,7 +168,7 @@ def _packed(path: Path, wanted: str, questions: dict[str, Any]) -> None:
     alone = [single.call([row])[0] for row in rows]
     lengths = [row.length for row in rows]
     title(
-        f"7. What pays: {len(rows)} questions of {min(lengths)} to {max(lengths)} tokens, "
+        f"7. What pays: {len(rows)} questions of {min(lengths)} to {count(max(lengths), 'token')}, "
         "packed without padding; all timed in turns on one thread"
     )
     first, *_ = results = compare([padded, single, tight], rows, alone, ROUNDS, Quiet())

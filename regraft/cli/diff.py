@@ -11,6 +11,7 @@ import click
 
 from regraft.cli.parameters import PATH, HtmlOptions, as_json, command, html_options, model_argument, say_missing
 from regraft.cli.terminal import block, echo
+from regraft.wording import count
 
 if TYPE_CHECKING:
     from regraft.inspection.attribution import NodeChange, NodeName, PassEdits
@@ -69,8 +70,8 @@ def diff(
     if as_json:
         block(found.to_json())
     elif found.same:
-        renamed = f" but for the names of {found.renamed} nodes" if found.renamed else ""
-        echo(f"the same{renamed}: {found.unchanged} nodes")
+        renamed = f" but for the names of {count(found.renamed, 'node')}" if found.renamed else ""
+        echo(f"the same{renamed}: {count(found.unchanged, 'node')}")
     else:
         for line in lines(found, None if everything else SHOWN):
             echo(line, bold=not line.startswith(" "))
@@ -100,7 +101,7 @@ def lines(found: Diff, shown: int | None) -> Iterator[str]:
     if found.operators:
         yield "operators"
         yield f"  {', '.join(f'{c.name} {c.before or 0} -> {c.after or 0}' for c in found.operators)}"
-    yield f"{found.unchanged} nodes unchanged"
+    yield f"{count(found.unchanged, 'node')} unchanged"
 
 
 def pass_lines(found: Diff, shown: int | None) -> Iterator[str]:

@@ -9,6 +9,7 @@ import click
 
 from regraft.cli.parameters import PATH, SourceOptions, command, source_options
 from regraft.cli.terminal import echo
+from regraft.wording import count
 
 if TYPE_CHECKING:
     from regraft.files.saving import Layout
@@ -61,7 +62,7 @@ def import_(source_path: Path, output: Path, source: SourceOptions, opset: int |
 
 
 def _print(model: Model, source: Path, output: Path) -> None:
-    from regraft.cli.output import count, size, table, title
+    from regraft.cli.output import size, table, title
     from regraft.verification.signature import Port
 
     ports = [("input", tensor) for tensor in model.inputs] + [("output", tensor) for tensor in model.outputs]

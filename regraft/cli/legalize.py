@@ -23,6 +23,7 @@ from regraft.cli.parameters import (
     target_option,
 )
 from regraft.cli.terminal import block, echo
+from regraft.wording import count
 
 if TYPE_CHECKING:
     from regraft.legalization.diagnosis import Stuck
@@ -133,7 +134,7 @@ def _plain(done: Legalized) -> dict[str, Any]:
 
 
 def _print(done: Legalized, target: str, explained: bool) -> None:
-    from regraft.cli.output import count, drifts, table, title
+    from regraft.cli.output import drifts, table, title
     from regraft.legalization.explain import explain
 
     if explained and done.found:

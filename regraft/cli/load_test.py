@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regraft.cli.output import count, duration, table
+from regraft.cli.output import duration, table
 from regraft.cli.parameters import PATH, as_json, command, seed
 from regraft.cli.terminal import block, echo
+from regraft.wording import count
 
 if TYPE_CHECKING:
     from regraft.serving.load import Result

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from regraft.cli.parameters import as_json, command, model_argument
 from regraft.cli.terminal import block, echo
+from regraft.wording import count
 
 
 @command("regraft log better.onnx", "regraft log better.onnx --json")
@@ -18,7 +19,7 @@ def log(model: Path, as_json: bool) -> None:
 
     This is the record that `rewrite` leaves in the model's metadata.
     """
-    from regraft.cli.output import count, table
+    from regraft.cli.output import table
     from regraft.files.loading import load
     from regraft.pipelines import history
 

@@ -9,6 +9,7 @@ import click
 
 from regraft.cli.parameters import PATH, as_json, command
 from regraft.cli.terminal import block, echo
+from regraft.wording import count
 
 if TYPE_CHECKING:
     from regraft.packers.limits import Packing
@@ -78,9 +79,10 @@ def pack_lengths(
         block(json.dumps(said, indent=2))
         return
     held = len(packing.lengths) / packing.batches
-    echo(f"{said['sequences']:,} sequences, {said['tokens']:,} tokens; the longest row takes {limits.tokens:,}")
-    echo(f"padded: {packing.padded:,} batches of {rows} rows")
-    echo(f"packed: {packing.batches:,} batches, {packing.fill:.1%} filled, {held:.1f} sequences in each")
+    sequences, lengths_in_all = count(len(packing.lengths), "sequence"), count(int(packing.lengths.sum()), "token")
+    echo(f"{sequences}, {lengths_in_all}; the longest row takes {limits.tokens:,}")
+    echo(f"padded: {count(packing.padded, 'batch')} of {count(rows, 'row')}")
+    echo(f"packed: {count(packing.batches, 'batch')}, {packing.fill:.1%} filled, {held:.1f} sequences in each")
     echo(f"speed-up at the most: {packing.speedup:.3f}")
 
 

@@ -101,9 +101,10 @@ _frontend = click.option(
 )
 _shape = click.option(
     "--shape",
-    metavar="INPUT=SHAPE",
+    metavar="NAME=SHAPE",
     multiple=True,
-    help="The shape of an input that the source does not state, INPUT=batchx64.  [repeatable]",
+    help="The shape of an input, NAME=8x64 or NAME=batchx64. Of an ONNX file also a size, batch=8 or sequence=64,"
+    " as in the pass set-shapes.  [repeatable]",
 )
 _MORE = {
     "task": click.option("--task", metavar="NAME", help="What the model is for.  [default: as the source states]"),

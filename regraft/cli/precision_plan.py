@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from regraft.cli.parameters import PATH, command, model_argument, seed
+from regraft.wording import count
 
 if TYPE_CHECKING:
     from regraft.mixed_precision.plan import Row
@@ -54,7 +55,7 @@ def precision_plan(
     The plan has a row for each value: its range, its precision, and why. It can be edited by hand, and
     convert-fp16{plan=FILE} follows it.
     """
-    from regraft.cli.output import count, title
+    from regraft.cli.output import title
     from regraft.cli.parameters import arrays
     from regraft.files.loading import load
     from regraft.mixed_precision import plan

@@ -23,6 +23,7 @@ from regraft.cli.parameters import (
     trials,
 )
 from regraft.cli.terminal import block, echo
+from regraft.wording import count
 
 if TYPE_CHECKING:
     from regraft.bisection.checks import Arrays
@@ -105,10 +106,11 @@ def reduce(
         block(json.dumps(said, indent=2))
         return
     echo(f"{found.fault.text}")
-    echo(f"{found.nodes} of {found.before} nodes, {size} bytes: {', '.join(n.op for n in found.case.model.nodes())}")
+    operators = ", ".join(node.op for node in found.case.model.nodes())
+    echo(f"{found.nodes} of {count(found.before, 'node')}, {count(size, 'byte')}: {operators}")
     for note in found.notes:
         echo(note)
-    echo(f"{found.runs} runs of the check, in {found.seconds:.1f} s")
+    echo(f"{count(found.runs, 'run')} of the check, in {found.seconds:.1f} s")
     if output:
         echo(f"{output}: {line}")
 

@@ -9,6 +9,7 @@ import click
 
 from regraft.cli.parameters import as_json, command, compiler_options, load, seed, trust
 from regraft.cli.terminal import block, echo
+from regraft.wording import count
 
 if TYPE_CHECKING:
     from regraft.targeting.metrics import Metrics
@@ -68,7 +69,7 @@ def _print(metrics: Metrics) -> None:
             ("warm-up", f"{duration(latency.first)}, the first run in {metrics.runtime}"),
             (
                 "latency",
-                f"{duration(latency.average)} average of {len(latency.seconds)} runs"
+                f"{duration(latency.average)} average of {count(len(latency.seconds), 'run')}"
                 f" (p50 {duration(latency.percentile(0.5))}, p95 {duration(latency.percentile(0.95))}),"
                 f" batch {latency.rows}",
             ),

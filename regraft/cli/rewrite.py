@@ -21,6 +21,7 @@ from regraft.cli.parameters import (
     trials,
 )
 from regraft.cli.terminal import block, echo
+from regraft.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +117,7 @@ def rewrite(
     """
     from regraft.bundling import check_destination, write_bundle
     from regraft.cli.bisect import command_line
-    from regraft.errors import TargetError, VerificationError
+    from regraft.errors import VerificationError
     from regraft.files.bundle import check_sums
     from regraft.files.convert import clone
     from regraft.files.saving import save
@@ -155,7 +156,7 @@ def rewrite(
         line = command_line(model, str(passes), inputs, seed, trials, source)
         raise VerificationError(f"{error}; to find the match: {line}") from error
     if target and (violations := chosen.check(loaded)):
-        raise TargetError(f"{chosen.name} does not take the result: {'; '.join(map(str, violations))}")
+        raise chosen.refusal(loaded, violations)
     with SecondLook() as look:
         warnings = done.warnings + _types(look, loaded, lambda: source.open(model))
         if report:
@@ -184,7 +185,7 @@ def _bisected(model: Model, passes: Pipeline, known: Given | None, seed: int, tr
     from regraft.bisection.checks import OutputsCheck
 
     found = bisect(model, passes, OutputsCheck(known, seed, trials))
-    return "; ".join([str(found), *found.notes, f"found in {found.runs} runs"])
+    return "; ".join([str(found), *found.notes, f"found in {count(found.runs, 'run')}"])
 
 
 def _types(look: SecondLook, result: Model, original: Callable[[], Model]) -> list[str]:

@@ -18,6 +18,7 @@ from regraft.cli.parameters import (
     source_options,
 )
 from regraft.cli.terminal import block, echo
+from regraft.wording import count
 
 if TYPE_CHECKING:
     from regraft.inspection.show import Summary
@@ -60,7 +61,7 @@ def show(model: Path, graph: bool, html: HtmlOptions, source: SourceOptions, as_
 
 
 def _print(summary: Summary) -> None:
-    from regraft.cli.output import count, size, table, title
+    from regraft.cli.output import size, table, title
 
     opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in summary.opsets.items())
     within = f", also in {count(summary.subgraphs, 'subgraph')}" if summary.subgraphs else ""
@@ -94,7 +95,7 @@ def _print(summary: Summary) -> None:
 
 
 def _host(host: Summary) -> list[tuple[Any, ...]]:
-    from regraft.cli.output import count, size
+    from regraft.cli.output import size
 
     takes = [("takes", f"{port.name} {port}") for port in host.inputs]
     gives = [("gives", f"{port.name} {port}") for port in host.outputs]

@@ -8,6 +8,7 @@ import click
 
 from regraft.cli.parameters import as_json, command, load, model_argument
 from regraft.cli.terminal import block, echo
+from regraft.wording import count
 
 
 @command(
@@ -44,5 +45,9 @@ def why(model: Path, text: str, limit: int, as_json: bool) -> None:
         echo(f"no place in {model} comes near; every place that looks like one matches")
     for miss in misses:
         echo(miss.node, bold=True)
-        found = f"{miss.rule}: {miss.matched} of {miss.total} operators match; at {miss.where}: " if miss.rule else ""
+        found = (
+            f"{miss.rule}: {miss.matched} of {count(miss.total, 'operator')} match; at {miss.where}: "
+            if miss.rule
+            else ""
+        )
         echo(f"  {found}{miss.reason}")

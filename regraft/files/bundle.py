@@ -22,6 +22,7 @@ from regraft.ir.graph import Graph, Variable
 from regraft.ir.host import Host
 from regraft.ir.model import Model
 from regraft.outside import check_form, open_file, read_json
+from regraft.wording import count
 
 DEVICE, HOST, MANIFEST = "device.onnx", "host.onnx", "manifest.json"
 FORMAT = 1
@@ -104,7 +105,7 @@ def read_bundle(folder: Path, load: Callable[[Path], Model]) -> Model:
             raise ModelError(f"{folder}: {name} is missing; write the bundle again")
         if path.stat().st_size != file["bytes"]:
             raise ModelError(
-                f"{path}: {path.stat().st_size} bytes, {file['bytes']} were written; write the bundle again"
+                f"{path}: {count(path.stat().st_size, 'byte')}, {file['bytes']:,} were written; write the bundle again"
             )
     try:
         return _assemble(folder, manifest, load)

@@ -12,6 +12,7 @@ from regraft.errors import ModelError
 from regraft.files.wire import INLINE
 from regraft.ir.weights import SUB_BYTE, Absent, Held, Source, Stored, Value, dtype_of, packed_size, stored_size
 from regraft.outside import whole
+from regraft.wording import count
 
 
 class MissingError(ModelError):
@@ -52,10 +53,13 @@ class Sources:
         offset = whole(entries.get("offset", "0"), f"{where}: external data has offset")
         length = whole(entries.get("length", "0"), f"{where}: external data has length") or stored_size(proto)
         if length != stored_size(proto):
-            raise ModelError(f"{where}: {length} bytes stored, its shape {list(proto.dims)} takes {stored_size(proto)}")
+            raise ModelError(
+                f"{where}: {count(length, 'byte')} stored, its shape {list(proto.dims)} takes {stored_size(proto):,}"
+            )
         if offset + length > source.size:
             raise ModelError(
-                f"{where}: {source.path} is truncated: {source.size} bytes, needed up to byte {offset + length}"
+                f"{where}: {source.path} is truncated: {count(source.size, 'byte')}, "
+                f"needed up to byte {offset + length:,}"
             )
         header = onnx.TensorProto()
         header.CopyFrom(proto)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from regraft.ir.graph import Constant, Node, Variable
 from regraft.ir.model import Model
 from regraft.ir.weights import Absent
+from regraft.wording import count
 
 
 def constants(model: Model) -> Iterator[Constant]:
@@ -25,9 +26,7 @@ def missing(model: Model) -> list[str]:
     for constant in constants(model):
         if isinstance(constant.lazy, Absent):
             found[dict(constant.lazy.place).get("location", "")] += 1
-    return [
-        f"{name} is missing, which has the values of {count} tensor{'s' * (count > 1)}" for name, count in found.items()
-    ]
+    return [f"{name} is missing, which has the values of {count(tensors, 'tensor')}" for name, tensors in found.items()]
 
 
 def _constants(model: Model) -> Iterator[Constant]:

@@ -12,6 +12,7 @@ from regraft.inspection.fingerprint import attribute_hash, bodies
 from regraft.inspection.listing import attribute_text
 from regraft.ir.graph import Constant, Graph, Node, subgraphs
 from regraft.ir.model import Model
+from regraft.wording import count
 
 
 class Comparison(NamedTuple):
@@ -45,9 +46,9 @@ def _node_change(old: Node, new: Node, nodes: Alignment) -> Differing | None:
         elif nodes.same_value(x, y) is False:
             details.append(f"input {place}: {x.name or 'none'} -> {y.name or 'none'}")
     if len(old.inputs) != len(new.inputs):
-        details.append(f"{len(old.inputs)} inputs -> {len(new.inputs)}")
+        details.append(f"{count(len(old.inputs), 'input')} -> {len(new.inputs)}")
     if len(old.outputs) != len(new.outputs):
-        details.append(f"{len(old.outputs)} outputs -> {len(new.outputs)}")
+        details.append(f"{count(len(old.outputs), 'output')} -> {len(new.outputs)}")
     for (body, a), (_, b) in zip(bodies(old), bodies(new), strict=False):
         details += [f"{body[0]}: {text}" for text in _body_change(a, b, nodes)]
     return Differing(old, new, tuple(details)) if details else None

@@ -21,6 +21,7 @@ from regraft.pipelines.pass_base import label
 from regraft.pipelines.source import opened
 from regraft.verification.runtime import Runnable
 from regraft.verification.signature import Port
+from regraft.wording import count
 
 VERSION = 1
 
@@ -151,7 +152,10 @@ def _metadata(model: Model) -> dict[str, str]:
 
 
 def _functions(model: Model) -> dict[str, str]:
-    return {".".join(f.unique_id): f"{len(f.inputs)} inputs, {len(f.outputs)} outputs" for f in model.functions}
+    return {
+        ".".join(f.unique_id): f"{count(len(f.inputs), 'input')}, {count(len(f.outputs), 'output')}"
+        for f in model.functions
+    }
 
 
 def _shared(nodes: Iterable[Node], model: Model, other: Model) -> list[Node]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from onnx import defs
 
+from regraft import wording
 from regraft.ir import schema
 from regraft.ir.graph import Constant, Graph, Node
 
@@ -78,8 +79,8 @@ def misfit(node: Node, wanted: Wanted) -> str | None:
     inputs, attrs = node.inputs, node.attrs
     count = len(inputs)
     if not least <= count <= most:
-        said = str(least) if least == most else f"at least {least}" if most >= _ANY else f"{least} to {most}"
-        return f"takes {said} inputs, and it has {count}"
+        few = "at least " if least < most >= _ANY else f"{least} to " if least < most else ""
+        return f"takes {few}{wording.count(least if most >= _ANY else most, 'input')}, and it has {count}"
     if gives and not node.outputs:
         return "gives nothing"
     for i in required:

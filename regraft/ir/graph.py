@@ -18,6 +18,7 @@ from regraft.ir.node import AttributeRef, Node, TypedList
 from regraft.ir.nodes import Body, Nodes, bodies, subgraphs, walk
 from regraft.ir.order import reads, sort
 from regraft.ir.value import Constant, Dim, Tensor, Variable
+from regraft.wording import count
 
 __all__ = [
     "AnyGraph",
@@ -156,7 +157,7 @@ class Graph(_Graph):
         self.extra: onnx.GraphProto | None = None
 
     def __repr__(self) -> str:
-        return f"<Graph '{self.name}': {len(self.nodes)} nodes, opset {self.opset}>"
+        return f"<Graph '{self.name}': {count(len(self.nodes), 'node')}, opset {self.opset}>"
 
 
 class Function(_Graph):
@@ -189,7 +190,7 @@ class Function(_Graph):
         return (self.domain, self.name, self.overload) if self.overload else (self.domain, self.name)
 
     def __repr__(self) -> str:
-        return f"<Function '{self.domain}::{self.name}': {len(self.nodes)} nodes, opset {self.opset}>"
+        return f"<Function '{self.domain}::{self.name}': {count(len(self.nodes), 'node')}, opset {self.opset}>"
 
 
 AnyGraph = Graph | Function

@@ -15,6 +15,7 @@ from regraft.ir.facts import FactStore, Kept
 from regraft.ir.graph import AnyGraph, Function, Graph, Node, Tensor, Variable, walk
 from regraft.ir.host import Host
 from regraft.ir.schema import kind
+from regraft.wording import count
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -155,7 +156,7 @@ class Model(Displayed):
 
     def __repr__(self) -> str:
         where = f" {self.path}" if self.path else ""
-        return f"<Model{where}: {len(self.graph.nodes)} nodes, opset {self.opset}>"
+        return f"<Model{where}: {count(len(self.graph.nodes), 'node')}, opset {self.opset}>"
 
 
 def _type(tensor: Tensor) -> str:

@@ -25,6 +25,7 @@ from regraft.pipelines.source import opened
 from regraft.targeting.target import Target, as_target
 from regraft.verification.inputs import Given
 from regraft.verification.runtime import Runnable
+from regraft.wording import count
 
 LIMIT = 100
 """Pipelines that are tried at most."""
@@ -79,7 +80,7 @@ class Legalized(Displayed):
         return not self.stuck
 
     def display(self) -> Iterator[str | Table]:
-        left = f"{len(self.stuck)} of {len(self.found)} violations are left"
+        left = f"{count(len(self.stuck), 'violation')} left"
         yield f"the target {'takes the result' if self.legal else f'does not take the model: {left}'}"
         yield f"pipeline: {self.pipeline or 'nothing to do'}"
         yield Table("what the target did not take", [(str(one),) for one in self.found])

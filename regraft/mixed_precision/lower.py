@@ -25,6 +25,7 @@ from regraft.pipelines.pass_base import Context
 from regraft.refusal import Refusal
 from regraft.splitting import to_host
 from regraft.splitting.offload import without_work
+from regraft.wording import count
 
 
 @dataclass(frozen=True)
@@ -92,15 +93,14 @@ def carry_out(model: Model, decision: Decision, limits: FloatLimits, context: Co
     if any(group.tie == "output" for group in lowered):
         model.host = model.host or without_work(model)
     refused = [group.why for group in decision.groups if group.cannot]
-    for why, count in Counter(refused).items():
-        nodes = "node" if count == 1 else "nodes"
-        context.refuse(Refusal(why, heading=f"kept {count} {nodes} in 32 bits"))
+    for why, kept in Counter(refused).items():
+        context.refuse(Refusal(why, heading=f"kept {count(kept, 'node')} in 32 bits"))
     for group in decision.groups:
         if group.tie == "input" and group.why != AS_ASKED:
             context.refuse(Refusal(group.why, heading=f"input '{group.writes[0].name}' stays in 32 bits"))
     products = [group for group in decision.groups if is_product(group) and not group.cannot]
-    for why, count in Counter(group.why for group in products if not group.lowered).items():
-        context.refuse(Refusal(why, heading=f"kept {count} of {len(products)} products in 32 bits"))
+    for why, kept in Counter(group.why for group in products if not group.lowered).items():
+        context.refuse(Refusal(why, heading=f"kept {kept} of {count(len(products), 'product')} in 32 bits"))
     inputs = convert(model, decision.groups, decision.unfit, limits, context)
     called = called_functions(model)
     model.functions[:] = [f for f in model.functions if f in called or f.domain != STAND_IN]
@@ -108,4 +108,4 @@ def carry_out(model: Model, decision: Decision, limits: FloatLimits, context: Co
         to_host(model, inputs, context)
     values = sum(len(group.writes) for group in lowered)
     if values:
-        context.changed(f"{values} values in {limits.dtype}")
+        context.changed(f"{count(values, 'value')} in {limits.dtype}")

@@ -13,6 +13,7 @@ from regraft.errors import ModelError
 from regraft.packers.arrival import next_fit
 from regraft.packers.limits import Limits
 from regraft.packers.shown import shown_tokens
+from regraft.wording import count
 
 KEY = "regraft.packed"
 """Metadata of a model: the fixed shape."""
@@ -69,14 +70,14 @@ class PackedShape:
             return f"sequence {wrong[0]} has padding before a token; PopRT's Unpack takes it behind the last one alone"
         filled = np.flatnonzero(shown.any(axis=1))
         if filled.size and filled[-1] >= self.sequences:
-            return f"there are {rows} sequences, the most are {self.sequences}"
+            return f"{count(rows, 'sequence')}, where at most there may be {self.sequences}"
         lengths = _spans(shown) if self.whole else shown.sum(axis=1)
         lengths = lengths[lengths > 0].astype(np.int64)
         room = self.rows * self.tokens if self.across_rows else self.tokens
         if int(lengths.max(initial=0)) > room:
-            return f"a sequence has {int(lengths.max())} tokens, a row {room}"
+            return f"a sequence has {count(int(lengths.max()), 'token')}, a row {room}"
         if next_fit(lengths, Limits(self.tokens, self.rows, None, self.across_rows)).batches > 1:
-            return f"{int(lengths.sum())} tokens do not fit {self.rows} rows of {self.tokens}"
+            return f"{count(int(lengths.sum()), 'token')} do not fit {count(self.rows, 'row')} of {self.tokens}"
         return ""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from regraft.errors import RegraftError
+from regraft.wording import count
 
 Array = np.ndarray[Any, Any]
 
@@ -61,7 +62,7 @@ class Limits:
         wrong = np.flatnonzero((array < 1) | (array > longest))
         if wrong.size:
             number = int(wrong[0])
-            raise PackingError(f"sequence {number} has {array[number]} tokens; a row takes 1 to {longest}")
+            raise PackingError(f"sequence {number} has {count(array[number], 'token')}; a row takes 1 to {longest}")
         return array
 
 

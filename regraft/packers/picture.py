@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from regraft.packers.limits import Array, Limits, Packing, PackingError
+from regraft.wording import count
 
 MOST = 800
 """Sequences, and rows, that are drawn: they take some 50 KB."""
@@ -31,14 +32,15 @@ def few_batches(packing: Packing) -> Packing:
         PackingError: a batch has more sequences or rows than `MOST`.
     """
     held, rows = np.bincount(packing.batch, minlength=1), packing.limits.rows or packing.rows
-    for count in range(min(COLUMNS * LINES, len(held)), 0, -1):
-        chosen = (2 * np.arange(count) + 1) * len(held) // (2 * count)  # the middles of so many parts
+    for parts in range(min(COLUMNS * LINES, len(held)), 0, -1):
+        chosen = (2 * np.arange(parts) + 1) * len(held) // (2 * parts)  # the middles of so many parts
         sequences = int(held[chosen].sum())
-        if sequences <= COLUMNS * LINES * rows and max(sequences, count * rows) <= MOST:
+        if sequences <= COLUMNS * LINES * rows and max(sequences, parts * rows) <= MOST:
             break
     if max(sequences, rows) > MOST:
         raise PackingError(
-            f"a batch has {rows:,} rows and {sequences:,} sequences; a picture takes {MOST:,}: give fewer rows"
+            f"a batch has {count(rows, 'row')} and {count(sequences, 'sequence')}; a picture takes {MOST:,}: "
+            "give fewer rows"
         )
     kept = np.isin(packing.batch, chosen)
     batch = np.searchsorted(chosen, packing.batch[kept])
@@ -68,12 +70,12 @@ def draw(packing: Packing, name: str) -> str:
     scale = _WIDTH / padded.limits.tokens
     above, middle = _panel(padded, rows, colours, scale, _LINE)
     below, height = _panel(shown, rows, colours, scale, middle + _LINE)
-    said = f"{_said(shown)}, in {shown.batches:,} of {packing.batches:,} batches"
+    said = f"{_said(shown)}, in {shown.batches:,} of {count(packing.batches, 'batch')}"
     width = COLUMNS * (_WIDTH + _GAP)
     style = "".join(f".{letter}{{stroke:{colour}}}" for letter, colour in zip(_CLASSES, _COLOURS, strict=True))
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-2 0 {width} {height}" width="{width}" role="img">',
-        f"<title>{len(shown.lengths):,} sequences: padded to {_said(padded)}; {name} makes {said}</title>",
+        f"<title>{count(len(shown.lengths), 'sequence')}: padded to {_said(padded)}; {name} makes {said}</title>",
         f"<style>{style}path{{stroke-width:.8}}rect,.row{{fill:none;stroke:{_GREY}}}.row{{stroke-width:.3}}",
         f"text{{fill:{_GREY};font:14px sans-serif}}</style>",
         _text(f"padded: {_said(padded)}", _LINE),
@@ -93,7 +95,7 @@ def _padded(packing: Packing) -> Packing:
 
 
 def _said(packing: Packing) -> str:
-    return f"{packing.rows:,} rows of {packing.limits.tokens:,} tokens, {packing.fill:.1%} filled"
+    return f"{count(packing.rows, 'row')} of {count(packing.limits.tokens, 'token')}, {packing.fill:.1%} filled"
 
 
 def _panel(packing: Packing, rows: int, colours: Array, scale: float, top: int) -> tuple[list[str], int]:

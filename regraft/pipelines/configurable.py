@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from regraft.errors import PipelineError, UnknownNameError
+from regraft.errors import PipelineError
 from regraft.pipelines.grammar import write_pass
-from regraft.pipelines.options import Option, Shown, make_option, show_dims
+from regraft.pipelines.options import Option, Shown, check_names, make_option, show_dims
 
 
 class Configurable:
@@ -87,8 +87,7 @@ class Configurable:
         elif attribute in self._options:
             values[attribute] = value
         else:
-            unknown = UnknownNameError("option", name, [option.name for option in self.options()])
-            raise PipelineError(f"{self.name}: {unknown}")
+            check_names([name], self._options, self.name)
 
     def _read(self, option: Option, value: Any) -> Any:
         try:

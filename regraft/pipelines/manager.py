@@ -33,6 +33,7 @@ from regraft.verification.names import forget_names
 from regraft.verification.places import Prover
 from regraft.verification.sizes import Given
 from regraft.verification.trials import TRIALS
+from regraft.wording import count
 
 Verify = Literal["auto", "none", "final", "each"]
 VERIFY: tuple[Verify, ...] = ("auto", "none", "final", "each")
@@ -138,7 +139,7 @@ class _Run:
             done = self.report.passes[first:]
             if not any(said.changed for said in done):
                 return nodes
-        done[-1].notes.append(f"the last of {step.rounds} rounds changed something still: {step}")
+        done[-1].notes.append(f"the last of {count(step.rounds, 'round')} changed something still: {step}")
         return nodes
 
     def one_pass(self, number: int, one: Pass, nodes: list[Node], bars: Quiet, rounds: tuple[int, ...]) -> list[Node]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from regraft.errors import PipelineError, RegraftError, UnknownNameError
 from regraft.pipelines.grammar import write_value
 
 Shown = str | list[str]
@@ -106,6 +107,16 @@ class Declared(typing.NamedTuple):
 
     default: Any
     help: str
+
+
+def check_names(
+    given: Iterable[str], known: Iterable[str], owner: str, error: type[RegraftError] = PipelineError
+) -> None:
+    """Raise `error` for the first option that is given and `owner` does not have, with the nearest that it has."""
+    names = sorted({name.replace("_", "-") for name in known})
+    for name in given:
+        if name.replace("_", "-") not in names:
+            raise error(f"{owner}: {UnknownNameError('option', name, names)}")
 
 
 def option(default: Any = ..., help: str = "") -> Any:

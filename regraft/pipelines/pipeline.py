@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from regraft.errors import PipelineError
 from regraft.outside import parse_toml, read_text
 from regraft.pipelines.grammar import JOIN, REPEAT, PassText, StepText, parse, write_group
-from regraft.pipelines.options import Shown
+from regraft.pipelines.options import Shown, check_names
 from regraft.pipelines.pass_base import Pass
 from regraft.pipelines.registry import passes as registry
 
@@ -192,8 +192,7 @@ def _of_text(text: StepText) -> Step:
 
 
 def _repeat(passes: Any, options: dict[str, Any]) -> Repeat:
-    if unknown := options.keys() - {"rounds"}:
-        raise PipelineError(f"'{REPEAT}' has no option '{min(unknown)}'; it has 'rounds'")
+    check_names(options, ["rounds"], REPEAT)
     rounds = options.get("rounds", ROUNDS)
     if not (isinstance(rounds, int) or (isinstance(rounds, str) and rounds.isdecimal())):
         raise PipelineError(f"'rounds' of '{REPEAT}' is a number, not {rounds!r}")

@@ -14,6 +14,7 @@ from regraft.verification.contract import Contract, exact
 from regraft.verification.deviation import Deviation, to_json
 from regraft.verification.places import Place, summary
 from regraft.verification.samples import Sample
+from regraft.wording import count
 
 _TELLING = 0.05  # the share of the time from which on a rule is shown
 
@@ -130,7 +131,7 @@ class Report:
             return "nothing changed"
         drifts = [one.drift for one in self.passes if one.drift] if self.drift is None else [self.drift]
         worst = reduce(Deviation.worse, drifts).verdict if drifts else "nothing was compared"
-        return f"verified on {self.trials} trial{'s' if self.trials > 1 else ''}: {worst}"
+        return f"verified on {count(self.trials, 'trial')}: {worst}"
 
     @property
     def seconds(self) -> float:
@@ -169,7 +170,7 @@ class Report:
             rows.append((f"{one.seconds:.3f}", f"{share:.0%}", *nodes, f"{one.peak_memory / 1e6:.0f}", one.title))
             for use in one.rule_uses if total else ():
                 if use.seconds >= _TELLING * total:
-                    found = f"  {use.rule or 'rule'}: {use.hits} of {use.tries} tries"
+                    found = f"  {use.rule or 'rule'}: {use.hits} of {count(use.tries, 'try')}"
                     rows.append((f"{use.seconds:.3f}", f"{use.seconds / total:.0%}", "", "", "", found))
         rows.append((f"{total:.3f}", "100%", "", "", "", "total"))
         widths = [max(len(row[column]) for row in rows) for column in range(5)]

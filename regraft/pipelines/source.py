@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -13,8 +14,12 @@ from regraft.files.convert import from_proto
 from regraft.ir.model import Model
 from regraft.opset.plan import apply, plan
 from regraft.pipelines.frontend import Frontend, FrontendError, ImportOptions
+from regraft.pipelines.grammar import write_pass
+from regraft.pipelines.manager import run
+from regraft.pipelines.options import check_names, show_dims
 from regraft.pipelines.registry import frontends
 from regraft.verification.runtime import Runnable
+from regraft.wording import count
 
 _SHOWN = 5
 
@@ -26,21 +31,25 @@ def open_source(
 
     Args:
         frontend: the name of the frontend; recognised where it is not given.
-        options: how to read it.
+        options: how to read it. Shapes that the frontend does not take are set by the pass `set-shapes`.
 
     Raises:
         ModelError: nothing is there, or it is broken.
         FrontendError: no frontend knows the source, or several do; an option that it does not take; its framework
             is not installed.
+        PassError: a shape does not fit the model.
     """
     path, options = Path(source), options or ImportOptions()
     if not os.path.exists(path):
         raise ModelError(f"cannot read {path}: No such file or directory")
     chosen = frontends.load(frontend)() if frontend is not None else _recognise(path)
-    if refused := [name for name in options.given() if name != "opset" and name not in chosen.options]:
-        takes = ", ".join(sorted({*chosen.options, "opset"}))
-        raise FrontendError(f"{path}: frontend '{chosen.name}' takes no {' and no '.join(refused)}; it takes {takes}")
-    model = _read(chosen, path, options)
+    check_names(
+        options.given(), {*chosen.options, "opset", "shapes"}, f"{path}: frontend '{chosen.name}'", FrontendError
+    )
+    shapes = {} if "shapes" in chosen.options else options.shapes
+    model = _read(chosen, path, replace(options, shapes={}) if shapes else options)
+    if shapes:
+        run(model, write_pass("set-shapes", {name: show_dims(dims) for name, dims in shapes.items()}))
     if options.opset is not None:
         apply(model, plan(model, options.opset))
     return model
@@ -71,7 +80,7 @@ def _recognise(path: Path) -> Frontend:
 def _what(path: Path) -> str:
     """What is at `path`, in a few words."""
     if path.is_file():
-        return f"a file of {path.stat().st_size} bytes" if path.stat().st_size else "an empty file"
+        return f"a file of {count(path.stat().st_size, 'byte')}" if path.stat().st_size else "an empty file"
     entries = sorted(os.listdir(path))
     shown = ", ".join(itertools.islice(entries, _SHOWN)) + (", ..." if len(entries) > _SHOWN else "")
     return f"a folder with {shown}" if entries else "an empty folder"

@@ -16,6 +16,7 @@ from regraft.verification.runtime import NoKernel
 from regraft.verification.samples import weight
 from regraft.verification.sizes import Given
 from regraft.verification.watch import Watch
+from regraft.wording import count
 
 CHEAP = 2**29
 """Bytes of weights up to which a model is verified unasked."""
@@ -82,7 +83,7 @@ class StepVerifier:
                 return None
             raise VerificationError(f"after {what} the model does not run: {error}") from error
         if not drift.passed:
-            others = f", and {len(drift.failures) - 1} more outputs" if len(drift.failures) > 1 else ""
+            others = f", and {count(len(drift.failures) - 1, 'more output')}" if len(drift.failures) > 1 else ""
             raise VerificationError(
                 f"{what} breaks its contract {self._contract}: {drift.failures[0]}{others}{self._before}"
             )

@@ -34,7 +34,7 @@ def attention(call: Call) -> Tensor | Term:
         raise ShapeError(f"Attention of [{named(query.axes)}]")
     times = exact(count_of(query.axes[1]), count_of(key.axes[1]))
     if times is None:
-        raise ShapeError(f"Attention of {query.axes[1]} heads with {key.axes[1]}")
+        raise ShapeError(f"Attention whose heads are {query.axes[1]} and {key.axes[1]}")
     key, value = (repeated(one, query.axes[1]) for one in (key, value))
     scores = op.MatMul(Known(query), op.Transpose(Known(key), perm=[0, 1, 3, 2])) * _scale(call, query.axes[3])
     cap = call.number("softcap", 0.0)

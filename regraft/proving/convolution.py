@@ -14,6 +14,7 @@ from regraft.proving.slicing import count_of, guarded, within
 from regraft.proving.tensor import UNIT, At, Axis, Tensor, axis_of, named
 from regraft.proving.truths import compare
 from regraft.proving.windows import windows
+from regraft.wording import count
 
 _ONE = constant(1)
 
@@ -27,10 +28,10 @@ def convolved(call: Call, x: Tensor, w: Tensor, bias: Tensor | None = None) -> T
     """The convolution of `x` with `w`, as the attributes of `call` say."""
     group, channels = call.attribute("group", 1), count_of(w.axes[1])
     if any(axis.many for axis in (*x.axes, *w.axes)) or count_of(x.axes[1]) != channels.scaled(group):
-        raise ShapeError(f"{call.op} of [{named(x.axes)}] with [{named(w.axes)}] in {group} groups")
+        raise ShapeError(f"{call.op} of [{named(x.axes)}] with [{named(w.axes)}] in {count(group, 'group')}")
     members = exact(count_of(w.axes[0]), constant(group))
     if members is None:
-        raise ShapeError(f"{call.op} to {w.axes[0]} channels in {group} groups")
+        raise ShapeError(f"{call.op} to {w.axes[0]} channels in {count(group, 'group')}")
     found = windows(call, x.axes[2:], w.axes[2:])
 
     def elements(at: At, domain: Domain) -> Polynomial:
@@ -64,7 +65,7 @@ def conv_transpose(call: Call) -> Tensor:
     group, rank, members = call.attribute("group", 1), len(x.axes) - 2, count_of(w.axes[1])
     channels = exact(count_of(w.axes[0]), constant(group))
     if x.axes[1] != w.axes[0] or channels is None or any(axis.many for axis in (*x.axes, *w.axes)):
-        raise ShapeError(f"ConvTranspose of [{named(x.axes)}] with [{named(w.axes)}] in {group} groups")
+        raise ShapeError(f"ConvTranspose of [{named(x.axes)}] with [{named(w.axes)}] in {count(group, 'group')}")
     if call.attribute("auto_pad", "NOTSET") != "NOTSET" or call.attribute("output_shape", None):
         raise OutOfReach("ConvTranspose with auto_pad or output_shape")
     strides, dilations, pads, more = (

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 from regraft.proving.reach import OutOfReach
+from regraft.wording import count
 
 
 class Effort:
@@ -158,7 +159,7 @@ class Polynomial:
 
     def __mul__(self, other: Polynomial) -> Polynomial:
         if len(self.terms) * len(other.terms) > MOST_TERMS:
-            raise OutOfReach(f"a product of {len(self.terms)} and {len(other.terms)} terms")
+            raise OutOfReach(f"a product of {len(self.terms)} and {count(len(other.terms), 'term')}")
         return summed((_product(a, b), c * d) for a, c in self.terms.items() for b, d in other.terms.items())
 
     def __pow__(self, exponent: int) -> Polynomial:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+from regraft import wording
 from regraft.ir.dimensions import FAR
 from regraft.proving.call import Call
 from regraft.proving.digits import exact, number_of, place_at
@@ -188,6 +189,6 @@ def pad(call: Call) -> Tensor:
     places = [place_of(axis, x.axes) for axis in (range(len(x.axes)) if axes is None else axes)]
     half = len(places)
     if len(pads) != 2 * half:
-        raise ShapeError(f"Pad of {half} axes by {len(pads)} numbers")
+        raise ShapeError(f"Pad of {wording.count(half, 'axis')} by {wording.count(len(pads), 'number')}")
     ends = {place: (pads[n], pads[n + half]) for n, place in enumerate(places) if pads[n] or pads[n + half]}
     return padded(x, ends, value)

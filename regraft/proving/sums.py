@@ -14,6 +14,7 @@ from regraft.proving.polynomial import Atom, Index, Monomial, Polynomial, consta
 from regraft.proving.reach import OutOfReach
 from regraft.proving.sizes import name_of, size
 from regraft.proving.substitution import Names, in_atom, in_monomial, substituted
+from regraft.wording import count
 
 MOST_BOUND = 6
 
@@ -104,7 +105,7 @@ def _bind(monomial: Monomial, indices: Sequence[Index]) -> Polynomial:
         return idle * Polynomial({monomial: Fraction(1)})
     height = 1 + max(index.height for index in monomial.indices)
     if len(inside) > MOST_BOUND:
-        raise OutOfReach(f"a sum over {len(inside)} axes at once")
+        raise OutOfReach(f"a sum over {count(len(inside), 'axis')} at once")
     orders = itertools.permutations(sorted(inside))
     bound = min((_bound(monomial, order, height) for order in orders), key=lambda one: (one.axes, one.of.text))
     return idle * power_of(bound)

@@ -10,6 +10,7 @@ from regraft.proving.domain import Domain
 from regraft.proving.polynomial import Polynomial, constant
 from regraft.proving.reach import OutOfReach, ShapeError
 from regraft.proving.tensor import UNIT, At, Axis, Tensor, broadcast
+from regraft.wording import count
 
 
 def transposed(tensor: Tensor, perm: Sequence[int] | None) -> Tensor:
@@ -19,7 +20,7 @@ def transposed(tensor: Tensor, perm: Sequence[int] | None) -> Tensor:
         raise OutOfReach("an order of axes where some are groups")
     order = list(range(rank))[::-1] if perm is None else list(perm)
     if sorted(order) != list(range(rank)):
-        raise ShapeError(f"perm {order} of {rank} axes")
+        raise ShapeError(f"perm {order} of {count(rank, 'axis')}")
 
     def elements(at: At, domain: Domain) -> Polynomial:
         return tensor.elements(tuple(at[order.index(place)] for place in range(rank)), domain)

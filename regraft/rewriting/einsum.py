@@ -18,6 +18,7 @@ from regraft.ir.graph import Dim, Tensor
 from regraft.refusal import INFER_SHAPES, run_before
 from regraft.rewriting.derive import transposed
 from regraft.rewriting.term import Given, Term, op
+from regraft.wording import count
 
 _ROW, _SUM, _COLUMN = "row", "sum", "column"
 
@@ -76,7 +77,7 @@ def parse(equation: str, ranks: Sequence[int | None]) -> tuple[list[tuple[str, .
     left, arrow, right = equation.replace(" ", "").partition("->")
     texts = left.split(",")
     if len(texts) != len(ranks):
-        raise PassError(f"'{equation}' is for {len(texts)} operands, and it has {len(ranks)}")
+        raise PassError(f"'{equation}' is for {count(len(texts), 'operand')}, and it has {len(ranks)}")
     terms = [_labels(text, rank, equation) for text, rank in zip(texts, ranks, strict=True)]
     hidden = max((term for term in (_hidden(t) for t in terms)), key=len)
     if arrow:

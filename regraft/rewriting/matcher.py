@@ -24,6 +24,7 @@ from regraft.ops.traits import SYMMETRIC
 from regraft.refusal import Refusal
 from regraft.rewriting.pattern import Chain, Pattern, kind_of, shown
 from regraft.rewriting.term import Apply, Either, Given, Number, Term, Var
+from regraft.wording import count
 
 _TOLERANCE = {"float16": 1e-3, "bfloat16": 8e-3}
 _TIGHT = 1e-6  # of 1.4142 a rewrite would be off by 40 times the rounding noise: such a number is another
@@ -198,7 +199,7 @@ class _Search:
                 return None
         inputs = _operands(term, node, self.opset)
         if len(inputs) != len(term.operands):
-            reason = f"{node.op} has {len(inputs)} inputs, wanted {len(term.operands)}"
+            reason = f"{node.op} has {count(len(inputs), 'input')}, wanted {len(term.operands)}"
             self._miss((rest, values, nodes), tensor, reason)
             return None
         if node.op in SYMMETRIC and len(inputs) == 2:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable
 
 from regraft.errors import RegraftError
 from regraft.serving.protocol import ProtocolError
+from regraft.wording import count
 
 _WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 """What zlib calls the formats that `Content-Encoding` names."""
@@ -32,7 +33,7 @@ async def read_body(stream: AsyncIterable[bytes], limit: int, length: str | None
         UnknownEncoding: it is neither gzip nor deflate.
         ProtocolError: it does not decompress.
     """
-    too_large = TooLarge(f"the body has more than {limit} bytes, which is the limit")
+    too_large = TooLarge(f"the body has more than {count(limit, 'byte')}, which is the limit")
     if length is not None and length.isdecimal() and int(length[:20]) > limit:
         raise too_large
     if encoding in (None, "", "identity"):

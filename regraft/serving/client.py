@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote, urlsplit
 from regraft.errors import RegraftError
 from regraft.outside import check_form, parse_json
 from regraft.serving.protocol import HEADER_LENGTH, Metadata, decode_metadata, read_header_length
+from regraft.wording import count
 
 _MODEL = re.compile(r"(?P<base>.*?)/v2/models/(?P<model>[^/]+)(?P<version>/versions/[^/]+)?(/infer)?")
 _PORTS = {"http": 80, "https": 443}
@@ -118,7 +119,7 @@ class Server:
         check_form(listed, [{"name": str}], "the server's index", ServerError)
         names = sorted({entry["name"] for entry in listed})
         if len(names) != 1:
-            raise ServerError(f"the server has {len(names)} models, {', '.join(names)}; name one with --model")
+            raise ServerError(f"the server has {count(len(names), 'model')}, {', '.join(names)}; name one with --model")
         return str(names[0])
 
     async def _ask(self, connection: Connection, method: str, path: str, body: bytes = b"") -> bytes:
@@ -207,7 +208,7 @@ def _size(text: str, base: int, before: int = 0) -> int:
     """The bytes that a header or a chunk's head states; with those `before`, at most `_MOST`."""
     size = int(text, base)
     if not 0 <= size <= _MOST - before:
-        raise ValueError(f"an answer of {size} bytes")
+        raise ValueError(f"an answer of {count(size, 'byte')}")
     return size
 
 

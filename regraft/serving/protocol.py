@@ -20,6 +20,7 @@ from regraft.errors import RegraftError
 from regraft.ir.weights import Array
 from regraft.outside import parse_json
 from regraft.verification.signature import Port
+from regraft.wording import count
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 """The header that says how many bytes of a body are JSON, where not all are."""
@@ -242,7 +243,7 @@ def _parted(body: bytes, header_length: int | None) -> tuple[dict[str, Any], byt
     """The JSON object of a body, and the bytes after it."""
     size = len(body) if header_length is None else header_length
     if not 0 <= size <= len(body):
-        raise ProtocolError(f"{HEADER_LENGTH}: says {size} bytes, and the body has {len(body)}")
+        raise ProtocolError(f"{HEADER_LENGTH}: says {count(size, 'byte')}, and the body has {len(body):,}")
     content = parse_json(body[:size], "the body is no JSON", ProtocolError)
     if not isinstance(content, dict):
         raise ProtocolError("the body must be a JSON object")
@@ -270,7 +271,7 @@ def _tensors(content: dict[str, Any], part: str, raw: bytes) -> dict[str, Array]
         except ValueError as error:  # an empty array whose other dimensions overflow
             raise ProtocolError(f"{where}: shape {shape} is none of an array") from error
     if start != len(raw):
-        raise ProtocolError(f"{part}: {len(raw) - start} bytes behind the JSON belong to no tensor")
+        raise ProtocolError(f"{part}: {count(len(raw) - start, 'byte')} behind the JSON, of no tensor")
     return made
 
 
@@ -319,7 +320,7 @@ def _shape(where: str, entry: dict[str, Any], least: int = 0) -> list[int]:
     if not isinstance(shape, list) or not all(type(dim) is int and least <= dim < _LARGEST for dim in shape):
         raise ProtocolError(f"{where}: shape must be a list of whole numbers from {least} on, below {_LARGEST:,}")
     if len(shape) > _RANK:
-        raise ProtocolError(f"{where}: shape has {len(shape)} dimensions, and may have {_RANK}")
+        raise ProtocolError(f"{where}: shape has {count(len(shape), 'dimension')}, and may have {_RANK}")
     return shape
 
 
@@ -331,7 +332,7 @@ def _from_list(where: str, entry: dict[str, Any], dtype: np.dtype[Any], shape: l
     if data and isinstance(data[0], list):
         data = list(_unnested(where, data, shape))
     if len(data) != math.prod(shape):
-        raise ProtocolError(f"{where}: data has {len(data)} elements, and shape {shape} {math.prod(shape)}")
+        raise ProtocolError(f"{where}: data has {count(len(data), 'element')}, and shape {shape} {math.prod(shape):,}")
     if not set(map(type, data)) <= _JSON_TYPES[dtype.kind]:
         raise ProtocolError(f"{where}: data has an element that is no {_NAMES[dtype]}")
     try:
@@ -357,27 +358,29 @@ def _unnested(where: str, data: list[Any], shape: list[int]) -> list[Any]:
     return data
 
 
-def _from_bytes(where: str, raw: bytes, dtype: np.dtype[Any], count: int) -> Array:
+def _from_bytes(where: str, raw: bytes, dtype: np.dtype[Any], elements: int) -> Array:
     if dtype.kind == "O":
-        return _from_texts(where, raw, count)
-    if len(raw) != count * dtype.itemsize:
-        raise ProtocolError(f"{where}: {len(raw)} bytes, where its shape and datatype take {count * dtype.itemsize}")
+        return _from_texts(where, raw, elements)
+    if len(raw) != elements * dtype.itemsize:
+        raise ProtocolError(
+            f"{where}: {count(len(raw), 'byte')}, where its shape and datatype take {elements * dtype.itemsize:,}"
+        )
     if dtype.kind == "b" and raw.strip(b"\0\1"):
         raise ProtocolError(f"{where}: a byte of BOOL is 0 or 1")
     return np.frombuffer(raw, dtype)
 
 
-def _from_texts(where: str, raw: bytes, count: int) -> Array:
+def _from_texts(where: str, raw: bytes, elements: int) -> Array:
     texts: list[str] = []
     start = 0
-    while start < len(raw) and len(texts) < count:
+    while start < len(raw) and len(texts) < elements:
         end = start + _PREFIX + int.from_bytes(raw[start : start + _PREFIX], "little")
         if end > len(raw):
             raise ProtocolError(f"{where}: element {len(texts)} of BYTES ends behind the data")
         texts.append(_text(where, raw[start + _PREFIX : end]))
         start = end
-    if start != len(raw) or len(texts) != count:
-        raise ProtocolError(f"{where}: its data does not have the {count} elements that its shape says")
+    if start != len(raw) or len(texts) != elements:
+        raise ProtocolError(f"{where}: its data does not have the {count(elements, 'element')} that its shape says")
     return np.array(texts, object)
 
 

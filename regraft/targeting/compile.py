@@ -97,10 +97,7 @@ def compile(
     passes = Pipeline(ahead, target.passes(model, pipeline))
     report = manager.run(model, passes, inputs=given, progress=progress, seed=seed)
     if check and (violations := target.check(model)):
-        more = f" (and {len(violations) - 1} more; see 'regraft check')" if len(violations) > 1 else ""
-        raise TargetError(
-            f"{target.name} does not take the result: {violations[0]}{more}; --no-check hands it over all the same"
-        )
+        raise TargetError(f"{target.refusal(model, violations)}; --no-check hands it over all the same")
     place = Place(folder.with_name(f"{folder.name}.log"), environment, limits or ResourceLimits(), tolerance)
     golden = write_bundle(
         model,

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from regraft.errors import PipelineError
+from regraft.errors import PipelineError, TargetError, nearest
 from regraft.ir.model import Model
 from regraft.legality.profile import SUFFIX, Profile, read_profile
 from regraft.legality.verdict import Verdict, Violation, judge
 from regraft.pipelines.configurable import Configurable
 from regraft.pipelines.grammar import parse_ungrouped, write_pass
 from regraft.pipelines.manager import run
-from regraft.pipelines.options import Shapes, option, show_dims
+from regraft.pipelines.options import Shapes, check_names, option, show_dims
 from regraft.pipelines.pipeline import Pipeline
 from regraft.pipelines.registry import targets
 from regraft.pipelines.report import Report
 from regraft.targeting.process import ResourceLimits
 from regraft.verification.contract import Contract
+from regraft.verification.size_names import example_sizes, known_sizes
 
 if TYPE_CHECKING:
     from regraft.bundling.golden import Golden
+
+
+SIZES = "set-shapes"
+"""The pass that fixes the sizes of a model."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +70,23 @@ class Target(Configurable):
         Where the target takes no local functions, its own pipeline begins and ends without: those of the model are
         written out first, and last what stands for operators that the opset lacks; not those that stand for operators
         of its own.
+
+        Raises:
+            PipelineError: a size that is rather an option, misspelt.
         """
+        self._check_names(model)
         sizes = {name: show_dims(dims) for name, dims in self.sizes.items()}
         chosen = self.pipeline_for(model) if pipeline is None else pipeline
         rest = chosen if isinstance(chosen, Pipeline) else Pipeline.read(chosen)
         inline = "" if pipeline is not None or self.takes_functions else self._inline()
-        return Pipeline(
-            write_pass("set-shapes", sizes) if sizes else [], inline if model.functions else [], rest, inline
-        )
+        return Pipeline(write_pass(SIZES, sizes) if sizes else [], inline if model.functions else [], rest, inline)
+
+    def _check_names(self, model: Model) -> None:
+        """Raise PipelineError for a size that nothing in `model` is called like, but rather an option."""
+        names, options = known_sizes(model), [one.name for one in self.options() if not one.is_open]
+        for name in self.sizes:
+            if name not in names and nearest(name, [*names, *options]) in options:
+                check_names([name], options, self.name)
 
     def _inline(self) -> str:
         own = [name for name in self.profile.listed.names if "::" in name] if self.profile.listed else []
@@ -99,6 +114,16 @@ class Target(Configurable):
     def check(self, model: Model) -> list[Violation]:
         """What the target does not take, by its profile; empty where it takes the model."""
         return self.judge(model).violations
+
+    def refusal(self, model: Model, violations: Sequence[Violation]) -> TargetError:
+        """The error that `model` is not taken, with the sizes to add where that is because some are open."""
+        text = f"{self.name} does not take the result: {violations[0]}"
+        if len(violations) > 1:
+            text += f" (and {len(violations) - 1} more; see 'regraft check')"
+        if any(SIZES in one.mend for one in violations) and (sizes := example_sizes(model)):
+            given = {**self.shown_options(), **{name: show_dims(dims) for name, dims in sizes.items()}}
+            text += f"; give it sizes, such as --target '{write_pass(self.name, given)}'"
+        return TargetError(text)
 
     @classmethod
     def whereabouts(cls) -> str:

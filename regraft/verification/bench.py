@@ -18,6 +18,7 @@ import numpy as np
 
 from regraft.verification.runtime import Runnable, RuntimeFailure, Session
 from regraft.verification.signature import Port, correspond
+from regraft.wording import count
 
 _RESAMPLES = 2000
 _CONFIDENCE = 0.95
@@ -92,7 +93,7 @@ class Comparison:
                 f"a: {self.a}",
                 f"b: {self.b}",
                 f"b is {self.ratio:.2f} times as fast as a (95 % interval of the median {low:.2f} to {high:.2f}; "
-                f"{len(self.ratios)} pairs, {min(self.ratios):.2f} to {max(self.ratios):.2f})",
+                f"{count(len(self.ratios), 'pair')}, {min(self.ratios):.2f} to {max(self.ratios):.2f})",
             )
         )
 

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import ml_dtypes
 import numpy as np
 
+from regraft.wording import count
+
 
 class Tolerance(Protocol):
     """The allowed difference."""
@@ -130,7 +132,9 @@ class Deviation:
             moved += f"{worst.allowed:.3g} allowed"
         unjudged = sum(one.meaningless for one in self.outputs)
         apart = (
-            f"; {unjudged} values of padding, or where a query sees no key, differ and mean nothing" if unjudged else ""
+            f"; {count(unjudged, 'value')} of padding, or where a query sees no key, differ and mean nothing"
+            if unjudged
+            else ""
         )
         return f"{moved}{apart}"
 
@@ -231,7 +235,7 @@ def _measure_equality(name: str, before: np.ndarray, after: np.ndarray) -> Outpu
     differing = np.asarray(before != after)
     if not differing.any():
         return OutputDeviation(name)
-    reason = f"{np.count_nonzero(differing)} of {before.size} {before.dtype} values differ"
+    reason = f"{np.count_nonzero(differing):,} of {count(before.size, f'{before.dtype} value')} differ"
     return OutputDeviation.failure(name, reason, _place(differing, 0))
 
 
@@ -241,7 +245,7 @@ def _measure_floats(
     finite = np.isfinite(before) & np.isfinite(after)
     lost = ~finite & (before != after) & ~(np.isnan(before) & np.isnan(after))
     if lost.any():
-        reason = f"{np.count_nonzero(lost)} of {before.size} values changed to or from NaN or infinity"
+        reason = f"{np.count_nonzero(lost):,} of {count(before.size, 'value')} changed to or from NaN or infinity"
         return OutputDeviation.failure(name, reason, _place(lost, 0))
     before, after = before[finite], after[finite]
     if not before.size or np.array_equal(before, after):
@@ -256,7 +260,7 @@ def _measure_floats(
     reason = ""
     if broken:
         reason = (
-            f"{broken} of {before.size} values differ too much: {difference[worst]:.3g} at the worst, "
+            f"{broken:,} of {count(before.size, 'value')} differ too much: {difference[worst]:.3g} at the worst, "
             f"{allowed[worst]:.3g} allowed"
         )
     elif rms > allowed_rms:

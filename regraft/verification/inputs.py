@@ -11,14 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from regraft.errors import UnknownNameError
 from regraft.ir.graph import Variable
 from regraft.ir.model import Model
 from regraft.verification.input_roles import channels, input_role, longest_sequence, sizing_values
 from regraft.verification.signature import Port
+from regraft.verification.size_names import own_dimensions
 from regraft.verification.sizes import Given, Sizes
 from regraft.verification.trials import USUAL, Trial
 from regraft.verification.values import make_values
 from regraft.verification.vectors import InputError, load_vectors, make_map, typed
+from regraft.wording import count
 
 CEILING = 2**30
 """Bytes of the inputs of one trial, at most."""
@@ -34,13 +37,14 @@ def make_inputs(model: Model, *, seed: int = 0, given: Given | None = None, tria
     another `trial` makes others. Dimensions of one name have one size. The same seed gives the same inputs.
 
     Raises:
-        InputError: a given input or shape is none that the model takes, or the inputs would take too much memory.
+        InputError: a given input or shape does not fit the model, or the inputs would take too much memory.
+        UnknownNameError: the model has no input of that name.
     """
     given = given or Given()
     variables = {v.name: reader(v, model) for v in model.inputs}
     for name in (*given.values, *given.shapes):
         if name not in variables:
-            raise InputError(f"no input named '{name}'; known: {', '.join(variables) or 'none'}")
+            raise UnknownNameError("input", name, variables)
     asked = {*given.values, *given.shapes}
     overridden = overrides(model, trial.overrides) if trial.overrides else {}
     variables = {name: v for name, v in variables.items() if v.default is None or name in asked}
@@ -81,8 +85,11 @@ def reader(variable: Variable, model: Model) -> Variable:
 def read_given(texts: Iterable[str], model: Model) -> Given:
     """Read texts such as `inputs.npz`, `inputs.json`, `x=x.npy`, `x=8x128` and `batch=4`.
 
+    `batch` and `sequence` are these dimensions whatever the model calls them.
+
     Raises:
         InputError: a file cannot be read, or a text is none of these.
+        UnknownNameError: a size is of no dimension of the model.
     """
     ports = {v.name: Port.of_variable(v) for v in model.inputs}
     values: dict[str, Any] = {}
@@ -101,9 +108,10 @@ def read_given(texts: Iterable[str], model: Model) -> Given:
         else:
             found = list(load_vectors(Path(right), {name: ports[name]} if name in ports else {}).values())
             if len(found) != 1:
-                raise InputError(f"{right} holds {len(found)} arrays; give '{name}' a file with one")
+                raise InputError(f"{right} holds {count(len(found), 'array')}; give '{name}' a file with one")
             values[name] = found[0]
-    return Given({n: typed(v, ports[n]) if n in ports else v for n, v in values.items()}, shapes, dims)
+    known = {n: typed(v, ports[n]) if n in ports else v for n, v in values.items()}
+    return Given(known, shapes, own_dimensions(model, dims))
 
 
 class _Maker:

@@ -13,6 +13,7 @@ from regraft.ir.weights import Array
 from regraft.verification.contract import PEAK, Contract
 from regraft.verification.deviation import OutputDeviation, cosine, machine_eps, root_mean_square, settled_by_form
 from regraft.verification.noise import FACTOR, around, smoothed
+from regraft.wording import count
 
 RUNS = (1, 2, 3, 6, 12)
 """Moved runs that measure the noise: few first, more only where single elements are in doubt."""
@@ -78,10 +79,9 @@ def _judge_bits(name: str, before: Array, after: Array) -> OutputDeviation:
     worst = _worst(differs, _distance(before, after))
     where = tuple(map(int, np.unravel_index(worst, before.shape)))
     one, other = before.reshape(-1)[worst], after.reshape(-1)[worst]
-    count = int(np.count_nonzero(differs))
-    reason = (
-        f"{count} of {before.size} values differ, which an exact contract does not allow: {one:.9g} became {other:.9g}"
-    )
+    differing = int(np.count_nonzero(differs))
+    reason = f"{differing:,} of {count(before.size, 'value')} differ, which an exact contract does not allow: "
+    reason += f"{one:.9g} became {other:.9g}"
     return _drift(name, before, after, measured=float(_distance(one, other)), allowed=0.0, reason=reason, place=where)
 
 
@@ -98,7 +98,7 @@ def _judge_discrete(name: str, before: Array, after: Array, contract: Contract, 
         if blind is not None and not (differs & ~blind).any():
             return OutputDeviation(name, meaningless=int(np.count_nonzero(differs)))
     place = tuple(map(int, np.argwhere(differs)[0])) if before.ndim else ()
-    reason = f"{np.count_nonzero(differs)} of {before.size} {before.dtype} values differ: "
+    reason = f"{np.count_nonzero(differs):,} of {count(before.size, f'{before.dtype} value')} differ: "
     return OutputDeviation.failure(name, f"{reason}{before[place]} became {after[place]}", place)
 
 
@@ -199,13 +199,13 @@ class _Floats:
         place = tuple(map(int, np.unravel_index(worst, self.before.shape)))
         measured, limit = float(self.difference.reshape(-1)[worst]), float(allowed.reshape(-1)[worst])
         reason = ""
-        count, lost = int(np.count_nonzero(failed)), int(np.count_nonzero(failed & self.lost))
+        broken, lost = int(np.count_nonzero(failed)), int(np.count_nonzero(failed & self.lost))
         if lost:
             place = tuple(map(int, np.argwhere(failed & self.lost)[0])) if self.before.ndim else ()
-            reason = f"{lost} of {self.before.size} values changed to or from NaN or infinity"
+            reason = f"{lost:,} of {count(self.before.size, 'value')} changed to or from NaN or infinity"
             return OutputDeviation.failure(self.name, reason, place)
-        if count:
-            reason = f"{count} of {self.before.size} values differ too much: {measured:.3g} at the worst, "
+        if broken:
+            reason = f"{broken:,} of {count(self.before.size, 'value')} differ too much: {measured:.3g} at the worst, "
             reason += f"{limit:.3g} allowed"
         elif self._rms_breaks(allowed, failed):
             reason = "the values differ too much, in root mean square"

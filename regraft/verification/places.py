@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from regraft.ir.model import Model
 from regraft.verification.contract import Contract
+from regraft.wording import count
 
 Outcome = Literal["proved", "within", "out of reach"]
 
@@ -55,4 +56,4 @@ def summary(places: Iterable[Place]) -> str:
     within = f", {len(bounds)} within {max(bounds):.3g}" if bounds else ""
     error = max((place.error for place in every), default=0.0)
     stored = f", with stored numbers up to {error:.1g} off" if error else ""
-    return f"{proved} of {len(every)} place{'s' if len(every) != 1 else ''} proved over the reals{within}{stored}"
+    return f"{proved} of {count(len(every), 'place')} proved over the reals{within}{stored}"

@@ -15,6 +15,7 @@ from regraft.verification.inputs import InputError, make_inputs
 from regraft.verification.signature import Port
 from regraft.verification.sizes import Given, Scale
 from regraft.verification.trials import LADDER, LONG, SMALL, TRIALS, USUAL, WINDOWS, Trial, cautious
+from regraft.wording import count
 
 Run = Callable[[Mapping[str, Any]], dict[str, Any]]
 
@@ -81,8 +82,8 @@ def _first(model: Model, run: Run, given: Given, seed: int) -> Sample:
     if set(inputs) <= set(given.values):
         raise failure
     raise InputError(
-        f"{failure}; the inputs were made, at {len(tried)} sizes: give real ones with --inputs FILE.npz, or sizes "
-        "with --inputs NAME=2x16"
+        f"{failure}; the inputs were made, at {count(len(tried), 'size')}: give real ones with --inputs FILE.npz, "
+        "or sizes with --inputs NAME=2x16"
     ) from failure
 
 

@@ -24,7 +24,7 @@ class Given:
     Attributes:
         values: whole inputs, by name.
         shapes: of inputs, by name.
-        dims: sizes of dimensions, by the dimension's name.
+        dims: sizes of dimensions, by the dimension's name; `batch` and `sequence` also of those without a name.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -59,8 +59,8 @@ class Sizes:
 
     def __init__(self, ports: Mapping[str, Port], given: Given, scale: Scale, longest: int | None = None):
         self.given, self.scale = given, scale
-        self.batch = scale.batch
-        self.sequence = min(scale.sequence, longest or scale.sequence)
+        self.batch = given.dims.get("batch", scale.batch)
+        self.sequence = given.dims.get("sequence", min(scale.sequence, longest or scale.sequence))
         self.named: dict[str, int] = dict(given.dims)
         known = {n: np.shape(v) for n, v in given.values.items() if n in ports and ports[n].kind == "tensor"}
         known |= {name: tuple(shape) for name, shape in given.shapes.items()}
@@ -94,9 +94,9 @@ class Sizes:
     def _solve(self, known: Sequence[tuple[str, int]]) -> None:
         """Solve sums whose size and all terms but one are known, for that term."""
         for dim, size in known:
-            open_terms = [(n, name) for n, name in _terms(dim) or () if name and name not in self.named]
+            open_terms = [(n, name) for n, name in terms_of(dim) or () if name and name not in self.named]
             if len(open_terms) == 1 and open_terms[0][0] == 1:
-                rest = self._total([term for term in _terms(dim) or () if term != open_terms[0]])
+                rest = self._total([term for term in terms_of(dim) or () if term != open_terms[0]])
                 self.named[open_terms[0][1]] = max(size - rest, 0)
 
     def _name(self, ports: Mapping[str, Port]) -> None:
@@ -108,7 +108,7 @@ class Sizes:
                 continue
             for dim, axis, image in _dims(port.tensor):
                 if isinstance(dim, str) and dim not in self.named:
-                    terms: Sequence[Term] | None = totals.get(dim) or _terms(dim)
+                    terms: Sequence[Term] | None = totals.get(dim) or terms_of(dim)
                     if terms is None:
                         self.named[dim] = self._default(dim.lower(), axis, image, None) + self._step(axis)
                     else:
@@ -158,7 +158,7 @@ def _totals(ports: Mapping[str, Port], joined: bool) -> dict[str, list[Term]]:
     lengths: dict[str, set[str]] = {}
     for port in ports.values():
         for dim, axis, _ in _dims(port.tensor):
-            if isinstance(dim, str) and axis > 0 and _terms(dim) is None:
+            if isinstance(dim, str) and axis > 0 and terms_of(dim) is None:
                 lengths.setdefault(dim, set()).add(port.name)
     has_past = any("past" in dim or "cache" in dim for dim in lengths)
     totals = [
@@ -170,7 +170,7 @@ def _totals(ports: Mapping[str, Port], joined: bool) -> dict[str, list[Term]]:
     return dict.fromkeys(totals, rest) if len(rest) > 1 else {}
 
 
-def _terms(dim: str) -> list[Term] | None:
+def terms_of(dim: str) -> list[Term] | None:
     """A sum such as `past + sequence`, `2*s + 1` or `length - 1`, by its terms; None for a name."""
     parts = re.findall(r"([+-]?)\s*([^+\-\s][^+\-]*?)\s*(?=[+-]|$)", dim.strip())
     terms: list[Term] = []

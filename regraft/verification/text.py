@@ -13,6 +13,7 @@ from regraft.ir.model import Model
 from regraft.verification.input_roles import input_role, longest_sequence
 from regraft.verification.inputs import InputError, reader
 from regraft.verification.signature import Port
+from regraft.wording import count
 
 _MADE_BY_TOKENIZER = {"index": "input_ids", "mask": "attention_mask", "segment": "token_type_ids"}
 
@@ -66,7 +67,7 @@ def tokenize(texts: Sequence[str], tokenizer: Path, model: Model) -> dict[str, A
     """
     made = Tokenizer(tokenizer, model)
     if made.batch is not None and made.batch != len(texts):
-        raise InputError(f"the model takes batches of {made.batch}: give {made.batch} texts, not {len(texts)}")
+        raise InputError(f"the model takes batches of {made.batch}: give {count(made.batch, 'text')}, not {len(texts)}")
     return made(texts)
 
 

@@ -25,6 +25,7 @@ from regraft.verification.signature import Correspondence, correspond
 from regraft.verification.sizes import Given
 from regraft.verification.trials import TRIALS
 from regraft.verification.watch import INTERFACE, Names, Watch
+from regraft.wording import count
 
 _HALVES = ("bfloat16", "float16")  # coarser first
 
@@ -68,8 +69,10 @@ class Verdict(Displayed):
         if failures:
             values = [one for one in failures if one.name != INTERFACE]
             seen = len(failures) > len(values)
-            counted = f"different in {len(values)} of {len(outputs)} outputs" if values or not seen else "different"
-            more = f" and in {len(self.interface)} parts of the interface" if seen else ""
+            counted = (
+                f"different in {len(values)} of {count(len(outputs), 'output')}" if values or not seen else "different"
+            )
+            more = f" and in {count(len(self.interface), 'part')} of the interface" if seen else ""
             return f"{counted}{more}: {failures[0]}"
         if not outputs:
             return f"undecided: two runs of the model before differ in every output ({', '.join(self.unstable)})"
@@ -77,8 +80,8 @@ class Verdict(Displayed):
             return "undecided: every output is empty; give real inputs"
         unstable = f"; random, so not compared: {', '.join(self.unstable)}" if self.unstable else ""
         contract = f"contract '{self.drift.contract}'"
-        trials = f"on {self.drift.trials} trial{'s' if self.drift.trials > 1 else ''}"
-        return f"equal in {len(outputs)} of {len(outputs)} outputs {trials}, {contract}: {self.drift.verdict}{unstable}"
+        where = f"{len(outputs)} of {count(len(outputs), 'output')} on {count(self.drift.trials, 'trial')}"
+        return f"equal in {where}, {contract}: {self.drift.verdict}{unstable}"
 
     @property
     def notes(self) -> list[str]:

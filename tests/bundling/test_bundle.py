@@ -147,7 +147,7 @@ def test_other_folders_and_files_stay(split, tmp_path):
     ("damage", "why"),
     [
         (lambda b: (b / "host.onnx").unlink(), "host.onnx is missing"),
-        (lambda b: (b / "device.onnx").write_bytes(b"short"), "362824 were written"),
+        (lambda b: (b / "device.onnx").write_bytes(b"short"), "362,824 were written"),
         (lambda b: (b / "manifest.json").write_text("{"), "cannot read"),
         (lambda b: (b / "manifest.json").write_text("[]"), "is no manifest"),
         (lambda b: _change(b, format=99), "format 99"),

@@ -257,7 +257,7 @@ def test_external_data_that_is_missing_names_file_and_tensor(tmp_path: Path) -> 
 def test_external_data_that_is_truncated_names_file_and_tensor(tmp_path: Path) -> None:
     onnx.save(large_model(), tmp_path / "m.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
     os.truncate(tmp_path / "w.bin", 3999)
-    with pytest.raises(ModelError, match=r"m\.onnx: tensor 'w': .*w\.bin is truncated: 3999 bytes"):
+    with pytest.raises(ModelError, match=r"m\.onnx: tensor 'w': .*w\.bin is truncated: 3,999 bytes"):
         regraft.load(tmp_path / "m.onnx")
 
 

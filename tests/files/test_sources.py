@@ -58,7 +58,7 @@ def test_external_data_is_found_beside_the_model(sources: Sources, entries: dict
         ({"location": "a\0b"}, "external data"),
         ({"location": "x" * 300}, "external data"),
         ({"location": "regraft:inline"}, "external data"),
-        ({"offset": 5}, r"w.bin is truncated: 1204 bytes, needed up to byte 1205"),
+        ({"offset": 5}, r"w.bin is truncated: 1,204 bytes, needed up to byte 1,205"),
         ({"offset": 10**30}, "no number from 0"),
         ({"offset": 10**18}, "is truncated"),
         ({"offset": "9" * 5000}, "5000 characters long"),
@@ -67,7 +67,7 @@ def test_external_data_is_found_beside_the_model(sources: Sources, entries: dict
         ({"offset": ""}, "offset '', which is no number from 0"),
         ({"offset": "²"}, "no number from 0"),
         ({"length": "1e3"}, "length '1e3', which is no number from 0"),
-        ({"length": 1199}, r"1199 bytes stored, its shape \[300\] takes 1200"),
+        ({"length": 1199}, r"1,199 bytes stored, its shape \[300\] takes 1,200"),
     ],
 )
 def test_external_data_that_makes_no_sense_is_refused(

@@ -15,6 +15,7 @@ from regraft.errors import ModelError, PassError, UnknownNameError
 from regraft.frontends.onnx import Onnx
 from regraft.pipelines.frontend import Frontend, FrontendError, ImportOptions
 from regraft.pipelines.registry import frontends
+from regraft.wording import count
 
 
 class Other(Frontend):
@@ -124,7 +125,9 @@ def test_a_source_that_nobody_knows(tmp_path, names, what):
 def test_a_file_that_nobody_knows(tmp_path, content):
     path = tmp_path / "thing"
     path.write_bytes(content)
-    with pytest.raises(FrontendError, match="an empty file" if not content else f"a file of {len(content)} bytes"):
+    with pytest.raises(
+        FrontendError, match="an empty file" if not content else f"a file of {count(len(content), 'byte')},"
+    ):
         regraft.open_source(path)
 
 
@@ -152,8 +155,16 @@ def test_a_framework_that_is_not_installed(tmp_path, other):
 
 
 def test_options_that_the_frontend_does_not_take(model):
-    with pytest.raises(FrontendError, match="frontend 'onnx' takes no shapes; it takes opset"):
-        regraft.open_source(model, options=ImportOptions({"input_ids": (1, 8)}))
+    with pytest.raises(FrontendError, match="frontend 'onnx': no option named 'task'; known: opset, shapes, trust"):
+        regraft.open_source(model, options=ImportOptions(task="masked-lm"))
+
+
+def test_shapes_that_the_frontend_does_not_take_are_set_by_the_pass(model):
+    opened = regraft.open_source(model, options=ImportOptions({"batch": (1,), "sequence": (8,)}))
+    assert [tensor.shape for tensor in opened.inputs] == [[1, 8]] * 3
+    assert opened.metadata["regraft.pipeline"] == "set-shapes{batch=1,sequence=8}"
+    with pytest.raises(PassError, match=r"no input or dimension named 'bach'; did you mean 'batch'.*known: .*seq"):
+        regraft.open_source(model, options=ImportOptions({"bach": (1,)}))
 
 
 def test_a_frontend_that_does_not_exist(model):

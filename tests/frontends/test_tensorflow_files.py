@@ -75,7 +75,7 @@ def _drop_graph(saved: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (_cut_data, r"data-00000-of-00001 is truncated: 5000 bytes, variable '.*' ends at byte \d+; copy it again"),
+        (_cut_data, r"data-00000-of-00001 is truncated: 5,000 bytes, variable '.*' ends at byte [\d,]+; copy it again"),
         (_drop_data, "cannot read .*data-00000-of-00001: No such file"),
         (_drop_index, "variables.index is missing"),
         (_cut_index, "variables.index is truncated or damaged"),

@@ -26,9 +26,9 @@ def model(op: str, inputs: list[str], **attributes: Any) -> Model:
     ("op", "inputs", "attributes", "says"),
     [
         ("Add", ["x"], {}, "takes 2 inputs, and it has 1"),
-        ("Relu", [], {}, "takes 1 inputs, and it has 0"),
-        ("Relu", ["x", "z"], {}, "takes 1 inputs, and it has 2"),
-        ("Concat", [], {"axis": 0}, "takes at least 1 inputs, and it has 0"),
+        ("Relu", [], {}, "takes 1 input, and it has 0"),
+        ("Relu", ["x", "z"], {}, "takes 1 input, and it has 2"),
+        ("Concat", [], {"axis": 0}, "takes at least 1 input, and it has 0"),
         ("Clip", ["", "x"], {}, "has no input number 0"),
         ("Cast", ["x"], {}, "has no attribute 'to'"),
         ("Softmax", ["x"], {"axis": "last"}, "has an attribute 'axis' that is not a whole number"),

@@ -235,7 +235,7 @@ def test_a_group_that_is_repeated():
     [
         ("twice(strip-test)", "'twice' takes no passes in parentheses; 'repeat' and 'join' do"),
         ("strip-test(fold-test)", "'strip-test' takes no passes in parentheses"),
-        ("repeat{max=3}(strip-test)", "'repeat' has no option 'max'; it has 'rounds'"),
+        ("repeat{max=3}(strip-test)", "repeat: no option named 'max'; known: rounds"),
         ("repeat{rounds=many}(strip-test)", "'rounds' of 'repeat' is a number, not 'many'"),
         ("repeat{rounds=0}(strip-test)", "repeated once at least, not 0 times"),
     ],

@@ -111,7 +111,7 @@ def _with(**changed: Any) -> dict[str, Any]:
         ("POST", INFER, _with(parameters={"timeout": -1}), 400, "timeout must be"),
         ("POST", INFER, _with(parameters={"timeout": True}), 400, "timeout must be"),
         ("POST", INFER, {**_with(), "headers": {"X-Request-Timeout-Ms": "soon"}}, 400, "not 'soon'"),
-        ("POST", INFER, {**_with(), "headers": {HEADER_LENGTH: "99999"}}, 400, "says 99999 bytes"),
+        ("POST", INFER, {**_with(), "headers": {HEADER_LENGTH: "99999"}}, 400, "says 99,999 bytes"),
         ("POST", INFER, {**_with(), "headers": {"Content-Encoding": "br"}}, 415, "gzip or deflate"),
         ("POST", INFER, {"content": b"no", "headers": {"Content-Encoding": "gzip"}}, 400, "no gzip"),
         ("POST", "/v2/models/other/infer", _with(), 404, "no model named 'other'"),

@@ -13,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import regraft
+from regraft.errors import UnknownNameError
 from regraft.files.convert import from_proto
 from regraft.ir.model import Model
 from regraft.verification.input_roles import longest_sequence
@@ -317,7 +318,7 @@ def test_sources_that_are_none(
 
 @pytest.mark.parametrize("given", [Given(values={"z": 1}), Given(shapes={"z": (1,)})])
 def test_an_input_that_does_not_exist(given: Given, model: Model) -> None:
-    with pytest.raises(InputError, match="no input named 'z'; known: x, ids"):
+    with pytest.raises(UnknownNameError, match="no input named 'z'; known: ids, x"):
         make_inputs(model, given=given)
 
 

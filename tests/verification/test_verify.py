@@ -44,7 +44,7 @@ def plus(constant: Any, name: str = "y") -> Any:
 def test_equal_models() -> None:
     verdict = compare(plus(1), plus(1), contract=exact)
     assert verdict.passed
-    assert verdict.summary == "equal in 1 of 1 outputs on 7 trials, contract 'exact': no difference"
+    assert verdict.summary == "equal in 1 of 1 output on 7 trials, contract 'exact': no difference"
 
 
 def test_different_models_and_the_worst_place() -> None:
@@ -57,7 +57,7 @@ def test_different_models_and_the_worst_place() -> None:
     assert output.max_abs == 0.5
     assert output.max_rel == pytest.approx(0.5 / 7)
     assert output.cosine < 1
-    assert verdict.summary.startswith("different in 1 of 1 outputs: y: 1 of 12 values differ too much")
+    assert verdict.summary.startswith("different in 1 of 1 output: y: 1 of 12 values differ too much")
 
 
 def test_the_contract_decides() -> None:

@@ -20,6 +20,7 @@ from regraft.ir.graph import Constant, Graph, Node, Tensor
 from regraft.ir.model import Model
 from regraft.pipelines import history
 from regraft.pipelines.pass_base import MADE_BY, label
+from regraft.wording import count
 
 VERSION = 1
 
@@ -193,5 +194,7 @@ def _title(item: Item) -> str:
 
 
 def _short(value: object) -> str:
-    text = f"graph {value.name}, {len(value.nodes)} nodes" if isinstance(value, Graph) else attribute_text(value)
+    text = (
+        f"graph {value.name}, {count(len(value.nodes), 'node')}" if isinstance(value, Graph) else attribute_text(value)
+    )
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

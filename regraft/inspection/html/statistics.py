@@ -11,6 +11,7 @@ import numpy as np
 from regraft.inspection.listing import attribute_text
 from regraft.ir.graph import Constant
 from regraft.ir.weights import SUB_BYTE, Array, Sparse, Stored, Value
+from regraft.wording import count
 
 LIMIT = 128 << 20
 """Bytes of the largest weight whose statistics are computed, where nobody says otherwise."""
@@ -34,7 +35,7 @@ def statistics(constant: Constant, limit: int = LIMIT) -> Statistics:
     if constant.dtype == object or np.dtype(constant.dtype).kind in "cSU":
         return {"left_out": f"it holds {'complex numbers' if np.dtype(constant.dtype).kind == 'c' else 'text'}"}
     if constant.nbytes > limit:
-        return {"left_out": f"larger than {limit:,} bytes, the limit for statistics"}
+        return {"left_out": f"larger than {count(limit, 'byte')}, the limit for statistics"}
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # a figure beyond float64 is left out
             return _figures(constant)

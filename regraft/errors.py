@@ -50,6 +50,10 @@ class PipelineError(RegraftError):
     """A pipeline that cannot be read, or an option that a pass does not take."""
 
 
+class RuleError(RegraftError):
+    """A rule that is written wrongly; the message says in which line."""
+
+
 class VerificationError(RegraftError):
     """A rewritten model that does not compute what its contract promises."""
 
@@ -74,7 +78,8 @@ class UnknownNameError(RegraftError):
         import difflib
 
         self.kind, self.name, self.known = kind, name, sorted(known)
-        near = difflib.get_close_matches(name, self.known, n=1, cutoff=0.5)
+        alike = [one for one in self.known if one.lower() == name.lower()]
+        near = alike or difflib.get_close_matches(name, self.known, n=1, cutoff=0.5)
         more = f" and {len(self.known) - self.MOST} more" * (len(self.known) > self.MOST)
         shown = f"known: {', '.join(self.known[: self.MOST]) or 'none'}{more}"
         hint = f"did you mean '{near[0]}'?" if near else shown

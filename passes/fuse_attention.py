@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -62,8 +63,8 @@ class FuseAttention(Pass):
             for node, found, graph in reversed(places):  # what is read by a later one is then still there
                 if isinstance(found, Attention):
                     self._fuse(found, graph, facts, ranges, edit, context)
-                elif found.needs:
-                    context.refuse(found, node)
+                else:
+                    context.refuse(replace(found, quiet=not found.needs), node)
 
     def _fuse(
         self, found: Attention, graph: AnyGraph, facts: Facts, ranges: MaskRanges, edit: Editor, context: Context
@@ -73,8 +74,7 @@ class FuseAttention(Pass):
         mask = mask_of(found, facts, ranges, _floor(found) if is_operator else -math.inf)
         if obstacle is not None or isinstance(form, Refusal) or isinstance(mask, Refusal):
             refusal = next(one for one in (obstacle, form, mask) if isinstance(one, Refusal))
-            if found.softmax.op == "Softmax":
-                context.refuse(refusal, found.softmax)
+            context.refuse(replace(refusal, quiet=found.softmax.op != "Softmax"), found.softmax)
             return
         if not _is_done(found, form, graph.opset):
             call = _operator if is_operator else _function

@@ -10,6 +10,7 @@ from regraft.folding.identities import integers, maker
 from regraft.ir.editor import Editor
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.schema import constant_of
+from regraft.refusal import Refusal
 from regraft.rewriting.conditions import is_read_once
 from regraft.rewriting.node_pass import NodePass
 from regraft.rewriting.term import Given, Term, op
@@ -33,27 +34,29 @@ class FuseGemm(NodePass):
     introduces = frozenset({"Gemm"})
     operators = frozenset({"Add", "MatMul"})
 
-    def rewrite(self, node: Node, opset: int, edit: Editor) -> Term | None:
+    def rewrite(self, node: Node, opset: int, edit: Editor) -> Term | Refusal | None:
         dtype = node.outputs[0].dtype
         if opset < 7 or dtype is None or np.dtype(dtype) not in (np.float16, np.float32, np.float64):
-            return None
+            return Refusal("its dtype is none that Gemm takes, or is not known", quiet=True)
         attrs: dict[str, Any] = {}
         bias: Term | None = None
         if node.op == "Add":
             found = product_and_bias(node, edit)
             if found is None:
-                return None
+                return Refusal("no product of two matrices, which nothing else reads, and what fits it", quiet=True)
             product, added = found
             product, alpha = unscaled(product, edit)
             added, beta = unscaled(added, edit)
             attrs |= {name: factor for name, factor in (("alpha", alpha), ("beta", beta)) if factor != 1}
             bias, node = Given(added), product.inputs[0]
-        elif not is_matrix_product(node.outputs[0]) or _is_added_to(node.outputs[0], edit):
+        elif not is_matrix_product(node.outputs[0]):
+            return Refusal("it multiplies more than two matrices, or their rank is not known", quiet=True)
+        elif _is_added_to(node.outputs[0], edit):
             return None
         operands = [_untransposed(value) for value in node.inputs]
         attrs |= {name: 1 for name, (_, turned) in zip(("transA", "transB"), operands, strict=True) if turned}
         if bias is None and (not attrs or opset < 11):
-            return None
+            return Refusal("it has neither a bias nor a Transpose: Gemm would say no more", quiet=True)
         return op.Gemm(*(Given(value) for value, _ in operands), bias, **attrs)
 
 

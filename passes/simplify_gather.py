@@ -14,6 +14,7 @@ from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
 from regraft.ops.traits import VIEWS
 from regraft.pipelines.pass_base import Context
+from regraft.refusal import Refusal
 from regraft.rewriting.node_pass import NodePass
 from regraft.rewriting.term import Given, Term, op
 from regraft.shapes import Facts, analyse
@@ -45,10 +46,10 @@ class SimplifyGather(NodePass):
         self._facts, self._indices = analyse(model), model.facts(AffineIndices)
         super().run(model, context)
 
-    def rewrite(self, node: Node, opset: int, edit: Editor) -> Term | None:
+    def rewrite(self, node: Node, opset: int, edit: Editor) -> Term | Refusal:
         out = self._facts[node.outputs[0]].dims
         if out is None:
-            return None
+            return Refusal("its shape is not known", quiet=True)
         if node.op == "Reshape":
             sources = list(_same_elements(node.inputs[0]))[1:]
         else:
@@ -60,7 +61,7 @@ class SimplifyGather(NodePass):
             view = None if before is None else _view(source, before, out)
             if view is not None:
                 return view
-        return None
+        return Refusal("it is no view of what it takes: not all of its elements, or not in their order", quiet=True)
 
 
 def _gives_all(node: Node, opset: int, facts: Facts, affine: AffineIndices) -> bool:

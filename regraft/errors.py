@@ -50,6 +50,10 @@ class PipelineError(RegraftError):
     """A pipeline that cannot be read, or an option that a pass does not take."""
 
 
+class RuleError(RegraftError):
+    """A rule that is written wrongly; the message says in which line."""
+
+
 class VerificationError(RegraftError):
     """A rewritten model that does not compute what its contract promises."""
 
@@ -85,4 +89,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """The one of `known` that is written most like `name`; empty where none is much like it."""
     import difflib
 
-    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.5)), "")
+    every = list(known)
+    alike = [one for one in every if one.lower() == name.lower()]
+    return next(iter(alike or difflib.get_close_matches(name, every, n=1, cutoff=0.5)), "")

@@ -20,12 +20,14 @@ class Refusal:
         node: the label of the node that stays; empty where it is not about one node.
         needs: passes that may lift the refusal if they run before.
         heading: what its note begins with; where it is empty, "kept NODE", or nothing without a node.
+        quiet: told only to who asks why, as with `regraft why`: no report needs it.
     """
 
     reason: str
     node: str = ""
     needs: tuple[PassRef, ...] = ()
     heading: str = ""
+    quiet: bool = False
 
     def __str__(self) -> str:
         heading = self.heading or (f"kept {self.node}" if self.node else "")

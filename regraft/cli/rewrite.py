@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 DEFAULT_TARGET = "onnxruntime"
 NOTES_SHOWN = 2
+NOTHING = "nothing: see regraft why"
 HEAD, RIGHT = ("pass", "time", "nodes", "", "changes"), (1, 2, 3)
 
 
@@ -174,7 +175,7 @@ def rewrite(
         else:
             save(loaded, output, layout)
         warnings += _reopen(look, done, output, model)
-    _print(done, output, timing, golden.drift if golden else done.drift)
+    _print(done, output, timing, golden.drift if golden else done.drift, asked_for=pipeline is not None)
     for warning in warnings:
         echo(f"warning: {warning}")
 
@@ -218,11 +219,12 @@ def _reopen(look: SecondLook, done: Report, output: Path, model: Path) -> list[s
     return [f"ONNX Runtime, its optimisations on, gives something else for the result, {who}: {fault}"]
 
 
-def _print(report: Report, output: Path, timing: bool, drift: Deviation | None) -> None:
+def _print(report: Report, output: Path, timing: bool, drift: Deviation | None, *, asked_for: bool) -> None:
+    """Print what the passes did; of those that the user asked for, also where to see why they did nothing."""
     from regraft.cli.output import drifts, duration, size, table, title
 
     head = (*HEAD, "drift") if report.verify == "each" else HEAD
-    table([row(one)[: len(head)] for one in report.passes], head, RIGHT)
+    table([row(one, asked_for and max(one.rounds, default=1) == 1)[: len(head)] for one in report.passes], head, RIGHT)
     for name, notes in [("model", report.notes), *((one.name, one.notes) for one in report.passes)]:
         for note in notes[:NOTES_SHOWN]:
             echo(f"{name}: {note}")
@@ -255,12 +257,12 @@ def _print_places(report: Report) -> None:
         show_places(one.places)
 
 
-def row(one: PassReport) -> tuple[str, ...]:
+def row(one: PassReport, asked_for: bool = False) -> tuple[str, ...]:
     """A pass in a table under `HEAD`, and its drift."""
     from regraft.cli.output import duration
 
     rules = [" ".join(filter(None, (str(number), rule))) for rule, number in one.rules().items()]
-    changes = ", ".join([*rules, *one.effects]) or ("values only" if one.changed else "-")
+    changes = ", ".join([*rules, *one.effects]) or ("values only" if one.changed else NOTHING if asked_for else "-")
     difference = f"{one.nodes_after - one.nodes_before:+d}" if one.nodes_after != one.nodes_before else ""
     drift = f"{one.drift.max_abs:.2g}" if one.drift else "-"
     return one.title, duration(one.seconds), str(one.nodes_after), difference, changes, drift

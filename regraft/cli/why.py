@@ -1,4 +1,4 @@
-"""`regraft why`: why the rules of a pass did not match."""
+"""`regraft why`: why a pass leaves what it leaves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from regraft.wording import count
 
 @command(
     "regraft why model.onnx --pass fuse-gelu",
-    "regraft why model.onnx --pass pack-sequences",
+    "regraft why model.onnx --pass fuse-attention",
     "regraft why model.onnx --pass my-pass --load my_passes.py",
 )
 @model_argument()
@@ -22,32 +22,28 @@ from regraft.wording import count
 @as_json
 @load
 def why(model: Path, text: str, limit: int, as_json: bool) -> None:
-    """Say why the rules of a pass did not match: the places that come nearest, and what is wrong there.
+    """Say why a pass changes nothing, or no more: the places that it refuses, and what is wrong there.
 
-    For a pass that is not made of rules: why it refuses the model, or its notes about it.
+    Of a pass that is made of rules, also the places that come nearest to a match, and what stops it there.
     """
     from regraft.errors import PipelineError
     from regraft.files.loading import load
     from regraft.pipelines.pipeline import Pipeline
-    from regraft.rewriting.why import why
+    from regraft.rewriting.why import explain
 
     pipeline = Pipeline.parse(text)
     if len(pipeline) != 1:
         raise PipelineError(f"--pass takes one pass, not {len(pipeline)}: '{text}'")
-    misses = why(load(model), pipeline.passes[0], limit)
+    found = explain(load(model), pipeline.passes[0], limit)
     if as_json:
         import json
         from dataclasses import asdict
 
-        block(json.dumps([asdict(miss) for miss in misses], indent=2))
+        block(json.dumps([asdict(miss) for miss in found.misses], indent=2))
         return
-    if not misses:
-        echo(f"no place in {model} comes near; every place that looks like one matches")
-    for miss in misses:
+    echo(f"{pipeline.passes[0]}: {found}")
+    for miss in found.misses:
         echo(miss.node, bold=True)
-        found = (
-            f"{miss.rule}: {miss.matched} of {count(miss.total, 'operator')} match; at {miss.where}: "
-            if miss.rule
-            else ""
-        )
-        echo(f"  {found}{miss.reason}")
+        matched = f"{miss.matched} of {count(miss.total, 'operator')} match"
+        near = f"{miss.rule}: {matched}; at {miss.where}: " if miss.rule else ""
+        echo(f"  {near}{miss.reason}")

@@ -153,20 +153,34 @@ _TYPES: dict[str, Any] = {"tensor(bool)": np.bool_, "tensor(int64)": np.int64}
 
 
 @functools.cache
-def names(opset: int | None = None) -> frozenset[str]:
-    """The operators of the default domain, in `opset` or in any."""
-    every = {s.name for s in defs.get_all_schemas_with_history() if not s.domain}
-    return frozenset(every if opset is None else (n for n in every if find(n, opset)))
+def _history() -> dict[str, dict[str, list[defs.OpSchema]]]:
+    """All versions of every operator, by domain and name."""
+    found: dict[str, dict[str, list[defs.OpSchema]]] = {}
+    for one in defs.get_all_schemas_with_history():
+        found.setdefault(one.domain, {}).setdefault(one.name, []).append(one)
+    return found
+
+
+def history(op: str, domain: str | None = None) -> list[defs.OpSchema]:
+    """All versions of an operator, in no order; none where onnx does not define it."""
+    return _history().get(domain or "", {}).get(op, [])
+
+
+@functools.cache
+def names(opset: int | None = None, domain: str | None = None) -> frozenset[str]:
+    """The operators of a domain, by default ONNX's own, in `opset` or in any."""
+    every = _history().get(domain or "", {})
+    return frozenset(every if opset is None else (n for n in every if find(n, opset, domain)))
 
 
 def since(op: str) -> int:
     """The opset of the default domain in which `op` first appeared."""
-    return min(s.since_version for s in defs.get_all_schemas_with_history() if s.name == op and not s.domain)
+    return min(one.since_version for one in history(op))
 
 
 @functools.cache
-def vocabulary(op: str) -> tuple[frozenset[str], frozenset[str]]:
-    """The attributes and the inputs that `op` of the default domain has in one opset or another."""
-    found = [s for s in defs.get_all_schemas_with_history() if s.name == op and not s.domain]
-    attributes = frozenset(name for s in found for name in s.attributes)
-    return attributes, frozenset(entry.name for s in found for entry in s.inputs)
+def vocabulary(op: str, domain: str | None = None) -> tuple[frozenset[str], frozenset[str]]:
+    """The attributes and the inputs that `op` has in one opset or another."""
+    found = history(op, domain)
+    attributes = frozenset(name for one in found for name in one.attributes)
+    return attributes, frozenset(entry.name for one in found for entry in one.inputs)

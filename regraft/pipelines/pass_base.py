@@ -163,6 +163,7 @@ class Context:
         track: shows progress; called with an iterable and its length.
         said: what the user is told, in order: refusals as they are, other notes as text.
         limit: how many changes may be made; a pass that asks `spent` before each leaves the rest.
+        explains: whether somebody asks why: quiet refusals are kept, too.
     """
 
     pass_name: str = ""
@@ -173,6 +174,7 @@ class Context:
     said: list[Refusal | str] = field(default_factory=list)
     rule_uses: list[RuleUse] = field(default_factory=list)
     limit: int | None = None
+    explains: bool = False
 
     @property
     def spent(self) -> bool:
@@ -228,6 +230,8 @@ class Context:
             node: what stays, where the refusal does not name it.
             heading: what the note begins with instead of "kept NODE".
         """
+        if refusal.quiet and not self.explains:
+            return
         at = refusal.node if node is None else label(node)
         self.said.append(replace(refusal, node=at, heading=heading or refusal.heading))
 

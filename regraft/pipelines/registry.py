@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from regraft.errors import PipelineError, RegraftError, UnknownNameError
+from regraft.errors import PipelineError, RegraftError, RuleError, UnknownNameError
 from regraft.pipelines.configurable import Configurable
 from regraft.pipelines.frontend import Frontend
 from regraft.pipelines.pass_base import Pass
@@ -141,6 +141,8 @@ def _run_file(path: Path) -> Any:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
+    except RuleError:
+        raise  # says in which line
     except Exception as error:
         raise PipelineError(f"{path} fails: {type(error).__name__}: {error}") from error
     return module

@@ -19,7 +19,7 @@ class Proof:
 
     Attributes:
         pass_text: the pass as a pipeline has it.
-        rule: the rule's name, or its number among the pass's where it has none.
+        rule: the rule's name.
         promised: the largest difference that the contract of the pass allows; 0: none but rounding.
     """
 
@@ -50,8 +50,8 @@ def prove_passes(passes: Iterable[Pass]) -> list[Proof]:
     for one in passes:
         if not isinstance(one, RulePass):
             raise PipelineError(f"'{one.name}' is not made of rules, which alone are proved")
-        for number, (rule, owner) in enumerate(one.sets(), 1):
-            verdict, name = prove(rule, owner.contract), rule.name or f"rule {number}"
-            key = owner.name, name, verdict.outcome, verdict.bound, verdict.reason
-            rows.setdefault(key, Proof(str(owner), name, verdict, owner.contract.bound))
+        for rule, owner in one.sets():
+            verdict = prove(rule, owner.contract)
+            key = owner.name, rule.name, verdict.outcome, verdict.bound, verdict.reason
+            rows.setdefault(key, Proof(str(owner), rule.name, verdict, owner.contract.bound))
     return list(rows.values())

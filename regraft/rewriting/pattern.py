@@ -63,6 +63,11 @@ def kind_of(term: Apply) -> str:
     return f"{term.domain}::{term.op}" if term.domain else term.op
 
 
+def ends_in(term: Term) -> str:
+    """The operator that a pattern ends in; of several the first."""
+    return ends_in(term.options[0]) if isinstance(term, Either) else str(term)
+
+
 def shown(term: Term) -> str:
     """How a report names the term."""
     match term:

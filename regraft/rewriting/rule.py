@@ -5,8 +5,9 @@ Rule(lambda x: 0.5 * x * (1 + op.Erf(x / math.sqrt(2))), lambda x: op.Gelu(x))
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,8 +18,9 @@ from regraft.pipelines.pass_base import label
 from regraft.refusal import Refusal, as_refusal
 from regraft.rewriting.facts import Case
 from regraft.rewriting.matcher import Matcher, Miss
-from regraft.rewriting.pattern import Pattern
-from regraft.rewriting.term import Term, parameters, trace
+from regraft.rewriting.pattern import Pattern, ends_in
+from regraft.rewriting.rule_check import check, check_given
+from regraft.rewriting.term import Term, parameters, term, trace
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +34,12 @@ class Rule:
         where: takes names bound by the pattern, and `out`, the value that is replaced, and `opset`. False, a Refusal
             or a text says that the rule does not apply, and why; a dict gives further names, among them `dtype` for
             numbers.
-        name: shown in reports.
+        name: shown in reports; a pass names those of its rules that have none.
         shared: whether the rule applies where a value inside the pattern is read elsewhere too (and so stays).
         facts: what `where` guarantees of the names, for `regraft prove`: the cases that its matches fall into.
+
+    Raises:
+        RuleError: an operator, an attribute or a name that there is none of, or a pattern that cannot be looked for.
     """
 
     pattern: Callable[..., Term]
@@ -43,6 +48,9 @@ class Rule:
     name: str = ""
     shared: bool = False
     facts: Sequence[Case] = ({},)
+
+    def __post_init__(self) -> None:
+        check(self.pattern, self.replacement, self.where, {name for case in self.facts for name in case})
 
     @cached_property
     def compiled(self) -> Pattern:
@@ -59,8 +67,13 @@ class Rule:
         return {} if said is True else Refusal("the rule's condition does not hold")
 
     def result(self, values: dict[str, Any]) -> Term:
-        """What `replacement` gives for `values`, those of its parameters that have any."""
-        return self.replacement(**_only(self._taken, values))
+        """What `replacement` gives for `values`, those of its parameters that have any.
+
+        Raises:
+            RuleError: a parameter without a default has none.
+        """
+        check_given(self.replacement, values.keys())
+        return term(self.replacement(**_only(self._taken, values)))
 
     @cached_property
     def _asked(self) -> tuple[str, ...]:
@@ -73,6 +86,27 @@ class Rule:
 
 def _only(names: Iterable[str], values: dict[str, Any]) -> dict[str, Any]:
     return {name: values[name] for name in names if name in values}
+
+
+def named(rules: Iterable[Rule]) -> list[Rule]:
+    """The rules, each with a name of its own: one without gets that of its pattern, or of what the pattern ends in."""
+    found: list[Rule] = []
+    every = list(rules)
+    taken = {rule.name for rule in every}
+    for rule in every:
+        if not rule.name:
+            own = getattr(rule.pattern, "__name__", "<lambda>")
+            base = ends_in(trace(rule.pattern)) if own == "<lambda>" else own.strip("_")
+            name = next(name for name in _numbered(base) if name not in taken)
+            taken.add(name)
+            rule = replace(rule, name=name)
+        found.append(rule)
+    return found
+
+
+def _numbered(base: str) -> Iterator[str]:
+    yield base
+    yield from (f"{base} {number}" for number in itertools.count(2))
 
 
 @dataclass

@@ -21,7 +21,7 @@ from regraft.rewriting import decomposed
 from regraft.rewriting.build import Builder
 from regraft.rewriting.effect import introduced, removed
 from regraft.rewriting.matcher import Matcher, Miss
-from regraft.rewriting.rule import Match, Rule
+from regraft.rewriting.rule import Match, Rule, named
 from regraft.rewriting.term import Given
 from regraft.rewriting.worklist import Applied, Worklist
 from regraft.verification.contract import Contract, exact
@@ -55,7 +55,7 @@ class RulePass(Pass):
 
     def sets(self) -> Sequence[tuple[Rule, RulePass]]:
         """The rules, each with the pass that it is from."""
-        return [(rule, self) for rule in self.rules()]
+        return [(rule, self) for rule in named(self.rules())]
 
     @cached_property
     def _ready(self) -> Sequence[tuple[Rule, RulePass]]:

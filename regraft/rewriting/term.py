@@ -10,14 +10,17 @@ the same.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
+from regraft.errors import RuleError
 from regraft.ir.graph import Constant, Variable
 from regraft.ir.weights import Array, Value
+from regraft.rewriting.spelling import fault
 
 
 class Term:
@@ -100,7 +103,12 @@ class Either(Term):
 
 
 class Operators:
-    """Makes a term of any operator: `op.Erf(x)`, `op.ReduceMean(x, axes=[-1])`, `op["com.microsoft"].FastGelu(x)`."""
+    """Makes a term of any operator: `op.Erf(x)`, `op.ReduceMean(x, axes=[-1])`, `op["com.microsoft"].FastGelu(x)`.
+
+    Raises:
+        RuleError: ONNX has no such operator in any opset, or not with such attributes or so many inputs. Of domains
+            that are not ONNX's nothing is known, and all is taken.
+    """
 
     def __init__(self, domain: str | None = None):
         self._domain = domain
@@ -111,7 +119,15 @@ class Operators:
     def __getattr__(self, name: str) -> Callable[..., Apply]:
         if name.startswith("_"):
             raise AttributeError(name)
-        return lambda *operands, **attrs: Apply(name, tuple(map(_operand, operands)), attrs, self._domain)
+
+        def make(*operands: Any, **attrs: Any) -> Apply:
+            wrong = fault(name, self._domain, len(operands), tuple(attrs))
+            if wrong:
+                caller = sys._getframe(1)
+                raise RuleError(f"{caller.f_code.co_filename}:{caller.f_lineno}: {wrong}")
+            return Apply(name, tuple(map(_operand, operands)), attrs, self._domain)
+
+        return make
 
 
 op = Operators()

@@ -173,5 +173,5 @@ class Worklist:
 
 
 def _names(rules: Iterable[Rule]) -> str:
-    names = dict.fromkeys(f"'{rule.name or rule.pattern.__name__}'" for rule in rules)
+    names = dict.fromkeys(f"'{rule.name}'" for rule in rules)
     return f"the rule{'s' * (len(names) > 1)} {', '.join(names)}"

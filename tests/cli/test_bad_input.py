@@ -145,9 +145,8 @@ def test_no_such_pass_target_or_command(fails):
     assert "did you mean 'onnxruntime'" in fails("targets", "onnx-runtime")
 
 
-def test_why_takes_one_pass_made_of_rules(fails, model):
+def test_why_takes_one_pass(fails, model):
     assert "takes one pass" in fails("why", model, "--pass", "fuse-gelu,lower-gelu")
-    assert "not made of rules" in fails("why", model, "--pass", "eliminate-dead-code")
 
 
 def test_a_place_that_cannot_be_written(run, model, tmp_path):

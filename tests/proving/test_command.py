@@ -45,7 +45,7 @@ def prove(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Prove:
 def test_the_pass_of_the_page_is_proved(prove: Prove) -> None:
     result = prove("my_passes.py")
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[1].split() == ["mean-by-sum", "rule", "1", "proved"]
+    assert result.stdout.splitlines()[1].split() == ["mean-by-sum", "ReduceMean", "proved"]
 
 
 def test_a_wrong_rule_is_refused_and_the_others_are_not(prove: Prove) -> None:
@@ -55,12 +55,12 @@ def test_a_wrong_rule_is_refused_and_the_others_are_not(prove: Prove) -> None:
     assert head.split() == ["pass", "rule", "verdict", "bound", "reason"]
     assert first.split()[:3] == ["turned-round", "quotient", "refused"]
     assert "before minus after is" in first
-    assert second.split() == ["turned-round", "rule", "2", "proved"]
+    assert second.split() == ["turned-round", "Neg", "proved"]
 
 
 def test_json_has_the_counterexample(prove: Prove) -> None:
     wrong, right = json.loads(prove("wrong.py", "--json").stdout)
-    assert right == {"pass": "turned-round", "rule": "rule 2", "verdict": "proved", "bound": None, "reason": ""}
+    assert right == {"pass": "turned-round", "rule": "Neg", "verdict": "proved", "bound": None, "reason": ""}
     assert wrong["verdict"] == "refused"
     shown = wrong["counterexample"]
     x, y = (np.array(shown["inputs"][name]) for name in "xy")

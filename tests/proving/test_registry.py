@@ -27,7 +27,7 @@ PROVED = {
     "lower-softmax": ["softmax", "log-softmax"],
     "lower-trilu": ["where", "where (k)"],
     "lower-trilu{form=mul}": ["mul", "mul (k)"],
-    "lower-where": ["rule 1"],
+    "lower-where": ["Where"],
     "simplify-mask": [
         *("guard against NaN", "Where(c, 1, 0)", "Where(c, 0, 1)", "1 - (1 - m)", "Where(Not)", "negation in numbers"),
     ],

@@ -21,7 +21,6 @@ from regraft.cli.terminal import block, echo
 from regraft.wording import count
 
 if TYPE_CHECKING:
-    from regraft.ir.model import Model
     from regraft.legality.share import Share
     from regraft.legality.verdict import Violation
     from regraft.targeting.target import Target
@@ -83,7 +82,7 @@ def check(
     from regraft.legality.share import share
     from regraft.pipelines import manager
     from regraft.pipelines.pipeline import Pipeline
-    from regraft.targeting.target import read_target
+    from regraft.targeting.target import lacks_sizes, read_target
 
     chosen = read_target(target)
     loaded = source.open(model, weights=False)
@@ -99,17 +98,11 @@ def check(
         block(json.dumps(_plain(chosen, verdict.violations, part), indent=2))
     else:
         _print(chosen, verdict.violations, part, None if everything else SHOWN)
-        sizes = ",".join(f"{name}=..." for name in _open_dimensions(loaded))
-        if sizes and part.macs_unknown:
-            echo(f"as with known sizes:  --target '{target.partition('{')[0]}{{{sizes}}}'")
+        if (part.macs_unknown or lacks_sizes(verdict.violations)) and (sized := chosen.with_sizes(loaded)):
+            echo(f"as with known sizes:  --target '{sized}'")
         if mends(verdict.violations):
             echo(f"find the pipeline:    regraft legalize {model} --target '{target}' --explain")
     ctx.exit(0 if whole and part.of_nodes >= min_share else 1)
-
-
-def _open_dimensions(model: Model) -> list[str]:
-    """The names of the dimensions that the inputs leave open."""
-    return list(dict.fromkeys(dim for t in model.graph.inputs for dim in t.shape or () if isinstance(dim, str)))
 
 
 def _plain(target: Target, violations: list[Violation], share: Share) -> dict[str, Any]:

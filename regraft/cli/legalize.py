@@ -78,7 +78,7 @@ def legalize(
     from regraft.legalization.legalize import legalize as make_legal
     from regraft.pipelines.manager import reference_for
     from regraft.pipelines.pipeline import Pipeline
-    from regraft.targeting.target import read_target
+    from regraft.targeting.target import lacks_sizes, read_target
 
     chosen = read_target(target)
     bundle = output is not None and (output.is_dir() or not output.suffix)
@@ -95,6 +95,8 @@ def legalize(
         block(json.dumps(_plain(done), indent=2))
     else:
         _print(done, target, explain)
+        if lacks_sizes(one.violation for one in done.stuck) and (sized := chosen.with_sizes(loaded)):
+            echo(f"give it sizes: --target '{sized}'")
     if done.stuck:
         ctx.exit(1)
     if output is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from regraft.cli.parameters import (
     source_options,
     target_option,
 )
-from regraft.cli.terminal import block, echo
+from regraft.cli.terminal import block, echo, shows_progress
 from regraft.wording import count
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ def legalize(
     loaded = source.open(model)
     known = given(loaded, inputs) if inputs else None
     original = clone(loaded) if bundle else None
-    done = make_legal(loaded, chosen, limit=limit or LIMIT, inputs=known, seed=seed, progress=sys.stderr.isatty())
+    done = make_legal(loaded, chosen, limit=limit or LIMIT, inputs=known, seed=seed, progress=shows_progress())
     if as_json:
         import json
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regraft.cli.output import table
-from regraft.cli.terminal import block, echo
+from regraft.cli.terminal import block, echo, shows_progress
 from regraft.errors import RegraftError
 from regraft.wording import count
 
@@ -92,7 +91,7 @@ def compare_ways(path: Path, asked: Asked, dump: Path | None, as_json: bool) -> 
     ways, refused = _ways(model, form, run, most, asked)
     expected = predict(ways, calibrate(ways, rows), rows)
     promising = _promising(expected)
-    with bars((asked.rounds + 1) * len(promising), sys.stderr.isatty()) as shown:
+    with bars((asked.rounds + 1) * len(promising), shows_progress()) as shown:
         results = []
         for one in compare(promising, rows, alone, asked.rounds, shown):
             shown.begin(f"{one.way.name}: waiting times")

@@ -22,7 +22,6 @@ from regraft.cli.terminal import block, echo
 from regraft.wording import count
 
 if TYPE_CHECKING:
-    from regraft.ir.model import Model
     from regraft.legality.verdict import Violation
     from regraft.targeting.check import Check
 
@@ -81,7 +80,7 @@ def check(
     limit is broken that is not about nodes: the opset, the inputs; with 2 for an error.
     """
     from regraft.targeting.check import check as hold
-    from regraft.targeting.target import read_target
+    from regraft.targeting.target import lacks_sizes, read_target
 
     chosen = read_target(target)
     loaded = source.open(model, weights=False)
@@ -93,17 +92,11 @@ def check(
         block(json.dumps(found.to_dict(), indent=2))
     else:
         _print(found, None if everything else SHOWN)
-        sizes = ",".join(f"{name}=..." for name in _open_dimensions(loaded))
-        if sizes and found.share.macs_unknown:
-            echo(f"as with known sizes:  --target '{target.partition('{')[0]}{{{sizes}}}'")
+        if (found.share.macs_unknown or lacks_sizes(found.violations)) and (sized := chosen.with_sizes(loaded)):
+            echo(f"as with known sizes:  --target '{sized}'")
         if found.mends:
             echo(f"find the pipeline:    regraft legalize {model} --target '{target}' --explain")
     ctx.exit(0 if not found.limits and found.share.of_nodes >= min_share else 1)
-
-
-def _open_dimensions(model: Model) -> list[str]:
-    """The names of the dimensions that the inputs leave open."""
-    return list(dict.fromkeys(dim for t in model.graph.inputs for dim in t.shape or () if isinstance(dim, str)))
 
 
 def _print(found: Check, shown: int | None) -> None:

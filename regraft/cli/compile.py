@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ from regraft.cli.parameters import (
     source_options,
     target_option,
 )
-from regraft.cli.terminal import echo
+from regraft.cli.terminal import echo, shows_progress
 from regraft.wording import count
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def compile(
         environment=environment,
         limits=limits,
         tolerance=None if rtol is None and atol is None else precision(rtol or 0.0, atol or 0.0),
-        progress=sys.stderr.isatty(),
+        progress=shows_progress(),
     )
     _print(done, output)
 

@@ -140,9 +140,10 @@ def _onnxruntime(path: Path, inputs: dict[str, Any], output: Path) -> None:
     for optimize, words in ((False, "as written"), (True, "after ONNX Runtime's own optimisations")):
         result = bench(path, rewritten, inputs, runs=RUNS, optimize=optimize)
         low, high = result.interval
+        faster = f"{result.ratio:.2f} times as fast" if result.shows_difference else "no difference shown"
         echo(
             f"{words}: {result.a.median * 1e3:.1f} ms -> {result.b.median * 1e3:.1f} ms, "
-            f"{result.ratio:.2f} times as fast (95 % interval {low:.2f} to {high:.2f})"
+            f"{faster} (95 % interval {low:.2f} to {high:.2f})"
         )
 
 

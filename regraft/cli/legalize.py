@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from regraft.cli.parameters import (
     source_options,
     target_option,
 )
-from regraft.cli.terminal import block, echo
+from regraft.cli.terminal import block, echo, shows_progress
 from regraft.wording import count
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def legalize(
     from regraft.legalization.legalize import legalize as make_legal
     from regraft.pipelines.manager import reference_for
     from regraft.pipelines.pipeline import Pipeline
-    from regraft.targeting.target import read_target
+    from regraft.targeting.target import lacks_sizes, read_target
 
     chosen = read_target(target)
     bundle = output is not None and (output.is_dir() or not output.suffix)
@@ -88,13 +87,15 @@ def legalize(
     loaded = source.open(model)
     known = given(loaded, inputs) if inputs else None
     original = clone(loaded) if bundle else None
-    done = make_legal(loaded, chosen, limit=limit or LIMIT, inputs=known, seed=seed, progress=sys.stderr.isatty())
+    done = make_legal(loaded, chosen, limit=limit or LIMIT, inputs=known, seed=seed, progress=shows_progress())
     if as_json:
         import json
 
         block(json.dumps(_plain(done), indent=2))
     else:
         _print(done, target, explain)
+        if lacks_sizes(one.violation for one in done.stuck) and (sized := chosen.with_sizes(loaded)):
+            echo(f"give it sizes: --target '{sized}'")
     if done.stuck:
         ctx.exit(1)
     if output is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import click
 
 from regraft.cli.output import duration, table
 from regraft.cli.parameters import PATH, as_json, command, seed
-from regraft.cli.terminal import block, echo
+from regraft.cli.terminal import block, echo, shows_progress
 from regraft.wording import count
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ def load_test(
     load = loads.Load(server, made, seconds or (SERVER_SECONDS if by_rate else CLIENT_SECONDS), total, timeout)
 
     def measure(rate: float) -> Result:
-        with bars(min(total, round(rate * load.seconds)), sys.stderr.isatty()) as shown:
+        with bars(min(total, round(rate * load.seconds)), shows_progress()) as shown:
             shown.begin(f"{rate:.4g} requests a second")
             result = loads.run_server_scenario(load, rate, clients, seed, p99, shown.end)
         if find_rate:
@@ -136,7 +135,7 @@ def load_test(
     elif by_rate:
         result = measure(rate or 50.0)
     else:
-        with bars(total, sys.stderr.isatty()) as shown:
+        with bars(total, shows_progress()) as shown:
             shown.begin("requests")
             result = loads.run_clients(load, clients, requests, shown.end)
     _say(result, as_json)

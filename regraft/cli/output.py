@@ -1,17 +1,22 @@
-"""How results look: the same in a terminal and in a pipe, except for bold titles. Nothing is cut."""
+"""How results look: the same in a terminal and in a pipe, except that in a terminal titles are bold and tables fit."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from itertools import zip_longest
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from regraft.cli.terminal import echo
+from regraft.cli.terminal import columns, echo
 from regraft.errors import visible
 
 if TYPE_CHECKING:
     from regraft.proving.place_rounding import PlaceRounding
     from regraft.verification.deviation import Deviation
     from regraft.verification.places import Place
+
+GAP, CUT, WRAPPED = "  ", 16, 20
+"""Between columns; the least widths of a column of names, which are cut, and of one of text, which is wrapped."""
 
 
 def title(text: str) -> None:
@@ -21,13 +26,44 @@ def title(text: str) -> None:
 
 
 def table(rows: Iterable[Sequence[Any]], head: Sequence[str] = (), right: Collection[int] = ()) -> None:
-    """Print columns; those in `right` are numbers."""
+    """Print columns; those in `right` are numbers. In a terminal they fit its width."""
     cells = [[visible(str(cell)) for cell in row] for row in rows]
     every = [list(head), *cells] if head else cells
-    widths = [max(map(len, column)) for column in zip(*every, strict=True)]
+    widths = fitted([*zip(*every, strict=True)], right, columns())
     for row in every:
-        aligned = (c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
-        echo("  ".join(aligned).rstrip(), dim=bool(head) and row is every[0])
+        parts = [_parts(cell, width) for cell, width in zip(row, widths, strict=True)]
+        for line in zip_longest(*parts, fillvalue=""):
+            aligned = (
+                c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))
+            )
+            echo(GAP.join(aligned).rstrip(), dim=bool(head) and row is every[0])
+
+
+def fitted(cells: Sequence[Sequence[str]], right: Collection[int], room: int | None) -> list[int]:
+    """The widths of columns so that they fit into `room`: the widest text is made less wide first, then names.
+
+    Numbers keep their width, and other columns the least that can be read.
+    """
+    widths = [max(map(len, column)) for column in cells]
+    least = [WRAPPED if any(" " in cell for cell in column) else CUT for column in cells]
+    shrinks = [place for place in range(len(cells)) if place not in right]
+    excess = 0 if room is None else sum(widths) + len(GAP) * (len(widths) - 1) - room
+    for _ in range(excess):
+        wide = [place for place in shrinks if widths[place] > least[place]]
+        if not wide:
+            break
+        widths[max(wide, key=lambda place: (least[place] == WRAPPED, widths[place]))] -= 1
+    return widths
+
+
+def _parts(cell: str, width: int) -> list[str]:
+    """A cell as lines: text is wrapped, and a name loses its middle, as names differ at their ends."""
+    if len(cell) <= width:
+        return [cell]
+    if " " in cell:
+        return wrap(cell, width, break_on_hyphens=False)
+    end = (width - 1) // 2
+    return [f"{cell[: width - 1 - end]}…{cell[len(cell) - end :]}"]
 
 
 def drifts(drift: Deviation) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -20,7 +19,7 @@ from regraft.cli.parameters import (
     source_options,
     trials,
 )
-from regraft.cli.terminal import block, echo
+from regraft.cli.terminal import block, echo, shows_progress
 from regraft.wording import count
 
 if TYPE_CHECKING:
@@ -146,7 +145,7 @@ def rewrite(
             verify="auto" if verify == "prove" else verify,
             dump_dir=dump_dir,
             inputs=known,
-            progress=sys.stderr.isatty(),
+            progress=shows_progress(),
             seed=seed,
             trials=trials,
             prove=prove_models if verify == "prove" else None,

@@ -65,7 +65,7 @@ def _print(summary: Summary) -> None:
 
     opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in summary.opsets.items())
     within = f", also in {count(summary.subgraphs, 'subgraph')}" if summary.subgraphs else ""
-    files = [(path, size(nbytes)) for path, nbytes in summary.files.items()]
+    files = [("file", f"{path}, {size(nbytes)}") for path, nbytes in summary.files.items()]
     facts = [
         ("IR version", str(summary.ir_version)),
         ("opsets", opsets),

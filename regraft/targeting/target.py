@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -120,10 +120,19 @@ class Target(Configurable):
         text = f"{self.name} does not take the result: {violations[0]}"
         if len(violations) > 1:
             text += f" (and {len(violations) - 1} more; see 'regraft check')"
-        if any(SIZES in one.mend for one in violations) and (sizes := example_sizes(model)):
-            given = {**self.shown_options(), **{name: show_dims(dims) for name, dims in sizes.items()}}
-            text += f"; give it sizes, such as --target '{write_pass(self.name, given)}'"
+        if lacks_sizes(violations) and (sized := self.with_sizes(model)):
+            text += f"; give it sizes, such as --target '{sized}'"
         return TargetError(text)
+
+    def with_sizes(self, model: Model) -> str:
+        """This target, as a user writes it, with sizes for what `model` leaves open; empty where nothing is."""
+        sizes = {name: show_dims(dims) for name, dims in example_sizes(model).items()}
+        return write_pass(self.written, {**self.shown_options(), **sizes}) if sizes else ""
+
+    @property
+    def written(self) -> str:
+        """How a user names it."""
+        return self.name
 
     @classmethod
     def whereabouts(cls) -> str:
@@ -150,6 +159,11 @@ class Target(Configurable):
     def file(self) -> Path:
         """Where the target's class is defined; its profile and its drivers lie beside it."""
         return Path(inspect.getfile(type(self))).resolve()
+
+
+def lacks_sizes(violations: Iterable[Violation]) -> bool:
+    """Whether sizes may mend one of the violations."""
+    return any(SIZES in one.mend for one in violations)
 
 
 def read_target(text: str) -> Target:
@@ -186,5 +200,6 @@ def profile_target(path: Path) -> type[Target]:
         "pipeline": profile.pipeline,
         "profile": profile,
         "file": path.resolve(),
+        "written": str(path),
     }
     return type("ProfileTarget", (Target,), body)

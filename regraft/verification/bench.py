@@ -80,22 +80,27 @@ class Comparison:
         low, high = np.quantile(np.median(draws, axis=1), (tail, 1 - tail))
         return float(low), float(high)
 
+    @property
+    def shows_difference(self) -> bool:
+        """Whether the interval lies on one side of 1: one pair alone shows nothing."""
+        low, high = self.interval
+        return len(self.ratios) > 1 and not low <= 1 <= high
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; times in seconds."""
         spread = {"min": min(self.ratios), "max": max(self.ratios), "interval": list(self.interval)}
+        spread["shows_difference"] = self.shows_difference
         medians = {"a_median": self.a.median, "b_median": self.b.median}
         return {**asdict(self), **medians, "ratio": self.ratio, **spread}
 
     def __str__(self) -> str:
         low, high = self.interval
-        return "\n".join(
-            (
-                f"a: {self.a}",
-                f"b: {self.b}",
-                f"b is {self.ratio:.2f} times as fast as a (95 % interval of the median {low:.2f} to {high:.2f}; "
-                f"{count(len(self.ratios), 'pair')}, {min(self.ratios):.2f} to {max(self.ratios):.2f})",
-            )
-        )
+        verdict = f"b is {self.ratio:.2f} times as fast as a"
+        if not self.shows_difference:
+            verdict = f"no difference shown: a takes {self.ratio:.2f} times as long as b"
+        pairs = f"{count(len(self.ratios), 'pair')}, {min(self.ratios):.2f} to {max(self.ratios):.2f}"
+        spread = f"95 % interval of the median {low:.2f} to {high:.2f}; {pairs}"
+        return f"a: {self.a}\nb: {self.b}\n{verdict} ({spread})"
 
 
 @runtime_checkable

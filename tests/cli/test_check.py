@@ -41,7 +41,7 @@ def test_says_what_where_who_says_so_and_what_to_do(run, model, profile):
     assert any(line.startswith("mycc takes 2") and line.endswith("open dimensions") for line in rest)
     assert "as stated by:         mycc 2.1" in rest
     assert "passes that may help: lower-erf" in rest
-    assert f"as with known sizes:  --target '{profile}{{batch=...,sequence=...}}'" in rest
+    assert f"as with known sizes:  --target '{profile}{{batch=1,sequence=64}}'" in rest
     assert f"find the pipeline:    regraft legalize {model} --target '{profile}' --explain" in rest
 
 

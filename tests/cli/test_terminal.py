@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import pty
 import re
+import struct
+import subprocess
+import sys
+import termios
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +18,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from regraft.cli.output import fitted, table
 from regraft.errors import ModelError, visible
+from regraft.pipelines.registry import targets
 
 EVIL = "\x1b]0;PWNED\x07\x1b[31mRED\nregraft: all is well\r\t\x9b2J\u202eback\u2028"
 CLI = Path(__file__).parents[2] / "regraft" / "cli"
@@ -82,6 +92,69 @@ def test_an_error_is_one_line_for_those_who_print_it_themselves():
     assert str(ModelError(f"no {EVIL}")).isprintable()
     assert visible("é 漢 ok") == "é 漢 ok"
     assert visible("a\x1b\n\udcff") == "a\\x1b\\n\\udcff"
+
+
+def in_terminal(width: int, *words: object, **environment: str) -> str:
+    """What a command prints in a terminal of `width` columns."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    command = [sys.executable, "-c", "from regraft.cli import main; main()", *map(str, words)]
+    plain = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR", "TERM")}
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=plain | {"TERM": "xterm", **environment}
+    )
+    os.close(theirs)
+    read = bytearray()
+    with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+        while part := os.read(ours, 2**16):
+            read += part
+    os.close(ours)
+    process.wait()
+    return read.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_tables_fit_the_terminal(run, width):
+    lines = in_terminal(width, "targets", NO_COLOR="1").splitlines()
+    assert max(map(len, lines)) <= width
+    words = run("targets").stdout.split()
+    assert sorted(" ".join(lines).split()) == sorted(words)  # all is there
+
+
+@pytest.mark.parametrize(("environment", "styled"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
+def test_escape_codes_only_where_they_are_welcome(model, tmp_path, environment, styled):
+    text = in_terminal(80, "rewrite", model, "-o", tmp_path / "out.onnx", "--pipeline", "fuse-gelu", **environment)
+    assert "2 erf" in text
+    assert ("\x1b" in text) == styled
+
+
+def test_a_pipe_gets_no_escape_codes_and_whole_cells(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    text = run("targets").stdout
+    assert "\x1b" not in text
+    assert len(text.splitlines()) == len(targets.names())
+
+
+@pytest.mark.parametrize(
+    ("cells", "room", "widths"),
+    [
+        ([["a" * 30], ["1"]], 80, [30, 1]),
+        ([["a" * 30], ["1"]], 25, [22, 1]),
+        ([["a" * 30], ["b c" * 20]], 70, [30, 38]),
+        ([["a" * 30], ["b c" * 20]], 45, [23, 20]),
+        ([["a" * 30], ["b c" * 20]], 5, [16, 20]),
+        ([["a" * 30], ["b c" * 20]], None, [30, 60]),
+        ([["a" * 10], ["b c"]], 5, [10, 3]),
+    ],
+)
+def test_text_is_narrowed_before_names_and_numbers_never(cells, room, widths):
+    assert fitted(cells, [1] if cells[1] == ["1"] else [], room) == widths
+
+
+def test_a_name_keeps_both_of_its_ends(capsys, monkeypatch):
+    monkeypatch.setattr("regraft.cli.output.columns", lambda: 30)
+    table([("/encoder/layer.0/attention/MatMul_1", "two words")])
+    assert capsys.readouterr().out == "/encoder/…/MatMul_1  two words\n"
 
 
 def test_there_is_one_place_where_text_goes_to_the_terminal():

@@ -58,7 +58,7 @@ def test_a_refusal_of_a_rule_is_not_hidden_by_one_that_comes_nearer(run, written
         ("y = Erf(x)", "fuse-gelu: applies nowhere: the model lacks Div, Mul, Neg; Sub; Tanh; Gelu"),
         (
             "y = Gelu(x)",
-            "fuse-gelu: applies nowhere\n%y\n  function: 1 of 1 operators match; at %y: it is the operator",
+            "fuse-gelu: applies nowhere\n%y\n  function: 1 of 1 operator match; at %y: it is the operator",
         ),
         ("a = Sigmoid(x) y = Mul(a, x)", "fuse-gelu: applies nowhere: the model lacks Erf; Tanh; Gelu"),
     ],

@@ -43,6 +43,28 @@ def test_the_faster_model_is_found(paths: tuple[Path, Path]) -> None:
     assert result.to_dict()["ratio"] == result.ratio
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "says", "shown"),
+    [
+        ((2.0, 2.1, 2.2), (1.0, 1.0, 1.0), "b is 2.10 times as fast as a (95 % interval", True),
+        ((1.0, 1.0, 1.0), (2.0, 2.0, 2.0), "b is 0.50 times as fast as a (95 % interval", True),
+        (
+            (0.9, 1.0, 1.2),
+            (1.0, 1.0, 1.0),
+            "no difference shown: a takes 1.00 times as long as b (",
+            False,
+        ),
+        ((2.0,), (1.0,), "no difference shown: a takes 2.00 times as long as b (95 % interval", False),
+    ],
+)
+def test_a_difference_is_shown_where_the_interval_leaves_out_1(
+    a: tuple[float, ...], b: tuple[float, ...], says: str, shown: bool
+) -> None:
+    result = Comparison(Timing(a), Timing(b), 1, True)
+    assert says in str(result)
+    assert result.to_dict()["shows_difference"] is shown
+
+
 def test_runs_are_interleaved(paths: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     order = []
     run = Session.run

@@ -1,32 +1,31 @@
-"""Which nodes of two models are the same, by whatever name; linear in nodes.
+"""Which nodes of two models are the same; linear in nodes.
 
-A node that computes the same from the same inputs is the same node. Where something before it changed, the nodes after
-it decide, then its name, then those of its neighbours that are paired already.
+Where the record says what was done between the models, names tell. Else a node that computes the same from the same
+inputs, for the same readers, is the same node; then names tell where neighbours agree, then weights by what they hold.
+The others are paired in the order of the graph, by ever less of them, and by neighbours that are paired already.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
-from operator import attrgetter
-from typing import NamedTuple
+import itertools
+from bisect import bisect
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from regraft.inspection import keys
+from regraft.inspection.attribution import between
 from regraft.inspection.census import operator
 from regraft.inspection.fingerprint import Fingerprints
+from regraft.inspection.order import in_order
+from regraft.inspection.sequence import common, increasing
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
-from regraft.pipelines.pass_base import label
+from regraft.pipelines.pass_base import Change, label
 
+Check = Callable[[Node, Node, Mapping[Node, Node]], bool]
+"""Whether a pair may be made, beside the others that are proposed."""
 
-class _Row(NamedTuple):
-    """A node, and what it is told by."""
-
-    node: Node
-    scope: int
-    forward: int
-    backward: int
-    operator: str
-    label: str
+_NEAR = 64  # neighbours of a node that are looked at
+_PLACES = 400  # pairs of neighbours that are weighed against each other
 
 
 class Alignment:
@@ -43,27 +42,43 @@ class Alignment:
         self.old, self.new = Fingerprints(before, self.ends), Fingerprints(after, self.ends)
         self.after: dict[Node, Node] = {}
         self.before: dict[Node, Node] = {}
-        self._pair_all()
+        self._left, self._right = list(in_order(before)), list(in_order(after))
+        self._places = [{node: i for i, node in enumerate(side)} for side in (self._left, self._right)]
+        entries, undone = between(before, after)
+        if entries:
+            self._match(keys.name)
+            self._leave_to_record([change for entry in entries for change in entry.changes], undone)
+        self._drop_idle()
+        self._pair_all(recorded=bool(entries))
 
-    def _pair_all(self) -> None:
-        common = set(map(operator, self.old.forward)).intersection(map(operator, self.new.forward))
-        self._left, self._right = _rows(self.old, common), _rows(self.new, common)
-        for fields in (
-            ("scope", "forward", "backward", "label"),
-            ("scope", "forward", "backward"),
-            ("scope", "forward", "label"),
-            ("scope", "forward"),
-            ("scope", "backward", "label"),
-        ):
-            self._match(attrgetter(*fields))
-        self._match(attrgetter("scope", "backward"), balanced=True)
-        self._match(attrgetter("scope", "operator", "label"))
-        self._spread()
-        if self._left and self._right:
-            sides = ((self.old, self._left), (self.new, self._right))
-            local = {n: h for side, rows in sides for n, h in side.local(row.node for row in rows).items()}
-            self._match(lambda row: (row.scope, local[row.node]), balanced=True)
+    def _leave_to_record(self, changes: Iterable[Change], undone: bool) -> None:
+        """Look for no partner of what went or came as the record says."""
+        gone = {name for change in changes for name in (change.added if undone else change.removed)}
+        came = {name for change in changes for name in (change.removed if undone else change.added)}
+        self._left = [node for node in self._left if label(node) not in gone]
+        self._right = [node for node in self._right if label(node) not in came]
+
+    def _pair_all(self, recorded: bool) -> None:
+        for key in (keys.exact_and_name, keys.exact):
+            self._match(keys.of_readers(key), balanced=True)
+        if not recorded:
+            self._match(keys.of_readers(keys.name), self._agree)
+        self._match(keys.weights)
+        for key in (keys.forward, keys.backward):
+            self._match(keys.of_readers(key))
+        for key in (keys.exact, keys.forward):
+            self._follow(key)
+        self._match(keys.local)
+        for key in (keys.local, keys.outline, keys.kind):
+            self._follow(key)
             self._spread()
+        self._match(keys.backward)
+        for key in (keys.exact_and_name, keys.exact, keys.forward):
+            self._match(key, balanced=True)
+        self._match(keys.name)
+        if not recorded:
+            self._left, self._right = self.removed, self.added
+            self._match(keys.only_name, self._stand_alone)
 
     @property
     def removed(self) -> list[Node]:
@@ -91,75 +106,102 @@ class Alignment:
     def _pair(self, old: Node, new: Node) -> None:
         self.after[old], self.before[new] = new, old
 
-    def _match(self, key: Callable[[_Row], Hashable], balanced: bool = False) -> None:
-        """Pair the remaining nodes by `key`, in order; if `balanced`, only where both models have the same number."""
+    def _match(self, key: keys.Key, check: Check | None = None, balanced: bool = False) -> None:
+        """Pair nodes by `key` where each side has one of it; if `balanced`, as many as the other, in their order."""
         if not self._left or not self._right:
             return
-        keys = list(map(key, self._right))
-        waiting: dict[Hashable, list[Node]] = {k: [] for k in keys}
-        for k, row in zip(map(key, reversed(self._left)), reversed(self._left), strict=True):
-            if k in waiting:
-                waiting[k].append(row.node)
-        if balanced:
-            numbers = Counter(keys)
-            waiting = {k: nodes for k, nodes in waiting.items() if len(nodes) == numbers[k]}
-        for k, row in zip(keys, self._right, strict=True):
-            if waiting.get(k):
-                self._pair(waiting[k].pop(), row.node)
+        sides = keys.grouped(self.old, self._left, key), keys.grouped(self.new, self._right, key)
+        known = ((old, sides[1].get(k, [])) for k, old in sides[0].items())
+        found = [
+            pair
+            for old, new in known
+            if len(old) == len(new) and (balanced or len(old) == 1)
+            for pair in zip(old, new, strict=True)
+        ]
+        proposed = dict(found)
+        for old, new in found if check is None else [pair for pair in found if check(*pair, proposed)]:
+            self._pair(old, new)
+        if found:
+            self._drop_idle()
+
+    def _follow(self, key: keys.Key) -> None:
+        """Pair nodes by `key` in the order of the graph, between those that are paired already."""
+        if not self._left or not self._right:
+            return
+        left, right = self._places
+        kept = increasing(sorted((left[old], right[new]) for old, new in self.after.items()))
+        gaps: dict[int, tuple[list[Node], list[Node]]] = {}
+        for side, (places, nodes) in enumerate(zip(self._places, (self._left, self._right), strict=True)):
+            bounds = [pair[side] for pair in kept]
+            for node in nodes:
+                if node.inputs:
+                    gaps.setdefault(bisect(bounds, places[node]), ([], []))[side].append(node)
+        for old, new in gaps.values():
+            for i, j in common(keys.of_all(self.old, old, key), keys.of_all(self.new, new, key)):
+                self._pair(old[i], new[j])
         self._drop_idle()
 
     def _spread(self) -> None:
-        """Pair the neighbours of pairs where there is only one choice."""
-        around = {near for row in self._right for near in _around(row.node)}
+        """Pair the neighbours of pairs, those first that have most neighbours in common."""
+        if not self._left or not self._right:
+            return
+        around = {near for node in self._right for _, near in _around(node)}
         work = [pair for pair in self.after.items() if pair[1] in around]
         while work:
-            for old, new in _neighbours(*work.pop(), self):
-                if old not in self.after and new not in self.before:
-                    self._pair(old, new)
-                    work.append((old, new))
+            for pair in self._neighbours(*work.pop()):
+                if pair[0] not in self.after and pair[1] not in self.before:
+                    self._pair(*pair)
+                    work.append(pair)
         self._drop_idle()
 
+    def _neighbours(self, old: Node, new: Node) -> list[tuple[Node, Node]]:
+        left = [(place, node) for place, node in _around(old) if node not in self.after]
+        right = [(place, node) for place, node in _around(new) if node not in self.before] if left else []
+        if len(left) * len(right) > _PLACES:
+            return []
+        alike = [
+            (a, b, self._likeness(a, b, {}), p == q)
+            for p, a in left
+            for q, b in right
+            if operator(a) == operator(b) and self.old.scope[a] == self.new.scope[b]
+        ]
+        alike.sort(key=lambda one: one[2:], reverse=True)
+        return [(a, b) for a, b, likeness, _ in alike if likeness >= 0.5]
+
+    def _agree(self, old: Node, new: Node, proposed: Mapping[Node, Node]) -> bool:
+        """Whether at least half of the neighbours are paired, or proposed, too."""
+        return self._likeness(old, new, proposed) >= 0.5
+
+    def _likeness(self, old: Node, new: Node, proposed: Mapping[Node, Node]) -> float:
+        """Dice's coefficient of the neighbours."""
+        near = [node for _, node in itertools.islice(_around(old), _NEAR)]
+        other = {node for _, node in itertools.islice(_around(new), _NEAR)}
+        both = sum((self.after.get(node) or proposed.get(node)) in other for node in near)
+        return 2 * both / max(1, len(near) + len(other))
+
+    def _stand_alone(self, old: Node, new: Node, proposed: Mapping[Node, Node]) -> bool:
+        """Whether everything around two nodes is paired."""
+        return all(near in self.after for _, near in _around(old)) and all(
+            near in self.before for _, near in _around(new)
+        )
+
     def _drop_idle(self) -> None:
-        """Leave the rows that have no pair yet, and may find one: the other model has some of their operator left."""
-        left = [row for row in self._left if row.node not in self.after]
-        right = [row for row in self._right if row.node not in self.before]
-        common = {row.operator for row in left} & {row.operator for row in right}
-        self._left = [row for row in left if row.operator in common]
-        self._right = [row for row in right if row.operator in common]
+        """Leave the nodes that have no pair yet, and may find one: the other model has some of their operator left."""
+        left = [node for node in self._left if node not in self.after]
+        right = [node for node in self._right if node not in self.before]
+        both = set(map(operator, left)) & set(map(operator, right))
+        self._left = [node for node in left if operator(node) in both]
+        self._right = [node for node in right if operator(node) in both]
 
 
-def _rows(side: Fingerprints, common: set[str]) -> list[_Row]:
-    """The nodes of the operators in `common`."""
-    scope, forward, backward = side.scope, side.forward, side.backward
-    named = [(node, op) for node in forward if (op := operator(node)) in common]
-    return [_Row(node, scope[node], forward[node], backward[node], op, label(node)) for node, op in named]
-
-
-def _around(node: Node) -> Iterator[Node]:
-    """The nodes that `node` reads from, and those that read from it."""
-    for tensor in node.inputs:
-        yield from tensor.inputs
-    for tensor in node.outputs:
-        yield from tensor.outputs
-
-
-def _neighbours(old: Node, new: Node, known: Alignment) -> Iterator[tuple[Node, Node]]:
-    for a, b in zip(old.inputs, new.inputs, strict=False):
-        if a.inputs and b.inputs and _alike(a.inputs[0], b.inputs[0], known):
-            yield a.inputs[0], b.inputs[0]
-    for a, b in zip(old.outputs, new.outputs, strict=False):
-        readers: dict[str, tuple[list[Node], list[Node]]] = {}
-        for side, (tensor, done) in enumerate(((a, known.after), (b, known.before))):
-            for node in dict.fromkeys(tensor.outputs):
-                if node not in done:
-                    readers.setdefault(operator(node), ([], []))[side].append(node)
-        for left, right in readers.values():
-            if len(left) == len(right) == 1 and _alike(left[0], right[0], known):
-                yield left[0], right[0]
-
-
-def _alike(old: Node, new: Node, known: Alignment) -> bool:
-    return operator(old) == operator(new) and known.old.scope[old] == known.new.scope[new]
+def _around(node: Node) -> Iterator[tuple[tuple[bool, int], Node]]:
+    """The nodes that `node` reads from, and those that read from it, with the place of the value."""
+    for place, tensor in enumerate(node.inputs):
+        for maker in tensor.inputs:
+            yield (True, place), maker
+    for place, tensor in enumerate(node.outputs):
+        for reader in tensor.outputs:
+            yield (False, place), reader
 
 
 def _ends(before: Model, after: Model) -> dict[Tensor, object]:

@@ -93,7 +93,7 @@ def attribute(
 ) -> tuple[tuple[PassEdits, ...], Rest]:
     """Sort nodes by the pass that removed, added or changed them."""
     ledger = _Ledger(removed, added, changed)
-    entries, undone = _entries(before, after)
+    entries, undone = between(before, after)
     passes = [ledger.entry(entry, undone) for entry in (reversed(entries) if undone else entries)]
     passes += ledger.marked()
     return tuple(p for p in passes if p.edits or p.changed), ledger.rest()
@@ -135,7 +135,7 @@ class _Ledger:
         return Rest(removed, added, tuple(map(_changed, self.changed.values())))
 
 
-def _entries(before: Model, after: Model) -> tuple[list[history.Entry], bool]:
+def between(before: Model, after: Model) -> tuple[list[history.Entry], bool]:
     """The passes that only one of the models went through, and whether that is the first."""
     old, new = history.read(before), history.read(after)
     if len(old) > len(new) and old[: len(new)] == new:

@@ -33,6 +33,11 @@ def same(constants: Iterable[Constant]) -> list[Group]:
     return sorted(groups, key=lambda group: place[group[0]])
 
 
+def sample(constant: Constant) -> Hashable:
+    """Dtype, shape, and three blocks of the bytes: equal constants have equal ones, and others hardly ever."""
+    return _kind(constant), _samples(constant)
+
+
 def _split(group: Group, key: Callable[[Constant], Hashable]) -> Iterable[Group]:
     if len(group) < 2:
         return [group]

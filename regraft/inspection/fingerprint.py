@@ -1,16 +1,18 @@
 """Fingerprints of nodes: hashes of what leads to a node, of what follows it, and of its neighbours.
 
-Names do not count, and large constants count by dtype and shape only: no weight is read. Each takes one pass over the
-nodes, when it is first asked for.
+Names do not count, nor does whether a default is stated, and whether a constant is an initializer or a node's. Large
+constants count by dtype and shape only: no weight is read. Each takes one pass over the nodes, when it is first asked
+for.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from regraft.files.wire import LARGE
+from regraft.inspection.attributes import meant
 from regraft.inspection.census import operator
 from regraft.ir.graph import AnyGraph, Constant, Graph, Node, Tensor
 from regraft.ir.model import Model
@@ -18,6 +20,7 @@ from regraft.ir.node import PLAIN
 from regraft.ir.weights import Sparse
 
 _BITS = 2**61 - 1
+_NEAR = 64  # readers that tell a node
 
 
 class Fingerprints:
@@ -35,7 +38,7 @@ class Fingerprints:
         self.forward: dict[Node, int] = {}
         self.scope: dict[Node, int] = {}
         self._attributes: dict[Node, int] = {}
-        self._plain: dict[str, int] = {}  # of operators without attributes
+        self._plain: dict[tuple[str, int], int] = {}  # of operators without attributes
         self._values: dict[Tensor, int] = {}
         self._starts: dict[AnyGraph, dict[Tensor, int]] = {}
         self._root(model.graph, 0, {t: hash(end) for t, end in ends.items()})
@@ -54,19 +57,17 @@ class Fingerprints:
             self._backward(graph, found, uses)
         return found
 
-    def local(self, nodes: Iterable[Node]) -> dict[Node, int]:
-        """Of the operators of `nodes`, their attributes, and their neighbours."""
-        nodes = list(nodes)
-        readers = {tensor: 0 for node in nodes for tensor in node.outputs}
-        for node in dict.fromkeys(reader for tensor in readers for reader in tensor.outputs):
-            for i, tensor in enumerate(node.inputs):
-                if tensor in readers:
-                    _use(readers, tensor, hash((node.op, i)))
-        found = {}
-        for node in nodes:
-            before = [self.value(t) if isinstance(t, Constant) else _maker(t) for t in node.inputs]
-            found[node] = hash((self._attributes[node], *before, *[readers[t] for t in node.outputs]))
-        return found
+    def local(self, node: Node) -> int:
+        """Of the operators of `node` and its neighbours, its attributes, and its constants."""
+        before = [_maker(t) if held(t) is None else self.value(t) for t in node.inputs]
+        readers = [hash((one.op, one.inputs.index(t))) for t in node.outputs for one in t.outputs[:_NEAR]]
+        return hash((self._attributes[node], *before, *sorted(readers)))
+
+    def outline(self, node: Node) -> int:
+        """Of the operators of `node` and of those that it reads from, and of the shapes of its constants."""
+        constants = map(held, node.inputs)
+        before = [_maker(t) if c is None else tuple(c.shape) for t, c in zip(node.inputs, constants, strict=True)]
+        return hash((operator(node), *before))
 
     def value(self, tensor: Tensor) -> int:
         """The forward fingerprint of a value; of a constant, of dtype and shape, and of the elements if it is small."""
@@ -78,36 +79,39 @@ class Fingerprints:
     def _root(self, graph: AnyGraph, scope: int, starts: dict[Tensor, int]) -> None:
         self._starts[graph] = starts
         self._values.update((tensor, start) for tensor, start in starts.items() if not isinstance(tensor, Constant))
-        self._forward(graph, scope)
+        self._forward(graph, scope, graph.opset)
 
-    def _forward(self, graph: AnyGraph, scope: int) -> None:
+    def _forward(self, graph: AnyGraph, scope: int, opset: int) -> None:
         known, value, values, holders = self._values.get, self.value, self._values, graph.nodes.holders
         for node in graph.nodes:
             self.scope[node] = scope
-            attributes = self._attributes[node] = self._kind(node)
+            attributes = self._attributes[node] = self._kind(node, opset)
             head = hash((attributes, *[known(tensor) or value(tensor) for tensor in node.inputs]))
             if node in holders:
-                head = self._through_bodies(node, head, scope)
+                head = self._through_bodies(node, head, scope, opset)
             self.forward[node] = head
             for i, tensor in enumerate(node.outputs):
                 values[tensor] = hash((head, i))
+            if node.op == "Constant" and node.outputs and (constant := held(node.outputs[0])) is not None:
+                values[node.outputs[0]] = constant_hash(constant)
 
-    def _kind(self, node: Node) -> int:
+    def _kind(self, node: Node, opset: int) -> int:
         """A hash of the operator and its attributes."""
         name = operator(node)
-        if node.attrs:
-            return hash((name, *sorted((key, attribute_hash(value)) for key, value in node.attrs.items())))
-        found = self._plain.get(name)
-        if found is None:
-            found = self._plain[name] = hash((name,))
+        if not node.attrs and (name, opset) in self._plain:
+            return self._plain[name, opset]
+        attributes = meant(node, opset)
+        found = hash((name, *sorted((key, attribute_hash(value)) for key, value in attributes.items())))
+        if not node.attrs:
+            self._plain[name, opset] = found
         return found
 
-    def _through_bodies(self, node: Node, head: int, scope: int) -> int:
+    def _through_bodies(self, node: Node, head: int, scope: int, opset: int) -> int:
         results = [head]
         for place, body in bodies(node):
             for i, tensor in enumerate(body.inputs):
                 self._values[tensor] = hash((head, place, i))
-            self._forward(body, hash((scope, place)))
+            self._forward(body, hash((scope, place)), opset)
             results.append(hash((place, *map(self.value, body.outputs))))
         return hash(tuple(results))
 
@@ -166,6 +170,15 @@ def _use(uses: dict[Tensor, int], tensor: Tensor, use: int) -> None:
     """Count one use more of `tensor`."""
     if not isinstance(tensor, Constant):
         uses[tensor] = (uses.get(tensor, 0) + use) & _BITS
+
+
+def held(tensor: Tensor) -> Constant | None:
+    """The constant that `tensor` is, as an initializer or by a Constant node."""
+    if isinstance(tensor, Constant):
+        return tensor
+    maker = tensor.inputs[0] if tensor.inputs else None
+    value = maker.attrs.get("value") if maker is not None and maker.op == "Constant" and not maker.domain else None
+    return value if isinstance(value, Constant) else None
 
 
 def _maker(tensor: Tensor) -> int:

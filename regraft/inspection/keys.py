@@ -1,0 +1,76 @@
+"""What nodes of two models are told by; nodes of equal keys may be the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+
+from regraft.files.wire import LARGE
+from regraft.inspection import contents
+from regraft.inspection.census import operator
+from regraft.inspection.fingerprint import Fingerprints, held
+from regraft.ir.graph import Node
+from regraft.pipelines.pass_base import MADE_BY, label
+
+Key = Callable[[Fingerprints, Node], Hashable]
+"""What tells a node of one side; None where nothing does."""
+
+
+def exact(side: Fingerprints, node: Node) -> Hashable:
+    return side.scope[node], side.forward[node], side.backward[node]
+
+
+def exact_and_name(side: Fingerprints, node: Node) -> Hashable:
+    return side.scope[node], side.forward[node], side.backward[node], label(node)
+
+
+def forward(side: Fingerprints, node: Node) -> Hashable:
+    return side.scope[node], side.forward[node]
+
+
+def backward(side: Fingerprints, node: Node) -> Hashable:
+    return side.scope[node], side.backward[node]
+
+
+def local(side: Fingerprints, node: Node) -> Hashable:
+    return side.scope[node], side.local(node)
+
+
+def outline(side: Fingerprints, node: Node) -> Hashable:
+    return side.scope[node], side.outline(node)
+
+
+def kind(side: Fingerprints, node: Node) -> Hashable:
+    return side.scope[node], operator(node)
+
+
+def name(side: Fingerprints, node: Node) -> Hashable:
+    return side.scope[node], operator(node), label(node)
+
+
+def only_name(side: Fingerprints, node: Node) -> Hashable:
+    """The name of a node that no pass made: of one that stayed in its place, with another operator."""
+    own = node.name and not (node.has_metadata and MADE_BY in node.metadata)
+    return (side.scope[node], node.name) if own else None
+
+
+def weights(side: Fingerprints, node: Node) -> Hashable:
+    """What the large constants that the node reads hold, by samples."""
+    large = [c for c in map(held, node.inputs) if c is not None and c.nbytes >= LARGE]
+    return (operator(node), *map(contents.sample, large)) if large else None
+
+
+def of_readers(key: Key) -> Key:
+    """`key`, but of no node that reads nothing: what reads it tells more."""
+    return lambda side, node: key(side, node) if node.inputs else None
+
+
+def of_all(side: Fingerprints, nodes: Iterable[Node], key: Key) -> list[Hashable]:
+    return [key(side, node) for node in nodes]
+
+
+def grouped(side: Fingerprints, nodes: Iterable[Node], key: Key) -> dict[Hashable, list[Node]]:
+    found: dict[Hashable, list[Node]] = {}
+    for node in nodes:
+        if (k := key(side, node)) is not None:
+            found.setdefault(k, []).append(node)
+    return found

@@ -187,9 +187,8 @@ class _Run:
             return
         if self.dumps and header:
             said.dump = self.dumps.write(header, number, one.name)
-        contract = one.contract.through(len(said.changes))
-        self.report.contract += contract
-        self.verifier.add(said, contract, header, self.hint())
+        self.report.contract += one.contract.through(len(said.changes))
+        self.verifier.add(said, one, header, self.hint())
 
     def prove_pass(self, one: Pass, said: PassReport) -> None:
         """Prove what a pass did, which may not know of all, where no outputs are compared."""

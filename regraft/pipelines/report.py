@@ -35,7 +35,9 @@ class PassReport:
         refusals: what it left as it was, and why.
         rule_uses: what became of each rule, of a pass that is made of rules.
         dump: the file that shows the graph after the pass.
-        drift: of the outputs, before the pass against after; None where it was not verified or changed nothing.
+        drift: of the outputs, before the pass against after; where it was verified by a region, of the values that the
+            region gives; None where it was not verified alone, or changed nothing.
+        verified: where "each" verified it: a region, or the whole model, and why; empty where it did not.
         places: what is proved of it, value by value; None where that was not asked for.
     """
 
@@ -56,6 +58,7 @@ class PassReport:
     peak_growth: int = 0
     dump: Path | None = None
     drift: Deviation | None = None
+    verified: str = ""
     places: list[Place] | None = None
 
     @property
@@ -89,7 +92,8 @@ class Report:
     Attributes:
         model: the file that was rewritten; empty for a model made in memory.
         verify: "none", "final" or "each"; what was done, where it was left to the run.
-        drift: of the outputs, first against last; None unless `verify` is "final".
+        drift: of the outputs, where passes were verified together: with "final", and with "each" those verified by
+            regions, once more on the whole model; None where none were.
         contract: what the passes that changed something promise together, from end to end.
         notes: what is to be said of the model as it came.
         warnings: what is wrong with a result that is verified all the same.
@@ -129,7 +133,7 @@ class Report:
             return f"not verified: {self.unverified or 'not asked for'}"
         if not self.changed:
             return "nothing changed"
-        drifts = [one.drift for one in self.passes if one.drift] if self.drift is None else [self.drift]
+        drifts = [drift for drift in (*(one.drift for one in self.passes), self.drift) if drift]
         worst = reduce(Deviation.worse, drifts).verdict if drifts else "nothing was compared"
         return f"verified on {count(self.trials, 'trial')}: {worst}"
 

@@ -1,17 +1,24 @@
-"""Verification of a run, step by step: passes in a row that promise the same are verified together, others apart."""
+"""Verification of a run, step by step.
+
+"final" verifies passes in a row that promise the same together, others apart. "each" verifies every pass: where it
+changed the model, if that can be told apart, and all such passes in a row together on the whole model; else the whole
+model before and after it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from regraft.errors import RegraftError, VerificationError
-from regraft.files.convert import Header
+from regraft.files.convert import Header, from_proto
 from regraft.ir.model import Model
 from regraft.pipelines.pass_base import Pass
 from regraft.pipelines.report import PassReport, Report
-from regraft.verification.contract import Contract, exact
+from regraft.verification.contract import Contract, combine, exact
 from regraft.verification.deviation import Deviation
+from regraft.verification.local import Local
 from regraft.verification.runtime import NoKernel
 from regraft.verification.samples import weight
 from regraft.verification.sizes import Given
@@ -20,6 +27,22 @@ from regraft.wording import count
 
 CHEAP = 2**29
 """Bytes of weights up to which a model is verified unasked."""
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A pass that changed the model.
+
+    Attributes:
+        contract: what it promises, from end to end.
+        header: of the model after it.
+        before: where the graph before it lies.
+    """
+
+    said: PassReport
+    contract: Contract
+    header: Header | None
+    before: str
 
 
 class StepVerifier:
@@ -32,9 +55,8 @@ class StepVerifier:
     def __init__(self, model: Model, report: Report, inputs: Mapping[str, Any] | Given | None, seed: int, trials: int):
         self.model, self.report = model, report
         self._asked, self._compared = report.verify != "auto", False
-        self._passes: list[PassReport] = []  # since the last look
-        self._contract, self._before = exact, ""
-        self._header: Header | None = None
+        self._steps: list[_Step] = []  # since the whole model was last looked at
+        self._local: Local | None = None
         self._watch = self._open(inputs, seed, trials)
         if self._watch:
             report.unstable, report.trials = list(self._watch.unstable), len(self._watch.samples)
@@ -48,52 +70,40 @@ class StepVerifier:
         """Have what the result of a pass is compared with."""
         if not self._watch:
             return
-        if self._passes and not _alike(self._contract, one.contract):
+        promised = combine(step.contract for step in self._steps)
+        if self.report.verify != "each" and self._steps and not _alike(promised, one.contract):
             self.settle()
         reference = one.reference(self.model)
         if reference is not None:
             self.settle()
             self._watch.expect(reference)
+            self._local = None
 
-    def add(self, said: PassReport, contract: Contract, header: Header | None, before: str) -> None:
+    def add(self, said: PassReport, one: Pass, header: Header | None, before: str) -> None:
         """Take a pass that changed the model. `header`: of the model now; `before`: where the graph before it lies."""
         if not self._watch:
             return
-        if not self._passes:
-            self._contract, self._before = exact, before
-        self._passes.append(said)
-        self._header = header
-        self._contract = contract if len(self._passes) == 1 else self._contract + contract
-        if self.report.verify == "each":
-            said.drift = self.settle()
+        step = _Step(said, one.contract.through(len(said.changes)), header, before)
+        if self.report.verify != "each" or header is None:
+            self._steps.append(step)
+            return
+        self._local = self._local or Local(self._watch)
+        drift = self._local.look(self.model, one.contract, header)
+        said.verified = self._local.told
+        if drift is not None and drift.passed:
+            said.drift = drift
+            self._steps.append(step)
+            return
+        if self._steps:
+            last = self._steps[-1].header
+            assert last is not None
+            self._settle(from_proto(last.proto, self.model.path, last.values))
+        said.verified = f"the whole model: {self._local.told}"
+        said.drift, self._local = self._look([step], self.model), None
 
-    def settle(self) -> Deviation | None:
-        """Verify what the passes since the last time did, against what they promise. Raises VerificationError."""
-        if not self._passes or not self._watch:
-            return None
-        passes, self._passes = self._passes, []
-        what, places = _who(passes), sum(len(said.changes) for said in passes)
-        try:
-            drift = self._watch.look(self.model, self._contract, max(places, 1), self._header)
-        except VerificationError:
-            raise
-        except RegraftError as error:
-            if not self._asked and isinstance(error, NoKernel):
-                self._give_up(f"after {what}: {error}")
-                return None
-            raise VerificationError(f"after {what} the model does not run: {error}") from error
-        if not drift.passed:
-            others = f", and {count(len(drift.failures) - 1, 'more output')}" if len(drift.failures) > 1 else ""
-            raise VerificationError(
-                f"{what} breaks its contract {self._contract}: {drift.failures[0]}{others}{self._before}"
-            )
-        self._compared |= drift.compared
-        self.report.trials = len(self._watch.samples)
-        if drift.warning:
-            self.report.warnings.append(f"{what}: {drift.warning}")
-        if self.report.verify == "final":
-            self.report.drift = self.report.drift.worse(drift) if self.report.drift else drift
-        return drift
+    def settle(self) -> None:
+        """Verify what the passes since the last time did together, on the whole model. Raises VerificationError."""
+        self._settle(self.model)
 
     def end(self) -> None:
         """Verify what is left, and see that something was compared. Raises VerificationError."""
@@ -105,6 +115,51 @@ class StepVerifier:
                 raise VerificationError(f"nothing could be compared: {reason}; --verify none goes without")
             self._give_up(reason)
         self.report.witness = self._watch.witness if self._watch else None
+
+    def _settle(self, model: Model) -> None:
+        """Verify the steps since the last time, which led to `model`."""
+        steps, self._steps = self._steps, []
+        if not steps or not self._watch:
+            return
+        try:
+            drift = self._look(steps, model)
+        except VerificationError:
+            if self.report.verify == "each" and len(steps) > 1:
+                self._blame(steps)
+            raise
+        if drift is not None:
+            self.report.drift = self.report.drift.worse(drift) if self.report.drift else drift
+
+    def _blame(self, steps: Sequence[_Step]) -> None:
+        """Look at the whole model after each step, of which one is wrong. Raises VerificationError where it shows."""
+        for step in steps:
+            if step.header is not None:
+                self._look([step], from_proto(step.header.proto, self.model.path, step.header.values))
+
+    def _look(self, steps: Sequence[_Step], model: Model) -> Deviation | None:
+        """Hold `model` against the one before `steps`, on the whole. Raises VerificationError."""
+        assert self._watch is not None
+        what, places = _who([step.said for step in steps]), sum(len(step.said.changes) for step in steps)
+        contract = combine(step.contract for step in steps) if len(steps) > 1 else steps[0].contract
+        try:
+            drift = self._watch.look(model, contract, max(places, 1), steps[-1].header)
+        except VerificationError:
+            raise
+        except RegraftError as error:
+            if not self._asked and isinstance(error, NoKernel):
+                self._give_up(f"after {what}: {error}")
+                return None
+            raise VerificationError(f"after {what} the model does not run: {error}") from error
+        if not drift.passed:
+            others = f", and {count(len(drift.failures) - 1, 'more output')}" if len(drift.failures) > 1 else ""
+            raise VerificationError(
+                f"{what} breaks its contract {contract}: {drift.failures[0]}{others}{steps[0].before}"
+            )
+        self._compared |= drift.compared
+        self.report.trials = len(self._watch.samples)
+        if drift.warning:
+            self.report.warnings.append(f"{what}: {drift.warning}")
+        return drift
 
     def _open(self, inputs: Mapping[str, Any] | Given | None, seed: int, trials: int) -> Watch | None:
         if self.report.verify == "none":

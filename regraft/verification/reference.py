@@ -43,6 +43,7 @@ class Reference:
 
     Attributes:
         outputs: for each trial.
+        header: of the model.
 
     Raises:
         RuntimeFailure: the model does not run on a trial.
@@ -58,13 +59,13 @@ class Reference:
         threads: int = 0,
     ):
         self.trials, self.threads = [dict(inputs) for inputs in trials], threads
-        self._header, self._path = header or export(model.device), model.path
+        self.header, self._path = header or export(model.device), model.path
         self._host = model.host and Host(
             clone(model.host.model), dict(model.host.feeds), [t.copy() for t in model.host.outputs]
         )
         self.is_half = is_half(model)
         if outputs is None:
-            session = Session(model, threads=threads, header=self._header)
+            session = Session(model, threads=threads, header=self.header)
             outputs = [session.run(inputs) for inputs in self.trials]
         self.outputs = [dict(values) for values in outputs]
         self._hidden: dict[int, Hidden] = {}
@@ -79,7 +80,7 @@ class Reference:
     @cached_property
     def model(self) -> Model:
         """The original model."""
-        model = from_proto(self._header.proto, self._path, self._header.values)
+        model = from_proto(self.header.proto, self._path, self.header.values)
         model.host = self._host
         return model
 
@@ -212,9 +213,9 @@ class Reference:
 
     @cached_property
     def _measured(self) -> Noise:
-        header = unshared(self._header, {tensor.name for tensor in sizing_values(self.model)})
+        header = unshared(self.header, {tensor.name for tensor in sizing_values(self.model)})
         model = self.model
-        if header is not self._header:
+        if header is not self.header:
             model = from_proto(header.proto, self._path, header.values)
             model.host = self._host
 

@@ -57,6 +57,7 @@ class Watch:
         unstable: random outputs, which are not compared.
         samples: the sets of inputs.
         interface: changes that a caller sees, at the last comparison, a line each.
+        threads: that share the work of one operator; 0 lets ONNX Runtime choose.
     """
 
     interface: list[str]
@@ -70,13 +71,13 @@ class Watch:
         threads: int = 0,
     ):
         self._given = inputs if isinstance(inputs, Given) else Given(values=inputs or {})
-        self._seed, self._trials, self._threads = seed, trials, threads
+        self._seed, self._trials, self.threads = seed, trials, threads
         self.expect(model)
 
     def expect(self, model: Model) -> None:
         """Compare with `model` from now on."""
         header = export(model.device)
-        session = Session(model, threads=self._threads, header=header)
+        session = Session(model, threads=self.threads, header=header)
         self.samples = sample(model, session.run, given=self._given, count=self._trials, seed=self._seed)
         self.unstable = _unstable(session, self.samples) if any(map(draws, model.nodes())) else ()
         self._hold(model, [one.outputs for one in self.samples], header)
@@ -85,6 +86,21 @@ class Watch:
     def compares(self) -> bool:
         """Whether there is an output to compare."""
         return any(name not in self.unstable for one in self.samples for name in one.outputs)
+
+    @property
+    def model(self) -> Model:
+        """The model at the last comparison."""
+        return self._reference.model
+
+    @property
+    def header(self) -> Header:
+        """That of the model at the last comparison."""
+        return self._reference.header
+
+    @property
+    def outputs(self) -> list[Arrays]:
+        """The outputs for each sample, at the last comparison."""
+        return self._reference.outputs
 
     @property
     def witness(self) -> Sample:
@@ -100,7 +116,7 @@ class Watch:
         names: Names = SAME,
         named: Mapping[str, str] = {},
     ) -> Deviation:
-        """The drift since the last comparison.
+        """The drift since the last comparison. Where it is too large, the model from before it stays the one to compare with.
 
         Args:
             places: how many were rewritten since.
@@ -115,7 +131,7 @@ class Watch:
             self._follow(model, names)
         self._leave_out(model)
         header = header or export(model.device)
-        session = Session(model, threads=self._threads, header=header)
+        session = Session(model, threads=self.threads, header=header)
         found = [self._again(session, one, names) for one in self.samples]
         drift = self._judge(model, found, contract, places, names)
         self.interface = differences(self._interface, Interface.of(model), found, named)
@@ -125,7 +141,8 @@ class Watch:
         if rows:
             found.append(self._again(session, self._look_up(rows), names))
             drift = self._judge(model, found, contract, places, names)
-        self._hold(model, found, header)
+        if drift.passed:
+            self._hold(model, found, header)
         return drift
 
     def _leave_out(self, model: Model) -> None:
@@ -155,7 +172,7 @@ class Watch:
 
     def _judge(self, model: Model, found: list[Arrays], contract: Contract, places: int, names: Names) -> Deviation:
         def rerun(twin: Model, widen: Callable[[Arrays], Arrays]) -> list[Arrays]:
-            session = Session(twin, threads=self._threads)
+            session = Session(twin, threads=self.threads)
             return [self._again(session, replace(one, inputs=widen(one.inputs)), names) for one in self.samples]
 
         plain = [one.trial.is_plain for one in self.samples]
@@ -170,14 +187,14 @@ class Watch:
         """Add a sample that looks up the rows of tables that changed."""
         old, first = self._reference.model, self.samples[0]
         inputs = looking_up(first.inputs, rows)
-        outputs = Session(old, threads=self._threads).run(_for(old, inputs))
+        outputs = Session(old, threads=self.threads).run(_for(old, inputs))
         self.samples.append(Sample(replace(USUAL, name="rows that changed"), inputs, outputs))
         self._reference.add(inputs, outputs)
         return self.samples[-1]
 
     def _hold(self, model: Model, outputs: list[Arrays], header: Header | None = None) -> None:
         trials = [one.inputs for one in self.samples]
-        self._reference = Reference(model, trials, header=header, outputs=outputs, threads=self._threads)
+        self._reference = Reference(model, trials, header=header, outputs=outputs, threads=self.threads)
         self._interface, self._tables = Interface.of(model), tables(model)
 
     def _follow(self, new: Model, names: Names) -> None:
@@ -203,7 +220,7 @@ class Watch:
         only it has."""
         old = self._reference.model
         before = {new: old for old, new in names.inputs.items()}
-        session, after = Session(old, threads=self._threads), Session(new, threads=self._threads)
+        session, after = Session(old, threads=self.threads), Session(new, threads=self.threads)
 
         def of_old(inputs: Mapping[str, Any]) -> Arrays:
             known = _for(old, {before.get(name, name): value for name, value in inputs.items()})

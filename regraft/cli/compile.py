@@ -101,7 +101,7 @@ def compile(
 
 def _print(done: BuiltBundle, output: Path) -> None:
     from regraft.cli.output import drifts, duration, size, table, title
-    from regraft.cli.rewrite import HEAD, RIGHT, row
+    from regraft.cli.rewritten import HEAD, RIGHT, row
 
     table([row(one)[: len(HEAD)] for one in done.report.passes], HEAD, RIGHT)
     title("the rewritten model against the original, in ONNX Runtime")

@@ -69,7 +69,7 @@ def _rewrite(path: Path, wanted: str, inputs: dict[str, Any], output: Path) -> M
     import regraft
     from regraft.bundling import write_bundle
     from regraft.cli.output import drifts, table, title
-    from regraft.cli.rewrite import HEAD, RIGHT, row
+    from regraft.cli.rewritten import HEAD, RIGHT, row
     from regraft.verification.inputs import Given
 
     title("1. Rewrite it for an accelerator: lookups and mask to the host, plain operators in float16 on the device")

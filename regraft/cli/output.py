@@ -7,7 +7,7 @@ from itertools import zip_longest
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from regraft.cli.terminal import columns, echo
+from regraft.cli.terminal import block, columns, echo
 from regraft.errors import visible
 
 if TYPE_CHECKING:
@@ -64,6 +64,13 @@ def _parts(cell: str, width: int) -> list[str]:
         return wrap(cell, width, break_on_hyphens=False)
     end = (width - 1) // 2
     return [f"{cell[: width - 1 - end]}…{cell[len(cell) - end :]}"]
+
+
+def document(value: object) -> None:
+    """Print a value as JSON, which has no infinity and no NaN: they become text."""
+    from regraft.verification.deviation import to_json
+
+    block(to_json(value))
 
 
 def drifts(drift: Deviation) -> None:

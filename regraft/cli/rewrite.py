@@ -10,6 +10,7 @@ import click
 from regraft.cli.parameters import (
     PATH,
     SourceOptions,
+    as_json,
     command,
     given,
     inputs,
@@ -19,7 +20,7 @@ from regraft.cli.parameters import (
     source_options,
     trials,
 )
-from regraft.cli.terminal import block, echo, shows_progress
+from regraft.cli.terminal import echo, shows_progress
 from regraft.wording import count
 
 if TYPE_CHECKING:
@@ -29,15 +30,11 @@ if TYPE_CHECKING:
     from regraft.ir.model import Model
     from regraft.pipelines.manager import Verify
     from regraft.pipelines.pipeline import Pipeline
-    from regraft.pipelines.report import PassReport, Report
-    from regraft.verification.deviation import Deviation
+    from regraft.pipelines.report import Report
     from regraft.verification.second_look import SecondLook
     from regraft.verification.sizes import Given
 
 DEFAULT_TARGET = "onnxruntime"
-NOTES_SHOWN = 2
-NOTHING = "nothing: see regraft why"
-HEAD, RIGHT = ("pass", "time", "nodes", "", "changes"), (1, 2, 3)
 
 
 @command(
@@ -87,6 +84,7 @@ HEAD, RIGHT = ("pass", "time", "nodes", "", "changes"), (1, 2, 3)
 @inputs
 @seed
 @trials
+@as_json
 @load
 def rewrite(
     model: Path,
@@ -104,6 +102,7 @@ def rewrite(
     inputs: tuple[str, ...],
     seed: int,
     trials: int,
+    as_json: bool,
 ) -> None:
     """Run a pipeline of passes on a model and write the result.
 
@@ -117,10 +116,13 @@ def rewrite(
     """
     from regraft.bundling import check_destination, write_bundle
     from regraft.cli.bisect import command_line
+    from regraft.cli.output import document
+    from regraft.cli.rewritten import changed_operators, print_report
     from regraft.errors import VerificationError
     from regraft.files.bundle import check_sums
     from regraft.files.convert import clone
     from regraft.files.saving import save
+    from regraft.inspection.census import operators
     from regraft.pipelines import manager
     from regraft.proving.places import prove_models
     from regraft.targeting.target import read_target
@@ -135,6 +137,7 @@ def rewrite(
         check_destination(output)
     check_sums(model)
     loaded = source.open(model)
+    before = operators(loaded)
     passes = chosen.passes(loaded, pipeline)
     known = given(loaded, inputs) if inputs else None
     original = clone(loaded) if bundle and not no_golden else None
@@ -163,10 +166,10 @@ def rewrite(
             done.write(report)
         golden = None
         if bundle:
-            before = None if original is None else manager.reference_for(original, passes)
+            reference = None if original is None else manager.reference_for(original, passes)
             try:
                 golden = write_bundle(
-                    loaded, output, original=before, report=done, given=known, seed=seed, layout=layout
+                    loaded, output, original=reference, report=done, given=known, seed=seed, layout=layout
                 )
             except RuntimeFailure as error:
                 rest = "" if no_golden else "; --no-golden leaves golden vectors out"
@@ -174,7 +177,13 @@ def rewrite(
         else:
             save(loaded, output, layout)
         warnings += _reopen(look, done, output, model)
-    _print(done, output, timing, golden.drift if golden else done.drift, asked_for=pipeline is not None)
+    drift = golden.drift if golden else done.drift
+    after = operators(loaded)
+    if as_json:
+        said = {"output": str(output), "verdict": done.verdict, "operators": changed_operators(before, after)}
+        document({**said, "warnings": warnings, "drift": drift.to_dict() if drift else None, "report": done.to_dict()})
+        return
+    print_report(done, before, after, output, timing, drift, asked_for=pipeline is not None)
     for warning in warnings:
         echo(f"warning: {warning}")
 
@@ -216,52 +225,3 @@ def _reopen(look: SecondLook, done: Report, output: Path, model: Path) -> list[s
     too = model.suffix == ".onnx" and look.far_off(model, inputs, outputs)
     who = "and so it does with the original" if too else "which it does not with the original"
     return [f"ONNX Runtime, its optimisations on, gives something else for the result, {who}: {fault}"]
-
-
-def _print(report: Report, output: Path, timing: bool, drift: Deviation | None, *, asked_for: bool) -> None:
-    """Print what the passes did; of those that the user asked for, also where to see why they did nothing."""
-    from regraft.cli.output import drifts, duration, size, table, title
-
-    head = (*HEAD, "drift") if report.verify == "each" else HEAD
-    table([row(one, asked_for and max(one.rounds, default=1) == 1)[: len(head)] for one in report.passes], head, RIGHT)
-    for name, notes in [("model", report.notes), *((one.name, one.notes) for one in report.passes)]:
-        for note in notes[:NOTES_SHOWN]:
-            echo(f"{name}: {note}")
-        if len(notes) > NOTES_SHOWN:
-            echo(f"{name}: {len(notes) - NOTES_SHOWN} more (see --report)")
-    if timing:
-        title("timing")
-        block(report.timing())
-    if drift:
-        title("verified: the outputs before and after")
-        drifts(drift)
-    nodes = f", nodes {report.passes[0].nodes_before} -> {report.passes[-1].nodes_after}" if report.passes else ""
-    written = [output] if output.is_file() else [path for path in output.rglob("*") if path.is_file()]
-    if report.places is not None:
-        _print_places(report)
-    title(f"{output}: {size(sum(path.stat().st_size for path in written))}{nodes}, in {duration(report.seconds)}")
-    echo(report.verdict)
-
-
-def _print_places(report: Report) -> None:
-    """What is not proved, a few lines a pass."""
-    from regraft.cli.output import show_places, title
-    from regraft.verification.places import summary
-
-    title("proved: what each pass did")
-    for one in report.passes:
-        if not one.places:
-            continue
-        echo(f"{one.title}: {summary(one.places)}")
-        show_places(one.places)
-
-
-def row(one: PassReport, asked_for: bool = False) -> tuple[str, ...]:
-    """A pass in a table under `HEAD`, and its drift."""
-    from regraft.cli.output import duration
-
-    rules = [" ".join(filter(None, (str(number), rule))) for rule, number in one.rules().items()]
-    changes = ", ".join([*rules, *one.effects]) or ("values only" if one.changed else NOTHING if asked_for else "-")
-    difference = f"{one.nodes_after - one.nodes_before:+d}" if one.nodes_after != one.nodes_before else ""
-    drift = f"{one.drift.max_abs:.2g}" if one.drift else "-"
-    return one.title, duration(one.seconds), str(one.nodes_after), difference, changes, drift

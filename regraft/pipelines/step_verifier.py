@@ -16,7 +16,7 @@ from regraft.files.convert import Header, from_proto
 from regraft.ir.model import Model
 from regraft.pipelines.pass_base import Pass
 from regraft.pipelines.report import PassReport, Report
-from regraft.verification.contract import Contract, combine, exact
+from regraft.verification.contract import Contract, combine
 from regraft.verification.deviation import Deviation
 from regraft.verification.local import Local
 from regraft.verification.runtime import NoKernel

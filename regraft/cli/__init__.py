@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import json
 import keyword
 import os
 import signal
@@ -58,9 +59,10 @@ TROUBLE, BROKEN_PIPE = 2, 141
 
 @dataclass
 class State:
-    """What `--debug` sets, in any position."""
+    """What `--debug` and `--json` say, in any position."""
 
     debug: bool = False
+    json: bool = False
 
 
 class Commands(click.Group):
@@ -101,7 +103,8 @@ class Commands(click.Group):
     ) -> Any:
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, False, **extra)
-        state = State()
+        words = sys.argv[1:] if args is None else args
+        state = State(json="--json" in words)
         try:
             with interruptible():
                 status = super().main(args, prog_name, complete_var, False, obj=state, **extra)
@@ -112,6 +115,8 @@ class Commands(click.Group):
             if state.debug:
                 traceback.print_exc()
             echo(f"regraft: error: {_line(error)}", err=True)
+            if state.json:
+                echo(json.dumps({"error": _described(error)}))
             status = TROUBLE
         sys.exit(status if isinstance(status, int) else 0)
 
@@ -125,6 +130,12 @@ def _line(error: Exception) -> str:
     if isinstance(error, RegraftError):
         return _one_line(str(error))
     return f"unexpected {type(error).__name__}: {_one_line(str(error))} (run again with --debug to see where)"
+
+
+def _described(error: Exception) -> dict[str, object]:
+    """An error as data: its kind, its line, and the passes that may help."""
+    needs = [str(one) for one in error.needs] if isinstance(error, RegraftError) else []
+    return {"kind": type(error).__name__, "message": _line(error), "needs": needs}
 
 
 def _one_line(text: str) -> str:

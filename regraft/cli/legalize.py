@@ -70,6 +70,7 @@ def legalize(
     and what was tried, and writes nothing; with 2 for an error.
     """
     from regraft.bundling import check_destination, write_bundle
+    from regraft.cli.output import document
     from regraft.files.bundle import check_sums
     from regraft.files.convert import clone
     from regraft.files.saving import save
@@ -88,25 +89,21 @@ def legalize(
     known = given(loaded, inputs) if inputs else None
     original = clone(loaded) if bundle else None
     done = make_legal(loaded, chosen, limit=limit or LIMIT, inputs=known, seed=seed, progress=shows_progress())
-    if as_json:
-        import json
-
-        block(json.dumps(_plain(done), indent=2))
-    else:
+    if not as_json:
         _print(done, target, explain)
         if lacks_sizes(one.violation for one in done.stuck) and (sized := chosen.with_sizes(loaded)):
             echo(f"give it sizes: --target '{sized}'")
-    if done.stuck:
-        ctx.exit(1)
-    if output is None:
-        return
-    if original is not None:
-        before = reference_for(original, Pipeline(done.pipeline))
-        write_bundle(loaded, output, original=before, report=done.report, given=known, seed=seed)
-    else:
-        save(loaded, output)
-    if not as_json:
-        echo(f"written to {output}")
+    if output is not None and not done.stuck:
+        if original is not None:
+            before = reference_for(original, Pipeline(done.pipeline))
+            write_bundle(loaded, output, original=before, report=done.report, given=known, seed=seed)
+        else:
+            save(loaded, output)
+        if not as_json:
+            echo(f"written to {output}")
+    if as_json:
+        document(_plain(done))
+    ctx.exit(1 if done.stuck else 0)
 
 
 def _plain(done: Legalized) -> dict[str, Any]:

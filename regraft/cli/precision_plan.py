@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from regraft.cli.parameters import PATH, command, model_argument, seed
+from regraft.cli.parameters import PATH, as_json, command, model_argument, seed
 from regraft.wording import count
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ DTYPES = {"float16": "convert-fp16", "bfloat16": "convert-bf16"}
 )
 @click.option("--all", "everything", is_flag=True, help="Print the lowered values too.")
 @seed
+@as_json
 def precision_plan(
     model: Path,
     data: tuple[str, ...],
@@ -49,13 +51,14 @@ def precision_plan(
     margin: float,
     everything: bool,
     seed: int,
+    as_json: bool,
 ) -> None:
     """Run MODEL, record the range of every value, and plan which of them half precision can hold.
 
     The plan has a row for each value: its range, its precision, and why. It can be edited by hand, and
     convert-fp16{plan=FILE} follows it.
     """
-    from regraft.cli.output import title
+    from regraft.cli.output import document, title
     from regraft.cli.parameters import arrays
     from regraft.files.loading import load
     from regraft.mixed_precision import plan
@@ -69,6 +72,9 @@ def precision_plan(
     rows = plan.make(loaded, samples, dtype=dtype, mode=kind_of(Mode).read(mode), margin=margin)
     if output is not None:
         plan.write(output, rows, dtype, DTYPES[dtype])
+    if as_json:
+        document([asdict(row) for row in rows])
+        return
     _table(rows if everything else [row for row in rows if row.precision != dtype])
     lowered = sum(row.precision == dtype for row in rows)
     written = f"; written to {output}" if output is not None else ""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
-from regraft.cli.parameters import PATH, command, model_argument
+from regraft.cli.parameters import PATH, as_json, command, model_argument
 from regraft.cli.terminal import echo
 from regraft.errors import RegraftError
 
@@ -73,6 +74,7 @@ _COUNT = click.IntRange(min=1)
     metavar="N",
     help="The number up to which Ray adds replicas under load.  [default: none]",
 )
+@as_json
 def serve(
     bundle: Path,
     instances: int,
@@ -92,12 +94,13 @@ def serve(
     engine: str,
     replicas: int | None,
     max_replicas: int | None,
+    as_json: bool,
 ) -> None:
     """Serve a bundle, or an ONNX file, by the Open Inference Protocol: clients of Triton and KServe are clients of it.
 
     Requests of any size share calls of the model, and each is answered as if it were run alone. A bundle is served
     once its golden vectors were run again and its outputs agree. SIGTERM and SIGINT end the server when what it has
-    accepted is answered.
+    accepted is answered. With --json what it says goes to the output, an object a line.
     """
     if [batch, tokens, lengths].count(None) < 2:
         raise click.UsageError("--batch, --tokens and --lengths exclude each other")
@@ -115,15 +118,20 @@ def serve(
     except ModuleNotFoundError as error:
         extra = "ray" if (error.name or "").startswith("ray") else "serve"
         raise RegraftError(f"{error.name} is not installed: pip install 'regraft[{extra}]'") from error
+    say = _say_as_json if as_json else _say
     deadline = None if deadline_ms is None else deadline_ms / 1e3
     options = model.Options(instances, threads or 0, timeout_ms / 1e3, batch, tokens, lengths, max_queued, tokenizer)
     access = app.Access(max_body_mb * _MIB, token, deadline)
     place = server.Place(host, port, drain_seconds)
     if engine == "ray":
-        ray_engine.serve_on_ray(bundle, options, access, place, ray_engine.Replicas(replicas or 1, max_replicas), _say)
+        ray_engine.serve_on_ray(bundle, options, access, place, ray_engine.Replicas(replicas or 1, max_replicas), say)
     else:
-        server.serve(bundle, options, access, place, _say)
+        server.serve(bundle, options, access, place, say)
 
 
 def _say(line: str) -> None:
     echo(line, err=True)
+
+
+def _say_as_json(line: str) -> None:
+    echo(json.dumps({"said": line}))

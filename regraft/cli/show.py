@@ -17,7 +17,7 @@ from regraft.cli.parameters import (
     say_missing,
     source_options,
 )
-from regraft.cli.terminal import block, echo
+from regraft.cli.terminal import echo
 from regraft.wording import count
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def show(model: Path, graph: bool, html: HtmlOptions, source: SourceOptions, as_
 
     Only the header is read, so a file of any size answers at once; for --html the weights are read, too.
     """
+    from regraft.cli.output import document
     from regraft.inspection.show import summarize
 
     loaded = source.open(model, weights=False)
@@ -50,12 +51,13 @@ def show(model: Path, graph: bool, html: HtmlOptions, source: SourceOptions, as_
     if graph:
         from regraft.inspection.listing import listing
 
-        for line in listing(loaded):
-            echo(line)
+        if as_json:
+            document({"graph": list(listing(loaded))})
+        else:
+            for line in listing(loaded):
+                echo(line)
     elif as_json:
-        import json
-
-        block(json.dumps(summarize(loaded).to_dict(), indent=2))
+        document(summarize(loaded).to_dict())
     else:
         _print(summarize(loaded))
 

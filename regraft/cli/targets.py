@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from regraft.cli.parameters import command, load
+from regraft.cli.parameters import as_json, command, load
 from regraft.cli.terminal import block, echo
 
 if TYPE_CHECKING:
@@ -17,19 +17,48 @@ if TYPE_CHECKING:
 FEW = 2
 
 
-@command("regraft targets", "regraft targets openvino")
+@command("regraft targets", "regraft targets openvino", "regraft targets --json | jq -r '.[].target'")
 @click.argument("name", required=False)
+@as_json
 @load
-def targets(name: str | None) -> None:
+def targets(name: str | None, as_json: bool) -> None:
     """List the targets and where their compilers are, or describe the target NAME: its options and its pipeline."""
-    from regraft.cli.output import table
+    from regraft.cli.output import document, table
     from regraft.pipelines.registry import targets
 
     if name is not None:
-        _describe(targets.load(name))
+        if as_json:
+            document(_row(targets.load(name)))
+        else:
+            _describe(targets.load(name))
         return
     found = [targets.load(known) for known in targets.names()]
+    if as_json:
+        document([_brief(one) for one in found])
+        return
     table((one.name, one.help(), one.whereabouts()) for one in found)
+
+
+def _brief(found: type[Target]) -> dict[str, Any]:
+    return {"target": found.name, "help": found.help(), "where": found.whereabouts()}
+
+
+def _row(found: type[Target]) -> dict[str, Any]:
+    """The description of a target as data."""
+    from regraft.cli.passes import options
+    from regraft.legality.tables import ProfileError
+
+    try:
+        takes: list[Any] = _taken(found().profile)
+    except ProfileError:
+        takes = []
+    return {
+        **_brief(found),
+        "options": [dict(zip(("option", "default", "help"), map(str, each), strict=True)) for each in options(found)],
+        "pipeline": found.pipeline,
+        "takes": [dict(zip(("what", "says"), each, strict=True)) for each in takes],
+        "unchecked": [*getattr(found, "unchecked", ())],
+    }
 
 
 def _describe(found: type[Target]) -> None:
@@ -65,12 +94,16 @@ def _describe(found: type[Target]) -> None:
 def _take(profile: Profile) -> None:
     from regraft.cli.output import table
 
+    table(_taken(profile))
+    echo(f"as stated by: {profile.source}")
+
+
+def _taken(profile: Profile) -> list[tuple[str, str]]:
+    """What a target takes, and what it does not, by its profile."""
     listed = profile.listed
     rows = [("operators", f"{len(listed.names)} listed" if listed else "any of ONNX's, but for these gaps")]
     rows += [(key.replace("_", "-"), line.reason) for key, lines in vars(profile.limits).items() for line in lines]
-    rows += [(_few(gap.operator), gap.reason) for gap in profile.gap]
-    table(rows)
-    echo(f"as stated by: {profile.source}")
+    return [*rows, *((_few(gap.operator), gap.reason) for gap in profile.gap)]
 
 
 def _few(names: tuple[str, ...]) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -42,6 +43,16 @@ def test_the_demo_rewrites_verifies_and_compares(run, tmp_path):
     kinds = {kind(node) for node in model.nodes()}
     assert not kinds & {"Gelu", "Erf", "LayerNormalization", "Where", "Dropout", "IsNaN"}
     assert sum(node.op == "Gelu" for node in regraft.load(out.with_suffix(".onnx")).nodes()) == 3
+
+
+@pytest.mark.slow
+def test_the_demo_gives_its_figures_as_json(run, tmp_path):
+    result = run("demo", "-o", tmp_path / "encoder", "--json")
+    figures = json.loads(result.stdout)
+    assert figures["largest_difference_of_similarities"] < 1e-3
+    assert len(figures["onnxruntime"]) == 2
+    assert [way["calls"] for way in figures["packing"]] == [14, 217, 15]
+    assert "7. What pays" in result.stderr
 
 
 def test_the_demo_says_what_is_missing(run, tmp_path, monkeypatch):

@@ -108,7 +108,7 @@ def test_ways_of_each_kind_of_model() -> None:
     assert names() == ["padded to the longest", "sorted", "one by one"]
     assert names(together=False) == ["one by one"]
     assert names(batch=6) == ["padded to the longest"]
-    assert names(packing="loop") == [*(f"packed, {n} tokens a call" for n in (512, 1024, 2048)), "one by one"]
+    assert names(packing="loop") == [*(f"packed, {n:,} tokens a call" for n in (512, 1024, 2048)), "one by one"]
     shape = PackedShape(4, 400, 8, 400, across_rows=False)
     fixed = [f"packed, 4 × 400, {name}" for name in ("next_fit", "first_fit", "first_fit_decreasing")]
     assert names(packing="segments", packed=shape) == fixed

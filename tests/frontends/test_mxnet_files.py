@@ -103,7 +103,7 @@ def patched(offset: int, form: str, value: int) -> bytes:
         (patched(16, "<Q", 2**40), "array 1 has dtype"),
         (b"", "does not start with 0x112"),
         (b"hello", "does not start with 0x112"),
-        (params({"one": np.ones(2, np.float32)})[:-23] + struct.pack("<Q", 0), "1 arrays and 0 names"),
+        (params({"one": np.ones(2, np.float32)})[:-23] + struct.pack("<Q", 0), "1 array and 0 names"),
         (patched(len(params({"one": np.ones((2, 2), np.float32)})) - 1, "<B", 0xFF), "a name is not UTF-8"),
     ],
 )

@@ -62,7 +62,7 @@ LAYOUTS = {
         (op.OneHot(Var("i"), Var("i"), Var("f"), axis=-1), "number is not known"),
         (op.Range(np.array(0.0), np.array(4.0), np.array(1.0)), "other than whole numbers"),
         (op.Range(np.array(0), np.array(4), np.array(2)), "one by one"),
-        (op.Conv(Var("p"), Var("w")), "1 groups"),
+        (op.Conv(Var("p"), Var("w")), "1 group"),
         (op.AveragePool(Var("p"), kernel_shape=[2, 2], ceil_mode=1), "ceil_mode"),
         (op.AveragePool(Var("p"), kernel_shape=[2, 2], strides=[2, 2]), "windows at each 2"),
         (op.MaxPool(Var("p"), kernel_shape=[2, 2], auto_pad="SAME_UPPER", strides=[2, 2]), "sizes that are not known"),

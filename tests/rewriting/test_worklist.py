@@ -206,8 +206,8 @@ def test_the_report_of_a_run_shows_rules_that_took_time():
     for use, seconds in zip(one.rule_uses, (0.5, 0.01, 0.3), strict=True):
         use.seconds = seconds
     assert [line.split()[-5:] for line in report.timing().splitlines()[2:4]] == [
-        ["relu:", "1", "of", "1", "tries"],
-        ["erf:", "1", "of", "1", "tries"],
+        ["relu:", "1", "of", "1", "try"],
+        ["erf:", "1", "of", "1", "try"],
     ]
 
 

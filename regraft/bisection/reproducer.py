@@ -11,6 +11,7 @@ from pathlib import Path
 from regraft.bisection.checks import AfterPipeline, Check, CommandCheck, CompilerCheck, RefusalCheck
 from regraft.bisection.reduce import Reduced
 from regraft.errors import ModelError
+from regraft.files.destination import check_folder_name
 from regraft.files.saving import save
 from regraft.files.stream import write_file
 from regraft.pipelines.pipeline import Pipeline
@@ -26,6 +27,7 @@ def write_reproducer(found: Reduced, check: Check, folder: Path) -> str:
     Raises:
         ModelError: `folder` is a file, or the disk refuses.
     """
+    check_folder_name(folder)
     if folder.exists() and not folder.is_dir():
         raise ModelError(f"{folder} is a file; name a folder")
     folder.mkdir(parents=True, exist_ok=True)

@@ -14,8 +14,9 @@ from typing import Any
 from regraft.bundling.chain import write_stages
 from regraft.bundling.golden import Golden, make_golden
 from regraft.errors import ModelError
-from regraft.files.bundle import FORMAT, MANIFEST, interface, is_bundle, ports, sums, write_models
+from regraft.files.bundle import FORMAT, MANIFEST, interface, is_bundle, ports, sums, target_of, write_models
 from regraft.files.convert import clone
+from regraft.files.destination import check_folder_name
 from regraft.files.saving import Layout
 from regraft.files.stream import partial_folder, sync_folder, take_place
 from regraft.ir.model import Model
@@ -30,15 +31,30 @@ TIDY = "fold-constants,eliminate-identity,eliminate-common-subexpressions,elimin
 """The pipeline for the host's graph: several passes may have moved the same nodes there."""
 
 
-def check_destination(folder: Path) -> None:
-    """Raise ModelError where `write_bundle` would not write: what is there is no bundle."""
+def check_destination(folder: Path, target: str = "", *, force: bool = False) -> None:
+    """Raise ModelError where `write_bundle` would not write: what is there is no bundle, or one of another target."""
+    check_folder_name(folder)
     if folder.is_dir():
-        if not is_bundle(folder) and any(folder.iterdir()):
-            raise ModelError(f"cannot write {folder}: it is a folder that holds no bundle; name a new one")
+        if not is_bundle(folder):
+            if any(folder.iterdir()):
+                raise ModelError(f"cannot write {folder}: it is a folder that holds no bundle; name a new one")
+        elif (other := _standing(folder)) not in ("", target) and not force:
+            raise ModelError(
+                f"cannot write {folder}: the bundle of target '{other}' is there; name another folder, "
+                "or replace it with --force"
+            )
     elif os.path.lexists(folder):
         raise ModelError(f"cannot write {folder}: it is no folder, and a bundle is one; name another")
     elif not folder.parent.is_dir():
         raise ModelError(f"cannot write {folder}: there is no folder {folder.parent}")
+
+
+def _standing(folder: Path) -> str:
+    """The target of the bundle that is there. Raises ModelError where its manifest is none of ours."""
+    try:
+        return target_of(folder)
+    except ModelError as error:
+        raise ModelError(f"cannot write {folder}: it may be no bundle: {error}; name a new folder") from error
 
 
 def write_bundle(
@@ -50,6 +66,8 @@ def write_bundle(
     given: Given | None = None,
     seed: int = 0,
     layout: Layout = "auto",
+    target: str = "",
+    force: bool = False,
     add: Callable[[Model, Path, Golden], dict[str, object]] | None = None,
 ) -> Golden | None:
     """Write `model`, with its host if it has one, to `folder`, which is new, empty, or a bundle that is replaced.
@@ -62,6 +80,8 @@ def write_bundle(
         report: of the pipeline that made `model`.
         given: inputs for the golden vectors; others are generated.
         layout: of the device's weights.
+        target: the name of the target that the bundle is for, if it is for one.
+        force: replace the bundle of another target, too.
         add: writes more into the folder, from the contents of the bundle and the golden vectors, for which it needs
             `original`; returns entries for the manifest.
 
@@ -73,13 +93,15 @@ def write_bundle(
         VerificationError: the result breaks the contract of its pipeline.
     """
     folder = Path(folder)
-    check_destination(folder)
+    check_destination(folder, target, force=force)
     model, golden = _tidied(model), None
     if original is not None:
         golden = make_golden(original, model, (report or Report("", "", "none")).contract, given, seed)
     with _replacing(folder) as new:
         write_models(model, new, layout)
         said: dict[str, Any] = {"format": FORMAT, "regraft": version("regraft"), **interface(model)}
+        if target:
+            said["target"] = target
         if original is not None:
             said["original"] = ports(original)
         if report is not None:

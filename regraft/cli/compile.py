@@ -13,6 +13,7 @@ from regraft.cli.parameters import (
     as_json,
     command,
     compiler_options,
+    force,
     given,
     inputs,
     load,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 @click.option("--rtol", type=click.FloatRange(min=0), help="Allowed difference relative to the value.")
 @click.option("--atol", type=click.FloatRange(min=0), help="Allowed difference.")
 @click.option("--no-check", is_flag=True, help="Hand over what the target's profile does not take, too.")
+@force
 @compiler_options
 @source_options
 @inputs
@@ -58,6 +60,7 @@ def compile(
     rtol: float | None,
     atol: float | None,
     no_check: bool,
+    force: bool,
     environment: Path | None,
     limits: ResourceLimits,
     source: SourceOptions,
@@ -98,6 +101,7 @@ def compile(
         limits=limits,
         tolerance=None if rtol is None and atol is None else precision(rtol or 0.0, atol or 0.0),
         progress=shows_progress(),
+        force=force,
     )
     if as_json:
         from regraft.cli.output import document

@@ -53,12 +53,14 @@ def demo(output: Path, as_json: bool) -> None:
 def _demonstrate(output: Path) -> dict[str, Any]:
     """Run the demo. Returns its figures."""
     import regraft
+    from regraft.files.destination import check_folder_name
     from regraft.pipelines.registry import models
 
     recipe = models.load(RECIPE)
     path = recipe.model_path()
     inputs, questions = recipe.encode(recipe.sentences()), recipe.encode(recipe.questions())
     before = regraft.load(path)
+    check_folder_name(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     echo(f"A sentence encoder that somebody else exported: {path.name}, {_facts(before)}.")
     after = _rewrite(path, recipe.SENTENCE_EMBEDDING, inputs, output)

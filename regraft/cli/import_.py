@@ -64,8 +64,10 @@ def import_(
     """
     from regraft.cli.output import document
     from regraft.files.bundle import ports
+    from regraft.files.destination import check_file_name
     from regraft.files.saving import save
 
+    check_file_name(output)
     model = source.open(source_path, opset)
     save(model, output, layout)
     if as_json:

@@ -13,6 +13,7 @@ from regraft.cli.parameters import (
     SourceOptions,
     as_json,
     command,
+    force,
     given,
     inputs,
     load,
@@ -41,6 +42,7 @@ NODES_SHOWN = 3
 @target_option(required=True)
 @click.option("-o", "--output", type=PATH, help="Where the result goes: a file, or a folder for a bundle.")
 @click.option("--explain", is_flag=True, help="Say of each violation what removed it, and what that introduced.")
+@force
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Pipelines to try at most.  [default: 100]")
 @source_options
 @inputs
@@ -54,6 +56,7 @@ def legalize(
     target: str,
     output: Path | None,
     explain: bool,
+    force: bool,
     limit: int | None,
     source: SourceOptions,
     inputs: tuple[str, ...],
@@ -73,6 +76,7 @@ def legalize(
     from regraft.cli.output import document
     from regraft.files.bundle import check_sums
     from regraft.files.convert import clone
+    from regraft.files.destination import goes_to_folder
     from regraft.files.saving import save
     from regraft.legalization.legalize import LIMIT
     from regraft.legalization.legalize import legalize as make_legal
@@ -81,9 +85,9 @@ def legalize(
     from regraft.targeting.target import lacks_sizes, read_target
 
     chosen = read_target(target)
-    bundle = output is not None and (output.is_dir() or not output.suffix)
+    bundle = output is not None and goes_to_folder(output)
     if output is not None and bundle:
-        check_destination(output)
+        check_destination(output, chosen.name, force=force)
     check_sums(model)
     loaded = source.open(model)
     known = given(loaded, inputs) if inputs else None
@@ -96,7 +100,16 @@ def legalize(
     if output is not None and not done.stuck:
         if original is not None:
             before = reference_for(original, Pipeline(done.pipeline))
-            write_bundle(loaded, output, original=before, report=done.report, given=known, seed=seed)
+            write_bundle(
+                loaded,
+                output,
+                original=before,
+                report=done.report,
+                given=known,
+                seed=seed,
+                target=chosen.name,
+                force=force,
+            )
         else:
             save(loaded, output)
         if not as_json:

@@ -247,6 +247,7 @@ trust = click.option(
     is_flag=True,
     help="Run the compiled model: native code from the author of the bundle.  [default: the model]",
 )
+force = click.option("--force", is_flag=True, help="Replace the bundle of another target, too.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

@@ -74,7 +74,7 @@ def reduce(
     """
     from regraft.bisection.checks import AfterPipeline, Case
     from regraft.bisection.reduce import reduce as find
-    from regraft.bisection.reproducer import write_reproducer
+    from regraft.bisection.reproducer import MODEL, write_reproducer
     from regraft.files.saving import to_proto
     from regraft.pipelines.pipeline import Pipeline
     from regraft.pipelines.source import open_source
@@ -86,6 +86,8 @@ def reduce(
         raise click.UsageError("say what is wrong with one of --check, --against and --target, or with --pipeline")
     if against is not None and pipeline is not None:
         raise click.UsageError("--against and --pipeline exclude each other")
+    if output is not None and any((output / MODEL).resolve() == one.resolve() for one in (model, against) if one):
+        raise click.UsageError(f"-o {output} would take the place of {output / MODEL}: name another folder")
     loaded = source.open(model)
     other = open_source(against) if against else None
     known = given(loaded, inputs) if inputs else None

@@ -12,6 +12,7 @@ from regraft.cli.parameters import (
     SourceOptions,
     as_json,
     command,
+    force,
     given,
     inputs,
     load,
@@ -79,6 +80,7 @@ DEFAULT_TARGET = "onnxruntime"
 @click.option("--dump-dir", type=PATH, help="Write the graph after each pass that changed it.")
 @click.option("--timing", is_flag=True, help="Print time and memory of each pass.")
 @click.option("--report", type=PATH, help="Write what each pass did, as JSON.")
+@force
 @click.option("--no-golden", is_flag=True, help="No golden vectors and no check against MODEL for a bundle.")
 @source_options
 @inputs
@@ -97,6 +99,7 @@ def rewrite(
     dump_dir: Path | None,
     timing: bool,
     report: Path | None,
+    force: bool,
     no_golden: bool,
     source: SourceOptions,
     inputs: tuple[str, ...],
@@ -121,6 +124,7 @@ def rewrite(
     from regraft.errors import VerificationError
     from regraft.files.bundle import check_sums
     from regraft.files.convert import clone
+    from regraft.files.destination import goes_to_folder
     from regraft.files.saving import save
     from regraft.inspection.census import operators
     from regraft.pipelines import manager
@@ -132,9 +136,9 @@ def rewrite(
     if report is not None and report.resolve() in (model.resolve(), output.resolve()):
         raise click.UsageError(f"the report would take the place of {report}, a model; name another file")
     chosen = read_target(target or DEFAULT_TARGET)
-    bundle = output.is_dir() or not output.suffix
+    bundle = goes_to_folder(output)
     if bundle:
-        check_destination(output)
+        check_destination(output, chosen.name if target else "", force=force)
     check_sums(model)
     loaded = source.open(model)
     before = operators(loaded)
@@ -169,7 +173,15 @@ def rewrite(
             reference = None if original is None else manager.reference_for(original, passes)
             try:
                 golden = write_bundle(
-                    loaded, output, original=reference, report=done, given=known, seed=seed, layout=layout
+                    loaded,
+                    output,
+                    original=reference,
+                    report=done,
+                    given=known,
+                    seed=seed,
+                    layout=layout,
+                    target=chosen.name if target else "",
+                    force=force,
                 )
             except RuntimeFailure as error:
                 rest = "" if no_golden else "; --no-golden leaves golden vectors out"

@@ -36,6 +36,7 @@ _FORM = {
     "outputs": [_PORT],
     "device": {"model": str, "inputs": [{**_PORT, "from": ({"host": str}, {"input": str})}], "outputs": [_PORT]},
     "host?": {"model": (str, None), "outputs": [_PORT]},
+    "target?": str,
     "source?": (str, None),
     "pipeline?": str,
     "report?": str,
@@ -123,6 +124,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{path}: format {manifest['format']}, this version of regraft reads format {FORMAT}")
     check_form(manifest, _FORM, where)
     return manifest
+
+
+def target_of(folder: Path) -> str:
+    """The name of the target that the bundle at `folder` is for; empty where it is for none.
+
+    Raises ModelError where the manifest cannot be read.
+    """
+    manifest = read_manifest(folder)
+    made = manifest.get("compiled") or manifest.get("handoff") or {}
+    return str(manifest.get("target") or made.get("target", "").partition("{")[0])
 
 
 def check_sums(folder: Path) -> None:

@@ -59,7 +59,10 @@ def save(model: Model, path: str | os.PathLike[str], layout: Layout = "auto") ->
     if layout not in LAYOUTS:
         raise ModelError(f"no layout named '{layout}'; known: {', '.join(LAYOUTS)}")
     if model.host is not None:
-        raise ModelError(f"cannot write {path}: part of the model runs on the host; name a folder, for a bundle")
+        raise ModelError(
+            f"cannot write {path}: part of the model runs on the host; "
+            f"name a folder, for a bundle: {path.with_suffix('')}"
+        )
     return save_sharing(model, path, layout, {})
 
 

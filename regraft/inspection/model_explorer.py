@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft.errors import ModelError
+from regraft.files.destination import check_folder_name
 from regraft.files.stream import write_file
 from regraft.inspection.attribution import NodeName
 from regraft.inspection.sides import Sides
@@ -25,6 +26,7 @@ def write_model_explorer(folder: Path, sides: Sides) -> None:
     Raises:
         ModelError: the folder cannot be made, or written to.
     """
+    check_folder_name(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

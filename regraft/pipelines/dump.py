@@ -7,6 +7,7 @@ from pathlib import Path
 
 from regraft.errors import RegraftError
 from regraft.files.convert import Header, export, from_proto
+from regraft.files.destination import check_folder_name
 from regraft.files.loading import load
 from regraft.files.saving import save
 from regraft.ir.model import Model
@@ -24,6 +25,7 @@ class Dumps:
     """
 
     def __init__(self, folder: Path, model: Model):
+        check_folder_name(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -17,6 +17,7 @@ from google.protobuf.text_encoding import CEscape
 
 from regraft.batching.form import Form
 from regraft.errors import ModelError, TargetError
+from regraft.files.destination import check_folder_name
 from regraft.files.saving import save
 from regraft.files.stream import partial_folder, sync_folder, take_place
 from regraft.ir.model import Model
@@ -80,6 +81,7 @@ def write_repository(model: Model, folder: str | os.PathLike[str], name: str, se
     folder = Path(folder)
     if not _NAME.fullmatch(name):
         raise TargetError(f"'{name}' is no name of a model; give one of letters, digits and _ with --name")
+    check_folder_name(folder)
     if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise ModelError(f"cannot write {folder}: it is there and holds something; name a new folder")
     if not folder.parent.is_dir():

@@ -69,13 +69,14 @@ def compile(
     limits: ResourceLimits | None = None,
     tolerance: Contract | None = None,
     progress: bool = False,
+    force: bool = False,
 ) -> BuiltBundle:
     """Prepare `model` for `target`, check it, and write the bundle that the target finishes.
 
     Args:
         model: a Model, which is changed, a `ModelProto`, or a path.
         target: or its text, such as `tvm{batch=1,sequence=128}`.
-        folder: where the bundle goes: new, or a bundle to replace.
+        folder: where the bundle goes: new, or a bundle of this target to replace.
         first: what runs ahead of the target's sizes and pipeline.
         pipeline: in place of the target's own; the sizes come first all the same.
         check: refuse a model that the target's profile does not take.
@@ -83,6 +84,7 @@ def compile(
         environment: of the compiler; None where it is to be found.
         limits: what the compiler may take.
         tolerance: how far what it makes may lie from the original; None leaves that to the target.
+        force: replace the bundle of another target, too.
 
     Raises:
         TargetError: the target does not take the model, or its compiler is missing.
@@ -91,7 +93,7 @@ def compile(
         VerificationError: the rewritten model breaks the contract of its pipeline.
     """
     model, target, folder = opened(model), as_target(target), Path(folder)
-    check_destination(folder)
+    check_destination(folder, target.name, force=force)
     original = clone(model)
     ahead = first if isinstance(first, Pipeline) else Pipeline.read(first or "")
     passes = Pipeline(ahead, target.passes(model, pipeline))
@@ -107,6 +109,8 @@ def compile(
         given=given,
         seed=seed,
         layout=layout,
+        target=target.name,
+        force=force,
         add=lambda written, new, vectors: target.finish(written, new, vectors, place),
     )
     assert golden is not None

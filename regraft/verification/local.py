@@ -20,6 +20,7 @@ from regraft.verification.regions import Regions, regions
 from regraft.verification.runtime import Session
 from regraft.verification.tables import differing_rows, tables
 from regraft.verification.watch import Watch
+from regraft.wording import count
 
 SHARE = 0.5
 """Of the nodes of both models, the most that are run by themselves: beyond, to run the whole is no dearer."""
@@ -67,7 +68,7 @@ class Local:
             self.told = "every value is computed as before"
             drift = Deviation(contract.name, tuple(map(OutputDeviation, new.outputs)), trials=self._trials)
         elif found.nodes > SHARE * (len(old.graph.nodes) + len(model.graph.nodes)):
-            self.told = f"{found.nodes} nodes of both models compute otherwise"
+            self.told = f"{count(found.nodes, 'node')} of both models compute otherwise"
             return None
         else:
             drift = self._run(found, contract)
@@ -111,7 +112,7 @@ class Local:
         held = Reference(found.before, feeds, threads=threads)
         session = Session(found.after, threads=threads)
         drift = held.hold(found.after, [session.run(one) for one in feeds], contract, plain=plain)
-        self.told = f"a region of {len(found.before.graph.nodes)} nodes, now {len(found.after.graph.nodes)}"
+        self.told = f"a region of {count(len(found.before.graph.nodes), 'node')}, now {len(found.after.graph.nodes)}"
         if not drift.passed:
             self.told += f", differs inside: {drift.failures[0]}"
         return drift

@@ -20,6 +20,7 @@ from typing import Any
 
 import click
 
+from regraft.cli.completion import VARIABLE
 from regraft.cli.parameters import debug
 from regraft.cli.terminal import block, echo
 from regraft.errors import RegraftError, UnknownNameError
@@ -112,6 +113,8 @@ class Commands(click.Group):
             echo(MESSAGE, err=True)
             status = error.code if isinstance(error, Ended) else ENDED + signal.SIGINT
         except Exception as error:
+            if VARIABLE in os.environ:  # a tab that finds nothing says nothing
+                sys.exit(TROUBLE)
             if state.debug:
                 traceback.print_exc()
             echo(f"regraft: error: {_line(error)}", err=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from regraft.cli.completion import complete_passes
 from regraft.cli.parameters import (
     LOADED,
     SourceOptions,
@@ -17,6 +18,7 @@ from regraft.cli.parameters import (
     inputs,
     load,
     model_argument,
+    pipeline_option,
     seed,
     source_options,
     target_option,
@@ -47,11 +49,17 @@ compile_option = click.option(
     "regraft bisect model.onnx --pipeline passes.toml --check './my-runtime --load {}' --json | jq .nodes",
 )
 @model_argument()
-@click.option("--pipeline", metavar="TEXT|FILE", help="The passes to look at.  [default: those of the target]")
+@pipeline_option("The passes to look at.  [default: those of the target]")
 @target_option()
 @compile_option
 @check_option
-@click.option("--keep", metavar="PASS", multiple=True, help="A pass that the check cannot do without.  [repeatable]")
+@click.option(
+    "--keep",
+    metavar="PASS",
+    multiple=True,
+    shell_complete=complete_passes,
+    help="A pass that the check cannot do without.  [repeatable]",
+)
 @source_options
 @inputs
 @seed

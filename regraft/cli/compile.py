@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from regraft.cli.completion import complete_pipeline
 from regraft.cli.parameters import (
     PATH,
     SourceOptions,
@@ -18,6 +19,7 @@ from regraft.cli.parameters import (
     inputs,
     load,
     model_argument,
+    pipeline_option,
     seed,
     source_options,
     target_option,
@@ -39,8 +41,13 @@ if TYPE_CHECKING:
 @model_argument()
 @target_option(required=True)
 @click.option("-o", "--output", type=PATH, required=True, help="The folder of the bundle: new, or one to replace.")
-@click.option("--first", metavar="TEXT|FILE", help="Passes to run before the target's, such as those that pack.")
-@click.option("--pipeline", metavar="TEXT|FILE", help="The passes to run, in place of the target's.")
+@click.option(
+    "--first",
+    metavar="TEXT|FILE",
+    shell_complete=complete_pipeline,
+    help="Passes to run before the target's, such as those that pack.",
+)
+@pipeline_option("The passes to run, in place of the target's.")
 @click.option("--rtol", type=click.FloatRange(min=0), help="Allowed difference relative to the value.")
 @click.option("--atol", type=click.FloatRange(min=0), help="Allowed difference.")
 @click.option("--no-check", is_flag=True, help="Hand over what the target's profile does not take, too.")

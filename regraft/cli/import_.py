@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def _list(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
-    if not value:
+    if not value or ctx.resilient_parsing:
         return
     from regraft.cli.output import document, table
     from regraft.pipelines.registry import frontends

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import click
 
+from regraft.cli.completion import complete_frontends, complete_pipeline, complete_target
 from regraft.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -41,12 +42,17 @@ def _debug(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
 
 
 def _load(ctx: click.Context, parameter: click.Parameter, value: tuple[Path, ...]) -> None:
-    if value:
+    if value and not ctx.resilient_parsing:  # a tab runs nothing
         from regraft.pipelines.registry import load_file
 
         for path in value:
             load_file(path)
         ctx.meta[LOADED] = value
+
+
+def pipeline_option(help: str) -> Callable[[F], F]:
+    """The text of a pipeline, or its file."""
+    return click.option("--pipeline", metavar="TEXT|FILE", shell_complete=complete_pipeline, help=help)
 
 
 def model_argument(name: str = "model") -> Callable[[F], F]:
@@ -97,7 +103,10 @@ def _shapes(texts: tuple[str, ...]) -> Mapping[str, Dims]:
 
 
 _frontend = click.option(
-    "--frontend", metavar="NAME", help="What reads the model.  [default: recognised; see 'regraft import --list']"
+    "--frontend",
+    metavar="NAME",
+    shell_complete=complete_frontends,
+    help="What reads the model.  [default: recognised; see 'regraft import --list']",
 )
 _shape = click.option(
     "--shape",
@@ -184,7 +193,11 @@ _memory_limit = click.option(
 def target_option(required: bool = False) -> Callable[[F], F]:
     """The text of a target with its options."""
     return click.option(
-        "--target", metavar="NAME{OPTION=...}", required=required, help="The target; see 'regraft targets'."
+        "--target",
+        metavar="NAME{OPTION=...}",
+        required=required,
+        shell_complete=complete_target,
+        help="The target; see 'regraft targets'.",
     )
 
 

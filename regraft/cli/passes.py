@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from regraft.cli.completion import complete_passes
 from regraft.cli.parameters import as_json, command, load
 from regraft.cli.terminal import block, echo
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @command("regraft passes", "regraft passes lower-gelu --json", "regraft passes my-pass --load my_passes.py")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_passes)
 @as_json
 @load
 def passes(name: str | None, as_json: bool) -> None:

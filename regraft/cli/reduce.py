@@ -17,6 +17,7 @@ from regraft.cli.parameters import (
     inputs,
     load,
     model_argument,
+    pipeline_option,
     seed,
     source_options,
     target_option,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 )
 @model_argument()
 @click.option("-o", "--output", type=PATH, help="A folder for the model, its inputs, and the command that fails.")
-@click.option("--pipeline", metavar="TEXT|FILE", help="Run these passes on the model before each check.")
+@pipeline_option("Run these passes on the model before each check.")
 @click.option("--against", type=PATH, metavar="B", help="A model that should compute the same, and does not.")
 @target_option()
 @compile_option

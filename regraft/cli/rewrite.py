@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from regraft.cli.completion import complete_target
 from regraft.cli.parameters import (
     PATH,
     SourceOptions,
@@ -17,6 +18,7 @@ from regraft.cli.parameters import (
     inputs,
     load,
     model_argument,
+    pipeline_option,
     seed,
     source_options,
     trials,
@@ -53,10 +55,11 @@ DEFAULT_TARGET = "onnxruntime"
     required=True,
     help="Where the result goes: a file, which may be MODEL itself; or a folder, for a bundle.",
 )
-@click.option("--pipeline", metavar="TEXT|FILE", help="The passes to run: as text, or a .toml, .txt or .pipeline file.")
+@pipeline_option("The passes to run: as text, or a .toml, .txt or .pipeline file.")
 @click.option(
     "--target",
     metavar="NAME{OPTION=...}",
+    shell_complete=complete_target,
     help=f"Run this target's pipeline, and check that it takes the result.  [default: {DEFAULT_TARGET}'s pipeline]",
 )
 @click.option(

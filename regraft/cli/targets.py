@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from regraft.cli.completion import complete_target_names
 from regraft.cli.parameters import as_json, command, load
 from regraft.cli.terminal import block, echo
 
@@ -18,7 +19,7 @@ FEW = 2
 
 
 @command("regraft targets", "regraft targets openvino", "regraft targets --json | jq -r '.[].target'")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_target_names)
 @as_json
 @load
 def targets(name: str | None, as_json: bool) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from regraft.cli.completion import complete_pipeline
 from regraft.cli.parameters import as_json, command, load, model_argument
 from regraft.cli.terminal import block, echo
 from regraft.wording import count
@@ -17,7 +18,9 @@ from regraft.wording import count
     "regraft why model.onnx --pass my-pass --load my_passes.py",
 )
 @model_argument()
-@click.option("--pass", "text", required=True, metavar="PASS", help="A pass, as in a pipeline.")
+@click.option(
+    "--pass", "text", required=True, metavar="PASS", shell_complete=complete_pipeline, help="A pass, as in a pipeline."
+)
 @click.option("--limit", type=click.IntRange(min=1), default=10, show_default=True, help="How many places to show.")
 @as_json
 @load

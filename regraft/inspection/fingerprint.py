@@ -41,6 +41,7 @@ class Fingerprints:
         self._plain: dict[tuple[str, int], int] = {}  # of operators without attributes
         self._values: dict[Tensor, int] = {}
         self._starts: dict[AnyGraph, dict[Tensor, int]] = {}
+        self._opsets: dict[AnyGraph, int] = {}
         self._root(model.graph, 0, {t: hash(end) for t, end in ends.items()})
         for function in model.functions:
             base = hash(function.unique_id)
@@ -63,6 +64,10 @@ class Fingerprints:
         readers = [hash((one.op, one.inputs.index(t))) for t in node.outputs for one in t.outputs[:_NEAR]]
         return hash((self._attributes[node], *before, *sorted(readers)))
 
+    def meant(self, node: Node) -> Mapping[str, Any]:
+        """The attributes of `node`, those that say a default aside."""
+        return meant(node, self._opsets[node.graph])
+
     def outline(self, node: Node) -> int:
         """Of the operators of `node` and of those that it reads from, and of the shapes of its constants."""
         constants = map(held, node.inputs)
@@ -82,6 +87,7 @@ class Fingerprints:
         self._forward(graph, scope, graph.opset)
 
     def _forward(self, graph: AnyGraph, scope: int, opset: int) -> None:
+        self._opsets[graph] = opset
         known, value, values, holders = self._values.get, self.value, self._values, graph.nodes.holders
         for node in graph.nodes:
             self.scope[node] = scope

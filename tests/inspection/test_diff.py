@@ -77,13 +77,23 @@ def test_names_make_no_difference(artifacts, name, seed):
 
 
 @pytest.mark.parametrize("place", [0, 7, 19])
-@pytest.mark.parametrize("prefix", ["n", "other"])
-def test_one_node_in_a_chain_is_found_wherever_it_is(place, prefix):
-    found = diff(chain(20), chain(20, prefix, "Relu", place))
+def test_one_node_in_a_chain_is_found_wherever_it_is(place):
+    found = diff(chain(20), chain(20, "other", "Relu", place))
     assert [n.operator for n in found.removed] == ["Sigmoid"]
     assert [n.operator for n in found.added] == ["Relu"]
+    assert [edit.kind for edit in found.regions] == ["Sigmoid -> Relu"]
     assert found.unchanged == 19
     assert {c.name: (c.before, c.after) for c in found.operators} == {"Sigmoid": (20, 19), "Relu": (None, 1)}
+
+
+@pytest.mark.parametrize("place", [0, 7, 19])
+def test_another_operator_under_its_name_is_a_change(place):
+    found = diff(chain(20), chain(20, "n", "Relu", place))
+    assert (found.removed, found.added) == ((), ())
+    assert [(n.name, n.operator, n.details) for n in found.changed] == [
+        (f"n{place}", "Relu", ("operator: Sigmoid -> Relu",))
+    ]
+    assert found.unchanged == 19
 
 
 def test_an_inserted_node_does_not_change_its_neighbours():
@@ -174,9 +184,8 @@ def with_body(op: str) -> regraft.Model:
 def test_bodies_are_compared():
     assert diff(with_body("Neg"), with_body("Neg")).same
     found = diff(with_body("Neg"), with_body("Exp"))
-    assert [(n.name, n.operator) for n in found.removed] == [("else", "Neg")]
-    assert [(n.name, n.operator) for n in found.added] == [("else", "Exp")]
-    assert found.changed == ()
+    assert [(str(n), n.details) for n in found.changed] == [("if/else/else", ("operator: Neg -> Exp",))]
+    assert ("if/then/then", "if/then/then") in found.pairs
 
 
 def with_function(op: str | None) -> regraft.Model:
@@ -192,13 +201,14 @@ def with_function(op: str | None) -> regraft.Model:
 def test_functions_are_compared():
     assert diff(with_function("Neg"), with_function("Neg")).same
     found = diff(with_function("Neg"), with_function("Exp"))
-    assert [n.operator for n in found.added] == ["Exp"]
+    assert [str(edit.added[0]) for edit in found.regions] == ["own.F/%b"]
+    assert [edit.kind for edit in found.regions] == ["Neg -> Exp"]
     assert found.functions == ()
 
 
 def test_the_nodes_of_a_new_function_do_not_count_one_by_one():
     found = diff(with_function(None), with_function("Exp"))
-    assert [n.operator for n in found.added] == ["own.F"]
+    assert [n.details for n in found.changed] == [("operator: Neg -> own.F",)]
     assert [(c.name, c.before) for c in found.functions] == [("own.F", None)]
 
 
@@ -234,10 +244,11 @@ def test_marks_on_nodes_serve_where_the_record_is_lost(artifacts):
 
 
 def test_the_json_has_every_attribute(artifacts):
-    found = json.loads(diff(chain(3), chain(3, op="Relu", at=1)).to_json())
-    assert found["version"] == 1
+    found = json.loads(diff(chain(3), chain(3, "m", op="Relu", at=1)).to_json())
+    assert found["version"] == 2
     assert found["same"] is False
-    assert found["added"] == [{"name": "n1", "operator": "Relu"}]
+    assert found["added"] == [{"name": "m1", "operator": "Relu", "path": "", "layer": ""}]
+    assert "pairs" not in found
     assert found["operators"][0] == {"name": "Sigmoid", "before": 3, "after": 2}
 
 

@@ -175,10 +175,10 @@ class Alignment:
         return self._likeness(old, new, proposed) >= 0.5
 
     def _likeness(self, old: Node, new: Node, proposed: Mapping[Node, Node]) -> float:
-        """Dice's coefficient of the neighbours."""
-        near = [node for _, node in itertools.islice(_around(old), _NEAR)]
-        other = {node for _, node in itertools.islice(_around(new), _NEAR)}
-        both = sum((self.after.get(node) or proposed.get(node)) in other for node in near)
+        """Dice's coefficient of the neighbours, what is read and what reads apart."""
+        near = [(place[0], node) for place, node in itertools.islice(_around(old), _NEAR)]
+        other = {(place[0], node) for place, node in itertools.islice(_around(new), _NEAR)}
+        both = sum((side, self.after.get(node) or proposed.get(node)) in other for side, node in near)
         return 2 * both / max(1, len(near) + len(other))
 
     def _stand_alone(self, old: Node, new: Node, proposed: Mapping[Node, Node]) -> bool:

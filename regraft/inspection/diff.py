@@ -52,8 +52,8 @@ class Diff(Displayed):
         regions: the other nodes that went and came, those together that took each other's place.
         removed, added, changed: nodes that no pass accounts for; those of `regions`, and those that stayed.
         unchanged: how many nodes are the same; `renamed` of them are called otherwise.
-        pairs: the names, before and after, of the nodes that both models have, with the body or function that they are
-            in: `If_3/then/Add_1`. Not in the JSON.
+        pairs: the names, before and after, of the nodes that both models have, in the first one's order, with the body
+            or function that they are in: `If_3/then/Add_1`. Not in the JSON.
     """
 
     model: tuple[Change, ...]
@@ -132,8 +132,13 @@ def describe(before: Model, after: Model, found: Comparison) -> Diff:
         changed=rest.changed,
         unchanged=len(nodes.after) - len(changed),
         renamed=sum(label(old) != label(new) for old, new in nodes.after.items()),
-        pairs=tuple((f"{where[o.graph]}{label(o)}", f"{where[n.graph]}{label(n)}") for o, n in nodes.after.items()),
+        pairs=tuple((f"{where[o.graph]}{label(o)}", f"{where[n.graph]}{label(n)}") for o, n in _in_order(nodes)),
     )
+
+
+def _in_order(nodes: Alignment) -> Iterator[tuple[Node, Node]]:
+    """The pairs, in the order of the first model."""
+    return ((node, nodes.after[node]) for node in nodes.old.forward if node in nodes.after)
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:

@@ -71,7 +71,7 @@ class Alignment:
         for key in (keys.exact, keys.forward):
             self._follow(key)
         self._match(keys.local)
-        for key in (keys.local, keys.outline, keys.kind):
+        for key in (keys.local, keys.outline, keys.name, keys.form, keys.kind):
             self._follow(key)
             self._spread()
         self._match(keys.backward)

@@ -68,10 +68,13 @@ class Fingerprints:
         """The attributes of `node`, those that say a default aside."""
         return meant(node, self._opsets[node.graph])
 
-    def outline(self, node: Node) -> int:
-        """Of the operators of `node` and of those that it reads from, and of the shapes of its constants."""
+    def outline(self, node: Node, makers: bool = True) -> int:
+        """Of the operator of `node`, of the shapes of its constants, and of the operators that it reads from."""
         constants = map(held, node.inputs)
-        before = [_maker(t) if c is None else tuple(c.shape) for t, c in zip(node.inputs, constants, strict=True)]
+        before = [
+            tuple(constant.shape) if constant is not None else _maker(tensor) if makers else 0
+            for tensor, constant in zip(node.inputs, constants, strict=True)
+        ]
         return hash((operator(node), *before))
 
     def value(self, tensor: Tensor) -> int:

@@ -121,18 +121,19 @@ def _sides(before: Model, after: Model) -> None:
 
 
 def _diff(before: Model, after: Model, page: Path) -> None:
-    from regraft.cli.diff import pass_lines
     from regraft.cli.output import title
     from regraft.inspection.html.page import page_of_diff, write_page
+    from regraft.inspection.sections import pass_sections
     from regraft.inspection.sides import compared
 
     sides = compared(before, after, ("original", "device"))
     write_page(page, page_of_diff(sides))
-    title(
-        f"4. What changed, by pass; {count(sides.diff.unchanged, 'node')} as before (all of it, for a browser: {page})"
-    )
-    for line in pass_lines(sides.diff, shown=2):
-        echo(line.replace(" (--all)", ""))
+    same = count(sides.diff.unchanged, "node")
+    title(f"4. What changed, by pass; {same} as before (all of it, for a browser: {page})")
+    for section in pass_sections(sides.diff):
+        echo(section.title)
+        for line in section.few(2):
+            echo(f"  {line}")
 
 
 def _similarities(recipe: Any, before: Path, after: Path) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from regraft.inspection import keys
 from regraft.inspection.attribution import between
@@ -19,7 +19,7 @@ from regraft.inspection.order import in_order
 from regraft.inspection.sequence import common, increasing
 from regraft.ir.graph import Node, Tensor
 from regraft.ir.model import Model
-from regraft.pipelines.pass_base import Change, label
+from regraft.pipelines.pass_base import label
 
 Check = Callable[[Node, Node, Mapping[Node, Node]], bool]
 """Whether a pair may be made, beside the others that are proposed."""
@@ -35,6 +35,7 @@ class Alignment:
         after, before: the other node of a pair, from the first model to the second and back.
         old, new: the fingerprints of each model.
         ends: keys of the inputs and outputs of the main graphs, which are equal where two belong together.
+        record: what was done between the models.
     """
 
     def __init__(self, before: Model, after: Model):
@@ -44,17 +45,18 @@ class Alignment:
         self.before: dict[Node, Node] = {}
         self._left, self._right = list(in_order(before)), list(in_order(after))
         self._places = [{node: i for i, node in enumerate(side)} for side in (self._left, self._right)]
-        entries, undone = between(before, after)
-        if entries:
+        self.record = between(before, after)
+        if self.record.entries:
             self._match(keys.name)
-            self._leave_to_record([change for entry in entries for change in entry.changes], undone)
+            self._leave_to_record()
         self._drop_idle()
-        self._pair_all(recorded=bool(entries))
+        self._pair_all(recorded=bool(self.record.entries))
 
-    def _leave_to_record(self, changes: Iterable[Change], undone: bool) -> None:
+    def _leave_to_record(self) -> None:
         """Look for no partner of what went or came as the record says."""
-        gone = {name for change in changes for name in (change.added if undone else change.removed)}
-        came = {name for change in changes for name in (change.removed if undone else change.added)}
+        changes = [change for entry in self.record.entries for change in entry.changes]
+        sides = ({name for c in changes for name in c.removed}, {name for c in changes for name in c.added})
+        gone, came = reversed(sides) if self.record.undone else sides
         self._left = [node for node in self._left if label(node) not in gone]
         self._right = [node for node in self._right if label(node) not in came]
 
@@ -69,7 +71,7 @@ class Alignment:
         for key in (keys.exact, keys.forward):
             self._follow(key)
         self._match(keys.local)
-        for key in (keys.local, keys.outline, keys.kind):
+        for key in (keys.local, keys.outline, keys.name, keys.form, keys.kind):
             self._follow(key)
             self._spread()
         self._match(keys.backward)
@@ -173,10 +175,10 @@ class Alignment:
         return self._likeness(old, new, proposed) >= 0.5
 
     def _likeness(self, old: Node, new: Node, proposed: Mapping[Node, Node]) -> float:
-        """Dice's coefficient of the neighbours."""
-        near = [node for _, node in itertools.islice(_around(old), _NEAR)]
-        other = {node for _, node in itertools.islice(_around(new), _NEAR)}
-        both = sum((self.after.get(node) or proposed.get(node)) in other for node in near)
+        """Dice's coefficient of the neighbours, what is read and what reads apart."""
+        near = [(place[0], node) for place, node in itertools.islice(_around(old), _NEAR)]
+        other = {(place[0], node) for place, node in itertools.islice(_around(new), _NEAR)}
+        both = sum((side, self.after.get(node) or proposed.get(node)) in other for side, node in near)
         return 2 * both / max(1, len(near) + len(other))
 
     def _stand_alone(self, old: Node, new: Node, proposed: Mapping[Node, Node]) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from onnx import defs
 
 from regraft.ir.graph import Node
+from regraft.ir.schema import default
 from regraft.opset.history import defaults, same
 
 
@@ -24,6 +25,11 @@ def meant(node: Node, opset: int) -> Mapping[str, Any]:
         return node.attrs
     every = {**own, **node.attrs} if own else node.attrs
     return {name: value for name, value in every.items() if name not in newest or not same(value, newest[name])}
+
+
+def value_of(attributes: Mapping[str, Any], name: str, node: Node) -> Any:
+    """The value of `name` in what `meant` says of `node`; None where it has none."""
+    return attributes.get(name, default(node.op, defs.onnx_opset_version(), node.domain, name))
 
 
 @functools.cache

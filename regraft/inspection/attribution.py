@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 
 from regraft.errors import ModelError
 from regraft.inspection.census import operator
+from regraft.inspection.places import Paths, layer_of
 from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.outside import parse_json
@@ -21,14 +22,24 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class NodeName:
-    """A node by its name and operator."""
+    """A node by its name and operator.
+
+    Attributes:
+        path: the body or function that it is in, `If_3/then/`; empty for the main graph.
+        layer: the repeated module that it is of, `layer.3`, where its name or its metadata say so.
+    """
 
     name: str
     operator: str
+    path: str = ""
+    layer: str = ""
 
     @classmethod
-    def of(cls, node: Node) -> NodeName:
-        return cls(label(node), operator(node))
+    def of(cls, node: Node, paths: Paths) -> NodeName:
+        return cls(label(node), operator(node), paths.get(node.graph, ""), layer_of(node))
+
+    def __str__(self) -> str:
+        return f"{self.path}{self.name}"
 
 
 @functools.lru_cache(maxsize=1024)
@@ -40,11 +51,15 @@ def counted(operators: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True)
 class NodeChange:
-    """A node that both models have, and the changes of its attributes and inputs."""
+    """A node that both models have, and the changes of its operator, its attributes and inputs."""
 
     name: str
     operator: str
     details: tuple[str, ...]
+    path: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}{self.name}"
 
 
 @dataclass(frozen=True)
@@ -54,6 +69,12 @@ class Edit:
     rule: str
     removed: tuple[NodeName, ...]
     added: tuple[NodeName, ...]
+
+    @property
+    def kind(self) -> str:
+        """What became of what, `Mul, Erf -> Gelu`, constants aside, and by which rule, where that says more."""
+        gone, made = (counted(_operators(nodes)) for nodes in (self.removed, self.added))
+        return f"{gone} -> {made}{f'  ({self.rule})' if self.rule not in ('', gone) else ''}"
 
 
 @dataclass(frozen=True)
@@ -71,12 +92,11 @@ class PassEdits:
     changed: tuple[NodeChange, ...]
 
 
-@dataclass(frozen=True)
-class Rest:
-    """The differences that no pass accounts for."""
+class Rest(NamedTuple):
+    """The nodes that no pass accounts for."""
 
-    removed: tuple[NodeName, ...]
-    added: tuple[NodeName, ...]
+    removed: list[Node]
+    added: list[Node]
     changed: tuple[NodeChange, ...]
 
 
@@ -88,13 +108,20 @@ class Differing(NamedTuple):
     details: tuple[str, ...]
 
 
+class Record(NamedTuple):
+    """The passes that only one of two models went through, and whether that is the first."""
+
+    entries: list[history.Entry]
+    undone: bool
+
+
 def attribute(
-    before: Model, after: Model, removed: Iterable[Node], added: Iterable[Node], changed: Iterable[Differing]
+    record: Record, where: Paths, removed: Iterable[Node], added: Iterable[Node], changed: Iterable[Differing]
 ) -> tuple[tuple[PassEdits, ...], Rest]:
-    """Sort nodes by the pass that removed, added or changed them."""
-    ledger = _Ledger(removed, added, changed)
-    entries, undone = between(before, after)
-    passes = [ledger.entry(entry, undone) for entry in (reversed(entries) if undone else entries)]
+    """Sort nodes by the pass that removed, added or changed them; `where` has the graphs of both models."""
+    ledger = _Ledger(removed, added, changed, where)
+    entries = reversed(record.entries) if record.undone else record.entries
+    passes = [ledger.entry(entry, record.undone) for entry in entries]
     passes += ledger.marked()
     return tuple(p for p in passes if p.edits or p.changed), ledger.rest()
 
@@ -102,7 +129,8 @@ def attribute(
 class _Ledger:
     """The nodes that are not accounted for yet, by name."""
 
-    def __init__(self, removed: Iterable[Node], added: Iterable[Node], changed: Iterable[Differing]):
+    def __init__(self, removed: Iterable[Node], added: Iterable[Node], changed: Iterable[Differing], paths: Paths):
+        self.paths = paths
         self.removed = _by_name((label(node), node) for node in removed)
         self.added = _by_name((label(node), node) for node in added)
         self.changed = {id(pair): pair for pair in changed}
@@ -113,35 +141,50 @@ class _Ledger:
         names = [name for change in entry.changes for name in (*change.removed, *change.added)]
         changed = [pair for name in names for pair in self.pairs.get(name, ()) if self.changed.pop(id(pair), None)]
         kept = tuple(edit for edit in edits if edit.removed or edit.added)
-        return PassEdits(entry.text, undone, kept, tuple(map(_changed, changed)))
+        return PassEdits(entry.text, undone, kept, tuple(map(self.changed_node, changed)))
 
     def edit(self, change: Change, undone: bool) -> Edit:
         removed, added = (change.added, change.removed) if undone else (change.removed, change.added)
-        return Edit(change.rule, _take(self.removed, removed), _take(self.added, added))
+        return Edit(change.rule, self.take(self.removed, removed), self.take(self.added, added))
+
+    def take(self, table: dict[str, list[Node]], names: Iterable[str]) -> tuple[NodeName, ...]:
+        """The nodes of these names, which are accounted for now."""
+        return tuple([self.name(node) for name in names for node in table.pop(name, ())])
+
+    def name(self, node: Node) -> NodeName:
+        return NodeName.of(node, self.paths)
+
+    def changed_node(self, pair: Differing) -> NodeChange:
+        return NodeChange(label(pair.new), operator(pair.new), pair.details, self.paths.get(pair.new.graph, ""))
 
     def marked(self) -> list[PassEdits]:
         """Edits by the marks on the nodes, where the model's record is lost."""
         found: dict[str, list[Edit]] = {}
         for node in [node for nodes in self.added.values() for node in nodes]:
             if node.has_metadata and MADE_BY in node.metadata:
-                replaced = _take(self.removed, _names(node.metadata.get(REPLACES, "")))
+                replaced = self.take(self.removed, _names(node.metadata.get(REPLACES, "")))
                 self.added[label(node)].remove(node)
-                found.setdefault(node.metadata[MADE_BY], []).append(Edit("", replaced, (NodeName.of(node),)))
+                found.setdefault(node.metadata[MADE_BY], []).append(Edit("", replaced, (self.name(node),)))
         return [PassEdits(name, False, tuple(edits), ()) for name, edits in found.items()]
 
     def rest(self) -> Rest:
-        removed = tuple(NodeName.of(node) for nodes in self.removed.values() for node in nodes)
-        added = tuple(NodeName.of(node) for nodes in self.added.values() for node in nodes)
-        return Rest(removed, added, tuple(map(_changed, self.changed.values())))
+        removed, added = ([n for nodes in table.values() for n in nodes] for table in (self.removed, self.added))
+        return Rest(removed, added, tuple(map(self.changed_node, self.changed.values())))
 
 
-def between(before: Model, after: Model) -> tuple[list[history.Entry], bool]:
-    """The passes that only one of the models went through, and whether that is the first."""
+def between(before: Model, after: Model) -> Record:
+    """What was done between two models, as their records say."""
     old, new = history.read(before), history.read(after)
     if len(old) > len(new) and old[: len(new)] == new:
-        return old[len(new) :], True
+        return Record(old[len(new) :], True)
     common = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
-    return new[common:], False
+    return Record(new[common:], False)
+
+
+def _operators(nodes: Iterable[NodeName]) -> tuple[str, ...]:
+    """The operators of `nodes`; of constants, where there is nothing else."""
+    every = tuple([node.operator for node in nodes])
+    return tuple([name for name in every if name != "Constant"]) or every
 
 
 def _by_name(pairs: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
@@ -151,17 +194,9 @@ def _by_name(pairs: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
     return table
 
 
-def _take(table: dict[str, list[Node]], names: Iterable[str]) -> tuple[NodeName, ...]:
-    return tuple(NodeName.of(node) for name in names for node in table.pop(name, ()))
-
-
 def _names(text: str) -> list[str]:
     try:
         names = parse_json(text, "names")
     except ModelError:
         return []
     return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
-
-
-def _changed(pair: Differing) -> NodeChange:
-    return NodeChange(label(pair.new), operator(pair.new), pair.details)

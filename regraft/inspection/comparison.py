@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from regraft.files.wire import LARGE
 from regraft.inspection.align import Alignment
+from regraft.inspection.attributes import value_of
 from regraft.inspection.attribution import Differing
-from regraft.inspection.fingerprint import attribute_hash, bodies
+from regraft.inspection.census import operator
+from regraft.inspection.fingerprint import attribute_hash, bodies, held
 from regraft.inspection.listing import attribute_text
 from regraft.ir.graph import Constant, Graph, Node, subgraphs
 from regraft.ir.model import Model
@@ -29,21 +30,13 @@ def compare(before: Model, after: Model) -> Comparison:
 
 
 def _node_change(old: Node, new: Node, nodes: Alignment) -> Differing | None:
-    """How `new` differs from `old`, its bodies aside."""
+    """How `new` differs from `old`, its bodies and its constants aside."""
     alike = nodes.old.forward[old] == nodes.new.forward[new]
     if alike and len(old.outputs) == len(new.outputs) and not subgraphs(old):
         return None
-    details = []
-    for name in dict.fromkeys([*old.attrs, *new.attrs]):
-        a, b = old.attrs.get(name), new.attrs.get(name)
-        if attribute_hash(a) != attribute_hash(b):
-            details.append(f"{name}: {attribute_text(a)} -> {attribute_text(b)}")
+    details = list(_attribute_changes(old, new, nodes))
     for place, (x, y) in enumerate(zip(old.inputs, new.inputs, strict=False)):
-        if isinstance(x, Constant) and isinstance(y, Constant):
-            small = max(x.nbytes, y.nbytes) < LARGE
-            if small and nodes.old.value(x) != nodes.new.value(y):
-                details.append(f"input {place}: {attribute_text(x)} -> {attribute_text(y)}")
-        elif nodes.same_value(x, y) is False:
+        if (held(x) is None or held(y) is None) and nodes.same_value(x, y) is False:
             details.append(f"input {place}: {x.name or 'none'} -> {y.name or 'none'}")
     if len(old.inputs) != len(new.inputs):
         details.append(f"{count(len(old.inputs), 'input')} -> {len(new.inputs)}")
@@ -52,6 +45,18 @@ def _node_change(old: Node, new: Node, nodes: Alignment) -> Differing | None:
     for (body, a), (_, b) in zip(bodies(old), bodies(new), strict=False):
         details += [f"{body[0]}: {text}" for text in _body_change(a, b, nodes)]
     return Differing(old, new, tuple(details)) if details else None
+
+
+def _attribute_changes(old: Node, new: Node, nodes: Alignment) -> Iterator[str]:
+    """What differs but for constants, which count as weights, and stated defaults."""
+    if operator(old) != operator(new):
+        yield f"operator: {operator(old)} -> {operator(new)}"
+        return
+    stated = nodes.old.meant(old), nodes.new.meant(new)
+    for name in dict.fromkeys([*stated[0], *stated[1]]):
+        a, b = (value_of(attributes, name, new) for attributes in stated)
+        if attribute_hash(a) != attribute_hash(b) and not (isinstance(a, Constant) and isinstance(b, Constant)):
+            yield f"{name}: {attribute_text(a)} -> {attribute_text(b)}"
 
 
 def _body_change(old: Graph, new: Graph, nodes: Alignment) -> Iterator[str]:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from regraft.files.wire import LARGE
-from regraft.folding.equality import equal
+from regraft.display import Displayed, Table
 from regraft.inspection.align import Alignment
-from regraft.inspection.attribution import NodeChange, NodeName, PassEdits, attribute
-from regraft.inspection.census import constants, operators
+from regraft.inspection.attribution import Edit, NodeChange, NodeName, PassEdits, attribute
+from regraft.inspection.census import operators
 from regraft.inspection.comparison import Comparison, compare
+from regraft.inspection.places import paths
+from regraft.inspection.regions import regions
+from regraft.inspection.sections import displayed
+from regraft.inspection.weight_changes import WeightChange, constant_type, weight_changes
 from regraft.ir.gc_pause import paused
 from regraft.ir.graph import Constant, Node, Tensor, Variable, walk
 from regraft.ir.model import Model
 from regraft.pipelines import history
 from regraft.pipelines.pass_base import label
 from regraft.pipelines.source import opened
+from regraft.verification.deviation import to_json
 from regraft.verification.runtime import Runnable
 from regraft.verification.signature import Port
 from regraft.wording import count
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -35,31 +38,23 @@ class Change:
     after: Any
 
 
-@dataclass(frozen=True)
-class WeightChange:
-    """A constant that came, went, or holds something else (`content`), by dtype, shape and bytes."""
-
-    name: str
-    before: str | None
-    after: str | None
-    bytes_before: int
-    bytes_after: int
-    content: bool = False
-
-
-@dataclass(frozen=True)
-class Diff:
+@dataclass(frozen=True, repr=False)
+class Diff(Displayed):
     """What differs between two models.
 
     Attributes:
         model: IR version, producer, doc string.
+        opsets: those that a node uses, and ONNX's own.
         inputs, outputs: their types; and an output that is computed by another node.
         values: types of values inside the graph that both models state, and state differently.
         typed: how many values have a type before and after.
         operators: nodes of each operator, where their number differs.
         passes: edits of nodes by the pass that did them, as the rewrite record says.
-        removed, added, changed: nodes that no pass accounts for.
+        regions: the other nodes that went and came, those together that took each other's place.
+        removed, added, changed: nodes that no pass accounts for; those of `regions`, and those that stayed.
         unchanged: how many nodes are the same; `renamed` of them are called otherwise.
+        pairs: the names, before and after, of the nodes that both models have, in the first one's order, with the body
+            or function that they are in: `If_3/then/Add_1`. Not in the JSON.
     """
 
     model: tuple[Change, ...]
@@ -73,25 +68,34 @@ class Diff:
     weights: tuple[WeightChange, ...]
     operators: tuple[Change, ...]
     passes: tuple[PassEdits, ...]
+    regions: tuple[Edit, ...]
     removed: tuple[NodeName, ...]
     added: tuple[NodeName, ...]
     changed: tuple[NodeChange, ...]
     unchanged: int = field(compare=False)
     renamed: int = field(compare=False)
+    pairs: tuple[tuple[str, str], ...] = field(compare=False)
 
     @property
     def same(self) -> bool:
         """Whether nothing differs but names of nodes and of values inside the graph."""
         before, after = self.typed
-        lists = (value for value in vars(self).values() if isinstance(value, tuple) and value is not self.typed)
-        return before == after and not any(lists)
+        others = ("typed", "pairs")
+        return before == after and not any(
+            value for name, value in vars(self).items() if isinstance(value, tuple) and name not in others
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; the keys are those of the attributes, and `version`, raised when they change."""
-        return {"version": VERSION, "same": self.same} | asdict(self)
+        values = asdict(replace(self, pairs=()))
+        del values["pairs"]
+        return {"version": VERSION, "same": self.same} | values
 
     def to_json(self) -> str:
-        return json.dumps(self.to_dict(), indent=2)
+        return to_json(self.to_dict())
+
+    def display(self) -> Iterator[str | Table]:
+        yield from displayed(self)
 
 
 @paused()
@@ -105,25 +109,37 @@ def describe(before: Model, after: Model, found: Comparison) -> Diff:
     """The difference that `found`, of the same two models, amounts to."""
     nodes, changed = found
     removed, added = _shared(nodes.removed, before, after), _shared(nodes.added, after, before)
-    passes, rest = attribute(before, after, removed, added, changed)
+    where = {**paths(before), **paths(after)}
+    passes, rest = attribute(nodes.record, where, removed, added, changed)
+    found_regions = [
+        Edit("", *(tuple(NodeName.of(node, where) for node in side) for side in region))
+        for region in regions(before, after, nodes, rest.removed, rest.added)
+    ]
     return Diff(
         model=_changes(_header(before), _header(after)),
         opsets=_changes(_opsets(before), _opsets(after)),
         metadata=_changes(_metadata(before), _metadata(after)),
-        inputs=_changes(_types(before.graph.inputs), _types(after.graph.inputs)),
-        outputs=(*_changes(_types(before.graph.outputs), _types(after.graph.outputs)), *_moved(before, after, nodes)),
+        inputs=_type_changes(before.graph.inputs, after.graph.inputs),
+        outputs=(*_type_changes(before.graph.outputs, after.graph.outputs), *_moved(before, after, nodes)),
         values=tuple(_value_changes(nodes)),
         typed=(_typed(nodes.after), _typed(nodes.before)),
         functions=_changes(_functions(before), _functions(after)),
-        weights=tuple(_weights(before, after, nodes)),
+        weights=tuple(weight_changes(before, after, nodes)),
         operators=_changes(operators(before), operators(after)),
         passes=passes,
-        removed=rest.removed,
-        added=rest.added,
+        regions=tuple(found_regions),
+        removed=tuple(node for region in found_regions for node in region.removed),
+        added=tuple(node for region in found_regions for node in region.added),
         changed=rest.changed,
         unchanged=len(nodes.after) - len(changed),
         renamed=sum(label(old) != label(new) for old, new in nodes.after.items()),
+        pairs=tuple((f"{where[o.graph]}{label(o)}", f"{where[n.graph]}{label(n)}") for o, n in _in_order(nodes)),
     )
+
+
+def _in_order(nodes: Alignment) -> Iterator[tuple[Node, Node]]:
+    """The pairs, in the order of the first model."""
+    return ((node, nodes.after[node]) for node in nodes.old.forward if node in nodes.after)
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
@@ -143,7 +159,9 @@ def _header(model: Model) -> dict[str, Any]:
 
 
 def _opsets(model: Model) -> dict[str, int]:
-    return {entry.domain: entry.version for entry in model.graph.import_domains or ()} | {"": model.opset}
+    used = {node.domain for node in model.nodes()}
+    stated = {e.domain: e.version for e in model.graph.import_domains or () if e.domain in used}
+    return stated | {"": model.opset}
 
 
 def _metadata(model: Model) -> dict[str, str]:
@@ -165,14 +183,28 @@ def _shared(nodes: Iterable[Node], model: Model, other: Model) -> list[Node]:
     return [node for node in nodes if node not in own]
 
 
-def _types(tensors: Iterable[Tensor]) -> dict[str, str]:
-    return {t.name: type_text(t) for t in tensors}
+def _type_changes(before: Iterable[Tensor], after: Iterable[Tensor]) -> tuple[Change, ...]:
+    """Types that differ, but for the names of unknown dimensions."""
+    old, new = ({t.name: t for t in side} for side in (before, after))
+    found = _changes({n: _unnamed(t) for n, t in old.items()}, {n: _unnamed(t) for n, t in new.items()})
+    return tuple(
+        Change(one.name, *(type_text(side[one.name]) if one.name in side else None for side in (old, new)))
+        for one in found
+    )
+
+
+def _unnamed(tensor: Tensor) -> str:
+    """The type of a value, whose unknown dimensions have no names."""
+    port = None if isinstance(tensor, Constant) or tensor.dtype is None else Port.of_variable(tensor)
+    if port is None or port.shape is None or port.kind != "tensor":
+        return type_text(tensor)
+    return str(replace(port, shape=tuple(d if isinstance(d, int) else None for d in port.shape)))
 
 
 def type_text(tensor: Tensor) -> str:
     """The type of a value: `float32[batch, 768]`, or `untyped`."""
     if isinstance(tensor, Constant):
-        return f"{tensor.dtype}[{', '.join(map(str, tensor.shape))}]"
+        return constant_type(tensor)
     return str(Port.of_variable(tensor)) if tensor.dtype is not None or tensor.info is not None else "untyped"
 
 
@@ -192,7 +224,7 @@ def _source(tensor: Tensor) -> str:
 def _value_changes(nodes: Alignment) -> Iterator[Change]:
     for old, new in nodes.after.items():
         for x, y in zip(old.outputs, new.outputs, strict=False):
-            if x not in nodes.ends and _is_typed(x) and _is_typed(y) and type_text(x) != type_text(y):
+            if x not in nodes.ends and _is_typed(x) and _is_typed(y) and _unnamed(x) != _unnamed(y):
                 yield Change(str(y.name), type_text(x), type_text(y))
 
 
@@ -202,41 +234,3 @@ def _is_typed(tensor: Tensor) -> bool:
 
 def _typed(nodes: Iterable[Node]) -> int:
     return sum(_is_typed(t) for node in nodes for t in node.outputs)
-
-
-def _weights(before: Model, after: Model, nodes: Alignment) -> Iterator[WeightChange]:
-    """Pair weights where their nodes are paired, the others by name."""
-    pairs = dict.fromkeys(weight_pairs(nodes))
-    paired = {c for pair in pairs for c in pair}
-    old = [c for c in _large(before) if c not in paired]
-    new = [c for c in _large(after) if c not in paired]
-    named = {c.name: c for c in new}
-    pairs |= {(c, named[c.name]): None for c in old if c.name in named}
-    for a, b in pairs:
-        if not equal(a, b):
-            types = type_text(a), type_text(b)
-            yield WeightChange(b.name, *types, a.nbytes, b.nbytes, content=types[0] == types[1])
-    known = {c for pair in pairs for c in pair}
-    yield from (WeightChange(c.name, type_text(c), None, c.nbytes, 0) for c in old if c not in known)
-    yield from (WeightChange(c.name, None, type_text(c), 0, c.nbytes) for c in new if c not in known)
-
-
-def _large(model: Model) -> list[Constant]:
-    """The constants that count as weights; a smaller one counts as part of its node."""
-    return [constant for constant in constants(model) if constant.nbytes >= LARGE]
-
-
-def weight_pairs(nodes: Alignment) -> Iterator[tuple[Constant, Constant]]:
-    """The weights that stand in the same place of two nodes that are the same."""
-    for old, new in nodes.after.items():
-        inputs = [(_held(x), _held(y)) for x, y in zip(old.inputs, new.inputs, strict=False)]
-        attributes = [(value, new.attrs.get(name)) for name, value in old.attrs.items()]
-        for x, y in (*inputs, *attributes):
-            if isinstance(x, Constant) and isinstance(y, Constant) and max(x.nbytes, y.nbytes) >= LARGE:
-                yield x, y
-
-
-def _held(tensor: Tensor) -> Any:
-    """The constant that `tensor` is, as an initializer or by a Constant node."""
-    maker = tensor.inputs[0] if tensor.inputs else None
-    return maker.attrs.get("value", tensor) if maker is not None and maker.op == "Constant" else tensor

@@ -41,6 +41,7 @@ class Fingerprints:
         self._plain: dict[tuple[str, int], int] = {}  # of operators without attributes
         self._values: dict[Tensor, int] = {}
         self._starts: dict[AnyGraph, dict[Tensor, int]] = {}
+        self._opsets: dict[AnyGraph, int] = {}
         self._root(model.graph, 0, {t: hash(end) for t, end in ends.items()})
         for function in model.functions:
             base = hash(function.unique_id)
@@ -63,10 +64,17 @@ class Fingerprints:
         readers = [hash((one.op, one.inputs.index(t))) for t in node.outputs for one in t.outputs[:_NEAR]]
         return hash((self._attributes[node], *before, *sorted(readers)))
 
-    def outline(self, node: Node) -> int:
-        """Of the operators of `node` and of those that it reads from, and of the shapes of its constants."""
+    def meant(self, node: Node) -> Mapping[str, Any]:
+        """The attributes of `node`, those that say a default aside."""
+        return meant(node, self._opsets[node.graph])
+
+    def outline(self, node: Node, makers: bool = True) -> int:
+        """Of the operator of `node`, of the shapes of its constants, and of the operators that it reads from."""
         constants = map(held, node.inputs)
-        before = [_maker(t) if c is None else tuple(c.shape) for t, c in zip(node.inputs, constants, strict=True)]
+        before = [
+            tuple(constant.shape) if constant is not None else _maker(tensor) if makers else 0
+            for tensor, constant in zip(node.inputs, constants, strict=True)
+        ]
         return hash((operator(node), *before))
 
     def value(self, tensor: Tensor) -> int:
@@ -82,6 +90,7 @@ class Fingerprints:
         self._forward(graph, scope, graph.opset)
 
     def _forward(self, graph: AnyGraph, scope: int, opset: int) -> None:
+        self._opsets[graph] = opset
         known, value, values, holders = self._values.get, self.value, self._values, graph.nodes.holders
         for node in graph.nodes:
             self.scope[node] = scope

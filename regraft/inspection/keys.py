@@ -39,6 +39,11 @@ def outline(side: Fingerprints, node: Node) -> Hashable:
     return side.scope[node], side.outline(node)
 
 
+def form(side: Fingerprints, node: Node) -> Hashable:
+    """The operator, and which inputs are constants, of what shape."""
+    return side.scope[node], side.outline(node, makers=False)
+
+
 def kind(side: Fingerprints, node: Node) -> Hashable:
     return side.scope[node], operator(node)
 

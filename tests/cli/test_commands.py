@@ -211,7 +211,7 @@ def test_diff_says_same_or_different_by_its_exit_code(run, model, rewritten):
     assert different.exit_code == 1
     assert different.stdout.startswith("fuse-gelu\n  2 × ")
     found = json.loads(run("diff", model, rewritten, "--json").stdout)
-    assert found["version"] == 1
+    assert found["version"] == 2
     assert found["passes"][0]["text"] == "fuse-gelu"
 
 

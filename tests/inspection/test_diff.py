@@ -13,6 +13,7 @@ from onnx import helper, numpy_helper
 import regraft
 from regraft.files import convert
 from regraft.inspection.diff import diff
+from regraft.inspection.layers import in_layers
 from regraft.ir.editor import Editor
 from regraft.pipelines import manager
 
@@ -77,13 +78,23 @@ def test_names_make_no_difference(artifacts, name, seed):
 
 
 @pytest.mark.parametrize("place", [0, 7, 19])
-@pytest.mark.parametrize("prefix", ["n", "other"])
-def test_one_node_in_a_chain_is_found_wherever_it_is(place, prefix):
-    found = diff(chain(20), chain(20, prefix, "Relu", place))
+def test_one_node_in_a_chain_is_found_wherever_it_is(place):
+    found = diff(chain(20), chain(20, "other", "Relu", place))
     assert [n.operator for n in found.removed] == ["Sigmoid"]
     assert [n.operator for n in found.added] == ["Relu"]
+    assert [edit.kind for edit in found.regions] == ["Sigmoid -> Relu"]
     assert found.unchanged == 19
     assert {c.name: (c.before, c.after) for c in found.operators} == {"Sigmoid": (20, 19), "Relu": (None, 1)}
+
+
+@pytest.mark.parametrize("place", [0, 7, 19])
+def test_another_operator_under_its_name_is_a_change(place):
+    found = diff(chain(20), chain(20, "n", "Relu", place))
+    assert (found.removed, found.added) == ((), ())
+    assert [(n.name, n.operator, n.details) for n in found.changed] == [
+        (f"n{place}", "Relu", ("operator: Sigmoid -> Relu",))
+    ]
+    assert found.unchanged == 19
 
 
 def test_an_inserted_node_does_not_change_its_neighbours():
@@ -174,9 +185,8 @@ def with_body(op: str) -> regraft.Model:
 def test_bodies_are_compared():
     assert diff(with_body("Neg"), with_body("Neg")).same
     found = diff(with_body("Neg"), with_body("Exp"))
-    assert [(n.name, n.operator) for n in found.removed] == [("else", "Neg")]
-    assert [(n.name, n.operator) for n in found.added] == [("else", "Exp")]
-    assert found.changed == ()
+    assert [(str(n), n.details) for n in found.changed] == [("if/else/else", ("operator: Neg -> Exp",))]
+    assert ("if/then/then", "if/then/then") in found.pairs
 
 
 def with_function(op: str | None) -> regraft.Model:
@@ -192,13 +202,14 @@ def with_function(op: str | None) -> regraft.Model:
 def test_functions_are_compared():
     assert diff(with_function("Neg"), with_function("Neg")).same
     found = diff(with_function("Neg"), with_function("Exp"))
-    assert [n.operator for n in found.added] == ["Exp"]
+    assert [str(edit.added[0]) for edit in found.regions] == ["own.F/%b"]
+    assert [edit.kind for edit in found.regions] == ["Neg -> Exp"]
     assert found.functions == ()
 
 
 def test_the_nodes_of_a_new_function_do_not_count_one_by_one():
     found = diff(with_function(None), with_function("Exp"))
-    assert [n.operator for n in found.added] == ["own.F"]
+    assert [n.details for n in found.changed] == [("operator: Neg -> own.F",)]
     assert [(c.name, c.before) for c in found.functions] == [("own.F", None)]
 
 
@@ -234,13 +245,158 @@ def test_marks_on_nodes_serve_where_the_record_is_lost(artifacts):
 
 
 def test_the_json_has_every_attribute(artifacts):
-    found = json.loads(diff(chain(3), chain(3, op="Relu", at=1)).to_json())
-    assert found["version"] == 1
+    found = json.loads(diff(chain(3), chain(3, "m", op="Relu", at=1)).to_json())
+    assert found["version"] == 2
     assert found["same"] is False
-    assert found["added"] == [{"name": "n1", "operator": "Relu"}]
+    assert found["added"] == [{"name": "m1", "operator": "Relu", "path": "", "layer": ""}]
+    assert "pairs" not in found
     assert found["operators"][0] == {"name": "Sigmoid", "before": 3, "after": 2}
 
 
 def test_one_change_among_many_nodes():
     length = 5_000
     assert diff(chain(length), chain(length, "m", "Relu", length // 2)).unchanged == length - 1
+
+
+def body_of(nodes, opset=17, opsets=(), inputs=("x",), shape=(4,)) -> regraft.Model:
+    graph = helper.make_graph(nodes, "g", [info(name, shape) for name in inputs], [info("y", None)])
+    every = [helper.make_opsetid("", opset), *(helper.make_opsetid(*one) for one in opsets)]
+    return convert.from_proto(helper.make_model(graph, opset_imports=every))
+
+
+@pytest.mark.parametrize(
+    ("op", "stated", "opset", "same"),
+    [
+        ("Softmax", {"axis": -1}, 17, True),
+        ("Softmax", {"axis": 1}, 17, False),
+        ("Softmax", {"axis": 1}, 11, True),
+        ("LeakyRelu", {"alpha": 0.01}, 17, True),
+        ("LeakyRelu", {"alpha": 0.02}, 17, False),
+        ("ReduceSum", {"keepdims": 1, "noop_with_empty_axes": 0}, 17, True),
+        ("ReduceSum", {"keepdims": 0}, 17, False),
+        ("Flatten", {"axis": 1}, 17, True),
+        ("Gelu", {"approximate": "none"}, 20, True),
+        ("Gelu", {"approximate": "tanh"}, 20, False),
+    ],
+)
+def test_a_default_that_is_stated_is_no_difference(op, stated, opset, same):
+    before, after = (
+        body_of([helper.make_node(op, ["x"], ["y"], "n", **attributes)], opset) for attributes in ({}, stated)
+    )
+    found = diff(before, after)
+    assert found.same is same
+    assert len(found.changed) == (not same)
+
+
+def test_a_default_that_another_opset_has_is_a_difference():
+    before, after = (body_of([helper.make_node("Softmax", ["x"], ["y"], "n")], opset) for opset in (11, 13))
+    assert [n.details for n in diff(before, after).changed] == [("axis: 1 -> -1",)]
+    (stated,) = diff(before, body_of([helper.make_node("Softmax", ["x"], ["y"], "n", axis=1)], 13)).opsets
+    assert (stated.before, stated.after) == (11, 13)
+
+
+def test_an_opset_that_no_node_uses_is_no_difference():
+    node = helper.make_node("Relu", ["x"], ["y"], "n")
+    assert diff(body_of([node]), body_of([node], opsets=[("com.microsoft", 1)])).same
+    own = helper.make_node("Swish", ["x"], ["y"], "n", domain="own")
+    found = diff(body_of([own], opsets=[("own", 1)]), body_of([own], opsets=[("own", 2)]))
+    assert [(c.name, c.before, c.after) for c in found.opsets] == [("own", 1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        (["batch", 4], ["N", 4], True),
+        (["batch", 4], [None, 4], True),
+        (["batch", 4], [2, 4], False),
+        (["batch", 4], ["batch", 5], False),
+        (["batch", 4], ["batch", 4, 1], False),
+    ],
+)
+def test_names_of_unknown_dimensions_are_no_difference(before, after, same):
+    node = helper.make_node("Relu", ["x"], ["y"], "n")
+    assert diff(*(body_of([node], shape=shape) for shape in (before, after))).same is same
+
+
+def layers(number: int, fused: bool, named: bool = True) -> regraft.Model:
+    """Products that are scaled, in layers, with the scale in the product where `fused`."""
+    nodes, value = [], "x"
+    for i in range(number):
+        scope = f"/encoder/layer.{i}/" if named else f"n{i} "
+        if fused:
+            nodes.append(helper.make_node("FusedMatMul", [value] * 2, [f"p{i}"], f"fused {i}", domain="com.microsoft"))
+        else:
+            nodes.append(helper.make_node("Mul", [value, "scale"], [f"a{i}"], f"{scope}Mul"))
+            nodes.append(helper.make_node("MatMul", [f"a{i}", value], [f"p{i}"], f"{scope}MatMul"))
+        nodes.append(helper.make_node("Softmax", [f"p{i}"], [f"s{i}"], f"{scope}Softmax"))
+        value = f"s{i}"
+    nodes.append(helper.make_node("Relu", [value], ["y"], "last"))
+    return body_of(nodes, opsets=[("com.microsoft", 1)], inputs=("x", "scale"), shape=(4, 4))
+
+
+@pytest.mark.parametrize(
+    ("number", "named", "said"),
+    [
+        (12, True, "12 × Mul, MatMul -> com.microsoft.FusedMatMul  1 in each of layer.0-11"),
+        (12, False, "12 × Mul, MatMul -> com.microsoft.FusedMatMul"),
+        (1, True, "1 × Mul, MatMul -> com.microsoft.FusedMatMul  at fused 0"),
+    ],
+)
+def test_what_took_the_place_of_what_is_a_region(number, named, said):
+    found = diff(layers(number, False, named), layers(number, True, named))
+    assert len(found.regions) == number
+    assert [(len(edit.removed), len(edit.added)) for edit in found.regions] == [(2, 1)] * number
+    assert f"  {said}" in str(found).splitlines()
+    back = diff(layers(number, True, named), layers(number, False, named))
+    assert {edit.kind for edit in back.regions} == {"com.microsoft.FusedMatMul -> Mul, MatMul"}
+
+
+def test_regions_have_every_node_that_went_or_came_once(artifacts):
+    before = regraft.load(artifacts / MODELS[0])
+    after = regraft.load(artifacts / MODELS[0])
+    manager.run(after, "lower-layer-norm,lower-gelu,fuse-gemm")
+    after.metadata.clear()
+    for node in after.nodes():
+        node.metadata = {}
+    found = diff(before, after)
+    for side in ("removed", "added"):
+        placed = [str(node) for edit in found.regions for node in getattr(edit, side)]
+        assert len(placed) == len(set(placed)) == len(getattr(found, side)) > 5
+    assert found.passes == ()
+    norms = [edit for edit in found.regions if "LayerNormalization" in {node.operator for node in edit.removed}]
+    assert len(norms) == 5
+    assert {len(edit.removed) for edit in norms} == {1}
+
+
+def test_pairs_are_the_names_of_what_both_have():
+    before, after = chain(5), chain(5, "m", "Relu", 2)
+    found = diff(before, after)
+    assert found.pairs == (("n0", "m0"), ("n1", "m1"), ("n3", "m3"), ("n4", "m4"))
+    assert len(found.pairs) == found.unchanged
+
+
+def test_a_difference_shows_itself(artifacts):
+    before, after = (regraft.load(artifacts / MODELS[0]) for _ in range(2))
+    assert str(diff(before, after)) == f"the same: {len(list(before.nodes()))} nodes"
+    manager.run(after, "lower-gelu")
+    found = diff(before, after)
+    assert str(found).startswith("lower-gelu:\n  2 × Gelu -> ")
+    assert str(found).endswith(" unchanged")
+    assert "<caption>lower-gelu</caption>" in found._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("places", "said"),
+    [
+        ([], ""),
+        (["", ""], ""),
+        (["layer.0", "layer.1", "layer.2"], "1 in each of layer.0-2"),
+        (["h.0", "h.0", "h.2", "h.2"], "2 in each of h.0,2"),
+        (["h.0", "h.0", "h.2"], "in h.0,2"),
+        (["h.3"], "in h.3"),
+        (["h.3", ""], "in h.3 and elsewhere"),
+        (["h.10", "h.9", "h.11", "b.1"], "1 in each of h.9-11, b.1"),
+    ],
+)
+def test_layers_in_few_words(places, said):
+    assert in_layers(places) == said

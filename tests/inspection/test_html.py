@@ -18,8 +18,9 @@ from regraft.inspection.html.layout import lay_out
 from regraft.inspection.html.measured import read_measured
 from regraft.inspection.html.page import page_of_diff, page_of_model
 from regraft.inspection.html.scene import ADDED, CHANGED, REMOVED
-from regraft.inspection.html.scopes import ScopeTree, common, scope_of
+from regraft.inspection.html.scopes import ScopeTree, common
 from regraft.inspection.html.statistics import BINS, statistics
+from regraft.inspection.scopes import scope_of
 from regraft.inspection.sides import compared
 from regraft.ir.graph import Constant, Node
 from regraft.models import chain

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from regraft.inspection.attribution import NodeName, counted
+from regraft.inspection.attribution import NodeName
 from regraft.inspection.diff import Diff
 
 OTHERS = -1
@@ -37,25 +37,18 @@ class Names(NamedTuple):
 def groups(found: Diff, names: Names) -> list[Group]:
     """The groups of `found`, pass by pass, in each the largest first."""
     every: list[Group] = []
-    for number, one in enumerate(found.passes):
+    for number, edits, changed in (
+        *((number, one.edits, one.changed) for number, one in enumerate(found.passes)),
+        (OTHERS, found.regions, found.changed),
+    ):
         kinds: dict[str, list[list[int]]] = {}
-        for edit in one.edits:
-            gone, made = (counted(tuple([node.operator for node in nodes])) for nodes in (edit.removed, edit.added))
-            title = f"{gone} → {made}"
-            if edit.rule not in ("", gone):
-                title += f"  ({edit.rule})"
+        for edit in edits:
             place = [*_numbers(names.removed, edit.removed), *_numbers(names.added, edit.added)]
-            kinds.setdefault(title, []).append(place)
-        for change in one.changed:
+            kinds.setdefault(edit.kind.replace(" -> ", " → "), []).append(place)
+        for change in changed:
             _put(kinds, f"{change.operator} changed", names.changed, change.name)
         every += _sorted(number, kinds)
-    kinds = {}
-    for title, of, names_of in (("removed", names.removed, found.removed), ("added", names.added, found.added)):
-        for node in names_of:
-            _put(kinds, f"{node.operator} {title}", of, node.name)
-    for change in found.changed:
-        _put(kinds, f"{change.operator} changed", names.changed, change.name)
-    return every + _sorted(OTHERS, kinds)
+    return every
 
 
 def _numbers(known: Mapping[str, Sequence[int]], nodes: Iterable[NodeName]) -> list[int]:

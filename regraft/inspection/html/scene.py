@@ -7,15 +7,17 @@ from typing import Any, cast
 from regraft.files.wire import LARGE
 from regraft.inspection.census import operator
 from regraft.inspection.comparison import Comparison
-from regraft.inspection.diff import Diff, type_text, weight_pairs
+from regraft.inspection.diff import Diff, type_text
 from regraft.inspection.fingerprint import constant_hash
 from regraft.inspection.html.facts import facts
 from regraft.inspection.html.groups import Group, Names, groups
 from regraft.inspection.html.layout import lay_out
-from regraft.inspection.html.scopes import Path, ScopeTree, common, scope_of
+from regraft.inspection.html.scopes import ScopeTree, common
 from regraft.inspection.html.statistics import Statistics, statistics
 from regraft.inspection.html.union import End, Item, links, single, union
 from regraft.inspection.listing import attribute_text
+from regraft.inspection.scopes import Path, scope_of
+from regraft.inspection.weight_changes import pairs_of
 from regraft.ir.graph import Constant, Graph, Node, Tensor
 from regraft.ir.model import Model
 from regraft.pipelines import history
@@ -49,7 +51,7 @@ class Scene:
             (nodes, differing), diff = found
             pairs, changed = union(models[0], models[1], nodes), {pair.old for pair in differing}
             other = {change.name for change in diff.weights}
-            self.alike = {b: a for a, b in weight_pairs(nodes) if b.name not in other}
+            self.alike = {b: a for (a, b), name in pairs_of(nodes).items() if name not in other and b.nbytes >= LARGE}
         self.items: list[tuple[Item, Item]] = []  # where one is missing, twice the other
         self.status: list[int] = []
         for old, new in pairs:

@@ -1,41 +1,11 @@
-"""Which part of the source a node comes from: by what exporters write into its metadata, else by its name."""
+"""The scopes of nodes as a tree."""
 
 from __future__ import annotations
 
-import ast
 from collections import Counter
 from collections.abc import Iterable
 
-from regraft.ir.graph import Function, Node
-
-SCOPES = "pkg.torch.onnx.name_scopes"
-"""Metadata where torch's exporter lists the modules around a node, each by its whole name, and the node's own last."""
-
-Path = tuple[str, ...]
-
-
-def scope_of(node: Node) -> Path:
-    """The names of the modules around `node`, from the outermost; those of a function begin with its name."""
-    outer = (f"function {'.'.join(node.graph.unique_id)}",) if isinstance(node.graph, Function) else ()
-    return outer + (_of_metadata(node) or _of_name(node.name))
-
-
-def _of_metadata(node: Node) -> Path:
-    text = node.metadata.get(SCOPES, "") if node.has_metadata else ""
-    try:
-        listed = ast.literal_eval(text) if text else []
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return ()
-    names = [name for name in listed if isinstance(name, str)][:-1] if isinstance(listed, list) else []
-    path: Path = ()
-    for inner, outer in zip(names, ["", *names], strict=False):
-        if inner:
-            path += (inner.removeprefix(f"{outer}.") if outer else inner,)
-    return path
-
-
-def _of_name(name: str) -> Path:
-    return tuple(part for part in name.split("/")[:-1] if part)
+from regraft.inspection.scopes import Path
 
 
 def common(paths: Iterable[Path]) -> Path:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from regraft.inspection.elements import pieces
 from regraft.inspection.listing import attribute_text
 from regraft.ir.graph import Constant
-from regraft.ir.weights import SUB_BYTE, Array, Sparse, Stored, Value
+from regraft.ir.weights import Array, Value
 from regraft.wording import count
 
 LIMIT = 128 << 20
@@ -18,7 +19,6 @@ LIMIT = 128 << 20
 
 SHOWN = 8  # elements that are shown themselves
 BINS = 24
-_PIECE = 1 << 22  # bytes
 
 Statistics = dict[str, Any]
 
@@ -46,7 +46,7 @@ def statistics(constant: Constant, limit: int = LIMIT) -> Statistics:
 
 def _figures(constant: Constant) -> Statistics:
     low, high, total, zeros, count = math.inf, -math.inf, 0.0, 0, 0
-    for piece in _pieces(constant):
+    for piece in _wide(constant):
         zeros += piece.size - int(np.count_nonzero(piece))
         finite = piece[np.isfinite(piece)]
         if finite.size:
@@ -56,7 +56,7 @@ def _figures(constant: Constant) -> Statistics:
     if not count:
         return found
     mean, squares, bins = total / count, 0.0, np.zeros(BINS, np.int64)
-    for piece in _pieces(constant):
+    for piece in _wide(constant):
         finite = piece[np.isfinite(piece)]
         squares += float(np.square(finite - mean).sum())
         bins += _histogram(finite, low, high)
@@ -65,24 +65,14 @@ def _figures(constant: Constant) -> Statistics:
     return found | rounded | {"histogram": bins.tolist()}
 
 
+def _wide(constant: Constant) -> Iterator[Array]:
+    """The elements as float64, piece by piece."""
+    return (piece.astype(np.float64) for piece in pieces(constant))
+
+
 def _histogram(finite: Array, low: float, high: float) -> Array:
     """How many elements lie in each of `BINS` equal parts from `low` to `high`."""
     if low == high:
         return np.bincount([BINS // 2], [finite.size], minlength=BINS).astype(np.int64)
     scaled = (finite / 2 - low / 2) / (high / 2 - low / 2) * BINS  # halves, since the whole range may overflow
     return np.bincount(np.minimum(scaled.astype(np.int64), BINS - 1), minlength=BINS)
-
-
-def _pieces(constant: Constant) -> Iterator[Array]:
-    """The elements in a row as float64, a few MB at a time."""
-    value = constant.lazy
-    if isinstance(value, Stored) and value.header.data_type not in SUB_BYTE and not isinstance(value, Sparse):
-        for start in range(0, value.nbytes, _PIECE):
-            begin = value.offset + start
-            data = value.source[begin : begin + min(_PIECE, value.nbytes - start)]
-            yield np.frombuffer(data, value.dtype).astype(np.float64)
-        return
-    flat = np.asarray(constant.values).reshape(-1)
-    step = max(1, _PIECE // max(1, flat.itemsize))
-    for start in range(0, flat.size, step):
-        yield flat[start : start + step].astype(np.float64)

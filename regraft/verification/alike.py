@@ -40,6 +40,8 @@ class Values:
         fixed: the names of those that are the same for all inputs.
         functions: what each local function computes.
         nodes: of each node in the main graph, by the name of what it makes first: its operator, and what it reads.
+        overwritten: whether an array that the model before holds, too, was written to: then that is no longer what it
+            was.
     """
 
     numbers: dict[str, int] = field(default_factory=dict)
@@ -48,8 +50,10 @@ class Values:
     fixed: set[str] = field(default_factory=set)
     functions: dict[tuple[str, ...], Hashable] = field(default_factory=dict)
     nodes: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
+    overwritten: bool = False
     keys: dict[Hashable, tuple[int, ...]] = field(default_factory=dict, repr=False)
     held: list[Any] = field(default_factory=list, repr=False)  # what keys know by its place, so that it stays
+    sums: dict[int, int] = field(default_factory=dict, repr=False)  # of arrays that anyone may write to
     count: Iterator[int] = field(default_factory=itertools.count, repr=False)
 
 
@@ -174,6 +178,7 @@ class _Numbering:
         return next(self._found.count)  # nobody can tell: it is another
 
     def _content(self, held: Array | Value) -> Hashable:
+        self._see_writes(held)
         if held.nbytes <= _SMALL and not isinstance(held, Absent):
             values = held if isinstance(held, np.ndarray) else held.load()
             content = tuple(values.flat) if values.dtype.hasobject else values.tobytes()
@@ -182,8 +187,15 @@ class _Numbering:
             self._found.held.append(held.source)
             return "stored", id(held.source), held.offset, str(held.dtype), held.shape
         self._found.held.append(held)
-        is_open = isinstance(held, np.ndarray) and held.flags.writeable
-        return "held", id(held), zlib.crc32(np.ascontiguousarray(held).data.cast("B")) if is_open else None
+        return "held", id(held), self._found.sums.get(id(held))
+
+    def _see_writes(self, held: Array | Value) -> None:
+        if not isinstance(held, np.ndarray) or not held.flags.writeable or held.dtype.hasobject or not held.size:
+            return
+        total = zlib.crc32(np.ascontiguousarray(held).view(np.uint8).data)
+        self._found.held.append(held)
+        self._found.sums[id(held)] = total
+        self._found.overwritten |= self._before.sums.get(id(held), total) != total
 
     def _is_fixed(self, node: Node) -> bool:
         fixed = self._found.fixed

@@ -19,11 +19,10 @@ class Regions(NamedTuple):
     """Everything that a pass computes otherwise, one model for all of it on each side.
 
     Attributes:
-        exits: the values that the two models claim to have in common, by their names before; what both give.
+        before, after: give the values that the two models claim to have in common, by their names before.
         feeds: the inputs of both, by name, and the numbers of the values that they stand for.
     """
 
-    exits: list[str]
     before: Model
     after: Model
     feeds: dict[str, int]
@@ -141,8 +140,8 @@ def regions(before: Model, after: Model, old: Values, new: Values, recorded: Rec
     names = {number: name for name, number in old.numbers.items()}
     inputs = {number: _input(f"{names[number]} (recorded)", recorded, number) for number in needed}
     feeds = {variable.name: number for number, variable in inputs.items()}
-    cuts = [side.cut(found, inputs) for side, found in zip(sides, ends, strict=True)]
-    return Regions(list(exits), *cuts, feeds)
+    one, other = (side.cut(found, inputs) for side, found in zip(sides, ends, strict=True))
+    return Regions(one, other, feeds)
 
 
 def _exits(after: Model, old: Values, new: Values) -> dict[str, tuple[str, str]]:

@@ -7,8 +7,24 @@ from pathlib import Path
 from regraft.errors import ModelError
 
 MODELS = (".onnx", ".pb")
-OTHERS = (".csv", ".data", ".html", ".json", ".md", ".npy", ".npz", ".params", ".pipeline", ".py", ".svg", ".toml")
-OTHERS += (".txt", ".zip")
+OTHERS = frozenset(
+    (
+        ".csv",
+        ".data",
+        ".html",
+        ".json",
+        ".md",
+        ".npy",
+        ".npz",
+        ".params",
+        ".pipeline",
+        ".py",
+        ".svg",
+        ".toml",
+        ".txt",
+        ".zip",
+    )
+)
 
 
 def goes_to_folder(output: Path) -> bool:

@@ -37,7 +37,8 @@ class PassReport:
         dump: the file that shows the graph after the pass.
         drift: of the outputs, before the pass against after; where it was verified by a region, of the values that the
             region gives; None where it was not verified alone, or changed nothing.
-        verified: where "each" verified it: a region, or the whole model, and why; empty where it did not.
+        verified: what of it "each" ran by itself, or why it ran the whole model; empty where it verified nothing.
+        whole: whether it ran the whole model.
         places: what is proved of it, value by value; None where that was not asked for.
     """
 
@@ -59,6 +60,7 @@ class PassReport:
     dump: Path | None = None
     drift: Deviation | None = None
     verified: str = ""
+    whole: bool = False
     places: list[Place] | None = None
 
     @property
@@ -135,7 +137,14 @@ class Report:
             return "nothing changed"
         drifts = [drift for drift in (*(one.drift for one in self.passes), self.drift) if drift]
         worst = reduce(Deviation.worse, drifts).verdict if drifts else "nothing was compared"
-        return f"verified on {count(self.trials, 'trial')}: {worst}"
+        return f"verified on {count(self.trials, 'trial')}: {worst}{self._parts}"
+
+    @property
+    def _parts(self) -> str:
+        """How many passes were verified by the part that they changed."""
+        each = [one for one in self.passes if one.verified]
+        alone = sum(not one.whole for one in each)
+        return f"; {alone} of {len(each)} passes by the part that they changed" if alone else ""
 
     @property
     def seconds(self) -> float:

@@ -41,8 +41,13 @@ class _Step:
 
     said: PassReport
     contract: Contract
-    header: Header | None
+    header: Header
     before: str
+
+    @property
+    def model(self) -> Model:
+        """The model after it."""
+        return from_proto(self.header.proto, values=self.header.values)
 
 
 class StepVerifier:
@@ -80,11 +85,16 @@ class StepVerifier:
             self._local = None
 
     def add(self, said: PassReport, one: Pass, header: Header | None, before: str) -> None:
-        """Take a pass that changed the model. `header`: of the model now; `before`: where the graph before it lies."""
-        if not self._watch:
+        """Take a pass that changed the model.
+
+        Args:
+            header: of the model now; None where nothing is verified.
+            before: where the graph before it lies.
+        """
+        if not self._watch or header is None:
             return
         step = _Step(said, one.contract.through(len(said.changes)), header, before)
-        if self.report.verify != "each" or header is None:
+        if self.report.verify != "each":
             self._steps.append(step)
             return
         self._local = self._local or Local(self._watch)
@@ -94,12 +104,15 @@ class StepVerifier:
             said.drift = drift
             self._steps.append(step)
             return
-        if self._steps:
-            last = self._steps[-1].header
-            assert last is not None
-            self._settle(from_proto(last.proto, self.model.path, last.values))
-        said.verified = f"the whole model: {self._local.told}"
-        said.drift, self._local = self._look([step], self.model), None
+        said.whole = True
+        if self._local.overwritten:  # nobody has the model before it any more
+            self._steps.append(step)
+            self._settle(self.model, blame=False)
+        else:
+            if self._steps:
+                self._settle(self._steps[-1].model)
+            said.drift = self._look([step], self.model)
+        self._local = None
 
     def settle(self) -> None:
         """Verify what the passes since the last time did together, on the whole model. Raises VerificationError."""
@@ -116,25 +129,20 @@ class StepVerifier:
             self._give_up(reason)
         self.report.witness = self._watch.witness if self._watch else None
 
-    def _settle(self, model: Model) -> None:
-        """Verify the steps since the last time, which led to `model`."""
+    def _settle(self, model: Model, blame: bool = True) -> None:
+        """Verify the steps since the last time, which led to `model`; `blame` a single one, where one is wrong."""
         steps, self._steps = self._steps, []
         if not steps or not self._watch:
             return
         try:
             drift = self._look(steps, model)
         except VerificationError:
-            if self.report.verify == "each" and len(steps) > 1:
-                self._blame(steps)
+            if self.report.verify == "each" and blame and len(steps) > 1:
+                for step in steps:
+                    self._look([step], step.model)
             raise
         if drift is not None:
             self.report.drift = self.report.drift.worse(drift) if self.report.drift else drift
-
-    def _blame(self, steps: Sequence[_Step]) -> None:
-        """Look at the whole model after each step, of which one is wrong. Raises VerificationError where it shows."""
-        for step in steps:
-            if step.header is not None:
-                self._look([step], from_proto(step.header.proto, self.model.path, step.header.values))
 
     def _look(self, steps: Sequence[_Step], model: Model) -> Deviation | None:
         """Hold `model` against the one before `steps`, on the whole. Raises VerificationError."""

@@ -1,8 +1,9 @@
 """Which values of a model and of what a pass made of it are computed alike.
 
 A value has a number by how it is computed: of the same values, by the same operator of the same version, with the same
-attributes. So two values of one number are equal bit for bit. Names do not count, but for one thing: where a value is
-computed otherwise than one of its name before, it is claimed to be the same. Claims are what verification looks into.
+attributes. So two values of one number are equal bit for bit. Names do not count, but for one thing: a value that is
+computed otherwise claims to be the one that had its name before; or one that is gone, if a node read that in its place.
+Claims are what verification looks into.
 """
 
 from __future__ import annotations
@@ -35,18 +36,24 @@ class Values:
     Attributes:
         numbers: of what is known as the model runs, in the main graph, by name; and of constants in the place of such.
         outputs: the numbers of the model's outputs, by name.
-        claims: the names of those that are computed otherwise than before.
+        claims: the names of those that are computed otherwise than before, and what they were called then.
         fixed: the names of those that are the same for all inputs.
         functions: what each local function computes.
+        nodes: of each node in the main graph, by the name of what it makes first: its operator, and what it reads.
+        overwritten: whether an array that the model before holds, too, was written to: then that is no longer what it
+            was.
     """
 
     numbers: dict[str, int] = field(default_factory=dict)
     outputs: dict[str, int] = field(default_factory=dict)
-    claims: list[str] = field(default_factory=list)
+    claims: dict[str, str] = field(default_factory=dict)
     fixed: set[str] = field(default_factory=set)
     functions: dict[tuple[str, ...], Hashable] = field(default_factory=dict)
+    nodes: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
+    overwritten: bool = False
     keys: dict[Hashable, tuple[int, ...]] = field(default_factory=dict, repr=False)
     held: list[Any] = field(default_factory=list, repr=False)  # what keys know by its place, so that it stays
+    sums: dict[int, int] = field(default_factory=dict, repr=False)  # of arrays that anyone may write to
     count: Iterator[int] = field(default_factory=itertools.count, repr=False)
 
 
@@ -59,6 +66,7 @@ class _Numbering:
     def __init__(self, before: Values):
         self._before, self._found = before, Values(count=before.count)
         self._number: dict[Tensor, int] = {}
+        self._former: dict[str, str] = {}  # names of values that are gone, by those in whose place they are
         self._depth = 0  # of bodies
 
     def of(self, model: Model) -> Values:
@@ -68,6 +76,8 @@ class _Numbering:
         for tensor in graph.inputs:
             default = None if tensor.default is None else self._content(tensor.default.lazy)
             self._number[tensor] = found.numbers[tensor.name] = self._one(("input", tensor.name, default))
+        found.nodes = {node.outputs[0].name: _told(node) for node in graph.nodes if node.outputs}
+        self._former = _renamed(self._before, graph)
         for node in graph.nodes:
             self._make(node)
             if self._is_fixed(node):
@@ -103,11 +113,12 @@ class _Numbering:
                 self._found.numbers[tensor.name] = number
 
     def _claimed(self, tensor: Tensor) -> int:
-        """The number of the value of this name before, which `tensor` claims to be; else a new one."""
-        number = None if self._depth else self._before.numbers.get(tensor.name)
+        """The number of the value before which `tensor` claims to be; a new one where there is none."""
+        name = self._former.get(tensor.name, tensor.name)
+        number = None if self._depth else self._before.numbers.get(name)
         if number is None:
             return next(self._found.count)
-        self._found.claims.append(tensor.name)
+        self._found.claims[tensor.name] = name
         return number
 
     def _stored(self, name: str, content: Hashable) -> int:
@@ -118,7 +129,7 @@ class _Numbering:
             return self._one(content)
         in_place = "in place of", name, content
         if in_place not in self._before.keys:
-            self._found.claims.append(name)
+            self._found.claims[name] = name
         self._found.keys[in_place] = (former,)
         self._found.numbers[name] = former
         return former
@@ -167,6 +178,7 @@ class _Numbering:
         return next(self._found.count)  # nobody can tell: it is another
 
     def _content(self, held: Array | Value) -> Hashable:
+        self._see_writes(held)
         if held.nbytes <= _SMALL and not isinstance(held, Absent):
             values = held if isinstance(held, np.ndarray) else held.load()
             content = tuple(values.flat) if values.dtype.hasobject else values.tobytes()
@@ -175,14 +187,38 @@ class _Numbering:
             self._found.held.append(held.source)
             return "stored", id(held.source), held.offset, str(held.dtype), held.shape
         self._found.held.append(held)
-        is_open = isinstance(held, np.ndarray) and held.flags.writeable
-        return "held", id(held), zlib.crc32(np.ascontiguousarray(held).data.cast("B")) if is_open else None
+        return "held", id(held), self._found.sums.get(id(held))
+
+    def _see_writes(self, held: Array | Value) -> None:
+        if not isinstance(held, np.ndarray) or not held.flags.writeable or held.dtype.hasobject or not held.size:
+            return
+        total = zlib.crc32(np.ascontiguousarray(held).view(np.uint8).data)
+        self._found.held.append(held)
+        self._found.sums[id(held)] = total
+        self._found.overwritten |= self._before.sums.get(id(held), total) != total
 
     def _is_fixed(self, node: Node) -> bool:
         fixed = self._found.fixed
         return not (schema.draws(node) or subgraphs(node)) and all(
             isinstance(tensor, Constant) or not tensor.name or tensor.name in fixed for tensor in node.inputs
         )
+
+
+def _told(node: Node) -> tuple[str, list[str]]:
+    return node.op, [tensor.name for tensor in node.inputs]
+
+
+def _renamed(before: Values, graph: Graph) -> dict[str, str]:
+    """The names of values that are gone, by those of new ones that nodes read in their place."""
+    made = {tensor.name for node in graph.nodes for tensor in node.outputs}
+    found: dict[str, set[str]] = {}
+    for node in graph.nodes:
+        op, names = before.nodes.get(node.outputs[0].name, ("", [])) if node.outputs else ("", [])
+        if op == node.op and len(names) == len(node.inputs):
+            for name, tensor in zip(names, node.inputs, strict=True):
+                if tensor.name in made and tensor.name not in before.numbers and name not in made:
+                    found.setdefault(tensor.name, set()).add(name)
+    return {new: name for new, names in found.items() if len(names) == 1 for name in names}
 
 
 def _lazy(node: Node, values: Array) -> Array | Value:

@@ -7,23 +7,33 @@ recorded when the model was run as a whole, and the results are judged by the pa
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from regraft.errors import RegraftError
 from regraft.files.convert import Header, from_proto
 from regraft.ir.model import Model
 from regraft.verification.alike import Values, values_of
-from regraft.verification.contract import Contract
+from regraft.verification.contract import SHORT, Contract
 from regraft.verification.deviation import Deviation, OutputDeviation
 from regraft.verification.interface import Interface, differences
 from regraft.verification.record import Record, record
 from regraft.verification.reference import Reference
 from regraft.verification.regions import Regions, regions
 from regraft.verification.runtime import Session
-from regraft.verification.tables import differing_rows, tables
+from regraft.verification.tables import Tables, differing_rows, tables
 from regraft.verification.watch import Watch
 from regraft.wording import count
 
 SHARE = 0.5
 """Of the nodes of both models, the most that are run by themselves: beyond, to run the whole is no dearer."""
+
+
+class _State(NamedTuple):
+    """The model before a pass."""
+
+    values: Values
+    header: Header
+    tables: Tables
 
 
 class Local:
@@ -33,16 +43,18 @@ class Local:
         watch: has the model as it ran, and the inputs.
 
     Attributes:
-        told: how the last pass was verified, or why it could not be here.
+        told: what of the last pass was run, or why the whole model must be.
+        overwritten: whether the last pass wrote to an array that the model before it holds, too.
     """
 
     def __init__(self, watch: Watch):
-        self._watch, self.told = watch, ""
-        self._values: Values | None = None
+        self._watch, self._trials, self._interface = watch, len(watch.samples), Interface.of(watch.model)
+        self._state: _State | None = None
         self._record: Record = {}
+        self.told, self.overwritten = "", False
 
     def look(self, model: Model, contract: Contract, header: Header) -> Deviation | None:
-        """How far what a pass computes otherwise is from what it was; None where that cannot be said here.
+        """How far what a pass computes otherwise is from what it was; None where the whole model must be run for that.
 
         Args:
             contract: of one place.
@@ -55,51 +67,51 @@ class Local:
             return None
 
     def _look(self, model: Model, contract: Contract, header: Header) -> Deviation | None:
-        if self._values is None:
-            self._start()
-        assert self._values is not None
-        new = values_of(model, self._values)
-        self.told = self._unlike(model, contract, new)
+        state = self._state = self._state or self._start()
+        new, held = values_of(model, state.values), tables(model)
+        self.told, self.overwritten = self._unlike(state, model, contract, new, held), new.overwritten
         if self.told:
             return None
-        old = from_proto(self._header.proto, model.path, self._header.values)
-        found = regions(old, model, self._values, new, self._record)
+        old = from_proto(state.header.proto, model.path, state.header.values)
+        found = regions(old, model, state.values, new, self._record)
         if found is None:
-            self.told = "every value is computed as before"
-            drift = Deviation(contract.name, tuple(map(OutputDeviation, new.outputs)), trials=self._trials)
+            self.told = "nothing is computed otherwise"
+            alike = tuple(OutputDeviation(name) for name in new.outputs if name not in self._watch.unstable)
+            drift = Deviation(contract.name, alike, trials=self._trials)
         elif found.nodes > SHARE * (len(old.graph.nodes) + len(model.graph.nodes)):
-            self.told = f"{count(found.nodes, 'node')} of both models compute otherwise"
+            self.told = f"{count(found.nodes, 'node')} of the two models would have to run"
             return None
         else:
             drift = self._run(found, contract)
         if drift.passed:
-            self._values, self._header, self._tables = new, header, tables(model)
+            self._state = _State(new, header, held)
         return drift
 
-    def _start(self) -> None:
+    def _start(self) -> _State:
         """Record the tensors inside."""
         model = self._watch.model
         values = values_of(model)
         self._record = record(model, values, self._watch.samples, self._watch.threads)
-        self._values, self._header, self._interface = values, self._watch.header, Interface.of(model)
-        self._tables, self._trials = tables(model), len(self._watch.samples)
+        return _State(values, self._watch.header, tables(model))
 
-    def _unlike(self, model: Model, contract: Contract, new: Values) -> str:
-        """What is other beside values, or what the contract says of the whole; empty where nothing is."""
-        assert self._values is not None
-        old = self._values
+    def _unlike(self, state: _State, model: Model, contract: Contract, new: Values, held: Tables) -> str:
+        """Why more than values inside must be compared; empty where that is enough."""
+        if new.overwritten:
+            return "an array was written to in place"
         if model.host is not None:
             return "part of the model runs on the host"
-        if contract.changes_interface or contract.lowers_dtype or contract.assumes:
-            return f"the contract {contract} speaks of the whole"
+        if contract.changes_interface or contract.lowers_dtype:
+            return f"the contract is {contract}"
+        if assumed := [one for one in contract.assumes if one != SHORT]:
+            return f"the contract assumes of inputs: {assumed[0]}"
         now = Interface.of(model)
         if (now.inputs, now.defaults) != (self._interface.inputs, self._interface.defaults):
             return "the inputs are other"
         if lines := differences(self._interface, now, self._watch.outputs):
             return lines[0]
-        if other := [name for name, body in new.functions.items() if old.functions.get(name, body) != body]:
+        if other := [name for name, body in new.functions.items() if state.values.functions.get(name, body) != body]:
             return f"the function '{other[0][1]}' is other"
-        if rows := differing_rows(self._tables, tables(model)):
+        if rows := differing_rows(state.tables, held):
             return f"rows of the table that '{min(rows)}' looks up are other"
         return ""
 
@@ -112,7 +124,7 @@ class Local:
         held = Reference(found.before, feeds, threads=threads)
         session = Session(found.after, threads=threads)
         drift = held.hold(found.after, [session.run(one) for one in feeds], contract, plain=plain)
-        self.told = f"a region of {count(len(found.before.graph.nodes), 'node')}, now {len(found.after.graph.nodes)}"
-        if not drift.passed:
-            self.told += f", differs inside: {drift.failures[0]}"
+        self.told = f"{count(len(found.before.graph.nodes), 'node')}, now {len(found.after.graph.nodes)}"
+        trials = count(self._trials, "trial")
+        self.told += f", on {trials}" if drift.passed else f", differ inside: {drift.failures[0]}"
         return drift

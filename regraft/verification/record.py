@@ -39,11 +39,11 @@ def record(model: Model, values: Values, samples: Sequence[Sample], threads: int
     graph.outputs = [*graph.outputs, *(kept[name] for name in names if name not in ends)]
     session = Session(watched, threads=threads)
     found: dict[str, list[Any]] = {name: [] for name in names}
-    for done, one in enumerate(samples, 1):
+    for one in samples:
         made = session.run(one.inputs, list(found)) if found else {}
         for name in found:
             found[name].append(made[name])
-        found = _within(found, BUDGET * done // len(samples))
+        found = _within(found)
     for tensor in graph.inputs:
         default = None if tensor.default is None else tensor.default.values
         found[tensor.name] = [one.inputs.get(tensor.name, default) for one in samples]
@@ -51,8 +51,9 @@ def record(model: Model, values: Values, samples: Sequence[Sample], threads: int
     return {values.numbers[name]: arrays for name, arrays in tensors.items()}
 
 
-def _within(found: dict[str, list[Any]], room: int) -> dict[str, list[Any]]:
-    """Those of the values that fit, the smallest first."""
+def _within(found: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Those of the values that fit the budget, the smallest first."""
+    room = BUDGET
     sizes = {name: sum(getattr(one, "nbytes", 0) for one in values) for name, values in found.items()}
     if sum(sizes.values()) <= room:
         return found

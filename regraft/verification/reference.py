@@ -74,7 +74,7 @@ class Reference:
         """Add a trial. The noise is measured again on its next use."""
         self.trials.append(dict(inputs))
         self.outputs.append(dict(outputs))
-        for name in ("_measured", "_unseeing", "_twin", "in_double"):
+        for name in ("_measured", "_signs", "_unseeing", "_twin", "in_double"):
             self.__dict__.pop(name, None)
 
     @cached_property
@@ -200,7 +200,7 @@ class Reference:
             name in self._signs,
         )
 
-    @property
+    @cached_property
     def _signs(self) -> set[str]:
         """Outputs that are zero throughout, on every trial."""
         every = [dict(leaves(values)) for values in self.outputs]

@@ -19,11 +19,10 @@ class Regions(NamedTuple):
     """Everything that a pass computes otherwise, one model for all of it on each side.
 
     Attributes:
-        exits: the values that the two models claim to have in common, by name; what both give.
+        before, after: give the values that the two models claim to have in common, by their names before.
         feeds: the inputs of both, by name, and the numbers of the values that they stand for.
     """
 
-    exits: list[str]
     before: Model
     after: Model
     feeds: dict[str, int]
@@ -80,8 +79,8 @@ class _Side:
         """Whether it is in the main graph, not in a body."""
         return tensor.inputs[0].graph is self.graph if tensor.inputs else tensor in self._inputs
 
-    def cut(self, exits: Iterable[str], inputs: Mapping[int, Variable]) -> Model:
-        """The nodes that were taken as a model that gives `exits`."""
+    def cut(self, exits: Mapping[str, Tensor], inputs: Mapping[int, Variable]) -> Model:
+        """The nodes that were taken as a model that gives `exits`, by the names that they get."""
         copier, graph = Copier(), self.graph
         taken = {number: variable.copy() for number, variable in inputs.items()}
         copier.tensors |= {tensor: taken[number] for tensor, number in self.feeds.items()}
@@ -97,13 +96,14 @@ class _Side:
                 if tensor in self.feeds:  # others read what was recorded
                     copied.outputs[place] = computed[tensor] = copier.variable(tensor)
             made.nodes.append(copied)
-        for name in exits:
-            tensor = self.find(name)
+        for name, tensor in exits.items():
             if not tensor.inputs:
-                made.nodes.append(_given(tensor, taken.get(self.values.numbers[name])))
-                made.outputs.append(made.nodes[-1].outputs[0])
+                made.nodes.append(_given(tensor, taken.get(self.values.numbers[tensor.name])))
+                given = made.nodes[-1].outputs[0]
             else:
-                made.outputs.append(computed.get(tensor) or copier.tensors[tensor])
+                given = computed.get(tensor) or copier.tensors[tensor]
+            given.name = name
+            made.outputs.append(given)
         made.inputs = list(taken.values())
         model = Model(made, self.model.header)
         drop_uncalled(model)
@@ -133,21 +133,25 @@ def regions(before: Model, after: Model, old: Values, new: Values, recorded: Rec
         return None
     common = recorded.keys() & set(old.numbers.values()) & set(new.numbers.values())
     sides = _Side(before, old), _Side(after, new)
-    for side in sides:
-        side.reach([side.find(name) for name in exits], common.__contains__)
+    ends = [{name: side.find(pair[n]) for name, pair in exits.items()} for n, side in enumerate(sides)]
+    for side, found in zip(sides, ends, strict=True):
+        side.reach(found.values(), common.__contains__)
     needed = sorted({number for side in sides for number in side.feeds.values()})
     names = {number: name for name, number in old.numbers.items()}
     inputs = {number: _input(f"{names[number]} (recorded)", recorded, number) for number in needed}
     feeds = {variable.name: number for number, variable in inputs.items()}
-    cuts = [side.cut(exits, inputs) for side in sides]
-    return Regions(exits, *cuts, feeds)
+    one, other = (side.cut(found, inputs) for side, found in zip(sides, ends, strict=True))
+    return Regions(one, other, feeds)
 
 
-def _exits(after: Model, old: Values, new: Values) -> list[str]:
-    """What must be seen to be the same: claims that outputs depend on, and outputs that have another number."""
-    claims, live = set(new.claims), _live(after)
-    found = [name for name in new.claims if name in live]
-    return found + [name for name, number in new.outputs.items() if name not in claims and number != old.outputs[name]]
+def _exits(after: Model, old: Values, new: Values) -> dict[str, tuple[str, str]]:
+    """What must be seen to be the same, and its name before and after: claims that outputs depend on, and outputs that
+    have another number."""
+    live = _live(after)
+    found = {before: (before, name) for name, before in new.claims.items() if name in live}
+    if len(found) < sum(name in live for name in new.claims):
+        raise GraphError("two values claim to be the same one")
+    return found | {name: (name, name) for name, number in new.outputs.items() if number != old.outputs[name]}
 
 
 def _live(model: Model) -> Collection[str]:

@@ -116,7 +116,7 @@ class Watch:
         names: Names = SAME,
         named: Mapping[str, str] = {},
     ) -> Deviation:
-        """The drift since the last comparison. Where it is too large, the model from before it stays the one to compare with.
+        """The drift since the last comparison. Where it is too large, the next comparison is with the same model again.
 
         Args:
             places: how many were rewritten since.

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
-from regraft.errors import ModelError, RegraftError
+from regraft.errors import ModelError, RegraftError, nearest
 from regraft.wording import count
 
 TEXT_LIMIT = 256 * 2**20
@@ -28,6 +28,8 @@ LARGEST = 2**63 - 1
 """The largest size, offset or version: the range of ONNX's own integers."""
 
 Error = type[RegraftError]
+
+_BESIDE = 1000  # names in a folder that are looked at, where one is not there
 
 _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISDIR, "a folder"),
@@ -51,12 +53,23 @@ def kind_of_file(path: str | os.PathLike[str]) -> str:
     return next((name for test, name in _KINDS if test(mode)), "")
 
 
+def cannot_read(path: str | os.PathLike[str], problem: Exception, error: Error = ModelError) -> RegraftError:
+    """The error that `path` cannot be opened; where nothing is there, with what lies beside it under a like name."""
+    text = f"cannot read {path}: {getattr(problem, 'strerror', None) or problem}"
+    folder, name = os.path.split(os.fspath(path))
+    if not isinstance(problem, FileNotFoundError) or not os.path.isdir(folder or "."):
+        return error(text)
+    with os.scandir(folder or ".") as entries:
+        near = nearest(name, [entry.name for entry in itertools.islice(entries, _BESIDE)])
+    return error(f"{text}; did you mean '{os.path.join(folder, near)}'?" if near else text)
+
+
 def open_file(path: str | os.PathLike[str], error: Error = ModelError) -> int:
     """A descriptor to read the plain file at `path`; a pipe or a device is refused, not waited for."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError) as problem:
-        raise error(f"cannot read {path}: {getattr(problem, 'strerror', None) or problem}") from problem
+        raise cannot_read(path, problem, error) from problem
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return descriptor

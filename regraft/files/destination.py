@@ -7,24 +7,7 @@ from pathlib import Path
 from regraft.errors import ModelError
 
 MODELS = (".onnx", ".pb")
-OTHERS = frozenset(
-    (
-        ".csv",
-        ".data",
-        ".html",
-        ".json",
-        ".md",
-        ".npy",
-        ".npz",
-        ".params",
-        ".pipeline",
-        ".py",
-        ".svg",
-        ".toml",
-        ".txt",
-        ".zip",
-    )
-)
+OTHERS = frozenset(".csv .data .html .json .md .npy .npz .params .pipeline .py .svg .toml .txt .zip".split())
 
 
 def goes_to_folder(output: Path) -> bool:

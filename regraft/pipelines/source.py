@@ -13,6 +13,7 @@ from regraft.errors import ModelError
 from regraft.files.convert import from_proto
 from regraft.ir.model import Model
 from regraft.opset.plan import apply, plan
+from regraft.outside import cannot_read
 from regraft.pipelines.frontend import Frontend, FrontendError, ImportOptions
 from regraft.pipelines.grammar import write_pass
 from regraft.pipelines.manager import run
@@ -40,8 +41,10 @@ def open_source(
         PassError: a shape does not fit the model.
     """
     path, options = Path(source), options or ImportOptions()
-    if not os.path.exists(path):
-        raise ModelError(f"cannot read {path}: No such file or directory")
+    try:
+        os.stat(path)
+    except (OSError, ValueError) as problem:
+        raise cannot_read(path, problem) from problem
     chosen = frontends.load(frontend)() if frontend is not None else _recognise(path)
     check_names(
         options.given(), {*chosen.options, "opset", "shapes"}, f"{path}: frontend '{chosen.name}'", FrontendError

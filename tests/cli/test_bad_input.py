@@ -101,6 +101,14 @@ def test_no_such_file(fails, tmp_path, command):
     assert "nowhere.onnx" in fails(command, tmp_path / "nowhere.onnx")
 
 
+@pytest.mark.parametrize("command", ["show", "why", "run"])
+def test_a_misspelt_file(fails, tmp_path, command):
+    (tmp_path / "better.onnx").touch()
+    more = ["--pass", "fuse-gelu"] if command == "why" else []
+    assert f"did you mean '{tmp_path}/better.onnx'?" in fails(command, tmp_path / "beter.onnx", *more)
+    assert "did you mean" not in fails(command, tmp_path / "zzzzz" / "beter.onnx", *more)
+
+
 def test_a_folder(fails, tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from regraft.errors import PipelineError
+from regraft.errors import PipelineError, nearest
 from regraft.pipelines.grammar import write_pass
 from regraft.pipelines.options import Option, Shown, check_names, make_option, show_dims
 
@@ -93,6 +93,9 @@ class Configurable:
         try:
             return option.read(value)
         except ValueError as error:
+            if option.is_open and isinstance(value, dict):  # no shape: it was rather meant for another option
+                others = [one.name for one in self.options() if not one.is_open]
+                check_names([name for name in value if nearest(name, others)], others, self.name)
             raise PipelineError(f"{self.name}: option {option.name}: {error}") from error
 
 

@@ -50,6 +50,12 @@ def test_help_lists_every_command(run):
     assert [line.split()[0] for line in listed.splitlines() if line.startswith("  ")][: len(COMMANDS)] == list(COMMANDS)
 
 
+def test_help_is_a_word_too(run):
+    assert run("help").stdout == run("--help").stdout
+    assert run("help", "rewrite").stdout == run("rewrite", "--help").stdout
+    assert "did you mean 'rewrite'" in run("help", "rewirte").stderr
+
+
 def test_version(run):
     assert run("--version").stdout.startswith("regraft ")
 

@@ -113,7 +113,7 @@ def _axes(model: Model, role: str) -> Iterator[tuple[Variable, int]]:
         named = [(t, 0) for t in shaped if isinstance(dim := _dims(t)[0], str) and BATCH in dim.lower()]
         yield from named or ((t, 0) for t in shaped if len(_dims(t)) > 1)
     elif role == SEQUENCE:
-        tokens = [(t, 1) for t in shaped if len(_dims(t)) == 2 and _is_of_tokens(t, model)]
+        tokens = [(t, 1) for t in shaped if len(_dims(t)) == 2 and _is_of_tokens(t)]
         yield from [(t, axis) for t, axis in tokens if _is_length(_dims(t)[axis])] or tokens
 
 
@@ -126,7 +126,7 @@ def _is_length(dim: Dim) -> bool:
     return isinstance(dim, str) and bool(re.search("seq|len|token|time", dim, re.I)) and terms_of(dim) is None
 
 
-def _is_of_tokens(tensor: Variable, model: Model) -> bool:
+def _is_of_tokens(tensor: Variable) -> bool:
     """Whether an input `[batch, sequence]` has an element for each token; past tokens do not count."""
     dim = _dims(tensor)[1]
     if isinstance(dim, str) and re.search("past|total|cache", dim, re.I):

@@ -7,7 +7,10 @@ from pathlib import Path
 from regraft.errors import ModelError
 
 MODELS = (".onnx", ".pb")
-OTHERS = frozenset(".csv .data .html .json .md .npy .npz .params .pipeline .py .svg .toml .txt .zip".split())
+OTHERS = (
+    *(".csv", ".data", ".html", ".json", ".md", ".npy", ".npz", ".params", ".pipeline", ".py", ".svg", ".toml"),
+    *(".txt", ".zip"),
+)
 
 
 def goes_to_folder(output: Path) -> bool:

@@ -173,12 +173,24 @@ class _Ledger:
 
 
 def between(before: Model, after: Model) -> Record:
-    """What was done between two models, as their records say."""
+    """What was done between two models, as their records say; nothing where these are of other models."""
     old, new = history.read(before), history.read(after)
-    if len(old) > len(new) and old[: len(new)] == new:
-        return Record(old[len(new) :], True)
+    undone = len(old) > len(new) and old[: len(new)] == new
+    if undone:
+        old, new, before = new, old, after
     common = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
-    return Record(new[common:], False)
+    entries = new[common:]
+    return Record(entries if _begins_with(entries, before) else [], undone)
+
+
+def _begins_with(entries: Iterable[history.Entry], model: Model) -> bool:
+    """Whether `model` has at least half of the nodes that `entries` take from the model that they begin with."""
+    made: set[str] = set()
+    taken: set[str] = set()
+    for change in (change for entry in entries for change in entry.changes):
+        taken.update(name for name in change.removed if name not in made)
+        made.update(change.added)
+    return 2 * len(taken.intersection(map(label, model.nodes()))) >= len(taken) and len(model.graph.nodes) > 0
 
 
 def _operators(nodes: Iterable[NodeName]) -> tuple[str, ...]:

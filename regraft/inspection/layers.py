@@ -15,12 +15,12 @@ def in_layers(layers: Sequence[str]) -> str:
     for layer in found:
         prefix, _, number = layer.rpartition(".")
         of_prefix.setdefault(prefix, []).append(int(number))
-    text = ", ".join(f"{prefix}.{_ranges(sorted(numbers))}" for prefix, numbers in of_prefix.items())
-    if sum(found.values()) < len(layers):
-        return f"in {text} and elsewhere"
-    if len(found) > 1 and len(set(found.values())) == 1:
-        return f"{next(iter(found.values()))} in each of {text}"
-    return f"in {text}"
+    ranges = ", ".join(f"{prefix}.{_ranges(sorted(numbers))}" for prefix, numbers in of_prefix.items())
+    even = len(found) > 1 and len(set(found.values())) == 1
+    elsewhere = len(layers) - found.total()
+    return f"{f'{max(found.values())} in each of' if even else 'in'} {ranges}" + f", {elsewhere} elsewhere" * (
+        elsewhere > 0
+    )
 
 
 def _ranges(numbers: Iterable[int]) -> str:

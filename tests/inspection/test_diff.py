@@ -235,6 +235,17 @@ def test_only_the_passes_between_the_two_models_count(artifacts):
     assert [(p.text, p.undone) for p in undone] == [("lower-layer-norm", True)]
 
 
+def test_the_record_of_another_model_says_nothing(artifacts):
+    before, after = (regraft.load(artifacts / name) for name in (MODELS[2], MODELS[0]))
+    manager.run(after, "lower-gelu,lower-layer-norm")
+    found = diff(before, after)
+    assert {entry.text for entry in found.passes} == {"lower-gelu", "lower-layer-norm"}  # by the marks on nodes
+    assert sum(len(edit.removed) for entry in found.passes for edit in entry.edits) == 0
+    for node in after.nodes():
+        node.metadata = {}
+    assert diff(before, after).passes == ()
+
+
 def test_marks_on_nodes_serve_where_the_record_is_lost(artifacts):
     before, after = (regraft.load(artifacts / MODELS[0]) for _ in range(2))
     manager.run(after, "lower-gelu")
@@ -394,7 +405,8 @@ def test_a_difference_shows_itself(artifacts):
         (["h.0", "h.0", "h.2", "h.2"], "2 in each of h.0,2"),
         (["h.0", "h.0", "h.2"], "in h.0,2"),
         (["h.3"], "in h.3"),
-        (["h.3", ""], "in h.3 and elsewhere"),
+        (["h.3", ""], "in h.3, 1 elsewhere"),
+        (["h.0", "", "h.1", ""], "1 in each of h.0-1, 2 elsewhere"),
         (["h.10", "h.9", "h.11", "b.1"], "1 in each of h.9-11, b.1"),
     ],
 )

@@ -46,6 +46,8 @@ COMMANDS = (
     "report",
     "why",
     "prove",
+    "test",
+    "new-pass",
     "precision-plan",
     "passes",
     "targets",

@@ -48,6 +48,7 @@ COMMANDS = (
     "prove",
     "test",
     "new-pass",
+    "new-pass",
     "precision-plan",
     "passes",
     "targets",

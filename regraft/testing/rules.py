@@ -43,6 +43,21 @@ class Tested:
         return self.outcome == "right" or (self.outcome == "untested" and self.proof in ("proved", "within"))
 
 
+def check_rules(one: Pass) -> None:
+    """See that every rule of a pass is right: on models made from its own pattern, or by a proof.
+
+    Raises:
+        AssertionError: a rule is wrong, with the smallest inputs that tell; or can be neither tested nor proved.
+        RuleError: one is written wrongly.
+        PipelineError: the pass is not made of rules.
+    """
+    faults = [
+        f"{found.rule}: {found.difference or found.reason}" for found in examine_passes([one]) if not found.is_sure
+    ]
+    if faults:
+        raise AssertionError("; ".join(faults))
+
+
 def examine_passes(passes: Iterable[Pass]) -> list[Tested]:
     """Test all rules of passes, each by itself.
 

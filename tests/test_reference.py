@@ -24,11 +24,7 @@ IMPORTED = [
     for module, names in re.findall(r"^ *from (regraft[\w.]*) import ([\w, ]+)$", page.read_text("utf-8"), re.M)
     for name in names.split(", ")
 ]
-TESTING = [
-    name
-    for name, value in vars(regraft.testing).items()
-    if inspect.getmodule(value) is regraft.testing and not name.startswith("_")
-]
+TESTING = regraft.testing.__all__
 
 pytestmark = pytest.mark.slow
 

@@ -30,7 +30,7 @@ def prove(ctx: click.Context, what: str | None, as_json: bool) -> None:
     """
     from regraft.proving.passes import prove_passes
 
-    proofs = prove_passes(_passes(what))
+    proofs = prove_passes(rule_passes(what))
     if as_json:
         import json
 
@@ -46,7 +46,7 @@ def prove(ctx: click.Context, what: str | None, as_json: bool) -> None:
 COLUMNS = ("pass", "rule", "verdict", "bound", "reason")
 
 
-def _passes(what: str | None) -> list[Pass]:
+def rule_passes(what: str | None) -> list[Pass]:
     """The passes that the argument means: each form of a class, or one with its options."""
     from regraft.errors import PipelineError
     from regraft.pipelines.pass_base import Pass
@@ -61,7 +61,7 @@ def _passes(what: str | None) -> list[Pass]:
     found: list[Any] = load_file(Path(what)) if what else [passes.load(name) for name in passes.names()]
     made = [one for one in found if issubclass(one, RulePass)]
     if not made:
-        raise PipelineError(f"{what} defines no pass that is made of rules, which alone are proved")
+        raise PipelineError(f"{what} defines no pass that is made of rules, which alone are proved and tested")
     return [form for one in made for form in forms(one)]
 
 
@@ -71,14 +71,14 @@ def row(proof: Proof) -> dict[str, Any]:
     cells: tuple[Any, ...] = (proof.pass_text, proof.rule, verdict.outcome, verdict.bound, verdict.reason)
     made = dict(zip(COLUMNS, cells, strict=True))
     if (found := verdict.counterexample) is not None:
-        inputs = {name: _plain(value.tolist()) for name, value in found.inputs.items()}
-        results = {"before": _plain(found.before.tolist()), "after": _plain(found.after.tolist())}
+        inputs = {name: plain(value.tolist()) for name, value in found.inputs.items()}
+        results = {"before": plain(found.before.tolist()), "after": plain(found.after.tolist())}
         made["counterexample"] = {"inputs": inputs, **results}
     return made
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Numbers as JSON has them, which knows no NaN and no infinity."""
     if isinstance(value, list):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     return value if not isinstance(value, float) or math.isfinite(value) else str(value)

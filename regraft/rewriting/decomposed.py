@@ -27,13 +27,19 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-def provide(model: Model, op: str, attrs: dict[str, Any], dtype: np.dtype[Any] | None) -> tuple[str, dict[str, Any]]:
+def provide(
+    model: Model, op: str, attrs: dict[str, Any], dtype: np.dtype[Any] | None, given: int | None = None
+) -> tuple[str, dict[str, Any]]:
     """See to it that `model` has the function that stands for `op`; its name, and all attributes of a call.
 
+    Args:
+        given: how many inputs a call has, where it may have too few.
+
     Raises:
-        PassError: no function stands for the operator.
+        PassError: no function stands for the operator, or not without an input that it has: a bias.
     """
-    if op not in _DEFAULTS:
+    known = op in _DEFAULTS and (op != "LayerNormalization" or given in (None, 3))
+    if not known:
         first = schema.since(op)
         needed = PassRef(f"convert-opset{{version={first}}}")
         lacks = f"opset {model.opset} has no {op}, which came with opset {first}; run {needed}"

@@ -165,7 +165,7 @@ def _apply(rule: Rule, match: Match, edit: Editor, context: Context) -> Applied:
 
     def emit(op: str, inputs: list[Tensor], attrs: dict[str, Any], domain: str | None) -> Tensor:
         if domain is None and schema.find(op, match.graph.opset) is None:
-            op, attrs = decomposed.provide(edit.model, op, attrs, dtype)
+            op, attrs = decomposed.provide(edit.model, op, attrs, dtype, len(inputs))
             domain = schema.STAND_IN
         node = edit.insert(root, op, inputs, attrs, domain=domain)
         added.append(node)

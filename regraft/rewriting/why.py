@@ -132,7 +132,7 @@ def _lacking(rule_pass: RulePass, model: Model) -> str:
 
 def _near(node: str, rule: Rule, best: Miss) -> NearMiss:
     """What the best failed match of `rule` at `node` says."""
-    total = rule.compiled.size
+    total = max(rule.compiled.size, 1)  # of -(-x) nothing is left to count
     needs = () if best.refusal is None else best.refusal.needs
     return NearMiss(node, rule.name, min(best.matched, total), total, best.node, best.reason, needs)
 

@@ -110,3 +110,14 @@ def test_a_model_shows_itself(path):
     assert "  17  MatMul" in str(model).splitlines()
     assert repr(model) == f"<Model {path}: 224 nodes, opset 11>"
     assert {"input_ids", "MatMul", "17"} <= set(Tags(model._repr_html_()).text)
+
+
+def test_a_report_shows_itself(path):
+    report = regraft.run(regraft.load(path), "strip-dropout,fuse-gelu", verify="final")
+    first, title, head, *passes = str(report).splitlines()
+    assert first == report.verdict
+    assert title == "passes:"
+    assert head.split("  ")[1] == "pass"
+    assert [line.split()[0] for line in passes] == ["strip-dropout", "fuse-gelu"]
+    assert "2 erf" in passes[1]
+    assert repr(report) == str(report)

@@ -69,8 +69,7 @@ def _print_places(report: Report) -> None:
 
 def row(one: PassReport, asked_for: bool = False) -> tuple[str, ...]:
     """A pass in a table under `HEAD`, and its drift."""
-    rules = [" ".join(filter(None, (str(number), rule))) for rule, number in one.rules().items()]
-    changes = ", ".join([*rules, *one.effects]) or ("values only" if one.changed else NOTHING if asked_for else "-")
+    changes = one.did or (NOTHING if asked_for else "-")
     difference = f"{one.nodes_after - one.nodes_before:+d}" if one.nodes_after != one.nodes_before else ""
     drift = f"{one.drift.max_abs:.2g}" if one.drift else "-"
     return one.title, duration(one.seconds), str(one.nodes_after), difference, changes, drift

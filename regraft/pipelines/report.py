@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from regraft.display import Displayed, Table
 from regraft.files.stream import write_file
 from regraft.pipelines.pass_base import Change, RuleUse
 from regraft.refusal import Refusal
@@ -68,6 +70,12 @@ class PassReport:
         """The text, and the round."""
         return f"{self.text} (round {'.'.join(map(str, self.rounds))})" if self.rounds else self.text
 
+    @property
+    def did(self) -> str:
+        """What it changed, in a few words; empty where that is nothing."""
+        rules = [" ".join(filter(None, (str(number), rule))) for rule, number in self.rules().items()]
+        return ", ".join([*rules, *self.effects]) or "values only" * self.changed
+
     def rules(self) -> dict[str, int]:
         """How often each rule changed something."""
         counts: dict[str, int] = {}
@@ -87,8 +95,8 @@ class PassReport:
         }
 
 
-@dataclass
-class Report:
+@dataclass(repr=False)
+class Report(Displayed):
     """A run of a pipeline.
 
     Attributes:
@@ -166,6 +174,15 @@ class Report:
             "warnings": self.warnings,
         }
 
+    def display(self) -> Iterator[str | Table]:
+        yield self.verdict
+        rows = [
+            (one.title, f"{one.seconds:.3f}", one.nodes_before, one.nodes_after, one.did or "-", _drift(one))
+            for one in self.passes
+        ]
+        head = ("pass", "seconds", "nodes before", "after", "changes", "largest difference")
+        yield Table("passes", rows, head, (1, 2, 3, 5))
+
     def to_json(self) -> str:
         return to_json(self.to_dict())
 
@@ -190,3 +207,7 @@ class Report:
         return "\n".join(
             "  ".join([*(cell.rjust(width) for cell, width in zip(row, widths, strict=False)), row[5]]) for row in rows
         )
+
+
+def _drift(one: PassReport) -> str:
+    return f"{one.drift.max_abs:.2g}" if one.drift else ""

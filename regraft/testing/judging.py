@@ -24,6 +24,8 @@ Inputs = Mapping[str, Array]
 _SINGLE = 2.0**-23
 _NOTHING = 1e-10
 """Of numbers that are so much smaller than the inputs kernels keep no digits."""
+_WHOLE = 2**53
+"""Beyond this ONNX Runtime's Pow keeps not every digit of whole numbers."""
 _AS_MUCH = 30
 """Times what the original is off by itself."""
 
@@ -94,7 +96,7 @@ class Judge:
         """Where a result of whole numbers did not overflow."""
         if self.double is None or old.dtype.kind not in "iu":
             return np.ones(old.shape, np.bool_)
-        return np.asarray(np.abs(self._in_double(inputs)) <= np.iinfo(old.dtype).max)
+        return np.asarray(np.abs(self._in_double(inputs)) <= min(np.iinfo(old.dtype).max, _WHOLE))
 
     def _in_double(self, inputs: Inputs) -> Array:
         assert self.double is not None

@@ -58,10 +58,10 @@ def run(
 
     Args:
         pipeline: a Pipeline, its text, the path of its file, or passes.
-        verify: "each" runs the model after every pass that changed it and checks the pass's contract; "final" runs
-            it before and after passes in a row that promise the same, so that what one may do excuses no other; "auto"
-            is "final" where that is cheap and ONNX Runtime takes the model, and else "none", with the reason in
-            the report.
+        verify: "each" runs what every pass computes otherwise before and after it, and checks the pass's contract, and
+            runs the model at the end, or around a pass where that does not tell; "final" runs it before and after
+            passes in a row that promise the same, so that what one may do excuses no other; "auto" is "final" where
+            that is cheap and ONNX Runtime takes the model, and else "none", with the reason in the report.
         dump_dir: a folder for the graph before the first pass and after each that changed it.
         inputs: arrays by name, to verify on, or what `read_given` reads; the rest is made.
         progress: show progress bars.

@@ -108,11 +108,10 @@ class StepVerifier:
         if self._local.overwritten:  # nobody has the model before it any more
             self._steps.append(step)
             self._settle(self.model, blame=False)
-        else:
-            if self._steps:
-                self._settle(self._steps[-1].model)
-            said.drift = self._look([step], self.model)
-        self._local = None
+            return
+        if self._steps:
+            self._settle(self._steps[-1].model)
+        said.drift = self._look([step], self.model)
 
     def settle(self) -> None:
         """Verify what the passes since the last time did together, on the whole model. Raises VerificationError."""
@@ -147,6 +146,7 @@ class StepVerifier:
     def _look(self, steps: Sequence[_Step], model: Model) -> Deviation | None:
         """Hold `model` against the one before `steps`, on the whole. Raises VerificationError."""
         assert self._watch is not None
+        self._local = None  # what it holds takes memory
         what, places = _who([step.said for step in steps]), sum(len(step.said.changes) for step in steps)
         contract = combine(step.contract for step in steps) if len(steps) > 1 else steps[0].contract
         try:

@@ -18,7 +18,7 @@ from regraft.verification.deviation import Deviation, OutputDeviation
 from regraft.verification.interface import Interface, differences
 from regraft.verification.record import Record, record
 from regraft.verification.reference import Reference
-from regraft.verification.regions import Regions, regions
+from regraft.verification.regions import Regions, exits_of, regions
 from regraft.verification.runtime import Session
 from regraft.verification.tables import Tables, differing_rows, tables
 from regraft.verification.watch import Watch
@@ -72,17 +72,18 @@ class Local:
         self.told, self.overwritten = self._unlike(state, model, contract, new, held), new.overwritten
         if self.told:
             return None
-        old = from_proto(state.header.proto, model.path, state.header.values)
-        found = regions(old, model, state.values, new, self._record)
-        if found is None:
+        exits = exits_of(model, state.values, new)
+        if exits:
+            before = from_proto(state.header.proto, model.path, state.header.values)
+            found = regions(before, model, exits, (state.values, new), self._record)
+            if found.nodes > SHARE * (len(before.graph.nodes) + len(model.graph.nodes)):
+                self.told = f"{count(found.nodes, 'node')} of the two models would have to run"
+                return None
+            drift = self._run(found, contract)
+        else:
             self.told = "nothing is computed otherwise"
             alike = tuple(OutputDeviation(name) for name in new.outputs if name not in self._watch.unstable)
             drift = Deviation(contract.name, alike, trials=self._trials)
-        elif found.nodes > SHARE * (len(old.graph.nodes) + len(model.graph.nodes)):
-            self.told = f"{count(found.nodes, 'node')} of the two models would have to run"
-            return None
-        else:
-            drift = self._run(found, contract)
         if drift.passed:
             self._state = _State(new, header, held)
         return drift

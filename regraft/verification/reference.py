@@ -214,15 +214,15 @@ class Reference:
     @cached_property
     def _measured(self) -> Noise:
         header = unshared(self.header, {tensor.name for tensor in sizing_values(self.model)})
-        model = self.model
+        model, threads = self.model, self.threads  # not self, which would be in a ring, and so stay in memory
         if header is not self.header:
             model = from_proto(header.proto, self._path, header.values)
             model.host = self._host
 
         def open_session(*, optimize: bool = False, change: Moved | None = None, wide: bool = False) -> Session:
             if wide:
-                return Session(float64_twin(model), threads=self.threads)
-            return Session(model, optimize=optimize, threads=self.threads, change=change, header=header)
+                return Session(float64_twin(model), threads=threads)
+            return Session(model, optimize=optimize, threads=threads, change=change, header=header)
 
         return Noise(model, open_session, self.trials, self.outputs)
 

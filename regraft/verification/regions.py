@@ -118,19 +118,39 @@ def _given(tensor: Tensor, taken: Variable | None) -> Node:
     return Node("Identity", f"{tensor.name} (given)", inputs=[source], outputs=[Variable(tensor.name)])
 
 
-def regions(before: Model, after: Model, old: Values, new: Values, recorded: Record) -> Regions | None:
-    """What `after` computes otherwise than `before`; None where every output is computed alike.
+Exits = dict[str, tuple[str, str]]
+"""What must be seen to be the same: the names before and after, by what both get."""
+
+
+def exits_of(after: Model, old: Values, new: Values) -> Exits:
+    """The claims that outputs of `after` depend on, and its outputs that have another number; where there are none,
+    every output is computed as before.
 
     Args:
-        old, new: the values of `before` and of `after`.
-        recorded: where a region may end: at what both models have.
+        old, new: the values of the model before and of `after`.
+
+    Raises:
+        GraphError: two values claim to be the same one.
+    """
+    live = _live(after)
+    claims = {name: before for name, before in new.claims.items() if name in live}
+    found = {before: (before, name) for name, before in claims.items()}
+    if len(found) < len(claims):
+        raise GraphError("two values claim to be the same one")
+    return found | {name: (name, name) for name, number in new.outputs.items() if number != old.outputs[name]}
+
+
+def regions(before: Model, after: Model, exits: Exits, values: tuple[Values, Values], recorded: Record) -> Regions:
+    """What the two models compute otherwise, up to `exits`.
+
+    Args:
+        values: those of both models.
+        recorded: where a region may begin: at what both models have.
 
     Raises:
         GraphError: there is no such region.
     """
-    exits = _exits(after, old, new)
-    if not exits:
-        return None
+    old, new = values
     common = recorded.keys() & set(old.numbers.values()) & set(new.numbers.values())
     sides = _Side(before, old), _Side(after, new)
     ends = [{name: side.find(pair[n]) for name, pair in exits.items()} for n, side in enumerate(sides)]
@@ -142,16 +162,6 @@ def regions(before: Model, after: Model, old: Values, new: Values, recorded: Rec
     feeds = {variable.name: number for number, variable in inputs.items()}
     one, other = (side.cut(found, inputs) for side, found in zip(sides, ends, strict=True))
     return Regions(one, other, feeds)
-
-
-def _exits(after: Model, old: Values, new: Values) -> dict[str, tuple[str, str]]:
-    """What must be seen to be the same, and its name before and after: claims that outputs depend on, and outputs that
-    have another number."""
-    live = _live(after)
-    found = {before: (before, name) for name, before in new.claims.items() if name in live}
-    if len(found) < sum(name in live for name in new.claims):
-        raise GraphError("two values claim to be the same one")
-    return found | {name: (name, name) for name, number in new.outputs.items() if number != old.outputs[name]}
 
 
 def _live(model: Model) -> Collection[str]:

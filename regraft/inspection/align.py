@@ -7,13 +7,13 @@ The others are paired in the order of the graph, by ever less of them, and by ne
 
 from __future__ import annotations
 
+import functools
 import itertools
 from bisect import bisect
 from collections.abc import Callable, Iterator, Mapping
 
 from regraft.inspection import keys
 from regraft.inspection.attribution import between
-from regraft.inspection.census import operator
 from regraft.inspection.fingerprint import Fingerprints
 from regraft.inspection.order import in_order
 from regraft.inspection.sequence import common, increasing
@@ -43,8 +43,8 @@ class Alignment:
         self.old, self.new = Fingerprints(before, self.ends), Fingerprints(after, self.ends)
         self.after: dict[Node, Node] = {}
         self.before: dict[Node, Node] = {}
-        self._left, self._right = list(in_order(before)), list(in_order(after))
-        self._places = [{node: i for i, node in enumerate(side)} for side in (self._left, self._right)]
+        self._left, self._right = list(self.old.forward), list(self.new.forward)
+        self._models = before, after
         self.record = between(before, after)
         if self.record.entries:
             self._match(keys.name)
@@ -61,8 +61,8 @@ class Alignment:
         self._right = [node for node in self._right if label(node) not in came]
 
     def _pair_all(self, recorded: bool) -> None:
-        for key in (keys.exact_and_name, keys.exact):
-            self._match(keys.of_readers(key), balanced=True)
+        self._match(keys.exact_and_name, balanced=True)
+        self._match(keys.of_readers(keys.exact), balanced=True)
         if not recorded:
             self._match(keys.of_readers(keys.name), self._agree)
         self._match(keys.weights)
@@ -75,7 +75,7 @@ class Alignment:
             self._follow(key)
             self._spread()
         self._match(keys.backward)
-        for key in (keys.exact_and_name, keys.exact, keys.forward):
+        for key in (keys.exact, keys.forward):
             self._match(key, balanced=True)
         self._match(keys.name)
         if not recorded:
@@ -112,11 +112,11 @@ class Alignment:
         """Pair nodes by `key` where each side has one of it; if `balanced`, as many as the other, in their order."""
         if not self._left or not self._right:
             return
-        sides = keys.grouped(self.old, self._left, key), keys.grouped(self.new, self._right, key)
-        known = ((old, sides[1].get(k, [])) for k, old in sides[0].items())
+        right = keys.grouped(self.new, self._right, key)
+        left = keys.grouped(self.old, self._left, key, among=right)
         found = [
             pair
-            for old, new in known
+            for old, new in ((old, right[k]) for k, old in left.items())
             if len(old) == len(new) and (balanced or len(old) == 1)
             for pair in zip(old, new, strict=True)
         ]
@@ -126,18 +126,23 @@ class Alignment:
         if found:
             self._drop_idle()
 
+    @functools.cached_property
+    def _places(self) -> list[dict[Node, int]]:
+        """Of each side the nodes with their places in the order of the graph."""
+        return [{node: i for i, node in enumerate(in_order(model))} for model in self._models]
+
     def _follow(self, key: keys.Key) -> None:
         """Pair nodes by `key` in the order of the graph, between those that are paired already."""
-        if not self._left or not self._right:
+        reading = [[node for node in side if node.inputs] for side in (self._left, self._right)]
+        if not all(reading):
             return
         left, right = self._places
         kept = increasing(sorted((left[old], right[new]) for old, new in self.after.items()))
         gaps: dict[int, tuple[list[Node], list[Node]]] = {}
-        for side, (places, nodes) in enumerate(zip(self._places, (self._left, self._right), strict=True)):
+        for side, (places, nodes) in enumerate(zip(self._places, reading, strict=True)):
             bounds = [pair[side] for pair in kept]
-            for node in nodes:
-                if node.inputs:
-                    gaps.setdefault(bisect(bounds, places[node]), ([], []))[side].append(node)
+            for node in sorted(nodes, key=places.__getitem__):
+                gaps.setdefault(bisect(bounds, places[node]), ([], []))[side].append(node)
         for old, new in gaps.values():
             for i, j in common(keys.of_all(self.old, old, key), keys.of_all(self.new, new, key)):
                 self._pair(old[i], new[j])
@@ -165,7 +170,7 @@ class Alignment:
             (a, b, self._likeness(a, b, {}), p == q)
             for p, a in left
             for q, b in right
-            if operator(a) == operator(b) and self.old.scope[a] == self.new.scope[b]
+            if self.old.operator[a] == self.new.operator[b] and self.old.scope[a] == self.new.scope[b]
         ]
         alike.sort(key=lambda one: one[2:], reverse=True)
         return [(a, b) for a, b, likeness, _ in alike if likeness >= 0.5]
@@ -191,9 +196,10 @@ class Alignment:
         """Leave the nodes that have no pair yet, and may find one: the other model has some of their operator left."""
         left = [node for node in self._left if node not in self.after]
         right = [node for node in self._right if node not in self.before]
-        both = set(map(operator, left)) & set(map(operator, right))
-        self._left = [node for node in left if operator(node) in both]
-        self._right = [node for node in right if operator(node) in both]
+        old, new = self.old.operator, self.new.operator
+        both = {old[node] for node in left} & {new[node] for node in right}
+        self._left = [node for node in left if old[node] in both]
+        self._right = [node for node in right if new[node] in both]
 
 
 def _around(node: Node) -> Iterator[tuple[tuple[bool, int], Node]]:

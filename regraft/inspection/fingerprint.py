@@ -32,11 +32,13 @@ class Fingerprints:
     Attributes:
         forward: of the operator, its attributes and bodies, and everything before it.
         scope: of where the node's graph is: in which function, in which attribute.
+        operator: the operator of each node, with its domain.
     """
 
     def __init__(self, model: Model, ends: Mapping[Tensor, object]):
         self.forward: dict[Node, int] = {}
         self.scope: dict[Node, int] = {}
+        self.operator: dict[Node, str] = {}
         self._attributes: dict[Node, int] = {}
         self._plain: dict[tuple[str, int], int] = {}  # of operators without attributes
         self._values: dict[Tensor, int] = {}
@@ -75,7 +77,7 @@ class Fingerprints:
             tuple(constant.shape) if constant is not None else _maker(tensor) if makers else 0
             for tensor, constant in zip(node.inputs, constants, strict=True)
         ]
-        return hash((operator(node), *before))
+        return hash((self.operator[node], *before))
 
     def value(self, tensor: Tensor) -> int:
         """The forward fingerprint of a value; of a constant, of dtype and shape, and of the elements if it is small."""
@@ -106,7 +108,7 @@ class Fingerprints:
 
     def _kind(self, node: Node, opset: int) -> int:
         """A hash of the operator and its attributes."""
-        name = operator(node)
+        name = self.operator[node] = operator(node)
         if not node.attrs and (name, opset) in self._plain:
             return self._plain[name, opset]
         attributes = meant(node, opset)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Container, Hashable, Iterable
 
 from regraft.files.wire import LARGE
 from regraft.inspection import contents
-from regraft.inspection.census import operator
 from regraft.inspection.fingerprint import Fingerprints, held
 from regraft.ir.graph import Node
 from regraft.pipelines.pass_base import MADE_BY, label
@@ -45,11 +44,11 @@ def form(side: Fingerprints, node: Node) -> Hashable:
 
 
 def kind(side: Fingerprints, node: Node) -> Hashable:
-    return side.scope[node], operator(node)
+    return side.scope[node], side.operator[node]
 
 
 def name(side: Fingerprints, node: Node) -> Hashable:
-    return side.scope[node], operator(node), label(node)
+    return side.scope[node], side.operator[node], label(node)
 
 
 def only_name(side: Fingerprints, node: Node) -> Hashable:
@@ -61,7 +60,7 @@ def only_name(side: Fingerprints, node: Node) -> Hashable:
 def weights(side: Fingerprints, node: Node) -> Hashable:
     """What the large constants that the node reads hold, by samples."""
     large = [c for c in map(held, node.inputs) if c is not None and c.nbytes >= LARGE]
-    return (operator(node), *map(contents.sample, large)) if large else None
+    return (side.operator[node], *map(contents.sample, large)) if large else None
 
 
 def of_readers(key: Key) -> Key:
@@ -73,9 +72,13 @@ def of_all(side: Fingerprints, nodes: Iterable[Node], key: Key) -> list[Hashable
     return [key(side, node) for node in nodes]
 
 
-def grouped(side: Fingerprints, nodes: Iterable[Node], key: Key) -> dict[Hashable, list[Node]]:
+def grouped(
+    side: Fingerprints, nodes: Iterable[Node], key: Key, among: Container[Hashable] | None = None
+) -> dict[Hashable, list[Node]]:
+    """The nodes of each key, or of those in `among`."""
     found: dict[Hashable, list[Node]] = {}
     for node in nodes:
-        if (k := key(side, node)) is not None:
+        k = key(side, node)
+        if k is not None and (among is None or k in among):
             found.setdefault(k, []).append(node)
     return found

@@ -50,7 +50,6 @@ COMMANDS = (
     "prove",
     "test",
     "new-pass",
-    "new-pass",
     "precision-plan",
     "passes",
     "targets",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from regraft.cli.completion import complete_pipeline
 from regraft.cli.parameters import as_json, command, load
 from regraft.cli.terminal import block
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @command("regraft test my_passes.py", "regraft test 'lower-gelu{form=tanh}'", "regraft test my_passes.py --json")
-@click.argument("what", required=False, metavar="[PASS|FILE]")
+@click.argument("what", required=False, metavar="[PASS|FILE]", shell_complete=complete_pipeline)
 @as_json
 @load
 @click.pass_context

@@ -130,8 +130,8 @@ class _Bisection:
             if reference is not None:
                 base, contract, places = reference, exact, 0
             if stage.said is not None and stage.said.changed:
-                contract += stage.one.contract.through(len(stage.said.changes))
-                places += len(stage.said.changes)
+                contract += stage.one.contract.through(stage.said.matches)
+                places += stage.said.matches
         return base, contract, places
 
     def _case(self, model: Model, passes: int, base: Model, contract: Contract, places: int) -> Fault | None:
@@ -227,4 +227,4 @@ class _Bisection:
 
 
 def _changes(stage: _Stage) -> int:
-    return len(stage.said.changes) if stage.said is not None else 0
+    return stage.said.matches if stage.said is not None else 0

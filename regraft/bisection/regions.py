@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from regraft.bisection.groups import Groups
 from regraft.errors import GraphError
 from regraft.inspection.fingerprint import attribute_hash
 from regraft.ir import schema
 from regraft.ir.clone import Copier, clone
 from regraft.ir.graph import AnyGraph, Constant, Graph, Node, Tensor, subgraphs
+from regraft.ir.groups import Groups
 from regraft.ir.model import Model
 from regraft.ir.order import reads, sort
 from regraft.ir.weights import Array, Value

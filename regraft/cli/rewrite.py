@@ -80,7 +80,12 @@ DEFAULT_TARGET = "onnxruntime"
     " numbers, for all sizes, what each pass did.",
 )
 @click.option("--bisect", "bisects", is_flag=True, help="Where verification fails, find the match that is to blame.")
-@click.option("--dump-dir", type=PATH, help="Write the graph after each pass that changed it.")
+@click.option(
+    "--dump-dir",
+    type=PATH,
+    help="Write the graph after each pass that changed it, into a fresh folder there: run-1, ...",
+)
+@click.option("--no-record", is_flag=True, help="Leave out of the result what 'log' and 'blame' read.")
 @click.option("--timing", is_flag=True, help="Print time and memory of each pass.")
 @click.option("--report", type=PATH, help="Write what each pass did, as JSON.")
 @force
@@ -100,6 +105,7 @@ def rewrite(
     verify: Verify | Literal["prove"],
     bisects: bool,
     dump_dir: Path | None,
+    no_record: bool,
     timing: bool,
     report: Path | None,
     force: bool,
@@ -159,6 +165,7 @@ def rewrite(
             seed=seed,
             trials=trials,
             prove=prove_models if verify == "prove" else None,
+            record=not no_record,
         )
     except VerificationError as error:
         if bisects:

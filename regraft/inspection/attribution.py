@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 from regraft.errors import ModelError
 from regraft.inspection.census import operator
 from regraft.inspection.places import Paths, layer_of
-from regraft.ir.graph import Node
+from regraft.ir.graph import Constant, Node
 from regraft.ir.model import Model
 from regraft.outside import parse_json
 from regraft.pipelines import history
@@ -126,6 +126,27 @@ def attribute(
     return tuple(p for p in passes if p.edits or p.changed), ledger.rest()
 
 
+def weights_by_pass(before: Model, after: Model) -> dict[str, str]:
+    """The pass that accounts for each weight that came, went or is other, by its name."""
+    entries, undone = between(before, after)
+    found: dict[str, str] = {}
+    nodes: dict[str, str] = {}
+    for text, change in ((entry.text, change) for entry in entries for change in entry.changes):
+        found.update((made.weight, text) for made in change.weights)
+        named = [
+            *(name for made in change.weights for name in made.sources),
+            *(n for pair in change.values for n in pair),
+        ]
+        found |= {name: text for name in named if name not in found}
+        nodes |= {name: text for name in (*change.removed, *change.edited) if name not in nodes}
+    for node in (after if undone else before).nodes():
+        if (name := label(node)) in nodes:
+            held = [one for one in (*node.inputs, *node.attrs.values()) if isinstance(one, Constant)]
+            names = [one.name for one in (*held, *(node.outputs if node.op == "Constant" else ()))]
+            found |= {one: nodes[name] for one in names if one not in found}
+    return found
+
+
 class _Ledger:
     """The nodes that are not accounted for yet, by name."""
 
@@ -134,11 +155,11 @@ class _Ledger:
         self.removed = _by_name((label(node), node) for node in removed)
         self.added = _by_name((label(node), node) for node in added)
         self.changed = {id(pair): pair for pair in changed}
-        self.pairs = _by_name((name, p) for p in self.changed.values() for name in {label(p.old), label(p.new)})
+        self.pairs = _by_name((name, pair) for pair in self.changed.values() for name in _names_of(pair))
 
     def entry(self, entry: history.Entry, undone: bool) -> PassEdits:
         edits = [self.edit(change, undone) for change in entry.changes]
-        names = [name for change in entry.changes for name in (*change.removed, *change.added)]
+        names = [name for one in entry.changes for name in (*one.removed, *one.added, *one.edited)]
         changed = [pair for name in names for pair in self.pairs.get(name, ()) if self.changed.pop(id(pair), None)]
         kept = tuple(edit for edit in edits if edit.removed or edit.added)
         return PassEdits(entry.text, undone, kept, tuple(map(self.changed_node, changed)))
@@ -197,6 +218,14 @@ def _operators(nodes: Iterable[NodeName]) -> tuple[str, ...]:
     """The operators of `nodes`; of constants, where there is nothing else."""
     every = tuple([node.operator for node in nodes])
     return tuple([name for name in every if name != "Constant"]) or every
+
+
+def _names_of(pair: Differing) -> set[str]:
+    """The nodes whose edit accounts for a difference: the two, and where only inputs differ what makes these."""
+    nodes = [pair.old, pair.new]
+    if all(detail.startswith("input ") for detail in pair.details):
+        nodes += [maker for node in nodes[:2] for tensor in node.inputs for maker in tensor.inputs]
+    return set(map(label, nodes))
 
 
 def _by_name(pairs: Iterable[tuple[str, T]]) -> dict[str, list[T]]:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 
 from regraft.inspection.fingerprint import bodies
-from regraft.inspection.scopes import SCOPES
 from regraft.ir.graph import AnyGraph, Node
 from regraft.ir.model import Model
+from regraft.pipelines.inheritance import SCOPES
 from regraft.pipelines.pass_base import label
 
 Paths = Mapping[AnyGraph, str]

@@ -5,9 +5,7 @@ from __future__ import annotations
 import ast
 
 from regraft.ir.graph import Function, Node
-
-SCOPES = "pkg.torch.onnx.name_scopes"
-"""Metadata where torch's exporter lists the modules around a node, each by its whole name, and the node's own last."""
+from regraft.pipelines.inheritance import SCOPES
 
 Path = tuple[str, ...]
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from regraft.files.wire import LARGE
-from regraft.folding.equality import equal
 from regraft.inspection import contents
 from regraft.inspection.align import Alignment
 from regraft.inspection.census import constants
 from regraft.inspection.distance import distance
 from regraft.inspection.fingerprint import held
 from regraft.inspection.listing import attribute_text
+from regraft.ir.equality import equal
 from regraft.ir.graph import Constant, Tensor
 from regraft.ir.model import Model
 

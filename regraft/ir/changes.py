@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from regraft.ir.edits import Edits
+from regraft.ir.edits import Edits, join
 from regraft.ir.graph import AnyGraph, AttributeRef, Constant, Graph, Node, Tensor, Variable, subgraphs, walk
 from regraft.ir.graphsurgeon import adopt, number_dtypes
 from regraft.ir.node import PLAIN
@@ -57,6 +57,7 @@ class Watch:
 
     def __init__(self) -> None:
         self._edits = Edits()
+        self._told: Edits | None = None  # what the graphs tell
         self._around: list[Any] | None = None
         self._lists: dict[Node, list[list[Any]]] = {}  # attributes that are lists, which change in place
         self._said: dict[Node, str] = {}  # and what was in them
@@ -67,21 +68,28 @@ class Watch:
 
     def look(self, model: Model) -> Changes:
         """What changed since the last look."""
-        edits = self._edits
+        if model.graph.edits is None or self._edits not in model.graph.edits.listeners:
+            adopt(model)
+        edits, told = self._edits, join(model, self._edits)
         said = zip(self._said.items(), map(repr, self._lists.values()), strict=True)  # 1 equals 1.0, and is another
-        edits.nodes.update([node for (node, before), now in said if now != before])
-        edits.nodes.update([node for node, held in self._inside.items() for v, seen in held if _is_other(v, seen)])
+        inside = [node for (node, before), now in said if now != before]
+        inside += [node for node, held in self._inside.items() for v, seen in held if _is_other(v, seen)]
+        told.nodes.update(inside)
+        told.altered.update(inside)
         adopt(model)
+        told.share()
         around = [*map(_frame, model.functions), _operators(model.graph)]
         found = Changes(all=around != self._around)
         self._around = around
         inner = _inner(model)
         graphs = (*model.roots, *inner)
         for graph in graphs:
-            self._follow(graph)
+            if graph.edits is not told or graph not in self._graphs or told is not self._told:
+                graph.edits = told
+                edits.nodes.update(graph.nodes)
         for graph in self._graphs - set(graphs):
             self._forget(graph)
-        self._graphs = set(graphs)
+        self._graphs, self._told = set(graphs), told
         bodies = {node: [*map(_frame, subgraphs(node))] for graph in graphs for node in graph.nodes.holders}
         edits.nodes.update(node for node, seen in bodies.items() if seen != self._bodies.get(node))
         self._bodies = bodies
@@ -100,15 +108,9 @@ class Watch:
         edits.clear()
         return found
 
-    def _follow(self, graph: AnyGraph) -> None:
-        """Be told of what is edited in `graph` from now on."""
-        if graph.edits is not self._edits:
-            graph.edits = self._edits
-            self._edits.nodes.update(graph.nodes)
-
     def _forget(self, graph: AnyGraph) -> None:
         """Be told no longer of a graph that has gone."""
-        if graph.edits is self._edits:
+        if graph.edits is self._told:
             graph.edits = None
         for node in graph.nodes:
             self._drop(node)
@@ -128,7 +130,7 @@ class Watch:
             edits.values.update(node.outputs)
             if node in lists or node in inside:
                 self._drop(node)
-            if node.graph is None or node.graph.edits is not edits:
+            if node.graph is None or node.graph.edits is not self._told:
                 continue
             self._take(node.inputs)
             if node.attrs and not is_plain(map(type, node.attrs.values())):

@@ -48,6 +48,8 @@ class Editor:
         self._links: dict[int, tuple[Links, list[Any]]] = {}  # lists of links, by identity, and what they were
         self._variables: list[tuple[Tensor, Any, Any]] = []  # what is known now, and its dtype and shape before
         self._functions = list(model.functions)
+        self._replaced: dict[Tensor, Tensor] = {}
+        self._known: dict[Tensor, Node] = {}
         self._starts: set[Tensor] = set()
         adopt(model)
         for graph in model.graphs():
@@ -199,6 +201,7 @@ class Editor:
         list.clear(node.outputs)
         list.clear(tensor.inputs)
         self.remove(node)
+        self._known[tensor] = node
         constant: Constant = tensor.to_constant(values)
         return constant
 
@@ -225,6 +228,7 @@ class Editor:
         """
         if old is new:
             return
+        self._replaced[old] = new
         self._keep(old.outputs, new.outputs)
         for node in dict.fromkeys(old.outputs):
             self._keep(node.inputs)
@@ -289,6 +293,8 @@ class Editor:
             list.__setitem__(links, slice(None), [node for node in links if node not in gone])
         for node in gone:
             list.clear(node.inputs)  # the list of nodes has told of what went
+        if self.model.graph.edits is not None:
+            self.model.graph.edits.substituted(self._replaced, self._known)
 
     def _roll_back(self) -> None:
         for links, items in self._links.values():

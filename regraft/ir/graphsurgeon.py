@@ -46,15 +46,11 @@ def to_graphsurgeon(graph: Graph) -> Any:
     return _Copy().graph(graph, graph.functions)
 
 
-def from_graphsurgeon(theirs: Any, made: dict[Node, Node | None] | None = None) -> Graph:
-    """The graph that graphsurgeon's graph stands for; what it was made from tells what it has no place for.
-
-    Args:
-        made: is filled with the nodes, and the node that each was at first; None of those that are new.
-    """
+def from_graphsurgeon(theirs: Any) -> Graph:
+    """The graph that graphsurgeon's graph stands for; what it was made from tells what it has no place for."""
     import onnx_graphsurgeon as gs
 
-    adoption = _Adoption(gs, made)
+    adoption = _Adoption(gs)
     graph = adoption.emptied(theirs)
     for one in theirs.functions:
         function = Function(one.name, one.domain, one.nodes, one.inputs, one.outputs, one.doc_string, one.opset)
@@ -98,8 +94,8 @@ def number_dtypes(node: Node) -> None:
 class _Adoption:
     """What was put in the place of what, in one graph and those inside it."""
 
-    def __init__(self, gs: Any, made: dict[Node, Node | None] | None = None):
-        self.gs, self.made = gs, {} if made is None else made
+    def __init__(self, gs: Any):
+        self.gs = gs
         self.tensors: dict[int, Tensor] = {}
         self.theirs: list[Any] = []  # kept, so that no two have one id
 
@@ -149,7 +145,6 @@ class _Adoption:
 
     def node(self, theirs: Any) -> Node:
         ours = Node(theirs.op, theirs.name, theirs.attrs, theirs.inputs, theirs.outputs, theirs.domain)
-        self.made[ours] = vars(theirs).get(_ORIGIN)
         ours.metadata = vars(theirs).get("metadata", {})
         _restore(ours, theirs, ("metadata", "doc_string", "overload", "extra"))
         for links in (ours.inputs, ours.outputs):

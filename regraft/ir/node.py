@@ -105,6 +105,10 @@ class Node(Linked):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set a field, and tell of it where it says what the node computes."""
+        if name in _MEANING:
+            self.keep()
+        elif name == "name" and self.graph is not None and self.graph.edits is not None:
+            self.graph.edits.called.setdefault(self, self.name)
         if name == "attrs":
             value = Attributes(value)
             value.owner = self
@@ -137,8 +141,20 @@ class Node(Linked):
         if graph is not None and graph.edits is not None:
             graph.edits.edited(self, lost)
 
+    def keep(self) -> None:
+        """Tell whoever follows the graph what the node computes, ahead of a change of its operator or attributes."""
+        graph = self.graph
+        if graph is not None and graph.edits is not None:
+            graph.edits.keep(self)
+
     def relinked(self, links: list[Any], items: Iterable[Any]) -> None:
-        self.edited(items if links is self.outputs else ())
+        graph = self.graph
+        if graph is None or graph.edits is None:
+            return
+        if links is self.inputs:
+            graph.edits.relinked(self, items)
+        else:
+            graph.edits.edited(self, items)
 
     def __repr__(self) -> str:
         read, made = (", ".join(t.name or "-" for t in links) for links in (self.inputs, self.outputs))
@@ -161,10 +177,12 @@ class Attributes(dict[str, Any]):
     owner: Node
 
     def __setitem__(self, name: str, value: Any) -> None:
+        self.owner.keep()
         super().__setitem__(name, value)
         self._tell()
 
     def __delitem__(self, name: str) -> None:
+        self.owner.keep()
         super().__delitem__(name)
         self._tell()
 
@@ -173,25 +191,30 @@ class Attributes(dict[str, Any]):
         return self
 
     def pop(self, *name: Any) -> Any:
+        self.owner.keep()
         value = super().pop(*name)
         self._tell()
         return value
 
     def popitem(self) -> tuple[str, Any]:
+        self.owner.keep()
         item = super().popitem()
         self._tell()
         return item
 
     def clear(self) -> None:
+        self.owner.keep()
         super().clear()
         self._tell()
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         if given := dict(*args, **kwargs):
+            self.owner.keep()
             super().update(given)
             self._tell()
 
     def setdefault(self, name: str, default: Any = None) -> Any:
+        self.owner.keep()
         value = super().setdefault(name, default)
         self._tell()
         return value

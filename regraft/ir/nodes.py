@@ -51,7 +51,7 @@ class Nodes(list[Node]):
         edits, graph = self._edit(), self.graph
         ours = [node for node in nodes if isinstance(node, Node)]
         if edits is not None:
-            edits.gone(ours)
+            edits.gone(ours, graph)
         self.holders.difference_update(ours)
         for node in ours:
             if node.graph is graph:

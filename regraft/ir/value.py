@@ -177,13 +177,13 @@ class _Tensor(Linked):
 
     def __setattr__(self, field: str, value: Any) -> None:
         """Set a field, and tell of another name."""
-        Linked.__setattr__(self, field, value)
         if field == "name":
             for node in (*self.inputs, *self.outputs):
                 graph = getattr(node, "graph", None)
                 if graph is not None and graph.edits is not None:
-                    graph.edits.renamed.add(self)
+                    graph.edits.renamed.setdefault(self, self.name)
                     break
+        Linked.__setattr__(self, field, value)
 
     @property
     def producer(self) -> Node | None:

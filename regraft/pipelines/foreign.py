@@ -11,10 +11,9 @@ import onnx
 from regraft.errors import PassError
 from regraft.files.convert import from_proto
 from regraft.files.saving import to_proto
-from regraft.ir.graph import Node
 from regraft.ir.graphsurgeon import from_graphsurgeon
 from regraft.ir.model import Model
-from regraft.pipelines.pass_base import EVERY, Context, Pass, label
+from regraft.pipelines.pass_base import EVERY, Context, Pass
 from regraft.verification.contract import Contract, reassociation
 
 if TYPE_CHECKING:
@@ -37,11 +36,8 @@ def graphsurgeon_pass(
     """
 
     def run(self: Pass, model: Model, context: Context) -> None:
-        before, made = list(model.nodes()), dict[Node, Node | None]()
         theirs = model.to_graphsurgeon()
-        model.graph = from_graphsurgeon(_given(function(theirs), theirs, "nodes", "graph"), made)
-        kept = set(made.values())
-        _record([n for n in before if n not in kept], [n for n, was in made.items() if was is None], context)
+        model.graph = from_graphsurgeon(_given(function(theirs), theirs, "nodes", "graph"))
 
     return _pass(name, function, contract, run, "Runs a function on the graph, as onnx-graphsurgeon has it.")
 
@@ -58,7 +54,7 @@ def proto_pass(
 
     def run(self: Pass, model: Model, context: Context) -> None:
         proto = to_proto(model)
-        _exchange(model, _given(function(proto), proto, "graph", "model"), context)
+        _exchange(model, _given(function(proto), proto, "graph", "model"))
 
     return _pass(name, function, contract, run, "Runs a function on the model as a ModelProto.")
 
@@ -83,7 +79,7 @@ def onnx_ir_pass(
         theirs = ir.serde.deserialize_model(to_proto(model))
         returned = function(theirs)
         result = _given(getattr(returned, "model", returned), theirs, "graph", "model")
-        _exchange(model, ir.serde.serialize_model(result), context)
+        _exchange(model, ir.serde.serialize_model(result))
 
     return _pass(name, function, contract, run, "Runs a function on the model, as onnx-ir has it.")
 
@@ -95,19 +91,10 @@ def _given(returned: Any, changed: Any, has: str, of: str) -> Any:
     return changed if returned is None else returned
 
 
-def _exchange(model: Model, proto: onnx.ModelProto, context: Context) -> None:
-    """Put the model of `proto` into the place of what `model` holds; nodes of one name are taken for the same."""
-    before = {label(node): node for node in model.nodes()}
+def _exchange(model: Model, proto: onnx.ModelProto) -> None:
+    """Put the model of `proto` into the place of what `model` holds."""
     made = from_proto(proto, model.path)
     model.graph, model.metadata, model.claims = made.graph, made.metadata, made.claims
-    after = {label(node): node for node in model.nodes()}
-    gone = [node for name, node in before.items() if name not in after or after[name].op != node.op]
-    _record(gone, [n for name, n in after.items() if name not in before or before[name].op != n.op], context)
-
-
-def _record(gone: list[Node], new: list[Node], context: Context) -> None:
-    if gone or new:
-        context.replaced(gone, new)
 
 
 def _pass(

@@ -25,6 +25,7 @@ from regraft.pipelines.dump import Dumps
 from regraft.pipelines.pass_base import Context, Pass, label
 from regraft.pipelines.pipeline import PassLike, Pipeline, Repeat, Step
 from regraft.pipelines.progress import Quiet, bars
+from regraft.pipelines.recorder import Recorder
 from regraft.pipelines.report import PassReport, Report
 from regraft.pipelines.step_verifier import StepVerifier
 from regraft.refusal import Refusal
@@ -53,6 +54,7 @@ def run(
     before: Callable[[Pass], None] | None = None,
     after: Callable[[PassReport], None] | None = None,
     prove: Prover | None = None,
+    record: bool = True,
 ) -> Report:
     """Run `pipeline` on `model`, which is changed in place; no file of the model is touched.
 
@@ -62,7 +64,7 @@ def run(
             runs the model at the end, or around a pass where that does not tell; "final" runs it before and after
             passes in a row that promise the same, so that what one may do excuses no other; "auto" is "final" where
             that is cheap and ONNX Runtime takes the model, and else "none", with the reason in the report.
-        dump_dir: a folder for the graph before the first pass and after each that changed it.
+        dump_dir: a folder; in one of its own inside, the graph before the first pass and after each that changed it.
         inputs: arrays by name, to verify on, or what `read_given` reads; the rest is made.
         progress: show progress bars.
         seed: of the inputs that are made.
@@ -70,6 +72,7 @@ def run(
         before: is called before each pass with it, and may look at the model, but not edit it.
         after: is called after each pass with what it did, and may look at the model, too.
         prove: proves what it can of each pass, from the model before and after: `regraft.prove_models`.
+        record: whether the model carries its history; else nothing of it is left, of earlier runs neither.
 
     Raises:
         GraphError: the model is broken before any pass.
@@ -82,7 +85,7 @@ def run(
         pipeline = Pipeline.read(pipeline)
     if not isinstance(pipeline, Pipeline):
         pipeline = Pipeline(pipeline)
-    return _Run(model, pipeline, verify, dump_dir, inputs, seed, trials, before, after, prove).run(progress)
+    return _Run(model, pipeline, verify, dump_dir, inputs, seed, trials, before, after, prove, record).run(progress)
 
 
 class _Run:
@@ -100,75 +103,77 @@ class _Run:
         before: Callable[[Pass], None] | None,
         after: Callable[[PassReport], None] | None,
         prove: Prover | None,
+        record: bool,
     ):
-        self.model, self.pipeline, self.prove = model, pipeline, prove
+        self.model, self.pipeline, self.prove, self.record = model, pipeline, prove, record
         self.tell_before, self.tell_after = before, after
         self.report = Report(str(model.path or ""), str(pipeline), verify)
         _check(model, f"{model.path or 'the model'} is broken before any pass")
         given = inputs.values if isinstance(inputs, Given) else inputs or {}
         self.report.notes = [*verifier.foreign(model), *forget_names(model, given), *shapes.confirm(model)]
+        self.past = history.read(model) if record else []
+        self.pipelines = history.pipeline_of(model)
         self.dumps = Dumps(Path(dump_dir), model) if dump_dir is not None else None
         self.verifier = StepVerifier(model, self.report, inputs, seed, trials)
         self.header = self._header()
+        self.recorder = Recorder(model)
         self.proved = clone(model) if prove else None  # the model as far as its passes are proved
         self.before: Path | None = None  # the dump that shows the graph before the pass at work
 
     def run(self, shown: bool) -> Report:
-        with bars(len(self.pipeline), shown) as shown_bars:
-            nodes = list(self.model.nodes())
-            for step in self.pipeline.steps:
-                nodes = self.step(step, nodes, shown_bars)
+        try:
+            with bars(len(self.pipeline), shown) as shown_bars:
+                for step in self.pipeline.steps:
+                    self.step(step, shown_bars)
+        finally:
+            self.recorder.end()
         self.verifier.end()
-        entries = [history.Entry(one.text, tuple(one.changes)) for one in self.report.passes]
-        history.append(self.model, str(self.pipeline), entries)
+        self.write_history(self.model, str(self.pipeline))
         if self.report.changed:
             promise(self.model.metadata, self.report.contract)
         return self.report
 
-    def step(self, step: Step, nodes: list[Node], bars: Quiet, rounds: tuple[int, ...] = ()) -> list[Node]:
-        """Run a pass, or a group until it changes nothing; the nodes after it."""
+    def step(self, step: Step, bars: Quiet, rounds: tuple[int, ...] = ()) -> None:
+        """Run a pass, or a group until it changes nothing."""
         if not isinstance(step, Repeat):
             bars.begin(step.name)
-            nodes = self.one_pass(len(self.report.passes) + 1, step, nodes, bars, rounds)
+            self.one_pass(len(self.report.passes) + 1, step, bars, rounds)
             bars.end()
-            return nodes
+            return
         for number in range(1, step.rounds + 1):
             first = len(self.report.passes)
             for one in step.steps:
-                nodes = self.step(one, nodes, bars, (*rounds, number))
+                self.step(one, bars, (*rounds, number))
             done = self.report.passes[first:]
             if not any(said.changed for said in done):
-                return nodes
+                return
         done[-1].notes.append(f"the last of {count(step.rounds, 'round')} changed something still: {step}")
-        return nodes
 
-    def one_pass(self, number: int, one: Pass, nodes: list[Node], bars: Quiet, rounds: tuple[int, ...]) -> list[Node]:
-        """Run a pass and what belongs to it; the nodes after it."""
+    def one_pass(self, number: int, one: Pass, bars: Quiet, rounds: tuple[int, ...]) -> None:
+        """Run a pass and what belongs to it."""
         self.before = self.dumps.last if self.dumps else None
         if self.tell_before is not None:
             self.tell_before(one)
         self.verifier.prepare(one)
         if self.prove is not None:
             self.proved = one.reference(self.model) or self.proved
-        said = PassReport(one.name, str(one), str(one.contract), nodes_before=len(nodes), rounds=rounds)
+        said = PassReport(one.name, str(one), str(one.contract), nodes_before=len(self.recorder.nodes), rounds=rounds)
         self.report.passes.append(said)
-        context = Context(one.name, nodes, bars.track)
+        context = Context(one.name if self.record else "", self.recorder.nodes, bars.track)
         peak, start = _peak_memory(), time.perf_counter()
         self.apply(one, context)
         said.seconds = time.perf_counter() - start
         self.check(one)
         said.peak_memory = _peak_memory()
         said.peak_growth = said.peak_memory - peak
-        nodes = list(self.model.nodes())
-        said.nodes_after = len(nodes)
-        said.changes, said.effects, said.notes = context.changes, context.effects, context.notes
+        said.changes, said.effects, said.notes = self.recorder.record(context), context.effects, context.notes
+        said.nodes_after = len(self.recorder.nodes)
         said.refusals = context.refusals
         said.rule_uses = context.rule_uses
         self.after_pass(number, one, said)
         self.prove_pass(one, said)
         if self.tell_after is not None:
             self.tell_after(said)
-        return nodes
 
     def apply(self, one: Pass, context: Context) -> None:
         run_pass(one, self.model, context, self.hint())
@@ -180,15 +185,27 @@ class _Run:
     def after_pass(self, number: int, one: Pass, said: PassReport) -> None:
         """See whether the pass changed the model; dump and verify it if so."""
         header = self._header()
-        told = said.changes or said.effects or said.nodes_before != said.nodes_after
-        said.changed = bool(told) or not _same(header, self.header)
+        said.changed = bool(said.changes or said.effects) or not _same(header, self.header)
         self.header = header
         if not said.changed:
             return
         if self.dumps and header:
-            said.dump = self.dumps.write(header, number, one.name)
-        self.report.contract += one.contract.through(len(said.changes))
+            said.dump = self.dumps.write(header, number, one.name, self.write_history)
+        self.report.contract += one.contract.through(said.matches)
         self.verifier.add(said, one, header, self.hint())
+
+    def write_history(self, model: Model, pipeline: str = "") -> None:
+        """Write into `model` what was done until now, by `pipeline` or the passes of this run."""
+        if not self.record:
+            history.forget(model)
+            return
+        ran = pipeline or ",".join(one.text for one in self.report.passes)
+        done = [
+            history.Entry(one.text, tuple(one.changes), one.contract, one.measured)
+            for one in self.report.passes
+            if one.changes
+        ]
+        history.write(model, ",".join(filter(None, [self.pipelines, ran])), [*self.past, *done])
 
     def prove_pass(self, one: Pass, said: PassReport) -> None:
         """Prove what a pass did, which may not know of all, where no outputs are compared."""

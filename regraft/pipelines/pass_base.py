@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from regraft.errors import PipelineError
 from regraft.pipelines.configurable import Configurable
+from regraft.pipelines.inheritance import inherited
 from regraft.refusal import Refusal
 from regraft.verification.contract import Contract, exact
 
@@ -24,8 +25,8 @@ EVERY = frozenset({"*"})
 
 MADE_BY = "regraft.pass"
 REPLACES = "regraft.replaces"
-STAGE = "regraft.stage"
-"""Metadata of a node: the part of a split model that it belongs to, and that what takes its place belongs to."""
+BESIDE = "besides"
+"""The rule of changes of which a pass that says what it does said nothing."""
 
 
 class Need(NamedTuple):
@@ -119,16 +120,29 @@ def _arranged(run: Run) -> Run:
     return arranged
 
 
+class Derivation(NamedTuple):
+    """A weight that is new or has other elements, and the weights that it was made of, by name."""
+
+    weight: str
+    sources: tuple[str, ...]
+
+
 class Change(NamedTuple):
     """Nodes that left the model and the nodes that took their place, by name.
 
     Attributes:
         rule: which rule of the pass did it; empty where the pass has no rules.
+        edited: nodes that stayed, and compute or read something else.
+        values: values that are gone or are called otherwise, each with the value that stands for it, or "".
+        weights: those of the new nodes, and of those that were edited.
     """
 
     rule: str
     removed: tuple[str, ...]
     added: tuple[str, ...]
+    edited: tuple[str, ...] = ()
+    values: tuple[tuple[str, str], ...] = ()
+    weights: tuple[Derivation, ...] = ()
 
 
 @dataclass
@@ -161,15 +175,18 @@ class Context:
         pass_name: written into the metadata of the nodes that the pass makes.
         known: the nodes that were there before the pass, which are not marked as made by it.
         track: shows progress; called with an iterable and its length.
+        changes: what the pass said it did; the edits tell what it did.
+        claims: of each the nodes that it replaced, and those that took their place.
         said: what the user is told, in order: refusals as they are, other notes as text.
         limit: how many changes may be made; a pass that asks `spent` before each leaves the rest.
         explains: whether somebody asks why: quiet refusals are kept, too.
     """
 
     pass_name: str = ""
-    known: Sequence[Node] = ()
+    known: Collection[Node] = ()
     track: Track = lambda items, total: items
     changes: list[Change] = field(default_factory=list)
+    claims: list[tuple[list[Node], list[Node]]] = field(default_factory=list)
     effects: list[str] = field(default_factory=list)
     said: list[Refusal | str] = field(default_factory=list)
     rule_uses: list[RuleUse] = field(default_factory=list)
@@ -182,8 +199,8 @@ class Context:
         return self.limit is not None and len(self.changes) >= self.limit
 
     @functools.cached_property
-    def _known(self) -> frozenset[Node]:
-        return frozenset(self.known)
+    def _known(self) -> Set[Node]:
+        return self.known if isinstance(self.known, Set) else frozenset(self.known)
 
     def _is_new(self, node: Node) -> bool:
         """Whether the pass made `node`; what graphsurgeon makes has no hash."""
@@ -203,17 +220,18 @@ class Context:
         """Record that `new` took the place of `old`, or that `old` went."""
         gone, added = list(old), list(new)
         removed = tuple([label(node) for node in gone])
-        if not added:
-            self.changes.append(Change(rule, removed, ()))
-            return
         if made := [node for node in added if self._is_new(node)]:
-            marks = {MADE_BY: self.pass_name, REPLACES: json.dumps(removed)} if self.pass_name else {}
-            stages = [node.metadata[STAGE] for node in gone if STAGE in getattr(node, "metadata", {})]
-            for node in made:
-                node.metadata = {**getattr(node, "metadata", {}), **marks}
-                if stages:
-                    node.metadata.setdefault(STAGE, stages[0])
+            self.mark(gone, removed, made)
         self.changes.append(Change(rule, removed, tuple([label(node) for node in added])))
+        self.claims.append((gone, added))
+
+    def mark(self, gone: Iterable[Node], names: Sequence[str], made: Iterable[Node]) -> None:
+        """Write into the metadata of the nodes `made` who made them, and what of `gone`, which have these `names`."""
+        marks = {MADE_BY: self.pass_name, REPLACES: json.dumps(names)} if self.pass_name else {}
+        said = [node.metadata for node in gone if getattr(node, "has_metadata", False)]
+        kept = inherited(said) if said else {}
+        for node in made:
+            node.metadata = {**kept, **getattr(node, "metadata", {}), **marks}
 
     def changed(self, what: str) -> None:
         """Record a change that is not one of nodes: of types, shapes, the opset."""

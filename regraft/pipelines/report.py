@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import reduce
@@ -10,7 +11,8 @@ from typing import Any
 
 from regraft.display import Displayed, Table
 from regraft.files.stream import write_file
-from regraft.pipelines.pass_base import Change, RuleUse
+from regraft.pipelines.history import Measured
+from regraft.pipelines.pass_base import BESIDE, Change, RuleUse
 from regraft.refusal import Refusal
 from regraft.verification.contract import Contract, exact
 from regraft.verification.deviation import Deviation, to_json
@@ -28,10 +30,11 @@ class PassReport:
     Attributes:
         text: the pass as in the pipeline, with its options.
         rounds: the round that it ran in, where it is in a group that is repeated; of groups in groups, the outer first.
-        changed: whether it changed anything; as far as it said, or nodes came or went, in a run without
+        changed: whether it changed anything; as far as it said, or nodes or weights are other, in a run without
             verification and dumps.
         peak_memory: bytes, the most that the process had held when the pass ended.
         peak_growth: bytes by which the pass raised that.
+        changes: what it did, by the edits of the model.
         effects: what it changed beside nodes, as text.
         notes: what it told the user, its refusals among it.
         refusals: what it left as it was, and why.
@@ -41,6 +44,7 @@ class PassReport:
             region gives; None where it was not verified alone, or changed nothing.
         verified: what of it "each" ran by itself, or why it ran the whole model; empty where it verified nothing.
         whole: whether it ran the whole model.
+        measured: the largest difference since the last comparison, where values were compared after it.
         places: what is proved of it, value by value; None where that was not asked for.
     """
 
@@ -63,6 +67,7 @@ class PassReport:
     drift: Deviation | None = None
     verified: str = ""
     whole: bool = False
+    measured: Measured | None = None
     places: list[Place] | None = None
 
     @property
@@ -76,12 +81,14 @@ class PassReport:
         rules = [" ".join(filter(None, (str(number), rule))) for rule, number in self.rules().items()]
         return ", ".join([*rules, *self.effects]) or "values only" * self.changed
 
+    @property
+    def matches(self) -> int:
+        """At how many places it changed something."""
+        return sum(change.rule != BESIDE for change in self.changes)
+
     def rules(self) -> dict[str, int]:
         """How often each rule changed something."""
-        counts: dict[str, int] = {}
-        for change in self.changes:
-            counts[change.rule] = counts.get(change.rule, 0) + 1
-        return counts
+        return dict(Counter(change.rule for change in self.changes if change.rule != BESIDE))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -91,6 +98,7 @@ class PassReport:
             "rule_uses": [vars(use) for use in self.rule_uses],
             "dump": str(self.dump) if self.dump else None,
             "drift": self.drift.to_dict() if self.drift else None,
+            "measured": self.measured._asdict() if self.measured else None,
             "places": None if self.places is None else [asdict(place) for place in self.places],
         }
 

@@ -14,7 +14,8 @@ from typing import Any
 from regraft.errors import RegraftError, VerificationError
 from regraft.files.convert import Header, from_proto
 from regraft.ir.model import Model
-from regraft.pipelines.pass_base import Pass
+from regraft.pipelines.history import Measured
+from regraft.pipelines.pass_base import BESIDE, Pass
 from regraft.pipelines.report import PassReport, Report
 from regraft.verification.contract import Contract, combine
 from regraft.verification.deviation import Deviation
@@ -93,7 +94,7 @@ class StepVerifier:
         """
         if not self._watch or header is None:
             return
-        step = _Step(said, one.contract.through(len(said.changes)), header, before)
+        step = _Step(said, one.contract.through(said.matches), header, before)
         if self.report.verify != "each":
             self._steps.append(step)
             return
@@ -101,7 +102,7 @@ class StepVerifier:
         drift = self._local.look(self.model, one.contract, header)
         said.verified = self._local.told
         if drift is not None and drift.passed:
-            said.drift = drift
+            said.drift, said.measured = drift, Measured.of(drift, 1)
             self._steps.append(step)
             return
         said.whole = True
@@ -147,7 +148,7 @@ class StepVerifier:
         """Hold `model` against the one before `steps`, on the whole. Raises VerificationError."""
         assert self._watch is not None
         self._local = None  # what it holds takes memory
-        what, places = _who([step.said for step in steps]), sum(len(step.said.changes) for step in steps)
+        what, places = _who([step.said for step in steps]), sum(step.said.matches for step in steps)
         contract = combine(step.contract for step in steps) if len(steps) > 1 else steps[0].contract
         try:
             drift = self._watch.look(model, contract, max(places, 1), steps[-1].header)
@@ -164,6 +165,8 @@ class StepVerifier:
                 f"{what} breaks its contract {contract}: {drift.failures[0]}{others}{steps[0].before}"
             )
         self._compared |= drift.compared
+        last = steps[-1].said
+        last.measured = last.measured or Measured.of(drift, len(steps))
         self.report.trials = len(self._watch.samples)
         if drift.warning:
             self.report.warnings.append(f"{what}: {drift.warning}")
@@ -203,8 +206,9 @@ def _who(passes: list[PassReport]) -> str:
     if len(passes) > 1:
         return f"passes '{','.join(one.text for one in passes)}' together"
     said = passes[0]
-    rules = {change.rule for change in said.changes}
+    changes = [change for change in said.changes if change.rule != BESIDE]
+    rules = {change.rule for change in changes}
     rule = f", rule '{rule}'" if len(rules) == 1 and (rule := next(iter(rules))) else ""
-    nodes = [change.removed[0] for change in said.changes if change.removed]
-    place = f" at node '{nodes[0]}'" if len(said.changes) == 1 and nodes else ""
+    nodes = [change.removed[0] for change in changes if change.removed]
+    place = f" at node '{nodes[0]}'" if len(changes) == 1 and nodes else ""
     return f"pass '{said.text}'{rule}{place}"

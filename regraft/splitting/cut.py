@@ -12,7 +12,7 @@ from regraft.files.convert import export, from_proto
 from regraft.ir.calls import drop_uncalled
 from regraft.ir.model import Model
 from regraft.ir.order import reads
-from regraft.pipelines.pass_base import STAGE
+from regraft.pipelines.inheritance import STAGE
 
 
 class _Needed(NamedTuple):

@@ -17,7 +17,7 @@ from regraft.ir.order import reads
 from regraft.ir.schema import DOMAINS
 from regraft.ops.traits import RANDOM
 from regraft.outside import check_form, parse_json
-from regraft.pipelines.pass_base import STAGE
+from regraft.pipelines.inheritance import STAGE
 from regraft.refusal import PassRef, Refusal
 
 ORDER = "regraft.stages"

@@ -116,7 +116,7 @@ def test_bodies_are_drawn_above_their_node(opset):
 def test_steps_are_scenes_of_their_own(tmp_path):
     model = chain.build(100)
     manager.run(model, "fuse-layer-norm,fuse-gelu", dump_dir=tmp_path / "steps")
-    paths = sorted((tmp_path / "steps").glob("*.onnx"))
+    paths = sorted((tmp_path / "steps" / "run-1").glob("*.onnx"))
     first, last = regraft.load(paths[0]), regraft.load(paths[-1])
     every = scenes(page_of_diff(compared(first, last, ("a", "b")), steps=tmp_path / "steps"))
     assert [scene["sides"] for scene in every[1:]] == [[a.stem, b.stem] for a, b in itertools.pairwise(paths)]

@@ -144,7 +144,8 @@ def test_what_it_makes_is_ours_and_recorded() -> None:
     model = weighted()
     report = regraft.run(model, [regraft.graphsurgeon_pass("clip", clip)], verify="each")
     assert [node.op for node in model.graph.nodes] == ["MatMul", "Clip", "Neg", "Identity"]
-    assert report.passes[0].changes[0].added == ("end",)
+    (change,) = report.passes[0].changes
+    assert (change.removed, change.added) == (("relu",), ("end", "relu"))
     assert model.graph.nodes[-1].metadata["regraft.pass"] == "clip"
     assert regraft.graphsurgeon_pass("clip", clip).help() == "Puts a Clip in the place of each Relu."
 

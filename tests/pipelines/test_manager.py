@@ -187,7 +187,9 @@ def test_report_says_what_each_pass_did(model, tmp_path):
     report.write(tmp_path / "report.json")
     written = json.loads((tmp_path / "report.json").read_text())
     assert written["pipeline"] == "nothing,to-abs"
-    assert written["passes"][1]["changes"] == [{"rule": "square-root", "removed": ["square", "root"], "added": ["abs"]}]
+    nothing_else = {"edited": [], "values": [], "weights": []}
+    change = {"rule": "square-root", "removed": ["square", "root"], "added": ["abs"]}
+    assert written["passes"][1]["changes"] == [change | nothing_else]
     table = report.timing().splitlines()
     assert len(table) == 4
     assert re.search(r"9\s+-1\s+\d+  to-abs", table[2])
@@ -266,16 +268,17 @@ def test_a_damaged_record_is_named(model):
 
 def test_dumps_hold_each_changed_graph_and_one_copy_of_the_weights(model, tmp_path):
     report = run(model, [ToAbs, Nothing, AddConstant()], dump_dir=tmp_path / "dumps")
-    files = sorted(path.name for path in (tmp_path / "dumps").iterdir())
+    folder = tmp_path / "dumps" / "run-1"
+    files = sorted(path.name for path in folder.iterdir())
     graphs = ["00-input.onnx", "01-to-abs.onnx", "03-add-constant.onnx"]
     assert [name for name in files if name.endswith(".onnx")] == graphs
-    assert sum((tmp_path / "dumps" / name).stat().st_size for name in files) < 1.5 * model.path.stat().st_size
-    assert report.passes[0].dump == tmp_path / "dumps" / "01-to-abs.onnx"
+    assert sum((folder / name).stat().st_size for name in files) < 1.5 * model.path.stat().st_size
+    assert report.passes[0].dump == folder / "01-to-abs.onnx"
     assert report.passes[1].dump is None
-    nodes = [len(regraft.load(tmp_path / "dumps" / name).graph.nodes) for name in graphs]
+    nodes = [len(regraft.load(folder / name).graph.nodes) for name in graphs]
     assert nodes == [9, 8, 8]
     inputs = {"x": np.ones((2, 64), np.float32), "label": np.ones(2, np.float32)}
-    y = [Session(tmp_path / "dumps" / name).run(inputs) for name in graphs]
+    y = [Session(folder / name).run(inputs) for name in graphs]
     np.testing.assert_array_equal(y[0]["big_out"], np.arange(4096, dtype=np.float32))
     np.testing.assert_array_equal(y[1]["big_out"], y[0]["big_out"])
     np.testing.assert_allclose(y[2]["y"], y[0]["y"] + 1e-3, rtol=1e-6)
@@ -420,7 +423,7 @@ def test_nothing_done_leaves_no_record(model):
 def test_a_failure_says_where_the_graph_before_it_lies(model, tmp_path):
     with pytest.raises(GraphError, match=r"the graph before it: .*01-to-abs\.onnx") as raised:
         run(model, [ToAbs, Breaks], dump_dir=tmp_path / "d")
-    assert regraft.load(tmp_path / "d" / "01-to-abs.onnx").graph.nodes
+    assert regraft.load(tmp_path / "d" / "run-1" / "01-to-abs.onnx").graph.nodes
     assert "breaks" in str(raised.value)
 
 

@@ -20,7 +20,7 @@ from regraft.ir.graph import Graph, Node, Variable
 from regraft.ir.model import Model
 from regraft.ir.verifier import check
 from regraft.ir.weights import Stored
-from regraft.pipelines.pass_base import STAGE
+from regraft.pipelines.inheritance import STAGE
 from regraft.splitting.stage_labels import ORDER
 from regraft.splitting.stages import Stage, run_chain, stages, steps
 from regraft.verification.inputs import make_inputs

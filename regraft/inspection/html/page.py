@@ -20,6 +20,7 @@ from regraft.inspection.html.statistics import LIMIT
 from regraft.inspection.sides import Sides, compared
 from regraft.ir.gc_pause import paused
 from regraft.ir.model import Model
+from regraft.pipelines.dump import runs
 
 Data = dict[str, Any]
 
@@ -94,7 +95,8 @@ def _scene(sides: Sides, measured: Sequence[Measured], limit: int) -> Data:
 
 def _steps(folder: Path) -> Iterator[Sides]:
     """Each dump beside the one before it."""
-    paths = sorted(folder.glob("*.onnx"))
+    last = runs(folder)[-1:] if folder.is_dir() else []
+    paths = sorted((last[0] if last else folder).glob("*.onnx"))
     if len(paths) < 2:
         raise ModelError(f"{folder} has no dumps; 'regraft rewrite --dump-dir' writes them")
     before = load(paths[0], weights=False)

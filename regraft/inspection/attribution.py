@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from regraft.errors import ModelError
+from regraft.files.wire import LARGE
 from regraft.inspection.census import operator
 from regraft.inspection.places import Paths, layer_of
 from regraft.ir.graph import Constant, Node
@@ -127,24 +128,35 @@ def attribute(
 
 
 def weights_by_pass(before: Model, after: Model) -> dict[str, str]:
-    """The pass that accounts for each weight that came, went or is other, by its name."""
+    """The pass that accounts for each weight that came, went or is other, by its name.
+
+    A small constant belongs to the nodes that read it.
+    """
     entries, undone = between(before, after)
+    old, new = (after, before) if undone else (before, after)
     found: dict[str, str] = {}
-    nodes: dict[str, str] = {}
+    gone: dict[str, str] = {}
+    made: dict[str, str] = {}
     for text, change in ((entry.text, change) for entry in entries for change in entry.changes):
-        found.update((made.weight, text) for made in change.weights)
-        named = [
-            *(name for made in change.weights for name in made.sources),
-            *(n for pair in change.values for n in pair),
-        ]
-        found |= {name: text for name in named if name not in found}
-        nodes |= {name: text for name in (*change.removed, *change.edited) if name not in nodes}
-    for node in (after if undone else before).nodes():
-        if (name := label(node)) in nodes:
-            held = [one for one in (*node.inputs, *node.attrs.values()) if isinstance(one, Constant)]
-            names = [one.name for one in (*held, *(node.outputs if node.op == "Constant" else ()))]
-            found |= {one: nodes[name] for one in names if one not in found}
+        found.update((one.weight, text) for one in change.weights)
+        named = [*(one.sources for one in change.weights), *change.values]
+        found |= {name: text for names in named for name in names if name not in found}
+        gone |= {name: text for name in (*change.removed, *change.edited) if name not in gone}
+        made |= dict.fromkeys((*change.added, *change.edited), text)
+    for model, nodes in ((old, gone), (new, made)):
+        for node in model.nodes():
+            if (maker := nodes.get(label(node))) is not None:
+                names = [one.name for one in _held_by(node) if model is old or one.nbytes < LARGE]
+                found |= {name: maker for name in names if name not in found}
     return found
+
+
+def _held_by(node: Node) -> Iterator[Constant]:
+    """The constants that a node reads; of a Constant node, its own, under the name of what it makes, too."""
+    for one in (*node.inputs, *node.attrs.values()):
+        if isinstance(one, Constant):
+            yield one
+            yield from (Constant(made.name, one.lazy) for made in node.outputs if node.op == "Constant")
 
 
 class _Ledger:

@@ -14,7 +14,7 @@ from regraft.verification.alike import Values
 from regraft.verification.runtime import Session
 from regraft.verification.samples import Sample, weight
 
-BUDGET = 2**29
+BUDGET = 2**28
 """Bytes of tensors that are kept at least, where there are as many; more where the weights take more."""
 
 _MOST = 2**31

@@ -321,6 +321,17 @@ def test_a_budget_makes_regions_larger_and_no_less_right(monkeypatch: pytest.Mon
     assert nodes[0] < nodes[1]
 
 
+def test_what_does_not_fit_is_left_out_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "BUDGET", 10 * 8 * 4)
+    model = made("y = Abs(x)")
+    watch = Watch(model, trials=1, inputs={"x": np.ones((1, 8), np.float32)})
+    values = values_of(model)
+    found = record.record(model, values, watch.samples)
+    kept = [n for n in range(1, 30) if values.numbers[f"t{n}"] in found]
+    assert 5 < len(kept) <= 10
+    assert max(b - a for a, b in zip([0, *kept], [*kept, 30], strict=True)) <= 6
+
+
 @pytest.mark.parametrize(
     ("one", "other", "alike"),
     [

@@ -26,8 +26,11 @@ def conv(call: Call) -> Tensor:
 
 def convolved(call: Call, x: Tensor, w: Tensor, bias: Tensor | None = None) -> Tensor:
     """The convolution of `x` with `w`, as the attributes of `call` say."""
-    group, channels = call.attribute("group", 1), count_of(w.axes[1])
-    if any(axis.many for axis in (*x.axes, *w.axes)) or count_of(x.axes[1]) != channels.scaled(group):
+    group = call.attribute("group", 1)
+    if any(axis.many for axis in (*x.axes, *w.axes)) or not len(x.axes) == len(w.axes) > 2:
+        raise ShapeError(f"{call.op} of [{named(x.axes)}] with [{named(w.axes)}]")
+    channels = count_of(w.axes[1])
+    if count_of(x.axes[1]) != channels.scaled(group):
         raise ShapeError(f"{call.op} of [{named(x.axes)}] with [{named(w.axes)}] in {count(group, 'group')}")
     members = exact(count_of(w.axes[0]), constant(group))
     if members is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,12 +16,24 @@ from regraft.ir import schema
 from regraft.ir.graph import Variable
 from regraft.proving.writer import Array, Dims, written
 from regraft.rewriting.term import Apply, Given, Number, Term, Var, walk
+from regraft.testing.fitting import Shapes
+from regraft.testing.values import draw
 
 MOST = 24
 """Choices of attributes and numbers that are tried for one form of a pattern."""
 
 NUMBERS = (2.0, 0.5, 1.0, 0.0, -1.5, 3.0, -1.0, 1e-5, 1.5)
 """What a parameter that is one number is tried as."""
+
+
+def _rest_last(value: Array) -> Array:
+    made = np.ones_like(value)
+    made[..., -1:] = -1
+    return made
+
+
+FILLS: tuple[Callable[[Array], Array], ...] = (np.zeros_like, np.ones_like, _rest_last)
+"""What indices and shapes are tried as; the last is a shape of any number of elements."""
 
 _TYPES: dict[str, Any] = {
     "tensor(int64)": np.int64,
@@ -45,6 +57,7 @@ class Instance:
         given: what its attributes and numbers are, by name.
         stored: operands that are constants, by name.
         order: the names in the order of the pattern's parameters.
+        fill: which of `FILLS` its indices and shapes are.
     """
 
     term: Term
@@ -53,6 +66,7 @@ class Instance:
     given: Mapping[str, Any] = field(default_factory=dict)
     stored: Mapping[str, Array] = field(default_factory=dict)
     order: tuple[str, ...] = ()
+    fill: int = 0
 
     @property
     def inputs(self) -> dict[str, np.dtype[Any]]:
@@ -72,6 +86,26 @@ class Instance:
                     if found.get(operand.name, self.dtype) == self.dtype:
                         found[operand.name] = dtype
         return {name: found[name] for name in (*self.order, *found) if name in found}
+
+    def draw(
+        self,
+        kind: str,
+        shapes: Shapes,
+        names: Iterable[str],
+        near: Sequence[float] = (),
+        whole: bool = True,
+        turn: int = 0,
+    ) -> dict[str, Array]:
+        """Values of the operands `names`, of the set `kind`; see `values.draw`. Indices and shapes have few values."""
+        found = draw(kind, shapes, {name: self.operands[name] for name in names}, near, whole, turn)
+        for name in self.indices & found.keys():
+            found[name] = FILLS[self.fill](found[name])
+        return found
+
+    @property
+    def indices(self) -> frozenset[str]:
+        """The operands that are whole numbers whatever the dtype is."""
+        return frozenset(n for n, dtype in self.operands.items() if dtype.kind in "iu" and dtype != self.dtype)
 
     def model(self, inputs: Mapping[str, Array], dims: Dims) -> onnx.ModelProto:
         """The model. Raises PassError where an attribute or operator is none of the opset."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from regraft.proving.writer import RESULT
 from regraft.verification.runtime import NoKernel, RuntimeFailure, Session
@@ -50,6 +51,14 @@ class Runner:
                 return np.asarray(self._evaluator.run(None, dict(inputs))[0])
         except _REFUSED as error:
             raise RuntimeFailure(f"ONNX's evaluator failed: {error}") from error
+
+
+def may_divide_by_zero(model: onnx.ModelProto, dtype: np.dtype[Any]) -> bool:
+    """Whether a divisor of whole numbers is computed, or a stored 0: inputs are none."""
+    inputs = {value.name for value in model.graph.input}
+    stored = {one.name for one in model.graph.initializer if numpy_helper.to_array(one).all()}
+    divisors = {node.input[1] for node in model.graph.node if node.op_type in DIVIDE}
+    return dtype.kind in "iu" and not divisors <= inputs | stored
 
 
 def divides_integers(model: onnx.ModelProto, dtype: np.dtype[Any]) -> bool:

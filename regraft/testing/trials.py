@@ -29,10 +29,10 @@ from regraft.rewriting.why import why
 from regraft.testing.alone import Alone
 from regraft.testing.difference import Difference
 from regraft.testing.fitting import Shapes, fitting
-from regraft.testing.instance import MOST, NUMBERS, Instance, choices, constants, since
+from regraft.testing.instance import FILLS, MOST, NUMBERS, Instance, choices, constants, since
 from regraft.testing.judging import Judge, smallest
-from regraft.testing.runner import Runner, divides_integers
-from regraft.testing.values import NARROW, SETS, draw, turning_points
+from regraft.testing.runner import Runner, divides_integers, may_divide_by_zero
+from regraft.testing.values import NARROW, SETS, turning_points
 from regraft.verification.runtime import RuntimeFailure
 
 OPSET, OPSETS = 20, (11, 13, 17, 22, 24)
@@ -97,7 +97,11 @@ class Trials:
         for one, shapes in kept[:MANY]:
             for dtype in map(np.dtype, DTYPES[1:]):
                 other = replace(one, dtype=dtype)
-                if dtype in other.operands.values() and (dtype.kind == "f" or _takes_integers(self.rule)):
+                if (
+                    dtype != one.dtype
+                    and dtype in other.operands.values()
+                    and (dtype.kind == "f" or _takes_integers(self.rule))
+                ):
                     yield from self._with_shapes(other, [*one.stored], _some(shapes)[:FEW])
             for opset in OPSETS:
                 if since(one.term) <= opset != one.opset:
@@ -127,22 +131,22 @@ class Trials:
             yield [*must, *rest]
 
     def _stored(self, one: Instance, names: Sequence[str], shapes: Shapes) -> Instance:
-        dtypes = one.operands
         self._turn += 1
         which = self._turn % (len(NUMBERS) + 2)
         kind = "ordinary" if which == len(NUMBERS) else "ties"
-        values = draw(kind, shapes, {name: dtypes[name] for name in names}, self._near, True)
+        values = one.draw(kind, shapes, names, self._near)
         if which < len(NUMBERS):  # one number throughout, as scales and exponents are
-            values = {name: np.full_like(value, NUMBERS[which]) for name, value in values.items()}
+            fills = {name: np.full_like(values[name], NUMBERS[which]) for name in values.keys() - one.indices}
+            values |= fills
         return replace(one, stored=values)
 
     def _compare(self, one: Instance, shapes: Shapes) -> Difference | None:
         """Apply the rule to one model, and run both."""
-        inputs = draw("ordinary", shapes, one.inputs, self._near, True)
+        inputs = one.draw("ordinary", shapes, one.inputs, self._near)
         try:
             proto = one.model(inputs, lambda value: value.shape)
             whole = divides_integers(proto, one.dtype)
-            before = Runner(proto, reference=whole)
+            before = Runner(proto, reference=may_divide_by_zero(proto, one.dtype))
             before.run(inputs)
         except (RuntimeFailure, PassError):
             return None  # no operator of the pattern takes these
@@ -160,7 +164,7 @@ class Trials:
         self.models += 1
         try:
             whole = whole or divides_integers(after, one.dtype)
-            changed = Runner(after, reference=before.is_reference or whole)
+            changed = Runner(after, reference=before.is_reference or may_divide_by_zero(after, one.dtype))
             if changed.is_reference and not before.is_reference:
                 before = Runner(proto, reference=True)
         except RuntimeFailure as error:
@@ -186,8 +190,10 @@ class Trials:
         dtypes = wide.operands
         wide = replace(wide, stored={name: value.astype(dtypes[name]) for name, value in one.stored.items()})
         try:
-            proto = wide.model(draw("ordinary", shapes, wide.inputs, (), True), lambda value: value.shape)
-            return Judge(before, after, contract, Runner(proto), wide.inputs)
+            inputs = wide.draw("ordinary", shapes, wide.inputs)
+            double = Runner(wide.model(inputs, lambda value: value.shape))
+            double.run(inputs)
+            return Judge(before, after, contract, double, wide.inputs)
         except (RuntimeFailure, PassError):
             return Judge(before, after, contract)
 
@@ -195,7 +201,7 @@ class Trials:
         sets = NARROW if one.dtype == np.float16 else SETS
         few = sum(int(np.prod(shapes[name])) for name in one.inputs) <= FEW
         for turn, name in itertools.product(range(TURNS if few and self.models <= ENOUGH // 4 else 1), sets):
-            inputs = draw(name, shapes, one.inputs, self._near, whole, turn)
+            inputs = one.draw(name, shapes, one.inputs, self._near, whole, turn)
             try:
                 found = judge.fault(inputs)
             except RuntimeFailure:
@@ -210,19 +216,22 @@ class Trials:
 
 
 def _fitted(one: Instance) -> tuple[Instance, list[Shapes]]:
-    """The instance in double precision, or in single where nothing computes that, and shapes that fit it."""
-    for dtype in ("float64", "float32"):
-        each = replace(one, dtype=np.dtype(dtype))
+    """The instance in double precision, else in single, else of whole numbers, and shapes that fit it."""
+    for dtype, fill in itertools.product(("float64", "float32", "int64"), range(len(FILLS))):
+        each = replace(one, dtype=np.dtype(dtype), fill=fill)
         dtypes = each.operands
+        if fill and not each.indices:
+            continue
         try:
             free = {name: np.zeros((), kind) for name, kind in dtypes.items()}
-            runner = Runner(each.model(free, lambda value: None))
+            proto = each.model(free, lambda value: None)
+            runner = Runner(proto, reference=may_divide_by_zero(proto, each.dtype))
         except (RuntimeFailure, PassError):
             continue
 
-        def fits(shapes: Shapes, runner: Runner = runner, dtypes: Any = dtypes) -> bool:
+        def fits(shapes: Shapes, runner: Runner = runner, each: Instance = each) -> bool:
             try:
-                runner.run(draw("positive", shapes, dtypes, (), True))
+                runner.run(each.draw("positive", shapes, each.operands))
             except RuntimeFailure:
                 return False
             return True

@@ -123,6 +123,36 @@ RIGHT = [
     case("reciprocal", lambda x, y: x * op.Reciprocal(y), lambda x, y: x / y),
     case("batch norm again", lambda x, y: x / op.Sqrt(y + 1e-3), lambda x, y: x * op.Reciprocal(op.Sqrt(y + 1e-3))),
     case(
+        "batch norm with its default",
+        lambda x, s, b, m, v: op.BatchNormalization(x, s, b, m, v),
+        lambda x, s, b, m, v: op.BatchNormalization(x, s, b, m, v, epsilon=1e-5),
+    ),
+    case(
+        "three in a row",
+        lambda x, y, z: op.Concat(op.Concat(x, y, axis=0), z, axis=0),
+        lambda x, y, z: op.Concat(x, y, z, axis=0),
+        contract=exact,
+    ),
+    case(
+        "a lookup",
+        lambda x, i: op.Gather(op.Identity(x), i, axis=0),
+        lambda x, i: op.Gather(x, i, axis=0),
+        contract=exact,
+    ),
+    case(
+        "shapes in a row",
+        lambda x, s, t: op.Reshape(op.Reshape(x, s), t),
+        lambda x, t: op.Reshape(x, t),
+        contract=exact,
+    ),
+    case("de Morgan", lambda x, y: op.Not(op.And(x, y)), lambda x, y: op.Or(op.Not(x), op.Not(y)), contract=exact),
+    case(
+        "bits",
+        lambda x, y: op.BitwiseNot(op.BitwiseAnd(x, y)),
+        lambda x, y: op.BitwiseOr(op.BitwiseNot(x), op.BitwiseNot(y)),
+        contract=exact,
+    ),
+    case(
         "sum of logs",
         lambda x: op.ReduceLogSumExp(x, axes=[-1], keepdims=1),
         lambda x: (
@@ -228,4 +258,25 @@ WRONG = [
     case("concatenated the other way", lambda x, y: op.Concat(x, y, axis=0), lambda x, y: op.Concat(y, x, axis=0)),
     case("flattened from elsewhere", lambda x: op.Flatten(x, axis=1), lambda x: op.Flatten(x, axis=2)),
     case("rounded down", lambda x: op.Round(x), lambda x: op.Floor(x + 0.5)),
+    case("bias of a convolution", lambda x, w, b: op.Conv(x, w) + b, lambda x, w, b: op.Conv(x, w)),
+    case("padding of a convolution", lambda x, w: op.Conv(x, w, pads=[1, 1, 1, 1]), lambda x, w: op.Conv(x, w)),
+    case(
+        "the last of equal ones",
+        lambda x: op.ArgMax(x, axis=-1, select_last_index=1),
+        lambda x: op.ArgMax(x, axis=-1),
+        contract=exact,
+    ),
+    case(
+        "a lookup along another axis",
+        lambda x, i: op.Gather(x, i, axis=1),
+        lambda x, i: op.Gather(x, i, axis=0),
+        contract=exact,
+    ),
+    case(
+        "variance by the mean",
+        lambda x, s, b, m, v: op.BatchNormalization(x, s, b, m, v),
+        lambda x, s, b, m, v: op.BatchNormalization(x, s, b, v, m),
+    ),
+    case("remainder", lambda x, y: op.Mod(x, y), lambda x, y: x - y * op.Div(x, y), contract=exact),
+    case("bits of one side", lambda x, y: op.BitwiseAnd(x, y), lambda x, y: op.BitwiseOr(x, y), contract=exact),
 ]

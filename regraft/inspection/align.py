@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 from bisect import bisect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
 from regraft.inspection import keys
 from regraft.inspection.attribution import between
@@ -133,17 +133,15 @@ class Alignment:
 
     def _follow(self, key: keys.Key) -> None:
         """Pair nodes by `key` in the order of the graph, between those that are paired already."""
-        reading = [[node for node in side if node.inputs] for side in (self._left, self._right)]
-        if not all(reading):
+        if not any(node.inputs for node in self._right):
             return
         left, right = self._places
         kept = increasing(sorted((left[old], right[new]) for old, new in self.after.items()))
-        gaps: dict[int, tuple[list[Node], list[Node]]] = {}
-        for side, (places, nodes) in enumerate(zip(self._places, reading, strict=True)):
-            bounds = [pair[side] for pair in kept]
-            for node in sorted(nodes, key=places.__getitem__):
-                gaps.setdefault(bisect(bounds, places[node]), ([], []))[side].append(node)
-        for old, new in gaps.values():
+        bounds = [[pair[side] for pair in kept] for side in (0, 1)]
+        came = _by_gap(self._right, right, bounds[1])
+        gone = _by_gap(self._left, left, bounds[0], came)
+        for gap, old in gone.items():
+            new = came[gap]
             for i, j in common(keys.of_all(self.old, old, key), keys.of_all(self.new, new, key)):
                 self._pair(old[i], new[j])
         self._drop_idle()
@@ -200,6 +198,21 @@ class Alignment:
         both = {old[node] for node in left} & {new[node] for node in right}
         self._left = [node for node in left if old[node] in both]
         self._right = [node for node in right if new[node] in both]
+
+
+def _by_gap(
+    nodes: Iterable[Node], places: Mapping[Node, int], bounds: list[int], among: Container[int] | None = None
+) -> dict[int, list[Node]]:
+    """The nodes that read something, in order, by how many of `bounds` come before them, or those of `among`."""
+    found: dict[int, list[Node]] = {}
+    for node in nodes:
+        if node.inputs:
+            gap = bisect(bounds, places[node])
+            if among is None or gap in among:
+                found.setdefault(gap, []).append(node)
+    for held in found.values():
+        held.sort(key=places.__getitem__)
+    return found
 
 
 def _around(node: Node) -> Iterator[tuple[tuple[bool, int], Node]]:

@@ -40,6 +40,7 @@ class Fingerprints:
         self.scope: dict[Node, int] = {}
         self.operator: dict[Node, str] = {}
         self._attributes: dict[Node, int] = {}
+        self._local: dict[Node, int] = {}
         self._plain: dict[tuple[str, int], int] = {}  # of operators without attributes
         self._values: dict[Tensor, int] = {}
         self._starts: dict[AnyGraph, dict[Tensor, int]] = {}
@@ -62,9 +63,12 @@ class Fingerprints:
 
     def local(self, node: Node) -> int:
         """Of the operators of `node` and its neighbours, its attributes, and its constants."""
+        if node in self._local:
+            return self._local[node]
         before = [_maker(t) if held(t) is None else self.value(t) for t in node.inputs]
         readers = [hash((one.op, one.inputs.index(t))) for t in node.outputs for one in t.outputs[:_NEAR]]
-        return hash((self._attributes[node], *before, *sorted(readers)))
+        found = self._local[node] = hash((self._attributes[node], *before, *sorted(readers)))
+        return found
 
     def meant(self, node: Node) -> Mapping[str, Any]:
         """The attributes of `node`, those that say a default aside."""

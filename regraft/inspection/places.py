@@ -14,6 +14,7 @@ from regraft.pipelines.pass_base import label
 Paths = Mapping[AnyGraph, str]
 """Where each graph is: `If_3/then/`; empty for the main graph."""
 
+_NUMBER = re.compile(r"""[._]\d+[/.'"]""")  # what every layer has, found in a fraction of the time
 _LAYER = re.compile(r"""([A-Za-z_]\w*?)[._](\d+)(?=[/.'"])""")
 
 
@@ -35,5 +36,6 @@ def paths(model: Model) -> Paths:
 def layer_of(node: Node) -> str:
     """The outermost module around `node` that is one of several, `layer.3`, as its exporter names it; else empty."""
     scopes = node.metadata.get(SCOPES) if node.has_metadata else None
-    found = _LAYER.search(scopes or node.name)
+    text = scopes or node.name
+    found = _LAYER.search(text) if _NUMBER.search(text) else None
     return f"{found[1]}.{found[2]}" if found else ""

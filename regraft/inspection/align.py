@@ -25,6 +25,7 @@ Check = Callable[[Node, Node, Mapping[Node, Node]], bool]
 """Whether a pair may be made, beside the others that are proposed."""
 
 _NEAR = 64  # neighbours of a node that are looked at
+_LIKE, _UNLIKE = 0.5, 0.3  # Dice's coefficient from which neighbours are paired, at first and at last
 _PLACES = 400  # pairs of neighbours that are weighed against each other
 
 
@@ -71,9 +72,10 @@ class Alignment:
         for key in (keys.exact, keys.forward):
             self._follow(key)
         self._match(keys.local)
-        for key in (keys.local, keys.outline, keys.name, keys.form, keys.kind):
+        for key in (keys.local, keys.readers, keys.outline, keys.name, keys.form, keys.kind):
             self._follow(key)
             self._spread()
+        self._spread(_UNLIKE)
         self._match(keys.backward)
         for key in (keys.exact, keys.forward):
             self._match(key, balanced=True)
@@ -146,20 +148,20 @@ class Alignment:
                 self._pair(old[i], new[j])
         self._drop_idle()
 
-    def _spread(self) -> None:
-        """Pair the neighbours of pairs, those first that have most neighbours in common."""
+    def _spread(self, least: float = _LIKE) -> None:
+        """Pair the neighbours of pairs, those first that have most neighbours in common, and no fewer than `least`."""
         if not self._left or not self._right:
             return
         around = {near for node in self._right for _, near in _around(node)}
         work = [pair for pair in self.after.items() if pair[1] in around]
         while work:
-            for pair in self._neighbours(*work.pop()):
+            for pair in self._neighbours(*work.pop(), least):
                 if pair[0] not in self.after and pair[1] not in self.before:
                     self._pair(*pair)
                     work.append(pair)
         self._drop_idle()
 
-    def _neighbours(self, old: Node, new: Node) -> list[tuple[Node, Node]]:
+    def _neighbours(self, old: Node, new: Node, least: float) -> list[tuple[Node, Node]]:
         left = [(place, node) for place, node in _around(old) if node not in self.after]
         right = [(place, node) for place, node in _around(new) if node not in self.before] if left else []
         if len(left) * len(right) > _PLACES:
@@ -171,11 +173,11 @@ class Alignment:
             if self.old.operator[a] == self.new.operator[b] and self.old.scope[a] == self.new.scope[b]
         ]
         alike.sort(key=lambda one: one[2:], reverse=True)
-        return [(a, b) for a, b, likeness, _ in alike if likeness >= 0.5]
+        return [(a, b) for a, b, likeness, _ in alike if likeness >= least]
 
     def _agree(self, old: Node, new: Node, proposed: Mapping[Node, Node]) -> bool:
         """Whether at least half of the neighbours are paired, or proposed, too."""
-        return self._likeness(old, new, proposed) >= 0.5
+        return self._likeness(old, new, proposed) >= _LIKE
 
     def _likeness(self, old: Node, new: Node, proposed: Mapping[Node, Node]) -> float:
         """Dice's coefficient of the neighbours, what is read and what reads apart."""

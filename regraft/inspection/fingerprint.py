@@ -74,6 +74,11 @@ class Fingerprints:
         """The attributes of `node`, those that say a default aside."""
         return meant(node, self._opsets[node.graph])
 
+    def readers(self, node: Node) -> int:
+        """Of the operator of `node`, and of those that read from it."""
+        read_by = {reader.op for tensor in node.outputs for reader in tensor.outputs[:_NEAR]}
+        return hash((self.operator[node], *sorted(read_by)))
+
     def outline(self, node: Node, makers: bool = True) -> int:
         """Of the operator of `node`, of the shapes of its constants, and of the operators that it reads from."""
         constants = map(held, node.inputs)

@@ -34,6 +34,11 @@ def local(side: Fingerprints, node: Node) -> Hashable:
     return side.scope[node], side.local(node)
 
 
+def readers(side: Fingerprints, node: Node) -> Hashable:
+    """The operator, and those that read from it."""
+    return side.scope[node], side.readers(node)
+
+
 def outline(side: Fingerprints, node: Node) -> Hashable:
     return side.scope[node], side.outline(node)
 

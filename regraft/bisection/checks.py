@@ -216,7 +216,7 @@ class AfterPipeline:
         except RegraftError as error:
             return Fault.of("a pass fails", str(error))
         base = manager.reference_for(clone(case.model), self.pipeline)
-        places = sum(len(one.changes) for one in report.passes)
+        places = sum(one.matches for one in report.passes)
         return self.check(replace(case, model=made, base=base, contract=report.contract, places=places))
 
 

@@ -10,15 +10,9 @@ import click
 
 from regraft.cli.parameters import as_json, command, model_argument
 from regraft.cli.terminal import block, echo
-from regraft.pipelines.inheritance import TRACE
-from regraft.pipelines.pass_base import MADE_BY, REPLACES
 
 if TYPE_CHECKING:
     from regraft.inspection.blame import Origin
-
-
-_TOLD = (MADE_BY, REPLACES, TRACE)
-"""Metadata that are told otherwise."""
 
 
 @command("regraft blame better.onnx /encoder/layer.0/Gelu", "regraft blame better.onnx logits --json")
@@ -53,7 +47,7 @@ def _lines(one: Origin) -> Iterator[str]:
     told += [("taken away by", one.gone)] if one.gone else []
     told += [("made of", "what is told above")] if one.is_cut else []
     told += [("source", line) for line in one.source]
-    told += [(key, value) for key, value in one.metadata.items() if key not in _TOLD]
+    told += list(one.other_metadata.items())
     yield from (f"    {key}: {value}" for key, value in told)
 
 

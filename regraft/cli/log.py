@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regraft.cli.parameters import as_json, command, model_argument
 from regraft.cli.terminal import block, echo
-from regraft.pipelines.pass_base import BESIDE
 from regraft.wording import count
 
 if TYPE_CHECKING:
@@ -28,6 +26,7 @@ def log(model: Path, as_json: bool) -> None:
     from regraft.cli.output import table
     from regraft.files.loading import load
     from regraft.pipelines import history
+    from regraft.pipelines.pass_base import count_rules
 
     entries = history.read(load(model, weights=False))
     if as_json:
@@ -38,8 +37,7 @@ def log(model: Path, as_json: bool) -> None:
         return
     rows_shown = []
     for entry in entries:
-        rules = Counter(change.rule for change in entry.changes if change.rule != BESIDE)
-        said = [f"{number} {rule}".strip() for rule, number in rules.items()]
+        said = [f"{number} {rule}".strip() for rule, number in count_rules(entry.changes).items()]
         for what in ("edited", "weights"):
             if number := len({one for change in entry.changes for one in getattr(change, what)}):
                 said.append(f"{count(number, 'weight')}" if what == "weights" else f"{count(number, 'node')} edited")

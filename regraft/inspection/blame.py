@@ -12,8 +12,8 @@ from regraft.ir.graph import Node
 from regraft.ir.model import Model
 from regraft.outside import DEPTH
 from regraft.pipelines import history
-from regraft.pipelines.inheritance import source_lines
-from regraft.pipelines.pass_base import BESIDE, Change, label
+from regraft.pipelines.inheritance import TRACE, source_lines
+from regraft.pipelines.pass_base import BESIDE, MADE_BY, REPLACES, Change, label
 
 WEIGHT, INPUT = "weight", "input"
 """What stands for the operator of a weight, and of an input of the model."""
@@ -51,6 +51,11 @@ class Origin:
     def source(self) -> list[str]:
         """The lines of source that it came from, as torch's exporter wrote them down; outermost first."""
         return source_lines(self.metadata)
+
+    @property
+    def other_metadata(self) -> dict[str, str]:
+        """The metadata that nothing else here tells."""
+        return {key: value for key, value in self.metadata.items() if key not in (MADE_BY, REPLACES, TRACE)}
 
     def walk(self, depth: int = 0) -> Iterator[tuple[int, Origin]]:
         """This and all that it was made of, with how far back each is."""

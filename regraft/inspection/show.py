@@ -13,6 +13,7 @@ from regraft.ir.graph import Constant
 from regraft.ir.model import Model
 from regraft.ir.weights import Stored
 from regraft.pipelines import history
+from regraft.pipelines.pass_base import count_rules
 from regraft.verification.signature import Port
 
 BIGGEST = 5
@@ -125,7 +126,7 @@ def summarize(model: Model, biggest: int = BIGGEST) -> Summary:
         ),
         metadata={key: value for key, value in model.metadata.items() if key != history.RECORD},
         pipeline=history.pipeline_of(model),
-        rewrites=tuple((entry.text, len(entry.changes)) for entry in history.read(model)),
+        rewrites=tuple((entry.text, sum(count_rules(entry.changes).values())) for entry in history.read(model)),
         host=summarize(model.host.model, biggest) if model.host else None,
         feeds=tuple(model.host.feeds) if model.host else (),
     )

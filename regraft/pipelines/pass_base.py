@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
@@ -143,6 +144,11 @@ class Change(NamedTuple):
     edited: tuple[str, ...] = ()
     values: tuple[tuple[str, str], ...] = ()
     weights: tuple[Derivation, ...] = ()
+
+
+def count_rules(changes: Iterable[Change]) -> dict[str, int]:
+    """At how many places each rule changed something; what a pass did besides does not count."""
+    return dict(Counter(change.rule for change in changes if change.rule != BESIDE))
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import reduce
@@ -12,7 +11,7 @@ from typing import Any
 from regraft.display import Displayed, Table
 from regraft.files.stream import write_file
 from regraft.pipelines.history import Measured
-from regraft.pipelines.pass_base import BESIDE, Change, RuleUse
+from regraft.pipelines.pass_base import Change, RuleUse, count_rules
 from regraft.refusal import Refusal
 from regraft.verification.contract import Contract, exact
 from regraft.verification.deviation import Deviation, to_json
@@ -84,11 +83,11 @@ class PassReport:
     @property
     def matches(self) -> int:
         """At how many places it changed something."""
-        return sum(change.rule != BESIDE for change in self.changes)
+        return sum(self.rules().values())
 
     def rules(self) -> dict[str, int]:
         """How often each rule changed something."""
-        return dict(Counter(change.rule for change in self.changes if change.rule != BESIDE))
+        return count_rules(self.changes)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

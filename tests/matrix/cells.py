@@ -147,5 +147,5 @@ def apply(model: Model, pipeline: str) -> tuple[Contract, list[PassReport]]:
     contract = exact
     for one, said in zip(passes, reports, strict=True):
         if said.changed:
-            contract += one.contract.through(len(said.changes))
+            contract += one.contract.through(said.matches)
     return contract, reports

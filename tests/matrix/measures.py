@@ -33,7 +33,7 @@ def operators(model: Model) -> Counter[str]:
 
 def changes(done: Done) -> int:
     """What the passes count as changed."""
-    return sum(len(report.changes) for report in done.reports)
+    return sum(report.matches for report in done.reports)
 
 
 def moved(done: Done) -> int:

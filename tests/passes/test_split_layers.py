@@ -20,7 +20,8 @@ from regraft.ir.verifier import check
 from regraft.models import bert
 from regraft.passes.split_layers import SplitLayers
 from regraft.passes.strip_dropout import StripDropout
-from regraft.pipelines.pass_base import STAGE, Context
+from regraft.pipelines.inheritance import STAGE
+from regraft.pipelines.pass_base import Context
 from regraft.splitting.stage_labels import ORDER, is_split
 from regraft.splitting.stages import Stage, run_chain, stages
 from regraft.verification.inputs import Given, make_inputs

@@ -36,6 +36,7 @@ def test_what_it_writes_is_green_at_once(run, tmp_path):
 
 
 def test_what_it_writes_is_clean(run, tmp_path):
+    pytest.importorskip("ruff", reason="ruff, of the extra lint, is not installed")
     run("new-pass", "fuse-my-swish", "-o", "mine")
     files = sorted(map(str, (tmp_path / "mine").glob("*.py")))
     assert len(files) == 2

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from regraft.inspection.fingerprint import bodies
+from regraft.ir import schema
 from regraft.ir.graph import AnyGraph, Node
 from regraft.ir.model import Model
 from regraft.pipelines.inheritance import SCOPES
@@ -37,5 +38,5 @@ def layer_of(node: Node) -> str:
     """The outermost module around `node` that is one of several, `layer.3`, as its exporter names it; else empty."""
     scopes = node.metadata.get(SCOPES) if node.has_metadata else None
     text = scopes or node.name
-    found = _LAYER.search(text) if _NUMBER.search(text) else None
-    return f"{found[1]}.{found[2]}" if found else ""
+    found = _LAYER.finditer(text) if _NUMBER.search(text) else ()
+    return next((f"{one[1]}.{one[2]}" for one in found if one[1] not in schema.names()), "")  # Add_30 is no layer

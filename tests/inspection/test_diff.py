@@ -14,7 +14,9 @@ import regraft
 from regraft.files import convert
 from regraft.inspection.diff import diff
 from regraft.inspection.layers import in_layers
+from regraft.inspection.places import layer_of
 from regraft.ir.editor import Editor
+from regraft.ir.graph import Node
 from regraft.pipelines import manager
 
 FLOAT = onnx.TensorProto.FLOAT
@@ -360,6 +362,20 @@ def test_what_took_the_place_of_what_is_a_region(number, named, said):
     assert f"  {said}" in str(found).splitlines()
     back = diff(layers(number, True, named), layers(number, False, named))
     assert {edit.kind for edit in back.regions} == {"com.microsoft.FusedMatMul -> Mul, MatMul"}
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("/encoder/layer.3/output/Add", "layer.3"),
+        ("/encoder/layer.3/Add_30/LayerNormalization", "layer.3"),
+        ("Add_30/LayerNormalization", ""),
+        ("Add_30", ""),
+        ("bert/encoder/layer_11/MatMul", "layer.11"),
+    ],
+)
+def test_a_node_that_is_counted_is_no_layer(name, layer):
+    assert layer_of(Node("Add", name)) == layer
 
 
 def test_regions_have_every_node_that_went_or_came_once(artifacts):

@@ -12,7 +12,7 @@ from onnx import helper, inliner, shape_inference
 from regraft.files import convert
 from regraft.ir.graph import Constant, Graph, Node, Tensor, Variable, subgraphs
 from regraft.ir.model import Model
-from regraft.ir.schema import constant_of
+from regraft.ir.schema import constant_of, find
 from regraft.ir.weights import dtype_from_onnx
 from regraft.opset import history
 from regraft.opset.adapter_context import AttributeRef, Draft, Site
@@ -26,7 +26,7 @@ _FORWARDED = ("Identity", "Cast", "CastLike")
 
 def has_body(op: str, opset: int) -> bool:
     """Whether ONNX defines `op` by others."""
-    schema = history.find(op, opset)
+    schema = find(op, opset)
     kinds = ("has_function", "has_context_dependent_function")  # which onnx's stubs do not list
     return any(getattr(schema, kind, False) for kind in kinds)
 
@@ -77,7 +77,7 @@ def _body(site: Site) -> Model:
 
 def _definition(site: Site, node: onnx.NodeProto) -> tuple[int, onnx.FunctionProto]:
     """The function that defines `node`, and the opset that it is written in: one near the site's target."""
-    schema: Any = history.find(node.op_type, site.source)  # onnx's stubs do not list what it has of functions
+    schema: Any = find(node.op_type, site.source)  # onnx's stubs do not list what it has of functions
     if schema.has_function:
         versions, read = schema.function_opset_versions, schema.get_function_with_opset_version
     else:

@@ -8,6 +8,9 @@ from typing import Any
 
 from onnx import defs, helper
 
+from regraft.ir.schema import find
+from regraft.ir.schema import history as schemas
+
 OLDEST = 6
 """The oldest opset that is read."""
 LOWEST = 9
@@ -19,30 +22,9 @@ _Option = defs.OpSchema.FormalParameterOption
 
 
 @functools.cache
-def _schemas() -> dict[str, list[defs.OpSchema]]:
-    """Every version of every operator of the default domain, oldest first."""
-    found: dict[str, list[defs.OpSchema]] = {}
-    for schema in sorted(defs.get_all_schemas_with_history(), key=lambda s: s.since_version):
-        if not schema.domain:
-            found.setdefault(schema.name, []).append(schema)
-    return found
-
-
-def operators() -> list[str]:
-    """The names of all operators that there were."""
-    return sorted(_schemas())
-
-
-@functools.cache
-def find(op: str, opset: int) -> defs.OpSchema | None:
-    """The schema that `op` has in `opset`; None before it came."""
-    return next((s for s in reversed(_schemas().get(op, ())) if s.since_version <= opset), None)
-
-
-@functools.cache
 def next_change(op: str, version: int, target: int) -> int | None:
     """The opset that brought the first change that `op` meets on its way; None where it meets none."""
-    changes = [s.since_version for s in _schemas().get(op, ())]
+    changes = [s.since_version for s in schemas(op)]
     if version <= target:
         return min((c for c in changes if version < c <= target), default=None)
     return max((c for c in changes if target < c <= version), default=None)

@@ -80,8 +80,8 @@ def _way(node: Node, graph: AnyGraph, target: int, place: Place) -> Rewrite | No
         return _adopted(node, target, place)
     if node.domain:
         return None
-    if history.find(node.op, history.NEWEST) is None:
-        raise Inexpressible(str(UnknownNameError("ONNX operator", node.op, history.operators())))
+    if schema.find(node.op, history.NEWEST) is None:
+        raise Inexpressible(str(UnknownNameError("ONNX operator", node.op, schema.names())))
     if _stays(node.op, graph.opset, target):
         return None
     if graph.opset < history.OLDEST:
@@ -107,7 +107,7 @@ def _adopted(node: Node, target: int, place: Place) -> Rewrite | None:
     """The way of a runtime's own operator: it stays one, or is ONNX's where ONNX took it over."""
     if node.op in _ENDED and target >= 10:
         raise Inexpressible(f"{_label(node)}: ONNX Runtime, whose operator it is, takes it up to opset 9")
-    if history.find(node.op, target) is None:
+    if schema.find(node.op, target) is None:
         return None
     since = schema.since(node.op)
     if node.op not in _ADOPTED:

@@ -52,8 +52,10 @@ class InfoReader:
                 self._types[known] = _plain(onnx.TypeProto.FromString(known))
             plain = self._types[known]
             if plain is not None:
-                put_dtype(tensor, plain.dtype)
-                put_shape(tensor, None if plain.shape is None else plain.shape.copy())
+                if plain.dtype is not None:
+                    put_dtype(tensor, plain.dtype)
+                if plain.shape is not None:
+                    put_shape(tensor, plain.shape.copy())
                 return
             known = onnx.ValueInfoProto(name=tensor.name, type=onnx.TypeProto.FromString(known))
         merge(tensor, known)

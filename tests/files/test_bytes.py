@@ -281,6 +281,13 @@ def test_odd_models(
     compare(rewritten(proto.SerializeToString(), random.Random(seed)), path)
 
 
+def test_a_type_that_says_nothing_takes_nothing_away(tmp_path: Path) -> None:
+    typed = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"])
+    graph = helper.make_graph([helper.make_node("Add", [], ["x"])], "g", [typed], [])
+    graph.value_info.append(helper.make_tensor_value_info("x", 0, None))  # an input that a node makes, too
+    assert compare(ModelProto(ir_version=3, graph=graph).SerializeToString(), tmp_path / "m.onnx")
+
+
 # ------------------------------------------------------------------------------------------------ what is shared
 
 

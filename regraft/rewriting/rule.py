@@ -19,7 +19,7 @@ from regraft.refusal import Refusal, as_refusal
 from regraft.rewriting.facts import Case
 from regraft.rewriting.matcher import Matcher, Miss
 from regraft.rewriting.pattern import Pattern, ends_in
-from regraft.rewriting.rule_check import check, check_given
+from regraft.rewriting.rule_check import check, check_given, needed
 from regraft.rewriting.term import Term, parameters, term, trace
 
 
@@ -72,7 +72,7 @@ class Rule:
         Raises:
             RuleError: a parameter without a default has none.
         """
-        check_given(self.replacement, values.keys())
+        check_given(self.replacement, self._needed, values.keys())
         return term(self.replacement(**_only(self._taken, values)))
 
     @cached_property
@@ -82,6 +82,10 @@ class Rule:
     @cached_property
     def _taken(self) -> tuple[str, ...]:
         return parameters(self.replacement)
+
+    @cached_property
+    def _needed(self) -> tuple[str, ...]:
+        return tuple(needed(self.replacement))
 
 
 def _only(names: Iterable[str], values: dict[str, Any]) -> dict[str, Any]:

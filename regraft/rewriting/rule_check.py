@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,9 @@ def check(
         return  # it computes with numbers or attributes, which come with a match
 
 
-def check_given(replacement: Callable[..., Any], values: Collection[str]) -> None:
-    """See that all is there that `replacement` asks for. Raises RuleError."""
-    for name in needed(replacement):
+def check_given(replacement: Callable[..., Any], asked: Iterable[str], values: Collection[str]) -> None:
+    """See that all is there that `replacement` asks for, which is `needed` of it. Raises RuleError."""
+    for name in asked:
         if name not in values:
             unknown = UnknownNameError("name", name, values)
             raise RuleError(

@@ -38,15 +38,15 @@ def provide(
     Raises:
         PassError: no function stands for the operator, or not without an input that it has: a bias.
     """
-    known = op in _DEFAULTS and (op != "LayerNormalization" or given in (None, 3))
-    if not known:
+    attrs = {**_DEFAULTS.get(op, {}), **attrs}
+    inputs, body = _meaning(op, **attrs) if op in _DEFAULTS else ([], None)
+    if body is None or (given is not None and given < len(inputs)):
         first = schema.since(op)
         needed = PassRef(f"convert-opset{{version={first}}}")
         lacks = f"opset {model.opset} has no {op}, which came with opset {first}; run {needed}"
         raise PassError(Refusal(lacks, needs=(needed,)))
-    attrs = {**_DEFAULTS[op], **attrs}
     name = _name(op, attrs, dtype)
-    add_function(model, schema.STAND_IN, name, *_meaning(op, **attrs), attrs, dtype)
+    add_function(model, schema.STAND_IN, name, inputs, body, attrs, dtype)
     return name, attrs
 
 

@@ -271,5 +271,13 @@ class _Account:
         """What `node` was called."""
         if name := self.turn.edits.called.get(node, node.name):
             return name
-        made = node.outputs or [value for value, maker in self.turn.edits.known.items() if maker is node]
+        made: Sequence[Tensor] = node.outputs or self.computed.get(node, [])
         return next((f"%{name}" for value in made if (name := self.called(value))), node.op)
+
+    @cached_property
+    def computed(self) -> dict[Node, list[Tensor]]:
+        """What nodes made that became constants."""
+        found: dict[Node, list[Tensor]] = {}
+        for value, maker in self.turn.edits.known.items():
+            found.setdefault(maker, []).append(value)
+        return found

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from regraft.inspection.align import Alignment
 from regraft.inspection.fingerprint import bodies
 from regraft.ir.graph import Node, Tensor, subgraphs
+from regraft.ir.groups import Groups
 from regraft.ir.model import Model
 
 
@@ -31,7 +32,7 @@ def regions(
     sides = dict.fromkeys(removed), dict.fromkeys(added)
     ends = dict(_ends(before, after, nodes))
     heads = _heads(nodes.old.forward, sides[0], set(ends)) | _heads(nodes.new.forward, sides[1], set(ends.values()))
-    groups = _Groups()
+    groups = Groups()
     for node, head in heads.items():
         groups.join(node, head)
     for old, new in _replaced(sides[0], nodes, ends):
@@ -40,7 +41,7 @@ def regions(
     found: dict[Node, Region] = {}
     for side, own in enumerate(sides):
         for node in own:
-            found.setdefault(groups.of(node), Region([], []))[side].append(node)
+            found.setdefault(groups.root(node), Region([], []))[side].append(node)
     return list(found.values())
 
 
@@ -80,20 +81,3 @@ def _ends(before: Model, after: Model, nodes: Alignment) -> Iterator[tuple[Tenso
         if (other := nodes.after.get(holder)) is not None:
             for (_, old), (_, new) in zip(bodies(holder), bodies(other), strict=False):
                 yield from zip(old.outputs, new.outputs, strict=False)
-
-
-class _Groups:
-    """Nodes that belong together: a union-find."""
-
-    def __init__(self) -> None:
-        self._above: dict[Node, Node] = {}
-
-    def of(self, node: Node) -> Node:
-        """The node that stands for the group."""
-        while (above := self._above.get(node, node)) is not node:
-            self._above[node] = self._above.get(above, above)
-            node = above
-        return node
-
-    def join(self, one: Node, other: Node) -> None:
-        self._above[self.of(other)] = self.of(one)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from regraft.errors import visible
+
+GAP = "  "
+"""Between the columns of a table."""
 
 
 class Table(NamedTuple):
@@ -41,12 +44,16 @@ class Displayed:
         return "".join(_line(part) if isinstance(part, str) else _table(part) for part in self.display())
 
 
+def align(cells: Iterable[str], widths: Iterable[int], right: Collection[int]) -> str:
+    """A line of a table, whose columns have these widths; those in `right` are numbers."""
+    sized = enumerate(zip(cells, widths, strict=True))
+    return GAP.join(c.rjust(w) if place in right else c.ljust(w) for place, (c, w) in sized).rstrip()
+
+
 def _aligned(table: Table) -> Iterator[str]:
     cells = [[visible(str(cell)) for cell in row] for row in (*([table.head] if table.head else []), *table.rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for row in cells:
-        sized = enumerate(zip(row, widths, strict=True))
-        yield "  ".join(c.rjust(w) if i in table.right else c.ljust(w) for i, (c, w) in sized).rstrip()
+    return (align(row, widths, table.right) for row in cells)
 
 
 def _line(text: str) -> str:

@@ -8,6 +8,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from regraft.cli.terminal import block, columns, echo
+from regraft.display import GAP, align
 from regraft.errors import visible
 
 if TYPE_CHECKING:
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from regraft.verification.deviation import Deviation
     from regraft.verification.places import Place
 
-GAP, CUT, WRAPPED = "  ", 16, 20
-"""Between columns; the least widths of a column of names, which are cut, and of one of text, which is wrapped."""
+CUT, WRAPPED = 16, 20
+"""The least widths of a column of names, which are cut, and of one of text, which is wrapped."""
 
 
 def title(text: str) -> None:
@@ -33,10 +34,7 @@ def table(rows: Iterable[Sequence[Any]], head: Sequence[str] = (), right: Collec
     for row in every:
         parts = [_parts(cell, width) for cell, width in zip(row, widths, strict=True)]
         for line in zip_longest(*parts, fillvalue=""):
-            aligned = (
-                c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))
-            )
-            echo(GAP.join(aligned).rstrip(), dim=bool(head) and row is every[0])
+            echo(align(line, widths, right), dim=bool(head) and row is every[0])
 
 
 def fitted(cells: Sequence[Sequence[str]], right: Collection[int], room: int | None) -> list[int]:

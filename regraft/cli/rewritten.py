@@ -32,7 +32,6 @@ def print_report(
 
     Of passes that the user asked for, also where to see why they did nothing.
     """
-
     head = (*HEAD, "drift") if report.verify == "each" else HEAD
     table([row(one, asked_for and max(one.rounds, default=1) == 1)[: len(head)] for one in report.passes], head, RIGHT)
     for name, notes in [("model", report.notes), *((one.name, one.notes) for one in report.passes)]:

@@ -8,7 +8,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from regraft.display import Displayed, Table
+from regraft.display import Displayed, Table, align
 from regraft.files.stream import write_file
 from regraft.pipelines.history import Measured
 from regraft.pipelines.pass_base import Change, RuleUse, count_rules
@@ -210,10 +210,8 @@ class Report(Displayed):
                     found = f"  {use.rule or 'rule'}: {use.hits} of {count(use.tries, 'try')}"
                     rows.append((f"{use.seconds:.3f}", f"{use.seconds / total:.0%}", "", "", "", found))
         rows.append((f"{total:.3f}", "100%", "", "", "", "total"))
-        widths = [max(len(row[column]) for row in rows) for column in range(5)]
-        return "\n".join(
-            "  ".join([*(cell.rjust(width) for cell, width in zip(row, widths, strict=False)), row[5]]) for row in rows
-        )
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join(align(row, widths, range(5)) for row in rows)
 
 
 def _drift(one: PassReport) -> str:

@@ -76,9 +76,10 @@ class StepVerifier:
         """Have what the result of a pass is compared with."""
         if not self._watch:
             return
-        promised = combine(step.contract for step in self._steps)
-        if self.report.verify != "each" and self._steps and not _alike(promised, one.contract):
-            self.settle()
+        if self.report.verify != "each" and self._steps:
+            promised = combine(step.contract for step in self._steps)
+            if not _alike(promised, one.contract):
+                self.settle()
         reference = one.reference(self.model)
         if reference is not None:
             self.settle()
